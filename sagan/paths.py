@@ -1,0 +1,45 @@
+"""Every path of the project, built in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The layout under a root folder (the clone, unless told otherwise)."""
+
+    root: Path = Path(".")
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    def prepared(self, dataset: str, resolution: int) -> Path:
+        """A dataset as an array with its manifest."""
+        return self.root / "data" / "prepared" / f"{dataset}-{resolution}"
+
+    def run(self, key: str) -> Path:
+        return self.root / "results" / "runs" / key
+
+    def reference(self, key: str) -> Path:
+        return self.root / "results" / "references" / key
+
+    def evaluation(self, key: str) -> Path:
+        return self.root / "results" / "evaluations" / key
+
+    def state(self, key: str) -> Path:
+        """Resume checkpoints and locks of a run; never needed once its run.json is there."""
+        return self.root / "state" / key
+
+    def plan(self, digest: str) -> Path:
+        return self.root / "state" / "plans" / f"{digest}.json"
+
+    def report(self, suite: str) -> Path:
+        return self.root / "reports" / suite
+
+    @property
+    def weights(self) -> Path:
+        """Pretrained weights of feature extractors."""
+        return self.root / "data" / "weights"

@@ -1,0 +1,200 @@
+"""From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it.
+
+A run's key hashes its resolved configuration, the dataset's digest and the training code; an
+evaluation's key hashes its run's key, the evaluation settings, the reference's key and the
+evaluation code. A result under a key can therefore never be stale, and is never made twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagan import fingerprint
+from sagan.errors import UserError
+from sagan.loading import suite_variant
+from sagan.params import Params, Suite, Training, Variant
+from sagan.paths import Paths
+from sagan.records import Json, digest, read_json, write_json
+from sagan.shapes import resolve_side
+from sagan.weights import extractor_digest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a variant with a seed. `config` is complete and enters the key; `execution` does not."""
+
+    key: str
+    variant: str
+    seed: int
+    dataset: str
+    dataset_digest: str
+    code: str
+    config: Json
+    execution: Json
+
+    @property
+    def resolution(self) -> int:
+        return self.config["image"]["resolution"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real side of a comparison: statistics of a dataset's split in one feature space."""
+
+    key: str
+    dataset: str
+    resolution: int
+    dataset_digest: str
+    extractor: str
+    split: str
+    code: str
+    execution: Json
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run measured against one reference."""
+
+    key: str
+    run: str
+    reference: str
+    settings: Json
+    code: str
+    execution: Json
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of a suite: which run and which evaluation stand for a variant and a seed."""
+
+    variant: str
+    seed: int
+    run: str
+    evaluation: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to be made for some suites. Suites share runs, and runs share references."""
+
+    runs: dict[str, Run]
+    references: dict[str, Reference]
+    evaluations: dict[str, Evaluation]
+    suites: dict[str, list[Cell]]
+
+    def digest(self) -> str:
+        return digest(dataclasses.asdict(self), 16)
+
+    def save(self, path: Path) -> None:
+        write_json(path, dataclasses.asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> Plan:
+        """A plan as `save` wrote it.
+
+        Raises:
+            UserError: the file is not there.
+        """
+        try:
+            record = read_json(path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such plan; write one with `python -m sagan plan --out {path}`") from None
+        return Plan(
+            runs={key: Run(**value) for key, value in record["runs"].items()},
+            references={key: Reference(**value) for key, value in record["references"].items()},
+            evaluations={key: Evaluation(**value) for key, value in record["evaluations"].items()},
+            suites={name: [Cell(**cell) for cell in cells] for name, cells in record["suites"].items()},
+        )
+
+
+def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> Plan:
+    """The plan for some suites (those under `repro:` unless told otherwise).
+
+    Raises:
+        UserError: a suite is unknown, or its dataset is not prepared.
+    """
+    plan = Plan({}, {}, {}, {})
+    for name in params.repro if suites is None else suites:
+        if name not in params.suites:
+            raise UserError(f"no suite {name!r} in params.yaml (there are: {', '.join(params.suites)})")
+        _add_suite(plan, params, paths, name)
+    return plan
+
+
+def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
+    suite = params.suites[name]
+    manifest = _manifest(params, paths, name)
+    reference = _reference(suite, manifest, paths)
+    plan.references.setdefault(reference.key, reference)
+    cells = plan.suites.setdefault(name, [])
+    for variant in suite.variants:
+        for seed in suite.seed_list():
+            run = _run(suite, variant, suite_variant(params, name, variant), seed, manifest)
+            run = plan.runs.setdefault(run.key, run)
+            evaluation = _evaluation(suite, run, reference)
+            plan.evaluations.setdefault(evaluation.key, evaluation)
+            cells.append(Cell(variant, seed, run.key, evaluation.key))
+
+
+def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
+    config = {
+        "variant": _resolved_variant(variant, manifest["resolution"]),
+        "training": {**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)},
+        "seed": seed,
+        "image": {"channels": manifest["channels"], "resolution": manifest["resolution"]},
+    }
+    code = fingerprint.code_fingerprint(fingerprint.TRAINING)
+    key = f"{name}-s{seed}-{digest([config, manifest['digest'], code], 10)}"
+    return Run(key, name, seed, suite.dataset, manifest["digest"], code, config, suite.execution.model_dump())
+
+
+def _resolved_variant(variant: Variant, resolution: int) -> Json:
+    resolved = variant.model_dump(exclude={"description"})
+    for network in ("generator", "discriminator"):
+        places = [resolve_side(place, resolution) for place in resolved[network]["attention_at"]]
+        resolved[network]["attention_at"] = sorted(set(places))
+    return resolved
+
+
+def snapshot_steps(training: Training) -> list[int]:
+    """The steps whose generator is kept and measured: 0, those asked for, and the last."""
+    asked = training.snapshots
+    if isinstance(asked, int):
+        asked = [round(training.steps * i / asked) for i in range(1, asked + 1)]
+    return sorted({0, *asked, training.steps})
+
+
+def _reference(suite: Suite, manifest: Json, paths: Paths) -> Reference:
+    settings = suite.evaluation
+    code = fingerprint.code_fingerprint(fingerprint.REFERENCE)
+    weights = extractor_digest(settings.extractor, paths)
+    identity = [manifest["digest"], settings.extractor, weights, settings.split, code]
+    key = f"{suite.dataset}-{settings.split}-{settings.extractor}-{digest(identity, 10)}"
+    return Reference(
+        key=key,
+        dataset=suite.dataset,
+        resolution=manifest["resolution"],
+        dataset_digest=manifest["digest"],
+        extractor=settings.extractor,
+        split=settings.split,
+        code=code,
+        execution=suite.execution.model_dump(),
+    )
+
+
+def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
+    settings = suite.evaluation.model_dump()
+    code = fingerprint.code_fingerprint(fingerprint.EVALUATION)
+    key = f"{run.key}.{digest([run.key, settings, reference.key, code], 10)}"
+    return Evaluation(key, run.key, reference.key, settings, code, suite.execution.model_dump())
+
+
+def _manifest(params: Params, paths: Paths, suite_name: str) -> Json:
+    dataset = params.suites[suite_name].dataset
+    folder = paths.prepared(dataset, params.datasets[dataset].resolution)
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise UserError(f"{path}: dataset {dataset!r} is not prepared; run `python -m sagan data --suite {suite_name}` first")
+    return read_json(path)
