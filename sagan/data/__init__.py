@@ -1,0 +1,90 @@
+"""Datasets: `prepare` makes an array from original files, `load` maps it into memory.
+
+One module for each dataset; none of them imports torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from sagan.data.celeba import locate_celeba
+from sagan.data.mnist import locate_mnist, locate_mnist5k
+from sagan.data.originals import Source
+from sagan.data.prepared import PreparedDataset, load, read_manifest, store
+from sagan.errors import UserError
+from sagan.params import AnyDataset
+from sagan.records import Json
+
+__all__ = ["PreparedDataset", "load", "prepare"]
+
+# Raised when a change to this room changes the arrays that it makes: older ones are then made again.
+PREPARATION = 1
+
+_LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
+    "mnist5k": locate_mnist5k,
+    "mnist": locate_mnist,
+    "celeba": locate_celeba,
+}
+_WORK = ".preparing"
+
+
+def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
+    """Make a dataset's array in `folder` from its originals, and return its manifest.
+
+    Returns at once where the folder holds this very dataset: same settings, and originals that are
+    the same files (names and sizes) or are no longer there. A call that was killed is continued.
+    The bytes written do not depend on `workers` (processes; one for each available core by default).
+
+    Args:
+        name: the dataset's name in params.yaml.
+        spec: its entry there. A relative `source` is taken from `root`.
+
+    Raises:
+        UserError: originals are missing, damaged or not what they should be.
+    """
+    settings = spec.model_dump()
+    ready = read_manifest(folder)
+    if ready and (ready["dataset"], ready["settings"], ready["preparation"]) != (name, settings, PREPARATION):
+        ready = None
+    try:
+        source = _LOCATE[spec.kind](spec, root)
+    except UserError:
+        if ready:
+            return ready
+        raise
+    if ready and ready["source_stamp"] == source.stamp:
+        return ready
+    head = {
+        "dataset": name,
+        "kind": spec.kind,
+        "preparation": PREPARATION,
+        "resolution": spec.resolution,
+        "settings": settings,
+        "source_stamp": source.stamp,
+    }
+    try:
+        return _prepare(folder, head, source, workers or len(os.sched_getaffinity(0)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder}: {error.strerror}; make room or choose another folder, then run again to go on"
+        ) from None
+
+
+def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
+    work = folder / _WORK
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "lock"):
+        ready = read_manifest(folder)
+        if ready and all(ready.get(key) == value for key, value in head.items()):
+            return ready
+        manifest = store(folder, head, source.content(work, workers))
+        shutil.rmtree(work)
+    return manifest

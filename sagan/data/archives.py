@@ -1,0 +1,114 @@
+"""Image files in folders and zips. Members of a zip are read in memory; nothing is ever extracted."""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from sagan.data.pixels import BadImage
+from sagan.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on disk or in a zip, not yet read.
+
+    Attributes:
+        name: relative to the folder or zip, with forward slashes.
+        size: bytes, as the file system or the zip declares.
+        path: the file, or the zip that holds it.
+        member: its name in the zip; None for a file on disk.
+    """
+
+    name: str
+    size: int
+    path: Path
+    member: str | None = None
+
+    @property
+    def base(self) -> str:
+        return PurePosixPath(self.name).name
+
+    def __str__(self) -> str:
+        return f"{self.path.name}/{self.name}" if self.member is not None else self.name
+
+    def read(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            BadImage: it cannot be read, or should not be.
+        """
+        if self.size > MAX_BYTES:
+            raise BadImage(f"declares {self.size:,} bytes; at most {MAX_BYTES:,} are read")
+        if self.member is None:
+            try:
+                return self.path.read_bytes()
+            except OSError as error:
+                raise BadImage(f"cannot be read: {error.strerror}") from None
+        if not is_inside(self.member):
+            raise BadImage("its name in the zip leads outside of the zip's folder")
+        try:
+            # zipfile stops at the declared size, so a member cannot inflate past MAX_BYTES.
+            return _open_zip(self.path).read(self.member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            raise BadImage(f"cannot be unzipped: {error}") from None
+
+
+def is_inside(name: str) -> bool:
+    """Whether a member's name stays below the folder that the zip would be extracted to."""
+    return not (
+        PurePosixPath(name).is_absolute()
+        or PureWindowsPath(name).drive
+        or PureWindowsPath(name).root
+        or ".." in PureWindowsPath(name).parts
+    )
+
+
+def list_folder(folder: Path) -> list[ImageFile]:
+    """Every image file below a folder, by name; hidden files are passed over."""
+    found = []
+    for place, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if _is_image_name(entry.name) and entry.is_file():
+                    path = Path(entry.path)
+                    found.append(ImageFile(path.relative_to(folder).as_posix(), entry.stat().st_size, path))
+    return sorted(found, key=lambda image: image.name)
+
+
+def list_zip(path: Path) -> list[ImageFile]:
+    """Every image file in a zip, by name; hidden files (such as macOS's `__MACOSX/._*`) are passed over.
+
+    Raises:
+        UserError: it is not a zip, or a damaged one.
+    """
+    members = [info for info in _open_zip(path).infolist() if _is_image_name(PurePosixPath(info.filename).name)]
+    return sorted((ImageFile(i.filename, i.file_size, path, i.filename) for i in members), key=lambda image: image.name)
+
+
+def read_member(path: Path, base: str) -> bytes | None:
+    """The first file in a zip, at any depth, whose last name is `base`; None where there is none."""
+    archive = _open_zip(path)
+    names = [name for name in archive.namelist() if PurePosixPath(name).name == base]
+    return archive.read(names[0]) if names else None
+
+
+# Kept open for each process: reading a central directory of 200,000 entries takes a second.
+@functools.lru_cache(maxsize=64)
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path}: not a zip file, or cut short ({error}); fetch it again") from None
+
+
+def _is_image_name(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")

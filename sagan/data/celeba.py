@@ -1,0 +1,171 @@
+"""CelebA (Liu et al. 2015), aligned and cropped: official images, partition and attributes."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from sagan.data.archives import ImageFile, list_folder, list_zip, read_member
+from sagan.data.originals import Source, find_file, md5, read_bytes, stamp, warn
+from sagan.data.pixels import Recipe
+from sagan.data.pool import make_rows
+from sagan.data.prepared import Content
+from sagan.data.refusals import Refused, settle
+from sagan.errors import UserError
+from sagan.params import CelebA
+from sagan.records import Json
+
+PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
+MD5 = {PARTITION: "d32c9cbf5e040fd4025c592c306e6668", ATTRIBUTES: "75e246fa4810816ffd6ee81facbd244c"}
+SPLITS = ("train", "valid", "test")
+SIZE = (178, 218)
+# A flat folder; the authors' share (Img/, Anno/, Eval/); torchvision's downloader (celeba/).
+PLACES = (".", "Img", "Anno", "Eval", "celeba")
+
+
+def locate_celeba(spec: CelebA, root: Path) -> Source:
+    """Images and lists below the source.
+
+    Raises:
+        UserError: with what was looked for, where to get it and where to put it.
+    """
+    source = root / spec.source
+    folder = source.parent if source.is_file() else source
+    images = list_zip(source) if source.is_file() else _folder_images(source)
+    lists = {name: _read_list(source, folder, name) for name in (PARTITION, ATTRIBUTES)}
+    missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
+    missing += [f"{name} (or .gz)" for name, data in lists.items() if data is None]
+    if missing:
+        raise UserError(
+            f"{source}: CelebA is not complete: no {' and no '.join(missing)}; get the aligned images, the attributes "
+            f"and the partition from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them there"
+        )
+    sizes = [(str(image), image.size) for image in images] + [(name, len(data)) for name, data in lists.items()]
+    return Source(stamp(sizes), lambda work, workers: _content(spec, images, lists, work, workers))
+
+
+def _folder_images(source: Path) -> list[ImageFile]:
+    for place in PLACES:
+        folder, archive = source / place / "img_align_celeba", source / place / "img_align_celeba.zip"
+        parts = sorted((source / place).glob("img_align_celeba-part*.zip"))
+        if folder.is_dir() and (images := list_folder(folder)):
+            return images
+        if archive.is_file():
+            return list_zip(archive)
+        if parts:
+            return [image for part in parts for image in list_zip(part)]
+    return []
+
+
+def _read_list(source: Path, folder: Path, name: str) -> bytes | None:
+    """A list from the folder, or from the zip where the source is one."""
+    path = find_file(folder, name, PLACES)
+    if path is not None:
+        return read_bytes(path)
+    if not source.is_file():
+        return None
+    plain, packed = read_member(source, name), read_member(source, f"{name}.gz")
+    return gzip.decompress(packed) if plain is None and packed is not None else plain
+
+
+def _content(spec: CelebA, images: Sequence[ImageFile], lists: dict[str, bytes], work: Path, workers: int) -> Content:
+    partition = parse_partition(lists[PARTITION])
+    names, attributes = parse_attributes(lists[ATTRIBUTES])
+    wanted, refused = _match(images, partition, attributes)
+    recipe = Recipe(spec.resolution, spec.crop, spec.resize, SIZE)
+    rows = make_rows(wanted, recipe, work, workers, f"CelebA {spec.resolution}x{spec.resolution}")
+    refusals = settle([*refused, *rows.bad], len(images), spec.on_bad_image, work)
+    kept = [wanted[i].base for i in rows.kept]
+    codes = np.array([partition[name] for name in kept], dtype=np.int64)
+    bounds = np.searchsorted(codes, range(len(SPLITS) + 1)).tolist()
+    splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
+    for needed in ("train", "test"):
+        if needed not in splits:
+            raise UserError(
+                f"{spec.source}: none of its {len(images):,} images is in CelebA's {needed} split; add images"
+            )
+    facts = {
+        "source": spec.source,
+        "crop": spec.crop,
+        "resize": spec.resize,
+        "images": {"used": len(kept), "present": len(images), "listed": len(partition)},
+        "bad_images": refusals,
+        "versions": {"pillow": PIL.__version__},
+        **_originality(lists),
+    }
+    labels = np.stack([attributes[name] for name in kept])
+    return Content(rows.blocks, (3, spec.resolution, spec.resolution), labels, "attributes", names, splits, facts)
+
+
+def _match(
+    images: Sequence[ImageFile], partition: dict[str, int], attributes: dict[str, np.ndarray]
+) -> tuple[list[ImageFile], list[Refused]]:
+    """The images that both lists know, ordered by split and name, and the others with the reason."""
+    wanted: dict[str, ImageFile] = {}
+    refused: list[Refused] = []
+    for image in images:
+        if image.base in wanted:
+            refused.append((str(image), f"is there twice, first as {wanted[image.base]}"))
+        elif image.base not in partition:
+            refused.append((str(image), f"is not in {PARTITION}"))
+        elif image.base not in attributes:
+            refused.append((str(image), f"is not in {ATTRIBUTES}"))
+        else:
+            wanted[image.base] = image
+    return [wanted[name] for name in sorted(wanted, key=lambda name: (partition[name], name))], refused
+
+
+def _originality(lists: dict[str, bytes]) -> Json:
+    """The lists' md5s beside the published ones. Others are used, and said to be others."""
+    originals = {name: {"md5": md5(data), "original": md5(data) == MD5[name]} for name, data in lists.items()}
+    for name, check in originals.items():
+        if not check["original"]:
+            warn(f"{name} is not CelebA's original (md5 {check['md5']}, original {MD5[name]})")
+    return {"original": all(check["original"] for check in originals.values()), "originals": originals}
+
+
+def parse_partition(data: bytes) -> dict[str, int]:
+    """Image name -> 0 (train), 1 (valid) or 2 (test).
+
+    Raises:
+        UserError: with the line that is not `name code`.
+    """
+    partition: dict[str, int] = {}
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+        fields = line.split()
+        if len(fields) != 2 or fields[1] not in ("0", "1", "2") or fields[0] in partition:
+            raise UserError(
+                f"{PARTITION}, line {number}: {line[:60]!r} is not a new image's name and 0, 1 or 2; fetch it again"
+            )
+        partition[fields[0]] = int(fields[1])
+    return partition
+
+
+def parse_attributes(data: bytes) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The attributes' names, and image name -> uint8 [A], 1 where the file says 1 and 0 where it says -1.
+
+    Raises:
+        UserError: with the line that does not hold one -1 or 1 for each attribute.
+    """
+    lines = data.decode("utf-8", "replace").splitlines()
+    names = lines[1].split() if len(lines) > 1 else []
+    if not names or not lines[0].strip().isdigit():
+        raise UserError(f"{ATTRIBUTES}: must begin with a count and a line of attribute names; fetch it again")
+    attributes = {}
+    for number, line in enumerate(lines[2:], start=3):
+        image, _, values = line.partition(" ")
+        row = np.fromstring(values, dtype=np.int8, sep=" ")
+        if len(row) != len(names) or not np.all(np.abs(row) == 1):
+            raise UserError(
+                f"{ATTRIBUTES}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again"
+            )
+        attributes[image] = (row > 0).astype(np.uint8)
+    if len(attributes) != int(lines[0]):
+        raise UserError(
+            f"{ATTRIBUTES}: {len(attributes):,} images, and its first line says {int(lines[0]):,}; fetch it again"
+        )
+    return names, attributes

@@ -1,0 +1,130 @@
+"""A prepared dataset: an array, its labels and a manifest that is written last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sagan.errors import UserError
+from sagan.records import Json, atomic, canonical, read_json, write_json
+
+IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Images with their labels, in rows ordered train, (valid,) test.
+
+    Attributes:
+        images: uint8 [N, C, H, W], 0 to 255, mapped from disk: rows are read when they are used.
+        labels: int64 [N] of classes (all 0 where the dataset has none), or uint8 [N, A] of attributes, 0 or 1.
+        splits: the rows of each split.
+        manifest: the record that was written beside the array.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    splits: dict[str, slice]
+    manifest: Json
+
+    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of one split, without copying.
+
+        Raises:
+            UserError: the dataset has no such split.
+        """
+        if name not in self.splits:
+            raise UserError(
+                f"dataset {self.manifest['dataset']!r} has no split {name!r} (there are: {', '.join(self.splits)})"
+            )
+        rows = self.splits[name]
+        return self.images[rows], self.labels[rows]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is to be stored: `images` yields uint8 [n, C, H, W] blocks, in the order of `labels` and `splits`."""
+
+    images: Iterable[np.ndarray]
+    shape: tuple[int, int, int]
+    labels: np.ndarray
+    label_kind: str
+    label_names: list[str]
+    splits: dict[str, tuple[int, int]]
+    facts: Json = field(default_factory=dict)
+
+
+def load(folder: Path) -> PreparedDataset:
+    """A prepared dataset; cheap, since the images stay on disk until they are used.
+
+    Raises:
+        UserError: the folder holds no complete dataset.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(f"{folder}: holds no prepared dataset; make it with `python -m sagan data`")
+    try:
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / LABELS, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: damaged ({error}); delete the folder and run `python -m sagan data` again"
+        ) from None
+    shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
+    if images.shape != shape or len(labels) != len(images):
+        raise UserError(
+            f"{folder}: the arrays do not match {MANIFEST}; delete the folder and run `python -m sagan data` again"
+        )
+    splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
+    return PreparedDataset(images, labels, splits, manifest)
+
+
+def read_manifest(folder: Path) -> Json | None:
+    """The manifest of a folder, or None where no complete dataset lies there."""
+    try:
+        return read_json(folder / MANIFEST)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def store(folder: Path, head: Json, content: Content) -> Json:
+    """Write arrays and manifest; return the manifest.
+
+    The old manifest goes first and the new one comes last, so that a kill in between leaves a folder
+    without a manifest, never one whose manifest tells of other images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    hasher = hashlib.sha256()
+    count = len(content.labels)
+    with atomic(folder / IMAGES) as temporary, temporary.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *content.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        written = 0
+        for block in content.images:
+            data = np.ascontiguousarray(block, dtype=np.uint8)
+            hasher.update(data.data)
+            file.write(data.data)
+            written += len(data)
+    if written != count:
+        raise AssertionError(f"{written} images for {count} labels")
+    with atomic(folder / LABELS) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array(file, content.labels, allow_pickle=False)
+    hasher.update(np.ascontiguousarray(content.labels).data)
+    splits = {name: list(rows) for name, rows in content.splits.items()}
+    hasher.update(canonical(splits).encode())
+    manifest = {
+        **head,
+        **content.facts,
+        "channels": content.shape[0],
+        "count": count,
+        "digest": hasher.hexdigest(),
+        "labels": {"kind": content.label_kind, "names": content.label_names},
+        "splits": splits,
+    }
+    write_json(folder / MANIFEST, manifest)
+    return manifest
