@@ -1,0 +1,246 @@
+"""What MLflow is told of a run: pure functions from the records to parameters, tags, points and files."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sagan.params import Params
+from sagan.paths import Paths
+from sagan.plan import Cell, Evaluation, Plan, Run
+from sagan.records import Json, canonical, digest, file_digest, read_json, read_lines
+
+NETWORKS = ("generator", "discriminator")
+
+
+class Point(NamedTuple):
+    """One value of one metric. The timestamp, in ms, is the record's: sent again, it is the same point."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is planned and what is on disk of one run. `result` is run.json, `measures` is metrics.json."""
+
+    cell: Cell
+    run: Run
+    evaluation: Evaluation
+    log: list[Json]
+    result: Json | None
+    measures: Json | None
+    pictures: dict[str, Path]
+
+    @property
+    def started(self) -> int:
+        """When the first step was taken, in ms; the same while the run trains and after."""
+        if self.log:
+            return _ms(self.log[0]["time"] - self.log[0]["seconds"])
+        return _ms_of(self.result["provenance"]["started"])
+
+    @property
+    def finished(self) -> int | None:
+        return _ms_of(self.result["provenance"]["finished"]) if self.result else None
+
+    def digest(self) -> str:
+        """Of everything here that does not change once it is written."""
+        return digest(
+            [self.result, self.measures, {name: file_digest(path) for name, path in self.pictures.items()}], 16
+        )
+
+
+def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
+    """The records of a cell, or None where its run has left nothing on disk yet."""
+    folder, evaluation = paths.run(cell.run), paths.evaluation(cell.evaluation)
+    log = read_lines(folder / "log.jsonl")
+    result = _json(folder / "run.json")
+    if not log and result is None:
+        return None
+    return Records(
+        cell=cell,
+        run=plan.runs[cell.run],
+        evaluation=plan.evaluations[cell.evaluation],
+        log=log,
+        result=result,
+        measures=_json(evaluation / "metrics.json"),
+        pictures=_pictures(evaluation),
+    )
+
+
+def signature(cell: Cell, paths: Paths) -> list[tuple[str, int, int]]:
+    """Changes whenever a record of this cell is written."""
+    run, evaluation = paths.run(cell.run), paths.evaluation(cell.evaluation)
+    files = [run / "log.jsonl", run / "run.json", evaluation / "metrics.json", *_pictures(evaluation).values()]
+    stats = [(str(file), file.stat()) for file in files if file.exists()]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+# --- parameters and tags ------------------------------------------------------------------------
+
+
+def parameters(records: Records) -> dict[str, str]:
+    """One flat set of what determines the run and its evaluation. Equal keys give equal parameters."""
+    config = records.run.config
+    tree = {
+        "variant": records.cell.variant,
+        **config["variant"],
+        "training": config["training"],
+        "seed": config["seed"],
+        "image": config["image"],
+        "dataset_digest": records.run.dataset_digest,
+        "code": records.run.code,
+        "evaluation": records.evaluation.settings,
+    }
+    return dict(_flat(tree))
+
+
+def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
+    """What runs are found, filtered and grouped by."""
+    variant = records.run.config["variant"]
+    told = {
+        "run": records.cell.run,
+        "evaluation": records.cell.evaluation,
+        "reference": records.evaluation.reference,
+        "suite": suite,
+        "dataset": records.run.dataset,
+        "variant": records.cell.variant,
+        "seed": str(records.cell.seed),
+        "backbone": variant["backbone"],
+        "attention": _attention(variant),
+        "spectral_norm": "+".join(n[0].upper() for n in NETWORKS if variant[n]["spectral_norm"]) or "off",
+        "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
+        "status": records.result["status"] if records.result else "running",
+    }
+    for grid, variants in params.grids.items():
+        for factor, level in variants.get(records.cell.variant, {}).items():
+            told[f"grid.{grid}.{factor}"] = level
+    told = {f"sagan.{name}": value for name, value in told.items()}
+    return {"mlflow.runName": records.cell.run, **told, **_outcome_tags(records)}
+
+
+def _outcome_tags(records: Records) -> dict[str, str]:
+    if records.result is None:
+        return {}
+    result, provenance = records.result, records.result["provenance"]
+    told = {
+        "diverged_at": result["diverged_at"],
+        "reason": result["reason"],
+        "device": provenance["device"],
+        "device_kind": provenance["device_kind"],
+        "threads": provenance["threads"],
+        "commit": provenance["commit"],
+        "dirty": provenance["dirty"],
+        **{f"version.{name}": version for name, version in provenance["versions"].items()},
+    }
+    if records.measures:
+        told |= {f"protocol.{name}": metric["name"] for name, metric in records.measures["metrics"].items()}
+    found = {f"sagan.{name}": str(value) for name, value in told.items() if value is not None}
+    if provenance["commit"]:
+        found["mlflow.source.git.commit"] = provenance["commit"]
+    return found
+
+
+def _attention(variant: Json) -> str:
+    placed = [
+        f"{network} {','.join(map(str, variant[network]['attention_at']))}"
+        for network in NETWORKS
+        if variant[network]["attention_at"]
+    ]
+    return ", ".join(placed) or "off"
+
+
+# --- points -------------------------------------------------------------------------------------
+
+
+def log_points(line: Json) -> list[Point]:
+    """The points of one logged step. A value that was not finite is null in the log and no point here."""
+    stamp = _ms(line["time"])
+    values = {_log_metric(name): value for name, value in line.items() if name not in ("step", "time")}
+    return [Point(key, float(value), stamp, line["step"]) for key, value in values.items() if value is not None]
+
+
+def _log_metric(name: str) -> str:
+    """MLflow shows what stands before the slash as a section of charts."""
+    section, dot, rest = name.partition(".")
+    return f"{section}/{rest}" if dot else f"train/{name}"
+
+
+def result_points(records: Records) -> list[Point]:
+    """The figures of a whole run: what it cost, and how good it is."""
+    result, measures = records.result, records.measures
+    values = {"images_per_second": result["images_per_second"], "seconds": result["seconds"]}
+    values |= {f"parameters/{network}": count for network, count in result["parameters"].items()}
+    points = [Point(key, float(value), records.finished, result["steps"]) for key, value in values.items()]
+    if measures is None:
+        return points
+    stamp = _ms_of(measures["provenance"]["finished"])
+    values = {name: metric["value"] for name, metric in measures["metrics"].items()}
+    values |= {f"{name}_untrained": metric["value"] for name, metric in measures["untrained"].items()}
+    for place, statistics in measures["attention"].items():
+        values |= {f"attention/{place}.{name}": value for name, value in statistics.items()}
+    values["evaluation/seconds"] = measures["seconds"]
+    values["evaluation/generated_per_second"] = measures["generated_per_second"]
+    points += [Point(key, float(value), stamp, result["steps"]) for key, value in values.items() if value is not None]
+    return points + [
+        Point("curve/fid", float(at["fid"]), stamp, at["step"]) for at in measures["curve"] if at["fid"] is not None
+    ]
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def image_names(records: Records) -> dict[str, Path]:
+    """Names under which MLflow's image view shows pictures beside each other, with a slider over steps.
+
+    A picture is `<key>+step+<step>+timestamp+<ms>+<uuid>`, as `MlflowClient.log_image` names it, but
+    with a uuid that is the same each time.
+    """
+    stamp = _ms_of(records.measures["provenance"]["finished"]) if records.measures else 0
+    names = {}
+    for name, path in records.pictures.items():
+        key, step = name.removesuffix(".png").replace("/", "~"), records.run.config["training"]["steps"]
+        if name.startswith("snapshots/"):
+            key, step = "samples", int(path.stem)
+        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{records.cell.evaluation}/{name}")
+        names[f"{key}+step+{step}+timestamp+{stamp}+{identity}"] = path
+    return names
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """The PNG files of an evaluation by their relative names; a link that leads out of the folder is none."""
+    inside = folder.resolve()
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.png"))}
+    return {name: path for name, path in found.items() if path.is_file() and path.resolve().is_relative_to(inside)}
+
+
+# --- small things -------------------------------------------------------------------------------
+
+
+def _flat(tree: Json, prefix: str = ""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _json(path: Path) -> Json | None:
+    return read_json(path) if path.exists() else None
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _ms_of(iso: str) -> int:
+    return _ms(datetime.fromisoformat(iso).timestamp())

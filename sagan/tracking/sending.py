@@ -1,0 +1,252 @@
+"""Sending: find each run's mirror by its tags, see what is missing in it, send just that."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import PIL.Image
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as Mirror
+
+from sagan.params import Params
+from sagan.paths import Paths
+from sagan.plan import Cell, Plan
+from sagan.records import Json, canonical, write_json
+from sagan.records import digest as records_digest
+from sagan.tracking import content
+from sagan.tracking.content import Point, Records
+from sagan.tracking.store import TrackingUnavailable, available, connect, lock, open_experiment, tracking_uri
+
+BATCH = 1000  # points in one request: MLflow's limit
+DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
+PREVIEW = 256  # pixels: the side of the small pictures that MLflow's image view loads first
+LOGGER = logging.getLogger("sagan.tracking")
+
+
+@dataclass
+class SyncReport:
+    """What a sending did. Run keys, each once for each suite that holds the run."""
+
+    sent: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    points: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.sent)} runs sent with {self.points:,} points, {len(self.unchanged)} were there already, "
+            f"{len(self.missing)} are not on disk yet"
+        )
+
+
+def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
+    """Sends every run of the plan that is on disk, whole or in part, and nothing that MLflow has already.
+
+    Raises:
+        TrackingUnavailable: MLflow cannot be reached; what was sent until then stays and is not sent again.
+    """
+    return _pass(plan, params, paths, {})
+
+
+def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, interval_s: float = 10.0) -> None:
+    """Mirrors runs while they train, from another process than theirs, until `stop` is set.
+
+    A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
+
+    Raises:
+        TrackingUnavailable: it was away at the end too.
+    """
+    seen: dict[tuple[str, str], object] = {}
+    warned = False
+    while True:
+        last = stop.is_set()
+        try:
+            _pass(plan, params, paths, seen)
+            warned = False
+        except TrackingUnavailable as error:
+            if last:
+                raise
+            if not warned:
+                LOGGER.warning("%s", error)
+            warned = True
+        if last:
+            return
+        stop.wait(interval_s)
+
+
+def _pass(plan: Plan, params: Params, paths: Paths, seen: dict[tuple[str, str], object]) -> SyncReport:
+    """One look at every cell; `seen` holds what the files of a cell were when they were last sent."""
+    report = SyncReport()
+    uri = tracking_uri(params, paths)
+    with available(uri):
+        client = connect(uri, paths)
+        for suite, cells in plan.suites.items():
+            experiment = open_experiment(client, uri, f"{params.tracking.experiment_prefix}{suite}", paths)
+            for cell in cells:
+                signature = content.signature(cell, paths)
+                if seen.get((suite, cell.run)) == signature:
+                    report.unchanged.append(cell.run)
+                    continue
+                records = content.read(plan, cell, paths)
+                if records is None:
+                    report.missing.append(cell.run)
+                    continue
+                with lock(paths):
+                    changed, points = _send(
+                        client, experiment.experiment_id, records, content.tags(records, suite, params)
+                    )
+                (report.sent if changed else report.unchanged).append(cell.run)
+                report.points += points
+                seen[suite, cell.run] = signature
+    return report
+
+
+def _send(client: MlflowClient, experiment: str, records: Records, tags: dict[str, str]) -> tuple[bool, int]:
+    """Completes the mirror of one run. Returns whether anything changed, and how many points were sent.
+
+    The tag `sagan.sent` comes last and says that all of these records have arrived.
+    """
+    mirror = _find(client, experiment, records.cell)
+    digest = records.digest()
+    if mirror and records.result and mirror.data.tags.get("sagan.sent") == digest:
+        return _set_tags(client, mirror, tags), 0
+    if mirror and _contradicts(client, mirror, records):
+        client.delete_run(mirror.info.run_id)
+        mirror = None
+    changed = mirror is None
+    if mirror is None:
+        identity = {name: tags[name] for name in ("sagan.run", "sagan.evaluation")}
+        mirror = client.create_run(experiment, records.started, identity, records.cell.run)
+    changed |= _set_tags(client, mirror, tags | _origins(records))
+    _describe(client, mirror, records)
+    points = _send_log(client, mirror, records.log)
+    if records.result:
+        points += _send_points(client, mirror, [content.result_points(records)])
+        _send_files(client, mirror, records)
+        client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
+        changed |= _set_tags(client, mirror, {"sagan.sent": digest})
+    return changed or points > 0, points
+
+
+def _find(client: MlflowClient, experiment: str, cell: Cell) -> Mirror | None:
+    """The mirror of a cell. Any second one goes to MLflow's trash: two machines may have made one each at the same
+    time, and taking back an experiment takes back every run that was ever deleted in it."""
+    wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
+    first, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
+    for other in others:
+        client.delete_run(other.info.run_id)
+    return first
+
+
+def _origins(records: Records) -> dict[str, str]:
+    """Which records the figures come from, said before the first figure is sent."""
+    origins = {"sagan.trained": records.result, "sagan.measured": records.measures}
+    return {tag: records_digest(record, 16) for tag, record in origins.items() if record}
+
+
+def _contradicts(client: MlflowClient, mirror: Mirror, records: Records) -> bool:
+    """Whether the mirror shows what the finished records do not say.
+
+    MLflow can only add points, so such a mirror is made anew. It happens where a run or an evaluation
+    was made again under its key: restarted from nothing after it had been followed, continued on
+    another device, measured again.
+    """
+    if records.result is None:
+        return False
+    if any(mirror.data.tags.get(tag, value) != value for tag, value in _origins(records).items()):
+        return True
+    steps = sorted(metric.step for metric in client.get_metric_history(mirror.info.run_id, "train/images"))
+    if steps != [line["step"] for line in records.log[: len(steps)]]:
+        return True
+    losses = {line["step"]: line["loss_d"] for line in records.log}
+    sent = client.get_metric_history(mirror.info.run_id, "train/loss_d")
+    return any(losses[m.step] is None or not math.isclose(losses[m.step], m.value, rel_tol=1e-9) for m in sent)
+
+
+def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
+    """What is known before the first step: parameters, dataset, resolved configuration."""
+    run_id = mirror.info.run_id
+    missing = {name: value for name, value in content.parameters(records).items() if name not in mirror.data.params}
+    if missing:
+        client.log_batch(run_id, params=[Param(name, value) for name, value in missing.items()])
+        client.log_dict(run_id, records.run.config, "config.json")
+    if not mirror.inputs or not mirror.inputs.dataset_inputs:
+        client.log_inputs(run_id, [_dataset_input(records)])
+
+
+def _dataset_input(records: Records) -> DatasetInput:
+    name = f"{records.run.dataset}-{records.run.resolution}"
+    source = canonical({"uri": f"data/prepared/{name}"})
+    dataset = Dataset(name, records.run.dataset_digest[:DATASET_DIGEST], "local", source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+def _send_log(client: MlflowClient, mirror: Mirror, log: list[Json]) -> int:
+    """Sends the lines after the last one that arrived.
+
+    Lines are sent in order and never split between requests, and a request is one transaction: what
+    has arrived is always a beginning of the log, and the latest `train/images` says how long a one.
+    After a resume the log holds lines again that were sent before; they are the same but for their
+    time, which would make them second points.
+    """
+    arrived = mirror.data.metrics.get("train/images", -1.0)
+    return _send_points(client, mirror, [content.log_points(line) for line in log if line["images"] > arrived])
+
+
+def _send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:
+    total = 0
+    for batch in _batches(groups):
+        client.log_batch(mirror.info.run_id, metrics=[Metric(*point) for point in batch])
+        total += len(batch)
+    return total
+
+
+def _batches(groups: Iterable[list[Point]]) -> Iterator[list[Point]]:
+    """Points in lists of at most BATCH that split no group."""
+    batch: list[Point] = []
+    for group in groups:
+        if batch and len(batch) + len(group) > BATCH:
+            yield batch
+            batch = []
+        batch = batch + group
+    if batch:
+        yield batch
+
+
+def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
+    """Resolved configuration, both records and all pictures. Sent again, they replace themselves."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_json(folder / "config.json", records.run.config)
+        write_json(folder / "run.json", records.result)
+        if records.measures:
+            write_json(folder / "metrics.json", records.measures)
+        for relative, path in records.pictures.items():
+            target = folder / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        (folder / "images").mkdir()
+        for image, path in content.image_names(records).items():
+            with PIL.Image.open(path) as picture:
+                picture.save(folder / "images" / f"{image}.png")
+                picture.thumbnail((PREVIEW, PREVIEW))
+                picture.save(folder / "images" / f"{image}+compressed.webp")
+        client.log_artifacts(mirror.info.run_id, name)
+    if records.pictures:
+        _set_tags(client, mirror, {"mlflow.loggedImages": "True"})
+
+
+def _set_tags(client: MlflowClient, mirror: Mirror, tags: dict[str, str]) -> bool:
+    """Sets the tags that are not so yet. Returns whether there were any."""
+    new = {name: value for name, value in tags.items() if mirror.data.tags.get(name) != value}
+    if new:
+        client.log_batch(mirror.info.run_id, tags=[RunTag(name, value) for name, value in new.items()])
+        mirror.data.tags.update(new)
+    return bool(new)

@@ -1,0 +1,144 @@
+"""The MLflow store: where it is, how it is opened, and what its absence costs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from sagan.errors import UserError
+from sagan.params import Params
+from sagan.paths import Paths
+
+PATIENCE_S = 5
+LOCK_PATIENCE_S = 120
+SQLITE = "sqlite:///"
+
+
+class TrackingUnavailable(Exception):
+    """The store cannot be reached or will not take what is sent. Its message is one line.
+
+    The command line prints it as a warning and leaves with exit code 0: no run and no report
+    depends on the mirror, and the next `python -m sagan track` sends what is missing.
+    """
+
+
+def tracking_uri(params: Params, paths: Paths) -> str:
+    """MLFLOW_TRACKING_URI, else `tracking.uri`, whose relative SQLite path starts at the root."""
+    from_environment = os.environ.get("MLFLOW_TRACKING_URI")
+    if from_environment:
+        return from_environment
+    uri = params.tracking.uri
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{paths.root.resolve() / uri.removeprefix(SQLITE)}"
+    return uri
+
+
+def without_password(text: str) -> str:
+    """A text without the `user:password@` of the URIs in it."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
+
+
+@contextmanager
+def available(uri: str) -> Iterator[None]:
+    """Turns whatever goes wrong between here and the store into the one exception for it.
+
+    Raises:
+        TrackingUnavailable: in place of the errors of MLflow, the database and the network.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, RequestException, OSError, Timeout, ModuleNotFoundError) as error:
+        cause = without_password(" ".join(str(error).split()))
+        cause = cause if len(cause) <= 200 else f"{cause[:200]}…"
+        raise TrackingUnavailable(
+            f"MLflow at {without_password(uri)} did not take the runs ({cause}); nothing is lost: "
+            "send them later with `python -m sagan track`"
+        ) from error
+
+
+def lock(paths: Paths) -> FileLock:
+    """Held while one run is sent, so that two senders on one file system never write the same run at once."""
+    folder = paths.root / "state" / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "lock", timeout=LOCK_PATIENCE_S)
+
+
+def connect(uri: str, paths: Paths) -> MlflowClient:
+    """A client of an initialised store. Two processes that create an SQLite store at once corrupt it: one at a time."""
+    # MLflow retries for minutes by default; here the next sending is the retry.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    if _is_server_database(uri):
+        _probe(uri)
+    with lock(paths):
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> Experiment:
+    """The experiment of that name, made or taken back from MLflow's trash if need be."""
+    with lock(paths):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            identity = client.create_experiment(name, artifact_location=_artifact_location(uri, paths, name))
+        elif experiment.lifecycle_stage == "active":
+            return experiment
+        else:
+            identity = experiment.experiment_id
+            client.restore_experiment(identity)
+        return client.get_experiment(identity)
+
+
+def ui_command(params: Params, paths: Paths) -> list[str]:
+    """The command that shows the tracked runs in a browser, for this machine only (127.0.0.1:5000).
+
+    Raises:
+        UserError: MLFLOW_TRACKING_URI is a server, which shows them itself.
+    """
+    uri = tracking_uri(params, paths)
+    if not _is_database(uri):
+        raise UserError(f"MLFLOW_TRACKING_URI = {without_password(uri)}: is a server already; open it in a browser")
+    artifacts = _artifacts_folder(paths)
+    options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": "127.0.0.1"}
+    pairs = [part for option in {**options, "--port": "5000", "--workers": "1"}.items() for part in option]
+    return [sys.executable, "-m", "mlflow", "server", *pairs]
+
+
+def _is_database(uri: str) -> bool:
+    return re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:", uri) is not None
+
+
+def _is_server_database(uri: str) -> bool:
+    return _is_database(uri) and not uri.startswith("sqlite")
+
+
+def _probe(uri: str) -> None:
+    """One attempt to reach a database, where MLflow would make ten over two minutes."""
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PATIENCE_S})
+    with engine.connect():
+        pass
+    engine.dispose()
+
+
+def _artifacts_folder(paths: Paths) -> Path:
+    return paths.root.resolve() / "state" / "mlflow" / "artifacts"
+
+
+def _artifact_location(uri: str, paths: Paths, experiment: str) -> str | None:
+    """A database holds no files, so they go under state/; a server decides for itself."""
+    return (_artifacts_folder(paths) / experiment).as_uri() if _is_database(uri) else None

@@ -1,0 +1,250 @@
+"""A factory of made-up run and evaluation records, as training and evaluation leave them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from mlflow import MlflowClient
+
+from sagan.loading import load_params
+from sagan.params import Params
+from sagan.paths import Paths
+from sagan.plan import Cell, Plan, make_plan
+from sagan.records import Json, read_lines, write_json
+from sagan.tracking import SyncReport, sync
+
+PARAMS = """
+repro: [quick]
+datasets:
+  mnist5k: {kind: mnist5k}
+variants:
+  sagan:
+    description: the whole recipe
+    generator: {width: 64, spectral_norm: true, attention_at: [14]}
+    discriminator: {width: 64, spectral_norm: true, attention_at: [14]}
+    objective: hinge
+    optimizer: {lr_g: 1.0e-4, lr_ratio: 4.0, betas: [0.0, 0.9]}
+  plain: {like: sagan, generator: {attention_at: []}, discriminator: {attention_at: []}}
+  grid:
+    like: sagan
+    grid:
+      attention: {on: {}, off: {generator: {attention_at: []}, discriminator: {attention_at: []}}}
+suites:
+  quick:
+    dataset: mnist5k
+    variants: [sagan, plain]
+    baseline: sagan
+    seeds: 2
+    training: {steps: 100, batch_size: 8, ema: {decay: 0.9}, snapshots: 2}
+    evaluation: {extractor: classifier, split: train, samples: 4000, curve_samples: 1000}
+"""
+PROVENANCE = {
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "dirty": False,
+    "device": "cpu (made up)",
+    "device_kind": "cpu",
+    "threads": 1,
+    "versions": {"python": "3.11.0", "torch": "2.15.0", "sagan": "0.1"},
+    "started": "2025-10-09T08:53:20+00:00",
+    "finished": "2025-10-09T09:03:20+00:00",
+}
+
+
+@dataclass
+class Workspace:
+    """A root folder with a plan, whose records the methods below make up."""
+
+    params: Params
+    paths: Paths
+    plan: Plan
+    start: float = 1_760_000_000.0  # unix seconds
+
+    @property
+    def client(self) -> MlflowClient:
+        """Of the default store."""
+        return MlflowClient(tracking_uri=f"sqlite:///{self.paths.root}/state/mlflow/mlflow.db")
+
+    def send(self) -> SyncReport:
+        return sync(self.plan, self.params, self.paths)
+
+    def mirror(self, cell: Cell, client: MlflowClient | None = None) -> Json:
+        """All that MLflow holds of a run, of which there must be one."""
+        found = [run for run in _everything(client or self.client).values() if run["tags"]["sagan.run"] == cell.run]
+        assert len(found) == 1
+        return found[0]
+
+    @property
+    def cells(self) -> list[Cell]:
+        return self.plan.suites["quick"]
+
+    def line(self, cell: Cell, step: int, attempt: int = 0) -> Json:
+        """A line of the log: the same in every attempt but for the time it took."""
+        quality = math.exp(-step / 40) + 0.1 * cell.seed
+        line = {
+            "step": step,
+            "images": step * 8,
+            "seconds": step / 10 + attempt,
+            "time": self.start + step / 10 + attempt * 100,
+        }
+        line |= {"loss_d": 1.0 + quality / 3, "loss_g": 0.1 - quality, "logits_real": 0.5, "logits_fake": -0.5}
+        if self.plan.runs[cell.run].config["variant"]["generator"]["attention_at"]:
+            line |= {"gamma.generator.14": step / 1000, "gamma.discriminator.14": None if step == 30 else step / 2000}
+        return line | {"sigma.generator.last": 1.0 + quality}
+
+    def log(self, cell: Cell, steps: range, attempt: int = 0) -> None:
+        """The log as a training process leaves it: truncated to before `steps`, then written on."""
+        path = self.paths.run(cell.run) / "log.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [line for line in read_lines(path) if line["step"] < steps.start]
+        lines += [self.line(cell, step, attempt) for step in steps]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def result(self, cell: Cell, diverged_at: int | None = None, **changes) -> None:
+        """run.json of a run whose log is there."""
+        run, log = self.plan.runs[cell.run], read_lines(self.paths.run(cell.run) / "log.jsonl")
+        record = {
+            **{
+                name: getattr(run, name)
+                for name in ("key", "variant", "seed", "dataset", "dataset_digest", "code", "config", "execution")
+            },
+            "status": "finished" if diverged_at is None else "diverged",
+            "diverged_at": diverged_at,
+            "reason": None if diverged_at is None else "loss_d is not finite",
+            "steps": log[-1]["step"],
+            "images": log[-1]["images"],
+            "seconds": log[-1]["seconds"],
+            "images_per_second": 80.0 + cell.seed,
+            "parameters": {"generator": 1000, "discriminator": 2000},
+            "files": {},
+            "provenance": PROVENANCE,
+        }
+        write_json(self.paths.run(cell.run) / "run.json", record | changes)
+
+    def evaluation(self, cell: Cell, fid: float = 12.5, diverged: bool = False, **provenance) -> None:
+        """metrics.json and the pictures of a run."""
+        run, folder = self.plan.runs[cell.run], self.paths.evaluation(cell.evaluation)
+        metric = {"value": fid, "name": "fid4000_train.classifier", "protocol": {"extractor": "classifier"}}
+        attends = run.config["variant"]["generator"]["attention_at"] and not diverged
+        statistics = {"gamma": 0.1, "entropy": 3.0, "entropy_uniform": math.log(49)}
+        record = {
+            "key": cell.evaluation,
+            "run": cell.run,
+            "reference": self.plan.evaluations[cell.evaluation].reference,
+            "variant": cell.variant,
+            "seed": cell.seed,
+            "dataset": run.dataset,
+            "status": "diverged" if diverged else "measured",
+            "metrics": {} if diverged else {"fid": metric, "kid": metric | {"value": 0.01, "name": "kid"}},
+            "untrained": {"fid": metric | {"value": 300.0}},
+            "curve": [{"step": step, "fid": fid + 300 * math.exp(-step / 20)} for step in (0, 50, 100)],
+            "curve_protocol": {},
+            "attention": {"generator.14": statistics, "discriminator.14": statistics} if attends else {},
+            "generated_per_second": 500.0,
+            "seconds": 9.0,
+            "provenance": PROVENANCE | {"finished": "2025-10-09T09:10:00+00:00"} | provenance,
+        }
+        pictures = (
+            ["samples.png"]
+            + ["attention/generator-14.png"] * bool(attends)
+            + ["snapshots/000000.png", "snapshots/000050.png"]
+        )
+        for number, name in enumerate(pictures):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.new("L", (64, 64), 40 * (number + 1) + cell.seed).save(folder / name)
+        write_json(folder / "metrics.json", record)
+
+    def finish(self, cell: Cell) -> None:
+        self.log(cell, range(10, 101, 10))
+        self.result(cell)
+        self.evaluation(cell)
+
+
+def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
+    """A root folder with params.yaml and a prepared dataset of which there is only the manifest."""
+    root.mkdir()
+    (root / "params.yaml").write_text(text)
+    paths = Paths(root)
+    params = load_params(paths.params)
+    manifest = {
+        "dataset": "mnist5k",
+        "kind": "mnist5k",
+        "resolution": 28,
+        "channels": 1,
+        "count": 5000,
+        "digest": "ab" * 32,
+    }
+    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
+    return Workspace(params, paths, make_plan(params, paths))
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch, empty_store):
+    """Makes a workspace in a folder of this name. Its SQLite store is there already unless told otherwise."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("sagan.fingerprint.code_fingerprint", lambda places: "c0de" * 16)
+
+    def make(name: str = "root", store: bool = True) -> Workspace:
+        workspace = make_workspace(tmp_path / name)
+        if store:
+            folder = tmp_path / name / "state" / "mlflow"
+            folder.mkdir(parents=True)
+            shutil.copy(empty_store, folder / "mlflow.db")
+        return workspace
+
+    return make
+
+
+@pytest.fixture
+def workspace(make) -> Workspace:
+    return make()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An SQLite store as MLflow makes it; that takes seconds, so tests take copies."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def everything():
+    """See `_everything`."""
+    return _everything
+
+
+def _everything(client: MlflowClient) -> Json:
+    """All that MLflow holds of the experiments of this project, as plain values to compare."""
+    held = {}
+    for experiment in client.search_experiments(filter_string="name LIKE 'sagan-%'"):
+        for run in client.search_runs([experiment.experiment_id]):
+            run_id = run.info.run_id
+            points = {
+                key: sorted((m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, key))
+                for key in run.data.metrics
+            }
+            held[run_id] = {
+                "experiment": experiment.name,
+                "tags": run.data.tags,
+                "params": run.data.params,
+                "points": points,
+                "status": run.info.status,
+                "times": (run.info.start_time, run.info.end_time),
+                "inputs": [(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs],
+                "files": sorted(_files(client, run_id)),
+            }
+    return held
+
+
+def _files(client: MlflowClient, run_id: str, folder: str | None = None):
+    for entry in client.list_artifacts(run_id, folder):
+        if entry.is_dir:
+            yield from _files(client, run_id, entry.path)
+        else:
+            yield entry.path, entry.file_size

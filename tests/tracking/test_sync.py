@@ -1,0 +1,262 @@
+"""Records to an SQLite store: what arrives, and that it arrives once."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from mlflow import MlflowClient
+
+from sagan.errors import UserError
+from sagan.tracking import TrackingUnavailable, sending, ui_command
+
+
+def test_a_finished_run_arrives_whole(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    report = workspace.send()
+    assert report.sent == [cell.run]
+    assert report.missing == [other.run for other in workspace.cells[1:]]
+    mirror = workspace.mirror(cell)
+    assert mirror["experiment"] == "sagan-quick"
+    assert mirror["status"] == "FINISHED"
+    assert mirror["times"] == (round(workspace.start * 1000), 1760000600000)
+    assert mirror["inputs"] == [("mnist5k-28", ("ab" * 32)[:36])]
+    points = mirror["points"]
+    assert points["train/loss_d"] == [
+        (line["step"], round(line["time"] * 1000), line["loss_d"])
+        for line in (workspace.line(cell, step) for step in range(10, 101, 10))
+    ]
+    assert [step for step, _, _ in points["gamma/discriminator.14"]] == [
+        10,
+        20,
+        40,
+        50,
+        60,
+        70,
+        80,
+        90,
+        100,
+    ]  # null at 30
+    assert [(step, value) for step, _, value in points["fid"]] == [(100, 12.5)]
+    assert [step for step, _, _ in points["curve/fid"]] == [0, 50, 100]
+    assert points["attention/generator.14.entropy"][0][2] == 3.0
+    assert {name for name, _ in mirror["files"]} >= {
+        "config.json",
+        "run.json",
+        "metrics.json",
+        "samples.png",
+        "attention/generator-14.png",
+    }
+    tags = mirror["tags"]
+    expected = {
+        "variant": "sagan",
+        "seed": "0",
+        "attention": "generator 14, discriminator 14",
+        "spectral_norm": "G+D",
+        "lr_ratio": "4",
+    }
+    expected |= {
+        "status": "finished",
+        "device_kind": "cpu",
+        "protocol.fid": "fid4000_train.classifier",
+        "grid.grid.attention": "on",
+    }
+    assert {name: tags[f"sagan.{name}"] for name in expected} == expected
+
+
+def test_sending_twice_changes_nothing(workspace, everything):
+    for cell in workspace.cells[:2]:
+        workspace.finish(cell)
+    workspace.log(workspace.cells[2], range(10, 50, 10))
+    workspace.send()
+    before = everything(workspace.client)
+    report = workspace.send()
+    assert report.sent == [] and report.points == 0
+    assert everything(workspace.client) == before
+
+
+@pytest.mark.parametrize("requests", [1, 3, 5, 7])
+def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
+    """The connection is lost after so many requests."""
+    monkeypatch.setattr(sending, "BATCH", 30)
+    workspace, whole = make("broken"), make("whole")
+    workspace.finish(workspace.cells[0])
+    whole.finish(whole.cells[0])
+    whole.send()
+    left = requests
+    log_batch = MlflowClient.log_batch
+
+    def until_lost(*args, **kwargs):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ConnectionResetError("lost")
+        return log_batch(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", until_lost)
+        with pytest.raises(TrackingUnavailable):
+            workspace.send()
+    workspace.send()
+    assert list(everything(workspace.client).values()) == list(everything(whole.client).values())
+
+
+def test_parameters_differ_only_where_variants_differ(workspace):
+    for cell in workspace.cells:
+        workspace.finish(cell)
+    workspace.send()
+    sagan, _, plain, _ = (workspace.mirror(cell)["params"] for cell in workspace.cells)
+    assert sagan.keys() == plain.keys()
+    assert {name for name in sagan if sagan[name] != plain[name]} == {
+        "variant",
+        "generator.attention_at",
+        "discriminator.attention_at",
+    }
+
+
+def test_a_diverged_run_is_a_result(workspace):
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 31, 10))
+    workspace.result(cell, diverged_at=30)
+    workspace.evaluation(cell, diverged=True)
+    workspace.send()
+    mirror = workspace.mirror(cell)
+    assert mirror["status"] == "FINISHED"
+    assert (mirror["tags"]["sagan.status"], mirror["tags"]["sagan.diverged_at"]) == ("diverged", "30")
+    assert "fid" not in mirror["points"]
+
+
+def test_an_evaluation_that_comes_later_is_added(workspace):
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 101, 10))
+    workspace.result(cell)
+    workspace.send()
+    assert "fid" not in workspace.mirror(cell)["points"]
+    workspace.evaluation(cell)
+    workspace.send()
+    mirror = workspace.mirror(cell)
+    assert [value for _, _, value in mirror["points"]["fid"]] == [12.5]
+    assert len(mirror["points"]["train/loss_d"]) == 10
+
+
+def test_a_run_measured_again_shows_the_new_figure_alone(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    workspace.send()
+    workspace.evaluation(cell, fid=10.0, finished="2025-10-10T09:10:00+00:00")
+    workspace.send()
+    mirror = workspace.mirror(cell)
+    assert [value for _, _, value in mirror["points"]["fid"]] == [10.0]
+    assert len(mirror["points"]["curve/fid"]) == 3
+
+
+def test_a_run_restarted_from_nothing_with_other_values_is_mirrored_anew(workspace):
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 71, 10))
+    workspace.send()
+    other = workspace.cells[1]  # another seed's losses stand for another device's
+    path = workspace.paths.run(cell.run) / "log.jsonl"
+    workspace.log(other, range(10, 101, 10))
+    path.write_text((workspace.paths.run(other.run) / "log.jsonl").read_text())
+    workspace.result(cell)
+    workspace.send()
+    losses = [value for _, _, value in workspace.mirror(cell)["points"]["train/loss_d"]]
+    assert losses == [workspace.line(other, step)["loss_d"] for step in range(10, 101, 10)]
+
+
+def test_a_mirror_that_was_deleted_comes_back(workspace, everything):
+    workspace.finish(workspace.cells[0])
+    workspace.send()
+    client = workspace.client
+    client.delete_run(next(iter(everything(client))))
+    workspace.send()
+    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
+    client.delete_experiment(client.get_experiment_by_name("sagan-quick").experiment_id)
+    workspace.send()
+    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
+
+
+def test_no_picture_is_taken_from_outside_the_evaluation(workspace, tmp_path_factory):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    outside = tmp_path_factory.mktemp("outside") / "secret.png"
+    outside.write_bytes(b"not for MLflow")
+    (workspace.paths.evaluation(cell.evaluation) / "leak.png").symlink_to(outside)
+    (workspace.paths.evaluation(cell.evaluation) / "folder").symlink_to(outside.parent)
+    workspace.send()
+    names = [name for name, _ in workspace.mirror(cell)["files"]]
+    assert "samples.png" in names
+    assert not [name for name in names if "leak" in name or "secret" in name]
+
+
+def test_processes_that_start_together_make_one_sound_store(make):
+    workspace = make(store=False)
+    for cell in workspace.cells:
+        workspace.finish(cell)
+    workspace.plan.save(workspace.paths.root / "plan.json")
+    script = f"""
+from pathlib import Path
+from sagan import loading, paths, plan, tracking
+here = paths.Paths(Path({str(workspace.paths.root)!r}))
+tracking.sync(plan.Plan.load(here.root / "plan.json"), loading.load_params(here.params), here)
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert outputs == [(b"", b"")] * 3  # MLflow and alembic are silent
+    assert [len(workspace.mirror(cell)["points"]["train/loss_d"]) for cell in workspace.cells] == [10] * 4
+
+
+def refused() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["http://user:secret@", "postgresql://user:secret@"])
+def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch, scheme):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}{refused()}")
+    workspace.finish(workspace.cells[0])
+    start = time.monotonic()
+    with pytest.raises(TrackingUnavailable) as caught:
+        workspace.send()
+    assert time.monotonic() - start < 10  # MLflow's own patience is minutes
+    message = str(caught.value)
+    assert "python -m sagan track" in message and "\n" not in message and "secret" not in message
+
+
+def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    workspace.finish(workspace.cells[0])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(TrackingUnavailable):
+            workspace.send()
+
+
+def test_the_ui_listens_to_this_machine_only(workspace, monkeypatch):
+    command = ui_command(workspace.params, workspace.paths)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert f"sqlite:///{workspace.paths.root}/state/mlflow/mlflow.db" in command
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@tracking.example:5000")
+    with pytest.raises(UserError) as caught:
+        ui_command(workspace.params, workspace.paths)
+    assert "secret" not in str(caught.value)
+
+
+def test_records_are_never_written(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    folder = workspace.paths.root / "results"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    workspace.send()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
