@@ -43,3 +43,9 @@ class Paths:
     def weights(self) -> Path:
         """Pretrained weights of feature extractors."""
         return self.root / "data" / "weights"
+
+    def weights_file(self, extractor: str, reference_folder: Path) -> Path:
+        """The weights that an extractor computes with: pretrained, or trained for the reference."""
+        if extractor == "classifier":
+            return reference_folder / "classifier.safetensors"
+        return self.weights / "inception-2015-12-05.pth"

@@ -6,9 +6,6 @@ from sagan.errors import UserError
 from sagan.paths import Paths
 from sagan.records import file_digest
 
-INCEPTION_FILE = "inception-2015-12-05.pth"
-
-
 def extractor_digest(extractor: str, paths: Paths) -> str | None:
     """The sha256 of an extractor's weights; None for one that is trained here.
 
@@ -17,7 +14,7 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     """
     if extractor == "classifier":
         return None
-    path = paths.weights / INCEPTION_FILE
+    path = paths.weights_file(extractor, paths.root)
     if not path.exists():
         raise UserError(f"{path}: the Inception weights are not there; fetch them with `python -m sagan weights`")
     return file_digest(path)

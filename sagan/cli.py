@@ -1,0 +1,267 @@
+"""`python -m sagan <verb>`: typed options, no logic.
+
+Heavy libraries are imported inside the verbs: `--help` and `plan` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sagan.errors import UserError
+from sagan.paths import Paths
+
+app = typer.Typer(
+    help="A reproducible benchmark for small GANs. `dvc repro` calls these verbs; each works by itself too.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+# What a cluster's scheduler takes as "put it back in the queue" (EX_TEMPFAIL of sysexits.h).
+GO_ON_LATER = 75
+
+PATHS = Paths()
+SuiteOption = Annotated[
+    list[str] | None, typer.Option("--suite", help="A suite of params.yaml; may be repeated. Default: those under repro.")
+]
+PlanOption = Annotated[
+    Path | None, typer.Option("--plan", help="A plan file made by `plan --out`. Default: plan from params.yaml.")
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"sagan: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _plan(plan_file: Path | None, key: str, kind: str):
+    """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
+    from sagan.loading import load_params
+    from sagan.plan import Plan, make_plan
+
+    if plan_file is not None:
+        return Plan.load(plan_file)
+    params = load_params(PATHS.params)
+    for suite in params.suites:
+        try:
+            plan = make_plan(params, PATHS, [suite])
+        except UserError:
+            continue
+        if key in getattr(plan, kind):
+            return plan
+    raise UserError(
+        f"{key}: params.yaml asks for no such key under {kind} (or its dataset is not prepared); "
+        "`python -m sagan plan --suite NAME` lists the keys"
+    )
+
+
+def _spec(plan_file: Path | None, key: str, kind: str):
+    specs = getattr(_plan(plan_file, key, kind), kind)
+    if key not in specs:
+        raise UserError(f"{key}: {plan_file} holds no such key under {kind}")
+    return specs[key]
+
+
+def _dataset(name: str, resolution: int, digest: str):
+    from sagan.data import load
+
+    folder = PATHS.prepared(name, resolution)
+    dataset = load(folder)
+    if dataset.manifest["digest"] != digest:
+        raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
+    return dataset
+
+
+@app.command()
+def data(
+    suite: SuiteOption = None,
+    name: Annotated[list[str] | None, typer.Option("--dataset", help="A dataset by name, instead of a suite's.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
+) -> None:
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    from sagan.data import prepare
+    from sagan.loading import load_params
+
+    params = load_params(PATHS.params)
+    for suite_name in suite or []:
+        if suite_name not in params.suites:
+            raise UserError(f"--suite {suite_name}: no such suite (there are: {', '.join(params.suites)})")
+    for dataset_name in name or []:
+        if dataset_name not in params.datasets:
+            raise UserError(f"--dataset {dataset_name}: no such dataset (there are: {', '.join(params.datasets)})")
+    wanted = name or [params.suites[s].dataset for s in suite or params.repro]
+    for dataset_name in dict.fromkeys(wanted):
+        spec = params.datasets[dataset_name]
+        folder = PATHS.prepared(dataset_name, spec.resolution)
+        manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        print(f"{folder}: {manifest['count']} images, digest {manifest['digest'][:12]}")
+
+
+@app.command()
+def plan(
+    suite: SuiteOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
+) -> None:
+    """List every run with its key and its state: what is there, and what `dvc repro` would make."""
+    from sagan.loading import load_params
+    from sagan.plan import make_plan
+    from sagan.states import plan_lines
+
+    made = make_plan(load_params(PATHS.params), PATHS, suite)
+    if out is not None:
+        made.save(out)
+    for line in plan_lines(made, PATHS):
+        print(line)
+
+
+@app.command()
+def train(
+    run: Annotated[str, typer.Argument(help="A run's key, as `plan` lists it.")],
+    plan: PlanOption = None,
+) -> None:
+    """Train one run, or go on with it from its last checkpoint; nothing happens when it is finished."""
+    spec = _spec(plan, run, "runs")
+    from sagan.training.loop import Interrupted
+    from sagan.training.loop import train as train_run
+
+    dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
+    try:
+        record = train_run(spec, dataset.split("train")[0], PATHS)
+    except Interrupted as interrupted:
+        print(f"sagan: {interrupted}", file=sys.stderr)
+        raise typer.Exit(GO_ON_LATER) from None
+    print(f"{run}: {record['status']} after {record['steps']} steps, {record['images_per_second']} images/s")
+
+
+@app.command()
+def reference(
+    key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
+    plan: PlanOption = None,
+) -> None:
+    """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
+    spec = _spec(plan, key, "references")
+    from sagan.metrics.reference import make_reference
+
+    record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
+    accuracy = "" if record["accuracy"] is None else f", held-out accuracy {record['accuracy']:.4f}"
+    print(f"{key}: {record['real_count']} images{accuracy}, noise floor FID {record['floor']['fid']:.3f}")
+
+
+@app.command()
+def evaluate(
+    key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
+    plan: PlanOption = None,
+) -> None:
+    """Measure one finished run: metrics, curve, sample grid, attention maps."""
+    spec = _spec(plan, key, "evaluations")
+    from sagan.metrics.evaluate import evaluate as evaluate_run
+
+    record = evaluate_run(spec, PATHS)
+    fid = record["metrics"].get("fid")
+    print(f"{key}: {record['status']}" + (f", {fid['name']} = {fid['value']:.3f}" if fid else ""))
+
+
+@app.command()
+def report(suite: SuiteOption = None) -> None:
+    """Render reports/<suite>/ from what is measured; missing runs are shown as missing."""
+    from sagan.loading import load_params
+    from sagan.plan import make_plan
+    from sagan.report import render
+
+    params = load_params(PATHS.params)
+    made = make_plan(params, PATHS, suite)
+    for name in made.suites:
+        print(f"report: {render(name, made, params, PATHS)}")
+
+
+@app.command()
+def track(suite: SuiteOption = None) -> None:
+    """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
+    from sagan.loading import load_params
+    from sagan.plan import make_plan
+    from sagan.tracking import TrackingUnavailable, sync
+
+    params = load_params(PATHS.params)
+    try:
+        print(f"mlflow: {sync(make_plan(params, PATHS, suite), params, PATHS)}")
+    except TrackingUnavailable as error:
+        print(f"sagan: warning: {error}", file=sys.stderr)
+
+
+@app.command()
+def ui() -> None:
+    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent."""
+    import os
+
+    from sagan.loading import load_params
+    from sagan.tracking import ui_command
+
+    command = ui_command(load_params(PATHS.params), PATHS)
+    os.execvp(command[0], command)
+
+
+@app.command()
+def sample(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("samples.png"),
+    count: Annotated[int, typer.Option(min=1)] = 64,
+    columns: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+) -> None:
+    """Draw samples from a trained generator into a grid."""
+    from sagan.metrics.showing import sample_grid
+
+    sample_grid(source, out, count, columns, seed)
+    print(out)
+
+
+@app.command()
+def attend(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for one PNG an attention layer.")] = Path("attention"),
+    count: Annotated[int, typer.Option(min=1, help="Images.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+) -> None:
+    """Show where a generator's attention layers look, for fixed query points."""
+    from sagan.metrics.showing import attention_pictures
+
+    for path in attention_pictures(source, out, count, seed):
+        print(path)
+
+
+@app.command()
+def weights() -> None:
+    """Fetch the Inception weights that `extractor: inception` needs, and check them by digest."""
+    from sagan.metrics.inception import fetch_inception
+
+    print(fetch_inception(PATHS))
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
+) -> None:
+    """List, or delete, results that no suite of params.yaml asks for. What is running is never touched."""
+    from sagan.loading import load_params
+    from sagan.states import prune_results
+
+    for line in prune_results(load_params(PATHS.params), PATHS, delete=yes):
+        print(line)
+
+
+@app.command(hidden=True)
+def schema(out: Annotated[Path, typer.Argument()] = Path("workflow/schemas/params.schema.json")) -> None:
+    """Write the JSON schema of params.yaml anew from its types."""
+    from sagan.schema import write_schema
+
+    write_schema(out)
+    print(out)

@@ -1,0 +1,1 @@
+"""Measuring: feature extractors, reference statistics of real images, and the metrics of a run."""

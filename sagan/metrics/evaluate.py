@@ -1,0 +1,206 @@
+"""One finished run measured against one reference."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sagan.errors import UserError
+from sagan.metrics import values
+from sagan.metrics.attention import layer_maps
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import features_of_generator, generated_images
+from sagan.metrics.pictures import GRID, save_attention, save_grid
+from sagan.metrics.reference import load_reference
+from sagan.nn.files import load_discriminator, load_generator
+from sagan.paths import Paths
+from sagan.plan import Evaluation
+from sagan.records import Json, finite_or_none, read_json, write_json
+from sagan.states import run_record
+from sagan.training.batches import derived_seed
+from sagan.training.devices import device_for
+from sagan.training.locks import exclusive
+from sagan.training.provenance import now, provenance
+
+_ATTENTION_IMAGES = 4
+_FILM_ROWS = 6
+
+
+def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
+    """Metrics, curve, sample grid and attention maps of a run.
+
+    Returns:
+        The content of `metrics.json`; at once where it is there already.
+
+    Raises:
+        UserError: the run or the reference is not there.
+    """
+    target = paths.evaluation(evaluation.key) / "metrics.json"
+    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
+        if target.exists():
+            return read_json(target)
+        run = run_record(evaluation.run, paths)
+        if run is None:
+            folder = paths.run(evaluation.run)
+            raise UserError(f"{folder}: no finished run; train it with `python -m sagan train {evaluation.run}`")
+        if not (paths.reference(evaluation.reference) / "reference.json").exists():
+            raise UserError(
+                f"{paths.reference(evaluation.reference)}: no such reference; "
+                f"make it with `python -m sagan reference {evaluation.reference}`"
+            )
+        with device_for(evaluation.execution["device"], evaluation.execution["threads"]) as device:
+            record = _Measurement(evaluation, run, paths, device).record()
+        write_json(target, record)
+        return record
+
+
+class _Measurement:
+    """What the parts of one evaluation share."""
+
+    def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
+        self.started, self.clock = now(), time.perf_counter()
+        self.evaluation, self.run, self.device = evaluation, run, device
+        self.settings = evaluation.settings
+        self.run_folder, self.folder = paths.run(run["key"]), paths.evaluation(evaluation.key)
+        reference_folder = paths.reference(evaluation.reference)
+        self.reference, self.real_statistics, self.real_features = load_reference(reference_folder)
+        self.extractor: Callable[[Tensor], dict[str, Tensor]] = Extractor(
+            self.reference["extractor"], reference_folder, paths, device
+        )
+
+    def record(self) -> Json:
+        diverged = self.run["status"] == "diverged"
+        snapshots = sorted((self.run_folder / "snapshots").glob("*.safetensors"))
+        final_path = snapshots[-1] if diverged else self.run_folder / "generator.safetensors"
+        generator = self._network(load_generator, final_path)
+        discriminator = None if diverged else self._network(load_discriminator, self.run_folder)
+        began = time.perf_counter()
+        metrics = {} if diverged else self._final(generator)
+        generation_seconds = time.perf_counter() - began
+        self._pictures(generator, snapshots)
+        return {
+            "key": self.evaluation.key,
+            "run": self.run["key"],
+            "reference": self.evaluation.reference,
+            "variant": self.run["variant"],
+            "seed": self.run["seed"],
+            "dataset": self.run["dataset"],
+            "status": "diverged" if diverged else "measured",
+            "metrics": metrics,
+            "untrained": {"fid": self._fid_value(self._network(load_generator, snapshots[0]), self.settings["samples"])},
+            "curve": [self._curve_point(path) for path in snapshots],
+            "curve_protocol": self._protocol(self.settings["curve_samples"]),
+            "attention": {} if diverged else self._attention(generator, discriminator),
+            "generated_per_second": 0.0 if diverged else round(self.settings["samples"] / generation_seconds, 1),
+            "seconds": round(time.perf_counter() - self.clock, 3),
+            "provenance": provenance(self.device, self.started),
+        }
+
+    def _network(self, load: Callable[[Path], nn.Module], path: Path) -> nn.Module:
+        return load(path).to(self.device, memory_format=torch.channels_last)
+
+    def _z(self, count: int, purpose: str, z_dim: int) -> Tensor:
+        """z [count, z_dim] of this evaluation's seed, the same for every run with that z_dim."""
+        generator = torch.Generator().manual_seed(derived_seed(self.settings["seed"], purpose, 0))
+        return torch.randn(count, z_dim, generator=generator)
+
+    def _features(self, generator: nn.Module, count: int, purpose: str) -> dict[str, Tensor]:
+        z = self._z(count, purpose, generator.z_dim)
+        return features_of_generator(self.extractor, generator, z, self.device)
+
+    def _final(self, generator: nn.Module) -> Json:
+        """Every metric of the final generator, on samples that nothing else has used."""
+        count = self.settings["samples"]
+        features = self._features(generator, count, "final")
+        kid, kid_std = values.kid(features["features"], self.real_features)
+        precision, recall = values.precision_recall(features["features"], self.real_features)
+        fid = values.fid(values.statistics(features["features"]), self.real_statistics)
+        kept = {"real_count": len(self.real_features)}
+        metrics = {
+            "fid": self._value("fid", fid, count),
+            "kid": self._value(
+                "kid",
+                kid,
+                count,
+                std=kid_std,
+                subsets=values.KID_SUBSETS,
+                subset_size=min(values.KID_SUBSET_SIZE, count, len(self.real_features)),
+                **kept,
+            ),
+            "precision": self._value("precision", precision, count, neighbourhood=values.NEIGHBOURHOOD, **kept),
+            "recall": self._value("recall", recall, count, neighbourhood=values.NEIGHBOURHOOD, **kept),
+        }
+        if "logits" in features:
+            score, score_std = values.inception_score(features["logits"])
+            metrics["is"] = self._value("is", score, count, std=score_std, splits=values.IS_SPLITS)
+        return metrics
+
+    def _fid_value(self, generator: nn.Module, count: int) -> Json:
+        features = self._features(generator, count, "final")["features"]
+        return self._value("fid", values.fid(values.statistics(features), self.real_statistics), count)
+
+    def _curve_point(self, snapshot: Path) -> Json:
+        generator = self._network(load_generator, snapshot)
+        features = self._features(generator, self.settings["curve_samples"], "curve")["features"]
+        fid = values.fid(values.statistics(features), self.real_statistics)
+        return {"step": int(snapshot.stem), "fid": finite_or_none(fid)}
+
+    def _value(self, metric: str, value: float, count: int, **protocol: float | int) -> Json:
+        """A value that cannot be separated from how it was measured."""
+        extractor, split = self.reference["extractor"], self.reference["split"]
+        return {
+            "value": finite_or_none(value),
+            "name": f"{metric}{count}_{split}.{extractor}",
+            "protocol": self._protocol(count) | protocol,
+        }
+
+    def _protocol(self, count: int) -> Json:
+        shared = ("extractor", "weights_digest", "split", "real_count", "crop", "resize", "resolution", "feature_dim")
+        return {
+            **{name: self.reference[name] for name in shared},
+            "generated_count": count,
+            "seed": self.settings["seed"],
+            "quantised": "uint8, rounded",
+            "library": f"torch-fidelity {version('torch-fidelity')}",
+        }
+
+    def _pictures(self, generator: nn.Module, snapshots: list[Path]) -> None:
+        """The grid at fixed z; the first of them over training; walks between pairs of them."""
+        z = self._z(GRID * GRID, "grid", generator.z_dim)
+        save_grid(generated_images(generator, z, self.device).numpy(), GRID, self.folder / "samples.png")
+        frames = [generated_images(self._network(load_generator, s), z[:_FILM_ROWS], self.device) for s in snapshots]
+        film = torch.stack(frames, dim=1).flatten(0, 1)
+        save_grid(film.numpy(), len(snapshots), self.folder / "film.png")
+        walks = torch.cat([_great_circle(a, b, GRID) for a, b in zip(z[:4], z[4:8], strict=True)])
+        save_grid(generated_images(generator, walks, self.device).numpy(), GRID, self.folder / "interpolation.png")
+
+    def _attention(self, generator: nn.Module, discriminator: nn.Module) -> Json:
+        """Statistics over the grid's images; pictures of the first few."""
+        z = self._z(GRID * GRID, "grid", generator.z_dim).to(self.device)
+        images = generated_images(generator, z, self.device)
+        inputs = {"generator": (generator, z), "discriminator": (discriminator, images.to(self.device) / 127.5 - 1.0)}
+        record = {}
+        for role, (network, batch) in inputs.items():
+            for layer in layer_maps(network, batch):
+                record[f"{role}.{layer.side}"] = {
+                    "gamma": layer.gamma,
+                    "entropy": layer.entropy(),
+                    "entropy_uniform": layer.entropy_uniform(),
+                }
+                shown = slice(_ATTENTION_IMAGES)
+                path = self.folder / "attention" / f"{role}-{layer.side}.png"
+                save_attention(images[shown].numpy(), layer.maps[shown].numpy(), path)
+        return record
+
+
+def _great_circle(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """`count` points from z to z [z_dim] on the arc between them, where N(0, 1) has its mass (White 2016)."""
+    angle = math.acos(float(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1)))
+    shares = torch.linspace(0, 1, count)[:, None]
+    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / math.sin(angle)

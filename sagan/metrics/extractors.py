@@ -1,0 +1,80 @@
+"""Feature extractors, each registered with torch-fidelity so that its own tools can use them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+
+from sagan.metrics.classifier import Classifier
+from sagan.paths import Paths
+
+CLASSIFIER_NAME = "sagan-classifier"
+
+
+class ClassifierExtractor(FeatureExtractorBase):
+    """The dataset's own classifier as a torch-fidelity extractor.
+
+    Args:
+        feature_extractor_weights_path: `classifier.safetensors` of a reference.
+    """
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object) -> None:
+        super().__init__(name, features_list)
+        weights = load_file(feature_extractor_weights_path)
+        classes, channels = len(weights["to_logits.bias"]), weights["body.0.weight"].shape[1]
+        self.classifier = Classifier(channels, classes)
+        self.classifier.load_state_dict(weights)
+        self.eval()
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return ("features", "logits")
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    @staticmethod
+    def get_dummy_input_for_compile() -> Tensor:
+        return torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features, logits = self.classifier(images)
+        return tuple({"features": features, "logits": logits}[name] for name in self.features_list)
+
+
+if CLASSIFIER_NAME not in FEATURE_EXTRACTORS_REGISTRY:
+    register_feature_extractor(CLASSIFIER_NAME, ClassifierExtractor)
+
+
+class Extractor:
+    """One feature space, however its network is named: images to features, and to logits where it has classes."""
+
+    def __init__(self, kind: str, reference_folder: Path, paths: Paths, device: torch.device) -> None:
+        self.kind = kind
+        weights = str(paths.weights_file(kind, reference_folder))
+        if kind == "classifier":
+            self._names = {"features": "features", "logits": "logits"}
+            network = ClassifierExtractor(CLASSIFIER_NAME, list(self._names), weights)
+        else:
+            # The weights that a package index serves lack the classes: features alone, no Inception score.
+            self._names = {"2048": "features"}
+            network = FeatureExtractorInceptionV3("inception-v3-compat", list(self._names), weights)
+        self._network = network.eval().requires_grad_(False).to(device)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """uint8 [B, C, R, R] on the device -> {"features": [B, D], "logits": [B, classes]} (no logits: no key)."""
+        if self.kind == "inception" and images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        return {self._names[n]: value for n, value in zip(self._names, self._network(images), strict=True)}

@@ -1,0 +1,78 @@
+"""Pictures of a run: grids of samples, and attention maps of fixed query points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sagan.records import atomic
+
+GRID = 8
+_PADDING = 2
+
+# Query points as (down, right) shares of the side: centre, above, below, left.
+QUERY_POINTS = ((0.5, 0.5), (0.25, 0.5), (0.75, 0.5), (0.5, 0.25))
+# One colour for each query point's mark (Okabe & Ito's palette, safe for the colour-blind).
+_MARK = np.array([230, 159, 0], np.uint8)
+
+
+def save_grid(images: np.ndarray, columns: int, path: Path) -> None:
+    """Images uint8 [N, C, R, R] (C 1 or 3) side by side, row by row, as PNG."""
+    count, channels, side, _ = images.shape
+    rows = -(-count // columns)
+    step = side + _PADDING
+    sheet = np.full((rows * step + _PADDING, columns * step + _PADDING, channels), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = (step * place + _PADDING for place in divmod(index, columns))
+        sheet[top : top + side, left : left + side] = image.transpose(1, 2, 0)
+    _save(sheet, path)
+
+
+def save_attention(images: np.ndarray, maps: np.ndarray, path: Path, scale: int = 4) -> None:
+    """Each row: an image, then for each query point where that position looks; the point is marked.
+
+    Args:
+        images: uint8 [B, C, R, R].
+        maps: [B, S*S, M], distributions over M keys.
+    """
+    rows = []
+    for image, map_NM in zip(images, maps, strict=True):
+        picture = np.broadcast_to(image.transpose(1, 2, 0), (*image.shape[1:], 3))
+        picture = picture.repeat(scale, 0).repeat(scale, 1)
+        panels = [picture]
+        side = round(len(map_NM) ** 0.5)
+        for down, right in QUERY_POINTS:
+            query = int(down * side) * side + int(right * side)
+            panels.append(_overlay(picture, map_NM[query], (down, right)))
+        rows.append(_joined(panels, axis=1))
+    _save(_joined(rows, axis=0), path)
+
+
+def _overlay(picture: np.ndarray, weights: np.ndarray, point: tuple[float, float]) -> np.ndarray:
+    """The picture in grey with attention as brightness of one hue, and the query point as a square."""
+    keys_side, side = round(len(weights) ** 0.5), len(picture)
+    heat = Image.fromarray((weights / weights.max()).reshape(keys_side, keys_side).astype(np.float32))
+    heat = np.asarray(heat.resize((side, side), Image.Resampling.BILINEAR))[..., None].clip(0, 1)
+    grey = picture.mean(axis=2, keepdims=True) * 0.45
+    panel = (grey * (1 - heat) + np.array([86, 180, 233]) * heat).astype(np.uint8)
+    down, right = (int(share * side) for share in point)
+    reach = max(side // 28, 2)
+    panel[down - reach : down + reach + 1, right - reach : right + reach + 1] = _MARK
+    return panel
+
+
+def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
+    """Parts with white gaps between them."""
+    gap_shape = list(parts[0].shape)
+    gap_shape[axis] = 2 * _PADDING
+    gap = np.full(gap_shape, 255, np.uint8)
+    spaced = [piece for part in parts for piece in (part, gap)][:-1]
+    return np.concatenate(spaced, axis=axis)
+
+
+def _save(sheet: np.ndarray, path: Path) -> None:
+    image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+    with atomic(path) as temporary:
+        image.save(temporary, format="PNG")

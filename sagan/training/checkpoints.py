@@ -1,0 +1,42 @@
+"""Resume checkpoints: atomic, checksummed, the last two kept, loaded without executing anything."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sagan.records import Json, atomic, file_digest, read_json, write_json
+
+_KEPT = 2
+
+
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record: Json) -> None:
+    """Write `<step>.safetensors` and then `<step>.json`, which holds its digest and makes it count."""
+    weights = folder / f"{step:08d}.safetensors"
+    with atomic(weights) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    write_json(weights.with_suffix(".json"), {**record, "step": step, "sha256": file_digest(weights)})
+    for old in sorted(folder.glob("*.json"))[:-_KEPT]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], Json] | None:
+    """The newest whole checkpoint: its tensors and its record; None where there is none.
+
+    A torn or altered one is passed over with a warning.
+    """
+    for record_path in sorted(folder.glob("*.json"), reverse=True):
+        weights = record_path.with_suffix(".safetensors")
+        try:
+            record = read_json(record_path)
+            if file_digest(weights) == record["sha256"]:
+                return load_file(weights, device=str(device)), record
+        except (OSError, ValueError, KeyError):
+            pass
+        warnings.warn(f"{weights}: damaged, so the checkpoint before it is used", stacklevel=2)
+    return None

@@ -1,0 +1,84 @@
+"""Which device a process computes on, and how: threads, determinism, one process a GPU."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from sagan.errors import UserError
+
+
+@contextmanager
+def device_for(setting: str, threads: int) -> Iterator[torch.device]:
+    """A device, held until the block ends: "auto" takes a GPU where there is one.
+
+    A GPU is taken under a lock for each physical device, among those that an inherited
+    CUDA_VISIBLE_DEVICES names, so that parallel jobs of one machine spread over its GPUs.
+
+    Raises:
+        UserError: "cuda" is asked for and there is none.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # Without this cuBLAS may choose an algorithm whose sums depend on the stream (its documentation says so).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    available = torch.cuda.is_available()
+    if setting == "cuda" and not available:
+        raise UserError("execution.device = 'cuda': torch sees no GPU here; use 'auto' or 'cpu'")
+    if setting == "cpu" or not available:
+        yield torch.device("cpu")
+        return
+    # TF32 rounds to 10 bits: never unasked.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    with _gpu_slot() as index:
+        yield torch.device("cuda", index)
+
+
+@contextmanager
+def _gpu_slot() -> Iterator[int]:
+    """The index of a GPU that no other process of ours holds; waits for one."""
+    folder = Path(tempfile.gettempdir()) / "sagan-gpu-slots"
+    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+    while True:
+        for index, physical in enumerate(physical_gpus()):
+            lock = FileLock(folder / f"{physical}.lock", mode=0o666)
+            try:
+                with lock.acquire(timeout=0):
+                    yield index
+                    return
+            except Timeout:
+                continue
+        time.sleep(1.0)
+
+
+def physical_gpus() -> list[str]:
+    """Identifiers of the GPUs that this process may use, in torch's order."""
+    inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if inherited:
+        return [part.strip() for part in inherited.split(",")][: torch.cuda.device_count()]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def describe(device: torch.device) -> str:
+    """A device in words, such as "cuda (NVIDIA H100)" or "cpu (AMD EPYC)"."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({_cpu_name()})"
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,48 @@
+"""What is needed to repeat a result, beyond its configuration."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+
+import torch
+
+import sagan
+from sagan.fingerprint import PACKAGE
+from sagan.records import Json
+from sagan.training.devices import describe
+
+
+def provenance(device: torch.device, started: datetime.datetime) -> Json:
+    """Commit, device, threads, versions and times (UTC)."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if (status := _git("status", "--porcelain", "--", "sagan", "params.yaml")) is None else bool(status),
+        "device": describe(device),
+        "device_kind": device.type,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "sagan": sagan.__version__,
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
+        },
+        "platform": platform.platform(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": now().isoformat(timespec="seconds"),
+    }
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _git(*arguments: str) -> str | None:
+    """Git's answer about the code's own folder; None where it is not a checkout."""
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

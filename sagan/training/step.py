@@ -1,0 +1,124 @@
+"""One training step: `n_dis` discriminator updates, one generator update, one update of the average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sagan.nn import build_discriminator, build_generator
+from sagan.nn.attention import gammas
+from sagan.nn.spectral import advance_power_iteration, sigmas
+from sagan.objectives import OBJECTIVES
+from sagan.training.batches import Noise, RealBatches, derived_seed
+from sagan.training.ema import Ema
+
+
+class Trainer:
+    """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
+
+    Args:
+        config: a run's complete configuration (`sagan.plan.Run.config`).
+    """
+
+    def __init__(self, config: dict[str, Any], device: torch.device) -> None:
+        variant, training = config["variant"], config["training"]
+        torch.manual_seed(derived_seed(config["seed"], "init", 0))
+        # Built on the CPU: the same first weights on every device.
+        self.generator = _placed(build_generator(config), device)
+        self.discriminator = _placed(build_discriminator(config), device)
+        self.ema = Ema(self.generator, **training["ema"])
+        self.objective = OBJECTIVES[variant["objective"]]
+        self.n_dis = variant["n_dis"]
+        # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
+        self.joint_pass = variant["discriminator"]["norm"] != "batch"
+        lr_g, betas = variant["optimizer"]["lr_g"], tuple(variant["optimizer"]["betas"])
+        lr_d = lr_g * variant["optimizer"]["lr_ratio"]
+        self.optimizer_g = torch.optim.Adam(self.generator.parameters(), lr_g, betas, fused=True)
+        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), lr_d, betas, fused=True)
+
+    def step(self, step: int, real: RealBatches, noise: Noise) -> dict[str, Tensor]:
+        """Carry out step number `step` (from 1); returns scalars that stay on the device."""
+        first = (step - 1) * self.n_dis
+        advance_power_iteration(self.generator)
+        for index in range(first, first + self.n_dis):
+            is_last = index == first + self.n_dis - 1
+            # The generator's own update reuses the last fakes: one pass through it serves both.
+            with torch.set_grad_enabled(is_last):
+                fake = self.generator(noise[index])
+            scalars = self._discriminator_update(real[index], fake.detach())
+        scalars["loss_g"] = self._generator_update(fake)
+        self.ema.update(self.generator, step)
+        return scalars
+
+    def _discriminator_update(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        advance_power_iteration(self.discriminator)
+        if self.joint_pass:
+            logits_real, logits_fake = self.discriminator(torch.cat([real, fake])).chunk(2)
+        else:
+            logits_real, logits_fake = self.discriminator(real), self.discriminator(fake)
+        loss = self.objective.discriminator(logits_real, logits_fake)
+        self.optimizer_d.zero_grad()
+        loss.backward()
+        self.optimizer_d.step()
+        return {
+            "loss_d": loss.detach(),
+            "logits_real": logits_real.detach().mean(),
+            "logits_fake": logits_fake.detach().mean(),
+        }
+
+    def _generator_update(self, fake: Tensor) -> Tensor:
+        self.discriminator.requires_grad_(False)
+        loss = self.objective.generator(self.discriminator(fake))
+        self.optimizer_g.zero_grad()
+        loss.backward()
+        self.optimizer_g.step()
+        self.discriminator.requires_grad_(True)
+        return loss.detach()
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        """gamma of each attention layer and sigma of each normalised one: scalars on the device."""
+        scalars = {}
+        for role, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            scalars |= {f"gamma.{role}.{side}": gamma for side, gamma in gammas(network).items()}
+            scalars |= {f"sigma.{role}.{layer}": sigma for layer, sigma in sigmas(network).items()}
+        return scalars
+
+    def weights_finite(self) -> Tensor:
+        """Whether every weight of both networks is finite, as a boolean scalar on the device."""
+        weights = [*self.generator.parameters(), *self.discriminator.parameters()]
+        return torch.stack(torch._foreach_norm(weights)).isfinite().all()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as flat named tensors."""
+        tensors = {}
+        for name, network in self._networks().items():
+            tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        for name, optimizer in (("optimizer_g", self.optimizer_g), ("optimizer_d", self.optimizer_d)):
+            for index, slots in optimizer.state_dict()["state"].items():
+                tensors |= {f"{name}.{index}.{slot}": value for slot, value in slots.items()}
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        for name, network in self._networks().items():
+            network.load_state_dict(_under(tensors, name))
+        for name, optimizer in (("optimizer_g", self.optimizer_g), ("optimizer_d", self.optimizer_d)):
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(tensors, name).items():
+                index, slot = key.split(".")
+                slots.setdefault(int(index), {})[slot] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema.network}
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    # Channels last is the layout that convolutions are fastest in, on CPUs and on tensor cores.
+    return network.to(device=device, memory_format=torch.channels_last).train()
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{prefix}."): v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
