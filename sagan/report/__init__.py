@@ -1,0 +1,5 @@
+"""Rendered reports: from records on disk to tables with uncertainty, figures and a verdict."""
+
+from sagan.report.document import render
+
+__all__ = ["render"]

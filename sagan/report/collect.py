@@ -1,0 +1,199 @@
+"""What a suite left on disk, as typed rows: one for each variant and seed, also where nothing is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from sagan.errors import UserError
+from sagan.params import Params, Suite
+from sagan.paths import Paths
+from sagan.plan import Plan
+from sagan.records import Json, read_json, read_lines
+
+METRICS = ("fid", "kid", "is", "precision", "recall")
+HIGHER_IS_BETTER = ("is", "precision", "recall")
+COLLAPSE_FACTOR = 2.0
+
+Status = Literal["measured", "diverged", "missing"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant with a seed. `run_record`, `evaluation_record` and `log` are empty where they are not on disk."""
+
+    variant: str
+    seed: int
+    run: str
+    evaluation: str
+    config: Json
+    run_record: Json
+    evaluation_record: Json
+    log: list[Json]
+    folder: Path
+
+    @property
+    def status(self) -> Status:
+        recorded = self.evaluation_record.get("status") or self.run_record.get("status")
+        if recorded == "diverged":
+            return "diverged"
+        return "measured" if self.evaluation_record else "missing"
+
+    def metric(self, name: str) -> float | None:
+        return self.evaluation_record.get("metrics", {}).get(name, {}).get("value")
+
+    @property
+    def fid_untrained(self) -> float | None:
+        return self.evaluation_record.get("untrained", {}).get("fid", {}).get("value")
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """(step, FID), without snapshots that could not be measured."""
+        points = self.evaluation_record.get("curve", [])
+        return [(point["step"], point["fid"]) for point in points if point["fid"] is not None]
+
+    @property
+    def collapsed(self) -> bool:
+        """Finished, but no better than untrained, or more than twice as far from the data as it once was."""
+        if self.status != "measured":
+            return False
+        fid, untrained = self.metric("fid"), self.fid_untrained
+        fids = [fid for _, fid in self.curve]
+        worse_than_untrained = fid is not None and untrained is not None and fid >= untrained
+        return worse_than_untrained or (len(fids) > 1 and fids[-1] > COLLAPSE_FACTOR * min(fids))
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self.run_record.get("images_per_second")
+
+    @property
+    def seconds(self) -> float | None:
+        return self.run_record.get("seconds")
+
+    @property
+    def hardware(self) -> tuple | None:
+        """What has to be equal for two speeds to be comparable."""
+        provenance = self.run_record.get("provenance")
+        return provenance and (provenance.get("device"), provenance.get("threads"))
+
+    def at_step(self, step: int) -> tuple[int | None, float | None]:
+        """Real images seen and training seconds at a step, from the log; None where there is no log."""
+        ends = [line for line in (*self.log, self.run_record) if "images" in line]
+        if not ends:
+            return None, None
+        steps = [0, *(line.get("step", line.get("steps")) for line in ends)]
+        images = np.interp(step, steps, [0, *(line["images"] for line in ends)])
+        seconds = np.interp(step, steps, [0, *(line["seconds"] for line in ends)])
+        return round(float(images)), float(seconds)
+
+
+@dataclass(frozen=True)
+class SuiteRecords:
+    """A suite with its rows, in the order of `params.yaml`."""
+
+    name: str
+    suite: Suite
+    rows: list[Row]
+    reference: Json
+    grids: dict[str, dict[str, dict[str, str]]]
+    descriptions: dict[str, str]
+
+    @property
+    def variants(self) -> list[str]:
+        return list(dict.fromkeys(row.variant for row in self.rows))
+
+    @property
+    def baseline(self) -> str:
+        return self.suite.baseline
+
+    def of(self, variant: str, status: Status | None = None) -> list[Row]:
+        return [row for row in self.rows if row.variant == variant and status in (None, row.status)]
+
+    def config(self, variant: str) -> Json:
+        """The variant's resolved recipe."""
+        return self.of(variant)[0].config["variant"]
+
+    def figures(self, variant: str, metric: str = "fid") -> dict[int, float]:
+        """seed -> value, over the runs that have one."""
+        values = {row.seed: row.metric(metric) for row in self.of(variant)}
+        return {seed: value for seed, value in values.items() if value is not None}
+
+    @property
+    def measured_metrics(self) -> list[str]:
+        return [metric for metric in METRICS if any(row.metric(metric) is not None for row in self.rows)]
+
+    @property
+    def floor(self) -> float | None:
+        """FID between real held-out images and the real split: differences below it mean nothing."""
+        return self.reference.get("floor", {}).get("fid")
+
+    def typical(self, variant: str) -> Row | None:
+        """The run with the variant's median FID; where none was measured, the first that diverged."""
+        fids = sorted((fid, seed) for seed, fid in self.figures(variant).items())
+        if fids:
+            seed = fids[(len(fids) - 1) // 2][1]
+            return next(row for row in self.of(variant) if row.seed == seed)
+        return next(iter(self.of(variant, "diverged")), None)
+
+    def median_images_per_second(self, variant: str) -> float | None:
+        speeds = [row.images_per_second for row in self.of(variant) if row.images_per_second is not None]
+        return median(speeds) if speeds else None
+
+
+def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecords:
+    """Everything on disk about a suite of the plan.
+
+    Raises:
+        UserError: the plan does not hold the suite, or a record is not JSON.
+    """
+    if suite not in plan.suites:
+        raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
+    rows = []
+    for cell in plan.suites[suite]:
+        folder = paths.evaluation(cell.evaluation)
+        rows.append(
+            Row(
+                variant=cell.variant,
+                seed=cell.seed,
+                run=cell.run,
+                evaluation=cell.evaluation,
+                config=plan.runs[cell.run].config,
+                run_record=_record(paths.run(cell.run) / "run.json"),
+                evaluation_record=_record(folder / "metrics.json"),
+                log=_log(paths.run(cell.run) / "log.jsonl"),
+                folder=folder,
+            )
+        )
+    references = {plan.evaluations[cell.evaluation].reference for cell in plan.suites[suite]}
+    variants = dict.fromkeys(row.variant for row in rows)
+    return SuiteRecords(
+        name=suite,
+        suite=params.suites[suite],
+        rows=rows,
+        reference=_record(paths.reference(references.pop()) / "reference.json") if references else {},
+        grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
+        descriptions={name: params.variants[name].description for name in variants},
+    )
+
+
+def _record(path: Path) -> Json:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON ({error}); delete the folder and run `dvc repro` to make it again") from None
+
+
+def _log(path: Path) -> list[Json]:
+    try:
+        return read_lines(path)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not JSON lines ({error}); delete the folder and run `dvc repro` to make it again"
+        ) from None

@@ -1,0 +1,154 @@
+"""What the README's template is filled with: rows of strings, nothing to be computed any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagan.report import provenance
+from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
+from sagan.report.effects import Effect, baseline_effects, headline_effects, ingredient_effects
+from sagan.report.statistics import FEWEST_FOR_P, Estimate, estimate
+from sagan.report.wording import (
+    JUDGEMENTS,
+    NOTHING,
+    agreement,
+    effect_sentence,
+    interval,
+    number,
+    p_value,
+    percent,
+    spread,
+)
+
+METRIC_TITLES = {"fid": "FID ↓", "kid": "KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
+
+
+def context(records: SuiteRecords) -> dict[str, Any]:
+    """Everything that the template names."""
+    effects = ingredient_effects(records)
+    against_baseline = baseline_effects(records)
+    return {
+        "suite": records.name,
+        "title": records.suite.title or records.name,
+        "dataset": records.suite.dataset,
+        "baseline": records.baseline,
+        "seeds": len(records.suite.seed_list()),
+        "few_seeds": len(records.suite.seed_list()) < FEWEST_FOR_P,
+        "smallest_p": number(2 ** (1 - len(records.suite.seed_list()))),
+        "counts": {
+            status: sum(row.status == status for row in records.rows) for status in ("measured", "diverged", "missing")
+        },
+        "total": len(records.rows),
+        "collapsed": sum(row.collapsed for row in records.rows),
+        "floor": records.reference.get("floor"),
+        "verdict": [effect_sentence(effect) for effect in headline_effects(effects, records.baseline)],
+        "best": _best(records),
+        "metric_titles": [METRIC_TITLES[metric] for metric in records.measured_metrics],
+        "fid_name": next(
+            (row.evaluation_record["metrics"]["fid"]["name"] for row in records.rows if row.metric("fid")), None
+        ),
+        "variants": [_variant_line(records, variant) for variant in records.variants],
+        "differences": [_effect_line(effect) for effect in against_baseline.values()],
+        "effects": [_effect_line(effect) for effect in effects],
+        "troubles": [_trouble(row) for row in records.rows if row.status != "measured" or row.collapsed],
+        "training": records.suite.training,
+        "evaluation": records.suite.evaluation,
+        "reference": records.reference,
+        "facts": provenance.facts(records),
+        "protocols": provenance.protocols(records),
+        "runs": records.rows,
+    }
+
+
+def _best(records: SuiteRecords) -> dict[str, str] | None:
+    """The lowest mean FID, and which others it cannot be told from."""
+    estimates = {variant: estimate(list(records.figures(variant).values())) for variant in records.variants}
+    estimates = {variant: value for variant, value in estimates.items() if value}
+    if not estimates:
+        return None
+    best = min(estimates, key=lambda variant: (estimates[variant].mean, variant))
+    tied = [v for v in estimates if v != best and not _separate(estimates[best], estimates[v])]
+    return {"variant": best, "fid": spread(estimates[best]), "count": estimates[best].count, "tied": tied}
+
+
+def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
+    fid = estimate(list(records.figures(variant).values()))
+    rows = records.of(variant)
+    sizes = next((provenance.parameters(row.run_record) for row in rows if row.run_record.get("parameters")), NOTHING)
+    untrained = estimate([row.fid_untrained for row in rows if row.fid_untrained is not None])
+    return {
+        "variant": variant,
+        "description": records.descriptions[variant],
+        "seeds": _seeds(rows),
+        "metrics": [_metric_cell(records, variant, metric) for metric in records.measured_metrics],
+        "interval": interval(fid),
+        "untrained": number(untrained.mean) if untrained else NOTHING,
+        "speed": number(records.median_images_per_second(variant)),
+        "sizes": sizes,
+    }
+
+
+def _seeds(rows: list[Row]) -> str:
+    """How many of the planned runs gave a figure, and what became of the others."""
+    counted = {status: sum(row.status == status for row in rows) for status in ("diverged", "missing")}
+    counted["collapsed"] = sum(row.collapsed for row in rows)
+    measured = sum(row.status == "measured" for row in rows)
+    notes = [f"{count} {what}" for what, count in counted.items() if count]
+    return f"{measured} of {len(rows)}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _metric_cell(records: SuiteRecords, variant: str, metric: str) -> str:
+    """Mean ± standard deviation, bold where its interval lies on the good side of every other variant's."""
+    mine = estimate(list(records.figures(variant, metric).values()))
+    others = [estimate(list(records.figures(v, metric).values())) for v in records.variants if v != variant]
+    others = [other for other in others if other]
+    sign = -1 if metric in HIGHER_IS_BETTER else 1
+    leads = (
+        mine is not None
+        and bool(others)
+        and all(_separate(mine, other) and sign * mine.mean < sign * other.mean for other in others)
+    )
+    return f"**{spread(mine)}**" if leads else spread(mine)
+
+
+def _separate(first: Estimate, second: Estimate) -> bool:
+    """Two intervals that are there and do not touch."""
+    if first.low is None or second.low is None:
+        return False
+    return first.high < second.low or second.high < first.low
+
+
+def _effect_line(effect: Effect) -> dict[str, str]:
+    found = effect.difference
+    size = NOTHING
+    if found:
+        size = number(found.estimate.mean, signed=True)
+        if effect.judgement in ("better", "worse"):
+            size = f"**{size}**"
+    return {
+        "ingredient": effect.ingredient,
+        "interaction": effect.interaction,
+        "level": effect.level,
+        "other": effect.other,
+        "where": effect.where,
+        "size": size,
+        "interval": interval(found.estimate, signed=True) if found else NOTHING,
+        "agreement": agreement(found) if found else NOTHING,
+        "p": p_value(found.p) if found else NOTHING,
+        "holm": p_value(effect.p_holm) if found and found.p is not None else NOTHING,
+        "cost": percent(effect.cost.mean) if effect.cost else NOTHING,
+        "judgement": JUDGEMENTS[effect.judgement],
+    }
+
+
+def _trouble(row: Row) -> dict[str, Any]:
+    """A line on a run that gave no figure, or a bad one."""
+    if row.status == "missing":
+        what = "missing: not on disk" if not row.run_record else "missing: trained, not evaluated"
+    elif row.status == "diverged":
+        what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
+        what = what if row.run_record else "diverged"
+    else:
+        what = f"collapsed: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"
+        what += f"; best snapshot {number(min(fid for _, fid in row.curve))}" if row.curve else ""
+    return {"variant": row.variant, "seed": row.seed, "what": what, "run": row.run}

@@ -1,0 +1,282 @@
+"""Which ingredient helps, by how much, how surely, at what cost: comparisons of variants in words and figures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sagan.records import Json
+from sagan.report import statistics
+from sagan.report.collect import SuiteRecords
+from sagan.report.statistics import Difference
+
+# An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
+INGREDIENTS = {
+    "attention": ("generator.attention_at", "discriminator.attention_at"),
+    "spectral norm in the generator": ("generator.spectral_norm",),
+    "spectral norm in the discriminator": ("discriminator.spectral_norm",),
+    "learning-rate ratio": ("optimizer.lr_ratio",),
+    "discriminator steps per generator step": ("n_dis",),
+}
+# What decides, apart from the training seed, the z and the real images that a run sees at a step.
+_SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
+
+Judgement = Literal["better", "worse", "same", "noise", "too few seeds", "not decided", "no data"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Extra training time per image in percent, from runs on like hardware, paired by seed."""
+
+    mean: float
+    minimum: float
+    maximum: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What `level` of an ingredient does to the FID, compared with `other`.
+
+    `treated` and `control` are variants, or for a grid's main effect lists of them that differ in
+    nothing else, cell by cell.
+    """
+
+    ingredient: str
+    level: str
+    other: str
+    where: str
+    treated: tuple[str, ...]
+    control: tuple[str, ...]
+    difference: Difference | None
+    judgement: Judgement
+    p_holm: float | None
+    cost: Cost | None
+    interaction: bool = False
+
+
+def flat(tree: Json, prefix: str = "") -> Json:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flattened = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flattened |= flat(value, f"{prefix}{key}.")
+        else:
+            flattened[f"{prefix}{key}"] = value
+    return flattened
+
+
+def differing(first: Json, second: Json) -> set[str]:
+    """The settings in which two recipes differ."""
+    first, second = flat(first), flat(second)
+    return {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
+
+
+def judge(difference: Difference | None, floor: float | None) -> Judgement:
+    """A difference of FIDs (lower is better) in one word.
+
+    `noise` is a mean difference below the noise floor; `better` and `worse` need four seeds and an
+    interval that does not reach zero.
+    """
+    if difference is None:
+        return "no data"
+    mean = difference.estimate.mean
+    if mean == 0 and difference.estimate.minimum == difference.estimate.maximum:
+        return "same"
+    if abs(mean) < (floor or 0):
+        return "noise"
+    if difference.estimate.count < statistics.FEWEST_FOR_P:
+        return "too few seeds"
+    if difference.estimate.high < 0:
+        return "better"
+    return "worse" if difference.estimate.low > 0 else "not decided"
+
+
+def compare(records: SuiteRecords, treated: str, control: str, metric: str = "fid") -> Difference | None:
+    """The difference of a metric between two variants, paired by seed where equal seeds mean equal z and data order."""
+    pairs = not differing(records.config(treated), records.config(control)) & set(_SHARED_BY_PAIRS)
+    return statistics.difference(records.figures(treated, metric), records.figures(control, metric), pairs)
+
+
+def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
+    """Every other variant against the baseline."""
+    effects = [
+        _pair(records, "variant", other, records.baseline, other, records.baseline)
+        for other in records.variants
+        if other != records.baseline
+    ]
+    return {effect.level: effect for effect in _corrected(effects)}
+
+
+def ingredient_effects(records: SuiteRecords) -> list[Effect]:
+    """The effect of each ingredient with the others held: a grid's main effects, and pairs that differ in it alone."""
+    effects = [effect for grid in records.grids for effect in _grid_effects(records, grid)]
+    in_grids = {variant for cells in records.grids.values() for variant in cells}
+    for first, second in itertools.combinations(records.variants, 2):
+        ingredient = _only_ingredient(records, first, second)
+        if ingredient is None or {first, second} <= in_grids:
+            continue
+        treated, control = _oriented(records, ingredient, first, second)
+        level, other = (level_of(records.config(name), ingredient) for name in (treated, control))
+        effects.append(_pair(records, ingredient, level, other, treated, control))
+    return _corrected(effects)
+
+
+def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
+    """For each ingredient and pair of levels, the best evidence: a grid's main effect, else the baseline's pair."""
+
+    def rank(effect: Effect) -> tuple:
+        touches_baseline = baseline in (*effect.treated, *effect.control)
+        return (effect.judgement == "no data", len(effect.treated) == 1, not touches_baseline)
+
+    best: dict[tuple[str, str, str], Effect] = {}
+    for effect in sorted((e for e in effects if not e.interaction), key=rank):
+        best.setdefault((effect.ingredient, effect.level, effect.other), effect)
+    order = list(INGREDIENTS)
+    known = [e for e in best.values() if e.ingredient in order]
+    return sorted(known, key=lambda e: order.index(e.ingredient)) + [
+        e for e in best.values() if e.ingredient not in order
+    ]
+
+
+def level_of(config: Json, ingredient: str) -> str:
+    """A recipe's setting of an ingredient in words."""
+    if ingredient == "attention":
+        at = {
+            network: ", ".join(map(str, config[network]["attention_at"])) for network in ("generator", "discriminator")
+        }
+        if at["generator"] == at["discriminator"]:
+            return f"at {at['generator']}" if at["generator"] else "off"
+        return f"G at {at['generator'] or 'none'}, D at {at['discriminator'] or 'none'}"
+    value = flat(config)[INGREDIENTS.get(ingredient, (ingredient,))[0]]
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[str, ...]) -> Cost | None:
+    """Extra training seconds per image in percent; None where no pair of runs shares device and threads."""
+    percents = []
+    for variant, other in zip(treated, control, strict=True):
+        controls = {row.seed: row for row in records.of(other) if row.images_per_second}
+        for row in records.of(variant):
+            pair = controls.get(row.seed)
+            if pair and row.images_per_second and row.hardware == pair.hardware:
+                percents.append(100 * (pair.images_per_second / row.images_per_second - 1))
+    if not percents:
+        return None
+    return Cost(sum(percents) / len(percents), min(percents), max(percents), len(percents))
+
+
+def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treated: str, control: str) -> Effect:
+    difference = compare(records, treated, control)
+    return Effect(
+        ingredient=ingredient,
+        level=level,
+        other=other,
+        where=f"{treated} against {control}",
+        treated=(treated,),
+        control=(control,),
+        difference=difference,
+        judgement=judge(difference, records.floor),
+        p_holm=difference and difference.p,
+        cost=extra_time(records, (treated,), (control,)),
+    )
+
+
+def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
+    cells = records.grids[grid]
+    reference = _reference_levels(records, cells)
+    effects = []
+    figures = {variant: records.figures(variant) for variant in cells}
+    for contrast in statistics.factorial_contrasts(figures, cells, reference):
+        difference = statistics.difference_of_pairs(contrast.by_seed)
+        treated, control = _sides(cells, contrast) if len(contrast.factors) == 1 else ((), ())
+        ingredient, level, other = _in_words(records, contrast, treated, control)
+        effects.append(
+            Effect(
+                ingredient=ingredient,
+                level=level,
+                other=other,
+                where=f"all cells of {grid}",
+                treated=treated,
+                control=control,
+                difference=difference,
+                judgement=judge(difference, records.floor),
+                p_holm=difference and difference.p,
+                cost=extra_time(records, treated, control),
+                interaction=not treated,
+            )
+        )
+    return effects
+
+
+def _sides(cells: Json, contrast: statistics.Contrast) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The cells at a factor's two levels, in an order in which they differ in nothing else."""
+    factor, level, other = contrast.factors[0], contrast.levels[0], contrast.others[0]
+    by_levels = {frozenset(levels.items()): variant for variant, levels in cells.items()}
+    treated = tuple(variant for variant, levels in cells.items() if levels[factor] == level)
+    control = tuple(by_levels[frozenset({**cells[variant], factor: other}.items())] for variant in treated)
+    return treated, control
+
+
+def _reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
+    """The level of each factor whose effect is asked for: on rather than off; of several, the baseline's."""
+    start = records.baseline if records.baseline in cells else next(iter(cells))
+    reference = dict(cells[start])
+    for factor in reference:
+        for variant, levels in cells.items():
+            others_held = {f for f in levels if levels[f] != cells[start][f]} == {factor}
+            ingredient = _only_ingredient(records, start, variant) if others_held else None
+            if ingredient and len({cell[factor] for cell in cells.values()}) == 2:
+                reference[factor] = cells[_oriented(records, ingredient, start, variant)[0]][factor]
+    return reference
+
+
+def _in_words(
+    records: SuiteRecords, contrast: statistics.Contrast, treated: tuple[str, ...], control: tuple[str, ...]
+) -> tuple[str, str, str]:
+    """(ingredient, level, other): what a factor switches, or the factor's own names where it is no one ingredient."""
+    ingredients = {_only_ingredient(records, *pair) for pair in zip(treated, control, strict=True)}
+    if len(ingredients) == 1 and (ingredient := ingredients.pop()):
+        return (
+            ingredient,
+            level_of(records.config(treated[0]), ingredient),
+            level_of(records.config(control[0]), ingredient),
+        )
+    if len(contrast.factors) == 1:
+        return contrast.factors[0], contrast.levels[0], contrast.others[0]
+    return f"interaction of {' and '.join(contrast.factors)}", ", ".join(contrast.levels), ", ".join(contrast.others)
+
+
+def _only_ingredient(records: SuiteRecords, first: str, second: str) -> str | None:
+    """The ingredient that alone separates two variants; a setting of no ingredient stands for itself."""
+    keys = differing(records.config(first), records.config(second))
+    for ingredient, settings in INGREDIENTS.items():
+        if keys and keys <= set(settings):
+            return ingredient
+    return keys.pop() if len(keys) == 1 else None
+
+
+def _oriented(records: SuiteRecords, ingredient: str, first: str, second: str) -> tuple[str, str]:
+    """(with, without): on before off, more before less, and otherwise the baseline first."""
+    if ingredient == "attention":
+        amounts = [
+            sum(len(records.config(n)[net]["attention_at"]) for net in ("generator", "discriminator"))
+            for n in (first, second)
+        ]
+    else:
+        amounts = [
+            flat(records.config(name))[INGREDIENTS.get(ingredient, (ingredient,))[0]] for name in (first, second)
+        ]
+    if all(isinstance(amount, bool | int | float) for amount in amounts) and amounts[0] != amounts[1]:
+        return (first, second) if amounts[0] > amounts[1] else (second, first)
+    return (second, first) if second == records.baseline else (first, second)
+
+
+def _corrected(effects: list[Effect]) -> list[Effect]:
+    """Holm's correction over all effects of one table."""
+    corrected = statistics.holm([effect.p_holm for effect in effects])
+    return [replace(effect, p_holm=p) for effect, p in zip(effects, corrected, strict=True)]

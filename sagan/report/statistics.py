@@ -1,0 +1,212 @@
+"""Statistics over training seeds: intervals, exact permutation tests, factorial effects. Pure functions.
+
+The unit is a training seed, never a split of one run's samples: splits say how well one generator
+was measured, seeds say what a recipe gives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 20_000
+FEWEST_FOR_INTERVAL = 3
+FEWEST_FOR_P = 4
+
+BySeed = Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds. `sd` needs two seeds and the interval three; they are None below."""
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    minimum: float
+    maximum: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one recipe's figure lies above another's.
+
+    `by_seed` holds the differences of the pairs, and is empty where nothing pairs the two sides.
+    `p` is exact and two-sided; None with fewer than four seeds.
+    """
+
+    estimate: Estimate
+    by_seed: Mapping[int, float]
+    p: float | None
+
+    @property
+    def paired(self) -> bool:
+        return bool(self.by_seed)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One effect of a factorial grid: a level instead of another, or how two such effects depend on each other."""
+
+    factors: tuple[str, ...]
+    levels: tuple[str, ...]
+    others: tuple[str, ...]
+    by_seed: Mapping[int, float]
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean, sample standard deviation, range and bootstrap interval of figures over seeds; None without any."""
+    if not values:
+        return None
+    low, high = bootstrap_interval(values) or (None, None)
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Estimate(float(np.mean(values)), sd, low, high, min(values), max(values), len(values))
+
+
+def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of a mean (one sample), or of mean(first) - mean(second), over resampled seeds.
+
+    The expanded percentile interval (Hesterberg 2015, "What teachers should know about the
+    bootstrap", section 4.3.3): a plain percentile interval is too narrow for a handful of seeds.
+    Seeded, so that the same figures give the same interval. None where a sample has fewer than three.
+    """
+    smallest = min(map(len, samples))
+    if smallest < FEWEST_FOR_INTERVAL:
+        return None
+    rng = np.random.default_rng(0)
+    means = [np.mean(rng.choice(sample, size=(RESAMPLES, len(sample))), axis=1) for sample in samples]
+    resampled = means[0] if len(means) == 1 else means[0] - means[1]
+    tail = expanded_tail(smallest)
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def expanded_tail(count: int) -> float:
+    """The quantile that stands for 2.5 % when a percentile bootstrap has only `count` observations."""
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * math.sqrt(count / (count - 1))
+    return float(stats.norm.sf(quantile))
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Exact two-sided p of a mean difference of pairs: every assignment of signs is as likely under the null.
+
+    It cannot go below 2 / 2^n.
+    """
+    magnitudes = np.abs(differences)
+    signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
+    return _share_as_extreme(signs @ magnitudes, float(np.sum(differences)))
+
+
+def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Exact two-sided p of a difference of means: every division into two groups is as likely under the null."""
+    pooled = np.array([*first, *second])
+    chosen = np.array(list(itertools.combinations(range(len(pooled)), len(first))))
+    sums = pooled[chosen].sum(axis=1)
+    means = sums / len(first) - (pooled.sum() - sums) / len(second)
+    return _share_as_extreme(means, float(np.mean(first) - np.mean(second)))
+
+
+def _share_as_extreme(under_null: np.ndarray, observed: float) -> float:
+    tolerance = 1e-9 * max(1.0, float(np.max(np.abs(under_null))))
+    return float(np.mean(np.abs(under_null) >= abs(observed) - tolerance))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction (1979) over those that are there: the chance of any false finding stays below the level."""
+    present = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(present):
+        largest = max(largest, min(1.0, p * (len(present) - rank)))
+        corrected[index] = largest
+    return corrected
+
+
+def difference(treated: BySeed, control: BySeed, paired: bool) -> Difference | None:
+    """treated - control over seeds; None where a side is empty.
+
+    Args:
+        paired: whether equal seeds share their data order and z, so that their difference is one observation.
+    """
+    if paired:
+        by_seed = {seed: treated[seed] - control[seed] for seed in sorted(treated.keys() & control.keys())}
+        return difference_of_pairs(by_seed)
+    first, second = list(treated.values()), list(control.values())
+    if not first or not second:
+        return None
+    low, high = bootstrap_interval(first, second) or (None, None)
+    count = min(len(first), len(second))
+    p = permutation_p(first, second) if count >= FEWEST_FOR_P else None
+    smallest, largest = min(first) - max(second), max(first) - min(second)
+    mean = float(np.mean(first) - np.mean(second))
+    return Difference(Estimate(mean, None, low, high, smallest, largest, count), {}, p)
+
+
+def difference_of_pairs(by_seed: BySeed) -> Difference | None:
+    """A difference from its values by seed; None without any."""
+    values = list(by_seed.values())
+    summary = estimate(values)
+    if summary is None:
+        return None
+    return Difference(summary, dict(by_seed), sign_flip_p(values) if len(values) >= FEWEST_FOR_P else None)
+
+
+def factorial_contrasts(
+    figures: Mapping[str, BySeed], cells: Mapping[str, Mapping[str, str]], reference: Mapping[str, str]
+) -> list[Contrast]:
+    """Main effects and two-factor interactions of a grid, seed by seed.
+
+    A main effect is the mean over all settings of the other factors of (reference level - other level).
+    An interaction is how much the first factor's effect changes when the second goes from its other
+    level to its reference level. Only seeds with a figure in every cell count.
+
+    Args:
+        figures: variant -> seed -> figure.
+        cells: variant -> factor -> level; a full factorial.
+        reference: factor -> the level whose effect is asked for.
+    """
+    complete = set.intersection(*(set(figures[variant]) for variant in cells))
+    by_levels = {frozenset(levels.items()): figures[variant] for variant, levels in cells.items()}
+    factors = list(reference)
+    levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in factors}
+    others = {f: [level for level in levels[f] if level != reference[f]] for f in factors}
+
+    def contrast(chosen: tuple[str, ...], against: tuple[str, ...]) -> Contrast:
+        rest = [f for f in factors if f not in chosen]
+        by_seed = {}
+        for seed in sorted(complete):
+            total = 0.0
+            for setting in itertools.product(*(levels[f] for f in rest)):
+                for side in itertools.product((0, 1), repeat=len(chosen)):
+                    picked = [against[i] if low else reference[chosen[i]] for i, low in enumerate(side)]
+                    cell = frozenset([*zip(rest, setting, strict=True), *zip(chosen, picked, strict=True)])
+                    total += (-1) ** sum(side) * by_levels[cell][seed]
+            by_seed[seed] = total / math.prod(len(levels[f]) for f in rest)
+        return Contrast(chosen, tuple(reference[f] for f in chosen), against, by_seed)
+
+    main = [contrast((f,), (other,)) for f in factors for other in others[f]]
+    interactions = [
+        contrast((f, g), against)
+        for f, g in itertools.combinations(factors, 2)
+        for against in itertools.product(others[f], others[g])
+    ]
+    return main + interactions
+
+
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names that no other beats in both coordinates (lower is better), by the first coordinate."""
+    front: list[str] = []
+    best = math.inf
+    for name, (_, quality) in sorted(points.items(), key=lambda item: (*item[1], item[0])):
+        if quality < best:
+            front.append(name)
+            best = quality
+    return front

@@ -1,0 +1,108 @@
+"""The report as data: results.csv, curves.csv, training.csv and the flat summary.json."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sagan.records import Json
+from sagan.report.collect import METRICS, SuiteRecords
+from sagan.report.effects import baseline_effects
+from sagan.report.statistics import estimate
+
+LOG_POINTS = 200
+
+
+def results(records: SuiteRecords) -> pd.DataFrame:
+    """One row a run, also where nothing is on disk."""
+    return pd.DataFrame(
+        [
+            {
+                "variant": row.variant,
+                "seed": row.seed,
+                "run": row.run,
+                "evaluation": row.evaluation,
+                "status": row.status,
+                "collapsed": int(row.collapsed),
+                "diverged_at": row.run_record.get("diverged_at"),
+                **{metric: row.metric(metric) for metric in METRICS},
+                "fid_untrained": row.fid_untrained,
+                "steps": row.run_record.get("steps"),
+                "images": row.run_record.get("images"),
+                "images_per_second": row.images_per_second,
+                "seconds": row.seconds,
+                "generated_per_second": row.evaluation_record.get("generated_per_second"),
+                "evaluation_seconds": row.evaluation_record.get("seconds"),
+                "parameters_generator": row.run_record.get("parameters", {}).get("generator"),
+                "parameters_discriminator": row.run_record.get("parameters", {}).get("discriminator"),
+                "device": row.run_record.get("provenance", {}).get("device"),
+                "threads": row.run_record.get("provenance", {}).get("threads"),
+            }
+            for row in records.rows
+        ]
+    ).convert_dtypes()
+
+
+def curves(records: SuiteRecords) -> pd.DataFrame:
+    """FID at each snapshot of each run."""
+    lines = []
+    for row in records.rows:
+        for step, fid in row.curve:
+            images, seconds = row.at_step(step)
+            lines.append(
+                {
+                    "variant": row.variant,
+                    "seed": row.seed,
+                    "step": step,
+                    "images": images,
+                    "seconds": seconds,
+                    "fid": fid,
+                }
+            )
+    return pd.DataFrame(lines, columns=["variant", "seed", "step", "images", "seconds", "fid"]).convert_dtypes()
+
+
+def training(records: SuiteRecords) -> pd.DataFrame:
+    """The runs' logs, thinned to about 200 lines a run: losses, logits, gammas, each network's largest sigma."""
+    lines = []
+    for row in records.rows:
+        every = -(-len(row.log) // LOG_POINTS) if row.log else 1
+        for line in [*row.log[:-1:every], *row.log[-1:]]:
+            kept = {k: v for k, v in line.items() if k != "time" and not k.startswith("sigma.")}
+            lines.append({"variant": row.variant, "seed": row.seed, **kept, **largest_sigmas(line)})
+    columns = ["variant", "seed", "step", "images", "seconds"]
+    return pd.DataFrame(lines, columns=columns + sorted({key for line in lines for key in line} - set(columns)))
+
+
+def largest_sigmas(line: Json) -> dict[str, float]:
+    """The largest of a log line's sigmas for each network that has any."""
+    largest = {}
+    for network in ("generator", "discriminator"):
+        sigmas = [v for k, v in line.items() if k.startswith(f"sigma.{network}.") and v is not None]
+        if sigmas:
+            largest[f"sigma_max.{network}"] = max(sigmas)
+    return largest
+
+
+def summary(records: SuiteRecords) -> Json:
+    """A flat mapping of names to numbers, for `dvc metrics`; what was not measured is left out."""
+    flat: Json = {"noise_floor.fid": records.floor}
+    effects = baseline_effects(records)
+    for variant in records.variants:
+        rows = records.of(variant)
+        for status in ("measured", "diverged", "missing"):
+            flat[f"{variant}.{status}"] = sum(row.status == status for row in rows)
+        flat[f"{variant}.collapsed"] = sum(row.collapsed for row in rows)
+        for metric in METRICS:
+            over_seeds = estimate(list(records.figures(variant, metric).values()))
+            if over_seeds:
+                flat[f"{variant}.{metric}"] = over_seeds.mean
+                flat[f"{variant}.{metric}_std"] = over_seeds.sd
+        fid = estimate(list(records.figures(variant).values()))
+        if fid:
+            flat |= {f"{variant}.fid_low": fid.low, f"{variant}.fid_high": fid.high}
+        untrained = estimate([row.fid_untrained for row in rows if row.fid_untrained is not None])
+        flat[f"{variant}.fid_untrained"] = untrained and untrained.mean
+        flat[f"{variant}.images_per_second"] = records.median_images_per_second(variant)
+        if variant in effects and effects[variant].difference:
+            flat[f"{variant}.fid_difference"] = effects[variant].difference.estimate.mean
+    return {key: value for key, value in flat.items() if value is not None}

@@ -1,0 +1,123 @@
+"""Figures and findings in words: number formats, table cells, and the sentences of the verdict."""
+
+from __future__ import annotations
+
+import html
+
+from sagan.report.effects import Cost, Effect, Judgement
+from sagan.report.statistics import FEWEST_FOR_P, Difference, Estimate
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+
+HEADLINES: dict[Judgement, str] = {
+    "better": "helps",
+    "worse": "hurts",
+    "same": "makes no difference",
+    "noise": "no difference beyond the noise floor",
+    "too few seeds": "too few seeds to tell",
+    "not decided": "not decided",
+    "no data": "nothing measured",
+}
+JUDGEMENTS: dict[Judgement, str] = {
+    "better": "better",
+    "worse": "worse",
+    "same": "identical",
+    "noise": "noise: below the floor",
+    "too few seeds": "too few seeds",
+    "not decided": "not decided",
+    "no data": NOTHING,
+}
+
+
+def md(text: object) -> str:
+    """Text of the user's as inert Markdown: no HTML, no table cell ends, no emphasis."""
+    escaped = html.escape(str(text), quote=False)
+    for character in "\\`*_[]|~":
+        escaped = escaped.replace(character, f"\\{character}")
+    return " ".join(escaped.split())
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Three significant digits or more, with a true minus: 123.4, 12.3, 1.23, 0.0123."""
+    if value is None:
+        return NOTHING
+    magnitude = abs(value)
+    decimals = 1 if magnitude >= 100 else 2 if magnitude >= 1 or magnitude == 0 else 3 if magnitude >= 0.1 else 4
+    text = f"{magnitude:.{decimals}f}"
+    is_zero = float(text) == 0
+    sign = MINUS if value < 0 and not is_zero else "+" if signed and not is_zero else ""
+    return sign + text
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else number(round(value, 0), signed=True).split(".")[0] + " %"
+
+
+def p_value(p: float | None) -> str:
+    """Exact p to two digits, or why there is none."""
+    return "too few seeds" if p is None else f"{p:.2g}" if p >= 0.001 else f"{p:.1g}"
+
+
+def spread(value: Estimate | None) -> str:
+    """Mean ± standard deviation over seeds; the mean alone where there is one seed."""
+    if value is None:
+        return NOTHING
+    return number(value.mean) + (f" ± {number(value.sd)}" if value.sd is not None else "")
+
+
+def interval(value: Estimate | None, signed: bool = False) -> str:
+    """The 95 % interval, or with fewer than three seeds the range, named as such."""
+    if value is None:
+        return NOTHING
+    if value.low is not None:
+        return f"{number(value.low, signed)} to {number(value.high, signed)}"
+    if value.count == 1:
+        return "one seed"
+    return f"range {number(value.minimum, signed)} to {number(value.maximum, signed)}"
+
+
+def agreement(difference: Difference) -> str:
+    """How many pairs of seeds point the way of the mean."""
+    if not difference.paired:
+        return f"{difference.estimate.count} seeds a side, not paired"
+    if not any(difference.by_seed.values()):
+        return f"equal in {len(difference.by_seed)} of {len(difference.by_seed)} seeds"
+    down = difference.estimate.mean < 0
+    agreeing = sum((value < 0) == down and value != 0 for value in difference.by_seed.values())
+    return f"{'lower' if down else 'higher'} in {agreeing} of {len(difference.by_seed)} seeds"
+
+
+def cost_words(cost: Cost | None) -> str:
+    """Extra training time with its range over seeds."""
+    if cost is None:
+        return "cost not comparable"
+    if round(cost.mean) == 0:
+        amount = "as much training time an image"
+    else:
+        amount = f"{abs(cost.mean):.0f} % {'more' if cost.mean > 0 else 'less'} training time an image"
+    if cost.count == 1:
+        return amount
+    return f"{amount} ({percent(cost.minimum)} to {percent(cost.maximum)} over {cost.count} pairs)"
+
+
+def effect_sentence(effect: Effect) -> str:
+    """One line of the verdict, in Markdown."""
+    contrast = f"{md(effect.level)} instead of {md(effect.other)}"
+    ingredient = md(effect.ingredient)
+    head = f"**{ingredient[0].upper()}{ingredient[1:]}, {contrast}: {HEADLINES[effect.judgement]}.**"
+    if effect.difference is None:
+        return f"{head} ({md(effect.where)})"
+    found = effect.difference.estimate
+    if effect.judgement == "same":
+        size = "FID equal in every seed"
+    else:
+        size = f"FID {number(abs(found.mean))} {'lower' if found.mean < 0 else 'higher'}"
+        if found.low is not None:
+            size += f", 95 % interval {interval(found, signed=True)}"
+        size += f", {agreement(effect.difference)}"
+    if effect.difference.p is not None:
+        size += f", exact p {p_value(effect.difference.p)} (Holm {p_value(effect.p_holm)})"
+    elif found.count < FEWEST_FOR_P:
+        size += f"; {found.count} seed{'s' if found.count > 1 else ''} cannot say how surely"
+    return f"{head} {size}; {cost_words(effect.cost)}. *({md(effect.where)})*"

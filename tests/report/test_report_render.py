@@ -1,0 +1,62 @@
+import json
+
+import pandas as pd
+import pytest
+
+from sagan.errors import UserError
+from sagan.report import render
+
+
+def read(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def test_same_records_give_the_same_bytes_elsewhere(make_library, tmp_path):
+    reports = []
+    for name in ("here", "there"):
+        library = make_library(tmp_path / name, ["few"])
+        reports.append(read(render("few", library.plan, library.params, library.paths).parent))
+    assert reports[0].keys() == reports[1].keys()
+    assert [name for name in reports[0] if reports[0][name] != reports[1][name]] == []
+    assert not any(str(tmp_path).encode() in data for data in reports[0].values())
+
+
+def test_every_cell_is_a_row_whatever_became_of_it(rendered):
+    results = pd.read_csv(rendered("made-up") / "results.csv")
+    assert len(results) == 35
+    assert results["status"].value_counts().to_dict() == {"measured": 31, "diverged": 2, "missing": 2}
+    assert results.set_index(["variant", "seed"]).loc[("sn-d-only", 4), "collapsed"] == 1
+    assert pd.isna(results.set_index(["variant", "seed"]).loc[("dcgan", 3), "fid"])
+
+
+def test_summary_is_a_flat_metric_of_numbers(rendered):
+    summary = json.loads((rendered("made-up") / "summary.json").read_text())
+    assert all(isinstance(value, int | float) for value in summary.values())
+    assert summary["dcgan.diverged"] == 2
+    assert summary["sagan.fid"] == pytest.approx(13.788)
+    assert summary["noise_floor.fid"] == 0.9
+
+
+def test_curves_have_the_seconds_of_their_steps(rendered):
+    curves = pd.read_csv(rendered("made-up") / "curves.csv").set_index(["variant", "seed", "step"])
+    assert curves.loc[("sagan", 0, 0), "seconds"] == 0
+    assert curves.loc[("sagan", 0, 400), "images"] == 400 * 32
+    assert curves.loc[("sagan", 0, 400), "seconds"] == pytest.approx(400 * 32 / 820)
+
+
+def test_nothing_on_disk_is_a_report_that_says_so(rendered):
+    text = (rendered("empty") / "README.md").read_text()
+    assert "Nothing is measured yet" in text
+    assert len(pd.read_csv(rendered("empty") / "results.csv")) == 6
+
+
+def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"])
+    with pytest.raises(UserError, match="no suite 'nope'"):
+        render("nope", library.plan, library.params, library.paths)
+    record = library.paths.run(library.cell("few", "sagan", 0).run) / "run.json"
+    record.write_text("{")
+    with pytest.raises(UserError, match=r"run\.json: not JSON"):
+        render("few", library.plan, library.params, library.paths)
