@@ -23,6 +23,7 @@ PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 MD5 = {PARTITION: "d32c9cbf5e040fd4025c592c306e6668", ATTRIBUTES: "75e246fa4810816ffd6ee81facbd244c"}
 SPLITS = ("train", "valid", "test")
 SIZE = (178, 218)
+_SIGNS = {"-1": 0, "1": 1}
 # A flat folder; the authors' share (Img/, Anno/, Eval/); torchvision's downloader (celeba/).
 PLACES = (".", "Img", "Anno", "Eval", "celeba")
 
@@ -97,12 +98,12 @@ def _content(spec: CelebA, images: Sequence[ImageFile], lists: dict[str, bytes],
         "versions": {"pillow": PIL.__version__},
         **_originality(lists),
     }
-    labels = np.stack([attributes[name] for name in kept])
+    labels = np.frombuffer(b"".join(attributes[name] for name in kept), dtype=np.uint8).reshape(len(kept), len(names))
     return Content(rows.blocks, (3, spec.resolution, spec.resolution), labels, "attributes", names, splits, facts)
 
 
 def _match(
-    images: Sequence[ImageFile], partition: dict[str, int], attributes: dict[str, np.ndarray]
+    images: Sequence[ImageFile], partition: dict[str, int], attributes: dict[str, bytes]
 ) -> tuple[list[ImageFile], list[Refused]]:
     """The images that both lists know, ordered by split and name, and the others with the reason."""
     wanted: dict[str, ImageFile] = {}
@@ -145,8 +146,8 @@ def parse_partition(data: bytes) -> dict[str, int]:
     return partition
 
 
-def parse_attributes(data: bytes) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The attributes' names, and image name -> uint8 [A], 1 where the file says 1 and 0 where it says -1.
+def parse_attributes(data: bytes) -> tuple[list[str], dict[str, bytes]]:
+    """The attributes' names, and image name -> a byte for each, 1 where the file says 1 and 0 where it says -1.
 
     Raises:
         UserError: with the line that does not hold one -1 or 1 for each attribute.
@@ -155,15 +156,12 @@ def parse_attributes(data: bytes) -> tuple[list[str], dict[str, np.ndarray]]:
     names = lines[1].split() if len(lines) > 1 else []
     if not names or not lines[0].strip().isdigit():
         raise UserError(f"{ATTRIBUTES}: must begin with a count and a line of attribute names; fetch it again")
-    attributes = {}
+    attributes: dict[str, bytes] = {}
     for number, line in enumerate(lines[2:], start=3):
-        image, _, values = line.partition(" ")
-        row = np.fromstring(values, dtype=np.int8, sep=" ")
-        if len(row) != len(names) or not np.all(np.abs(row) == 1):
-            raise UserError(
-                f"{ATTRIBUTES}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again"
-            )
-        attributes[image] = (row > 0).astype(np.uint8)
+        image, *values = line.split() or [""]
+        if len(values) != len(names) or not set(values) <= _SIGNS.keys():
+            raise UserError(f"{ATTRIBUTES}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again")
+        attributes[image] = bytes(map(_SIGNS.__getitem__, values))
     if len(attributes) != int(lines[0]):
         raise UserError(
             f"{ATTRIBUTES}: {len(attributes):,} images, and its first line says {int(lines[0]):,}; fetch it again"

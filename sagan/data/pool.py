@@ -79,15 +79,16 @@ def make_rows(images: Sequence[Readable], recipe: Recipe, work: Path, workers: i
 
 def _make_part(part: int, images: Sequence[Readable], recipe: Recipe, folder: Path) -> int:
     """One part's rows, then its record, which says that the rows are complete. Returns the number of images."""
-    rows, bad = [], []
+    rows = np.empty((len(images), 3, recipe.resolution, recipe.resolution), dtype=np.uint8)
+    count, bad = 0, []
     for offset, image in enumerate(images):
         try:
-            rows.append(recipe.pixels(image.read()))
+            rows[count] = recipe.pixels(image.read())
+            count += 1
         except BadImage as error:
             bad.append([offset, str(error)])
-    shape = (len(rows), 3, recipe.resolution, recipe.resolution)
     with atomic(_part_path(folder, part)) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(rows) if rows else np.empty(shape, np.uint8), allow_pickle=False)
+        np.save(file, rows[:count], allow_pickle=False)
     write_json(_record_path(folder, part), {"bad": bad})
     return len(images)
 
