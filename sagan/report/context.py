@@ -9,6 +9,7 @@ from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
 from sagan.report.effects import Effect, baseline_effects, headline_effects, ingredient_effects
 from sagan.report.statistics import FEWEST_FOR_P, Estimate, estimate
 from sagan.report.wording import (
+    INTERACTIONS,
     JUDGEMENTS,
     NOTHING,
     agreement,
@@ -123,8 +124,9 @@ def _effect_line(effect: Effect) -> dict[str, str]:
     size = NOTHING
     if found:
         size = number(found.estimate.mean, signed=True)
-        if effect.judgement in ("better", "worse"):
+        if found.estimate.low is not None and not found.estimate.low <= 0 <= found.estimate.high:
             size = f"**{size}**"
+    words = INTERACTIONS if effect.interaction else JUDGEMENTS
     return {
         "ingredient": effect.ingredient,
         "interaction": effect.interaction,
@@ -137,7 +139,7 @@ def _effect_line(effect: Effect) -> dict[str, str]:
         "p": p_value(found.p) if found else NOTHING,
         "holm": p_value(effect.p_holm) if found and found.p is not None else NOTHING,
         "cost": percent(effect.cost.mean) if effect.cost else NOTHING,
-        "judgement": JUDGEMENTS[effect.judgement],
+        "judgement": words.get(effect.judgement, JUDGEMENTS[effect.judgement]),
     }
 
 

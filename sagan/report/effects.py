@@ -23,7 +23,10 @@ INGREDIENTS = {
 # What decides, apart from the training seed, the z and the real images that a run sees at a step.
 _SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
 
-Judgement = Literal["better", "worse", "same", "noise", "too few seeds", "not decided", "no data"]
+Judgement = Literal[
+    "better", "likely better", "worse", "likely worse", "same", "noise", "too few seeds", "not decided", "no data"
+]
+SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ class Effect:
     treated: tuple[str, ...]
     control: tuple[str, ...]
     difference: Difference | None
-    judgement: Judgement
-    p_holm: float | None
     cost: Cost | None
     interaction: bool = False
+    p_holm: float | None = None
+    judgement: Judgement = "no data"
 
 
 def flat(tree: Json, prefix: str = "") -> Json:
@@ -74,24 +77,28 @@ def differing(first: Json, second: Json) -> set[str]:
     return {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
 
 
-def judge(difference: Difference | None, floor: float | None) -> Judgement:
-    """A difference of FIDs (lower is better) in one word.
+def judge(difference: Difference | None, floor: float | None, p_holm: float | None) -> Judgement:
+    """A difference of FIDs (lower is better) in a word or two.
 
-    `noise` is a mean difference below the noise floor; `better` and `worse` need four seeds and an
-    interval that does not reach zero.
+    `noise` is a mean difference below the noise floor. `better` and `worse` need four seeds, an
+    interval that does not reach zero, and p <= 0.05 after Holm's correction; without the last they
+    are `likely`.
     """
     if difference is None:
         return "no data"
     mean = difference.estimate.mean
-    if mean == 0 and difference.estimate.minimum == difference.estimate.maximum:
+    if mean == difference.estimate.minimum == difference.estimate.maximum == 0:
         return "same"
     if abs(mean) < (floor or 0):
         return "noise"
     if difference.estimate.count < statistics.FEWEST_FOR_P:
         return "too few seeds"
+    sure = p_holm is not None and p_holm <= SURE
     if difference.estimate.high < 0:
-        return "better"
-    return "worse" if difference.estimate.low > 0 else "not decided"
+        return "better" if sure else "likely better"
+    if difference.estimate.low > 0:
+        return "worse" if sure else "likely worse"
+    return "not decided"
 
 
 def compare(records: SuiteRecords, treated: str, control: str, metric: str = "fid") -> Difference | None:
@@ -107,7 +114,7 @@ def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
         for other in records.variants
         if other != records.baseline
     ]
-    return {effect.level: effect for effect in _corrected(effects)}
+    return {effect.level: effect for effect in _judged(effects, records.floor)}
 
 
 def ingredient_effects(records: SuiteRecords) -> list[Effect]:
@@ -121,7 +128,7 @@ def ingredient_effects(records: SuiteRecords) -> list[Effect]:
         treated, control = _oriented(records, ingredient, first, second)
         level, other = (level_of(records.config(name), ingredient) for name in (treated, control))
         effects.append(_pair(records, ingredient, level, other, treated, control))
-    return _corrected(effects)
+    return _judged(effects, records.floor)
 
 
 def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
@@ -180,8 +187,6 @@ def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treate
         treated=(treated,),
         control=(control,),
         difference=difference,
-        judgement=judge(difference, records.floor),
-        p_holm=difference and difference.p,
         cost=extra_time(records, (treated,), (control,)),
     )
 
@@ -204,8 +209,6 @@ def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
                 treated=treated,
                 control=control,
                 difference=difference,
-                judgement=judge(difference, records.floor),
-                p_holm=difference and difference.p,
                 cost=extra_time(records, treated, control),
                 interaction=not treated,
             )
@@ -276,7 +279,10 @@ def _oriented(records: SuiteRecords, ingredient: str, first: str, second: str) -
     return (second, first) if second == records.baseline else (first, second)
 
 
-def _corrected(effects: list[Effect]) -> list[Effect]:
-    """Holm's correction over all effects of one table."""
-    corrected = statistics.holm([effect.p_holm for effect in effects])
-    return [replace(effect, p_holm=p) for effect, p in zip(effects, corrected, strict=True)]
+def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:
+    """The effects of one table with Holm's correction over all of them, and what that leaves to be said."""
+    corrected = statistics.holm([effect.difference and effect.difference.p for effect in effects])
+    return [
+        replace(effect, p_holm=p, judgement=judge(effect.difference, floor, p))
+        for effect, p in zip(effects, corrected, strict=True)
+    ]

@@ -18,6 +18,9 @@ CONFIDENCE = 0.95
 RESAMPLES = 20_000
 FEWEST_FOR_INTERVAL = 3
 FEWEST_FOR_P = 4
+# How often the nominal 95 % interval held the true mean of normal figures, by number of seeds:
+# simulated 1,500 times each. It cannot reach past the range of the figures, hence the first two.
+COVERAGE = {3: 0.75, 4: 0.88, 5: 0.93, 7: 0.93, 10: 0.95}
 
 BySeed = Mapping[int, float]
 

@@ -12,7 +12,9 @@ NOTHING = "\N{EN DASH}"
 
 HEADLINES: dict[Judgement, str] = {
     "better": "helps",
+    "likely better": "likely helps",
     "worse": "hurts",
+    "likely worse": "likely hurts",
     "same": "makes no difference",
     "noise": "no difference beyond the noise floor",
     "too few seeds": "too few seeds to tell",
@@ -21,12 +23,21 @@ HEADLINES: dict[Judgement, str] = {
 }
 JUDGEMENTS: dict[Judgement, str] = {
     "better": "better",
+    "likely better": "likely better",
     "worse": "worse",
+    "likely worse": "likely worse",
     "same": "identical",
     "noise": "noise: below the floor",
     "too few seeds": "too few seeds",
     "not decided": "not decided",
     "no data": NOTHING,
+}
+# An interaction is neither good nor bad.
+INTERACTIONS: dict[Judgement, str] = {
+    "better": "they interact",
+    "likely better": "likely interact",
+    "worse": "they interact",
+    "likely worse": "likely interact",
 }
 
 

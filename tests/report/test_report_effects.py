@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from sagan.report import effects
+from sagan.report.collect import collect
+from sagan.report.statistics import difference_of_pairs
+
+
+@pytest.fixture(scope="module")
+def records(library):
+    return lambda suite: collect(suite, library.plan, library.params, library.paths)
+
+
+def by_name(found):
+    return {(e.ingredient, e.level, e.other): e for e in found}
+
+
+def test_pairs_that_differ_in_one_ingredient_are_found_and_oriented(records):
+    found = by_name(effects.ingredient_effects(records("made-up")))
+    assert set(found) == {
+        ("attention", "at 14", "off"),
+        ("spectral norm in the generator", "on", "off"),
+        ("learning-rate ratio", "4", "1"),
+        ("discriminator steps per generator step", "2", "1"),
+        ("init", "normal", "xavier"),
+    }
+    attention = found["attention", "at 14", "off"]
+    assert (attention.treated, attention.control) == (("sagan",), ("no-attention",))
+    assert attention.difference.estimate.mean < 0
+    assert attention.judgement == "likely better"
+
+
+def test_equal_results_are_identical_and_small_ones_noise(records):
+    found = effects.baseline_effects(records("made-up"))
+    assert found["same-again"].judgement == "same"
+    assert found["two-d-steps"].judgement == "noise"
+    assert found["ttur-1"].judgement == "too few seeds"
+
+
+def test_pairing_needs_equal_z_and_equal_data_order(records):
+    found = effects.baseline_effects(records("made-up"))
+    assert found["no-attention"].difference.paired
+    assert not found["two-d-steps"].difference.paired
+    assert not found["dcgan"].difference.paired
+
+
+def test_a_grid_gives_main_effects_with_the_others_held(records):
+    found = by_name(effects.ingredient_effects(records("factorial")))
+    main = found["attention", "at 14", "off"]
+    assert set(zip(main.treated, main.control, strict=True)) == {("sagan", "no-attention"), ("sn-d-only", "grid-off-d")}
+    assert ("spectral norm in the generator", "on", "off") in found
+    interaction = next(e for e in found.values() if e.interaction)
+    assert interaction.cost is None
+    assert len(found) == 3
+
+
+def test_attention_costs_what_the_speeds_say(records):
+    cost = effects.extra_time(records("made-up"), ("sagan",), ("no-attention",))
+    assert cost.count == 5
+    assert cost.maximum == pytest.approx(100 * (1000 / 820 - 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "floor", "p", "judged"),
+    [
+        ([-3.0, -4.0, -5.0, -3.5], 1.0, 0.04, "better"),
+        ([-3.0, -4.0, -5.0, -3.5], 1.0, 0.125, "likely better"),
+        ([3.0, 4.0, 5.0, 3.5], 1.0, 0.04, "worse"),
+        ([3.0, 4.0, 5.0, 3.5], 4.5, 0.04, "noise"),
+        ([-3.0, 4.0, 5.0, 3.5], 1.0, 0.3, "not decided"),
+        ([3.0, 4.0, 5.0], None, None, "too few seeds"),
+        ([0.0, 0.0], None, None, "same"),
+        ([], None, None, "no data"),
+    ],
+)
+def test_judgements(values, floor, p, judged):
+    assert effects.judge(difference_of_pairs(dict(enumerate(values))), floor, p) == judged
+
+
+def test_runs_on_other_hardware_are_not_compared_in_speed(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"])
+    for seed in (0, 1):
+        path = library.paths.run(library.cell("few", "no-attention", seed).run) / "run.json"
+        record = json.loads(path.read_text())
+        record["provenance"]["device"] = "cuda (Another)"
+        path.write_text(json.dumps(record))
+    records = collect("few", library.plan, library.params, library.paths)
+    assert effects.extra_time(records, ("sagan",), ("no-attention",)) is None
