@@ -14,8 +14,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from sagan.data.celeba import locate_celeba
+from sagan.data.cifar import locate_cifar10
+from sagan.data.download import download
+from sagan.data.fashion import locate_fashion
+from sagan.data.folder import locate_folder
+from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import Source
+from sagan.data.originals import MissingOriginals, Source
 from sagan.data.prepared import PreparedDataset, load, read_manifest, store
 from sagan.errors import UserError
 from sagan.params import AnyDataset
@@ -29,7 +34,11 @@ PREPARATION = 1
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
     "mnist": locate_mnist,
+    "fashion-mnist": locate_fashion,
+    "cifar10": locate_cifar10,
     "celeba": locate_celeba,
+    "folder": locate_folder,
+    "huggingface": locate_hub,
 }
 _WORK = ".preparing"
 
@@ -54,10 +63,13 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         ready = None
     try:
         source = _LOCATE[spec.kind](spec, root)
-    except UserError:
+    except MissingOriginals:
         if ready:
             return ready
-        raise
+        if not settings.get("download"):
+            raise
+        download(spec.kind, root / spec.source)
+        source = _LOCATE[spec.kind](spec, root)
     if ready and ready["source_stamp"] == source.stamp:
         return ready
     head = {

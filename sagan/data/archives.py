@@ -18,7 +18,7 @@ MAX_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image on disk or in a zip, not yet read.
+    """A file on disk or in a zip, not yet read.
 
     Attributes:
         name: relative to the folder or zip, with forward slashes.
@@ -45,9 +45,8 @@ class ImageFile:
         Raises:
             BadImage: it cannot be read, or should not be.
         """
-        if self.size > MAX_BYTES:
-            raise BadImage(f"declares {self.size:,} bytes; at most {MAX_BYTES:,} are read")
         if self.member is None:
+            _check_size(self.size)
             try:
                 return self.path.read_bytes()
             except OSError as error:
@@ -55,10 +54,18 @@ class ImageFile:
         if not is_inside(self.member):
             raise BadImage("its name in the zip leads outside of the zip's folder")
         try:
-            # zipfile stops at the declared size, so a member cannot inflate past MAX_BYTES.
-            return _open_zip(self.path).read(self.member)
+            archive = _open_zip(self.path)
+            member = archive.getinfo(self.member)
+            # zipfile stops at the declared size, so that a member cannot inflate past it.
+            _check_size(member.file_size)
+            return archive.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise BadImage(f"cannot be unzipped: {error}") from None
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise BadImage(f"declares {size:,} bytes; at most {MAX_BYTES:,} are read")
 
 
 def is_inside(name: str) -> bool:
@@ -95,10 +102,18 @@ def list_zip(path: Path) -> list[ImageFile]:
 
 
 def read_member(path: Path, base: str) -> bytes | None:
-    """The first file in a zip, at any depth, whose last name is `base`; None where there is none."""
-    archive = _open_zip(path)
-    names = [name for name in archive.namelist() if PurePosixPath(name).name == base]
-    return archive.read(names[0]) if names else None
+    """The first file in a zip, at any depth, whose last name is `base`; None where there is none.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    for info in _open_zip(path).infolist():
+        if PurePosixPath(info.filename).name == base:
+            try:
+                return ImageFile(info.filename, info.file_size, path, info.filename).read()
+            except BadImage as error:
+                raise UserError(f"{path}, {info.filename}: {error}") from None
+    return None
 
 
 # Kept open for each process: reading a central directory of 200,000 entries takes a second.

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from sagan.data.archives import ImageFile, list_folder, list_zip, read_member
-from sagan.data.originals import Source, find_file, md5, read_bytes, stamp, warn
+from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, read_bytes, stamp, warn
+from sagan.data.photographs import Collection, Refused, photograph_content
 from sagan.data.pixels import Recipe
-from sagan.data.pool import make_rows
 from sagan.data.prepared import Content
-from sagan.data.refusals import Refused, settle
 from sagan.errors import UserError
 from sagan.params import CelebA
 from sagan.records import Json
 
 PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 MD5 = {PARTITION: "d32c9cbf5e040fd4025c592c306e6668", ATTRIBUTES: "75e246fa4810816ffd6ee81facbd244c"}
-SPLITS = ("train", "valid", "test")
 SIZE = (178, 218)
 _SIGNS = {"-1": 0, "1": 1}
 # A flat folder; the authors' share (Img/, Anno/, Eval/); torchvision's downloader (celeba/).
@@ -32,7 +28,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     """Images and lists below the source.
 
     Raises:
-        UserError: with what was looked for, where to get it and where to put it.
+        MissingOriginals: with what was looked for, where to get it and where to put it.
     """
     source = root / spec.source
     folder = source.parent if source.is_file() else source
@@ -41,7 +37,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
     missing += [f"{name} (or .gz)" for name, data in lists.items() if data is None]
     if missing:
-        raise UserError(
+        raise MissingOriginals(
             f"{source}: CelebA is not complete: no {' and no '.join(missing)}; get the aligned images, the attributes "
             f"and the partition from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them there"
         )
@@ -69,37 +65,29 @@ def _read_list(source: Path, folder: Path, name: str) -> bytes | None:
         return read_bytes(path)
     if not source.is_file():
         return None
-    plain, packed = read_member(source, name), read_member(source, f"{name}.gz")
-    return gzip.decompress(packed) if plain is None and packed is not None else plain
+    packed = read_member(source, f"{name}.gz")
+    return read_member(source, name) if packed is None else gunzip(packed, f"{source}, {name}.gz")
 
 
 def _content(spec: CelebA, images: Sequence[ImageFile], lists: dict[str, bytes], work: Path, workers: int) -> Content:
     partition = parse_partition(lists[PARTITION])
-    names, attributes = parse_attributes(lists[ATTRIBUTES])
+    attribute_names, attributes = parse_attributes(lists[ATTRIBUTES])
     wanted, refused = _match(images, partition, attributes)
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, SIZE)
-    rows = make_rows(wanted, recipe, work, workers, f"CelebA {spec.resolution}x{spec.resolution}")
-    refusals = settle([*refused, *rows.bad], len(images), spec.on_bad_image, work)
-    kept = [wanted[i].base for i in rows.kept]
-    codes = np.array([partition[name] for name in kept], dtype=np.int64)
-    bounds = np.searchsorted(codes, range(len(SPLITS) + 1)).tolist()
-    splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
-    for needed in ("train", "test"):
-        if needed not in splits:
-            raise UserError(
-                f"{spec.source}: none of its {len(images):,} images is in CelebA's {needed} split; add images"
-            )
-    facts = {
-        "source": spec.source,
-        "crop": spec.crop,
-        "resize": spec.resize,
-        "images": {"used": len(kept), "present": len(images), "listed": len(partition)},
-        "bad_images": refusals,
-        "versions": {"pillow": PIL.__version__},
-        **_originality(lists),
-    }
-    labels = np.frombuffer(b"".join(attributes[name] for name in kept), dtype=np.uint8).reshape(len(kept), len(names))
-    return Content(rows.blocks, (3, spec.resolution, spec.resolution), labels, "attributes", names, splits, facts)
+    names = [image.base for image in wanted]
+    labels = np.frombuffer(b"".join(attributes[name] for name in names), dtype=np.uint8)
+    collection = Collection(
+        names=[str(image) for image in wanted],
+        images=wanted,
+        splits=np.array([partition[name] for name in names], dtype=np.int64),
+        labels=labels.reshape(len(names), len(attribute_names)),
+        label_kind="attributes",
+        label_names=attribute_names,
+        refused=refused,
+    )
+    facts = {"source": spec.source, "listed": len(partition), **_originality(lists)}
+    return photograph_content(
+        spec, Recipe(spec.resolution, spec.crop, spec.resize, 3, SIZE), collection, facts, work, workers
+    )
 
 
 def _match(
@@ -160,7 +148,9 @@ def parse_attributes(data: bytes) -> tuple[list[str], dict[str, bytes]]:
     for number, line in enumerate(lines[2:], start=3):
         image, *values = line.split() or [""]
         if len(values) != len(names) or not set(values) <= _SIGNS.keys():
-            raise UserError(f"{ATTRIBUTES}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again")
+            raise UserError(
+                f"{ATTRIBUTES}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again"
+            )
         attributes[image] = bytes(map(_SIGNS.__getitem__, values))
     if len(attributes) != int(lines[0]):
         raise UserError(

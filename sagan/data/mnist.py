@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sagan.data.originals import Source, find_file, md5, read_bytes, stamp_paths, warn
+from sagan.data.originals import MissingOriginals, Source, find_file, md5, read_bytes, stamp_paths, warn
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params import Mnist, Mnist5k
@@ -23,12 +23,12 @@ SIDE = 28
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One original file: its name, its number of entries, and the md5 of its gzipped and plain form."""
+    """One original file: its name, its number of entries, and the md5 of its gzipped and plain form, where known."""
 
     name: str
     count: int
     gzipped: str
-    plain: str
+    plain: str | None
 
 
 MNIST_FILES = (
@@ -97,12 +97,12 @@ def find_idx(folder: Path, expected: tuple[IdxFile, ...], places: tuple[str, ...
     """The four files, gzipped or not, in the order of `expected`.
 
     Raises:
-        UserError: with the names that were looked for and where to put them.
+        MissingOriginals: with the names that were looked for and where to put them.
     """
     found = [find_file(folder, file.name, places) for file in expected]
     missing = [file.name for file, path in zip(expected, found, strict=True) if path is None]
     if missing:
-        raise UserError(
+        raise MissingOriginals(
             f"{folder}: {len(missing)} of the four {title} files are missing: {', '.join(missing)} (with or "
             f"without .gz); put the original files there"
         )

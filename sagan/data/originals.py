@@ -15,6 +15,10 @@ from sagan.errors import UserError
 from sagan.records import digest
 
 
+class MissingOriginals(UserError):
+    """The files are not there (rather than there and wrong)."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Original files as they lie on disk, not yet read.
@@ -44,12 +48,19 @@ def read_bytes(path: Path) -> bytes:
         UserError: the gzip stream is damaged.
     """
     data = path.read_bytes()
-    if path.suffix != ".gz":
-        return data
+    return gunzip(data, str(path)) if path.suffix == ".gz" else data
+
+
+def gunzip(data: bytes, name: str) -> bytes:
+    """The content of a gzip stream that messages call `name`.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged gzip file ({error}); fetch it again") from None
+        raise UserError(f"{name}: damaged gzip file ({error}); fetch it again") from None
 
 
 def md5(data: bytes) -> str:

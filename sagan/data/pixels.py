@@ -15,6 +15,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_MODES = {"L": "greyscale (L)", "P": "of a palette (P)", "RGBA": "RGB with transparency (RGBA)"}
 
 
 class BadImage(Exception):
@@ -29,16 +30,18 @@ class Recipe:
         resolution: side of the result in pixels.
         crop: side of the centre crop in pixels; the largest centred square where None.
         resize: antialiased filter, as in Pillow: its support grows with the scale.
+        channels: 3 takes RGB images only, 1 greyscale images only.
         size: the (width, height) that every original must have; any that is large enough where None.
     """
 
     resolution: int
     crop: int | None
     resize: str
+    channels: int
     size: tuple[int, int] | None
 
     def pixels(self, data: bytes) -> np.ndarray:
-        """The image as uint8 [3, resolution, resolution].
+        """The image as uint8 [channels, resolution, resolution].
 
         Raises:
             BadImage: it cannot be decoded, or is not what the dataset's images are.
@@ -51,7 +54,7 @@ class Recipe:
         square = image.crop((left, top, left + side, top + side))
         if side != self.resolution:
             square = square.resize((self.resolution, self.resolution), FILTERS[self.resize])
-        return np.asarray(square).transpose(2, 0, 1)
+        return np.asarray(square).reshape(self.resolution, self.resolution, self.channels).transpose(2, 0, 1)
 
     def _decoded(self, data: bytes) -> Image.Image:
         try:

@@ -25,7 +25,7 @@ PART = 512
 
 
 class Readable(Protocol):
-    """An image that a worker process can read. `str()` is its name for messages."""
+    """An image that a worker process can read."""
 
     def read(self) -> bytes: ...
 
@@ -37,7 +37,7 @@ class Rows:
     Attributes:
         kept: int64, positions of the images that became rows, ascending.
         bad: (name, reason) of the others, in order.
-        blocks: iterates over the rows, uint8 [n, 3, H, W], in order.
+        blocks: iterates over the rows, uint8 [n, C, H, W], in order.
     """
 
     kept: np.ndarray
@@ -50,13 +50,17 @@ class Rows:
         return (np.load(_part_path(self.folder, part), allow_pickle=False) for part in range(self.parts))
 
 
-def make_rows(images: Sequence[Readable], recipe: Recipe, work: Path, workers: int, title: str) -> Rows:
+def make_rows(
+    names: Sequence[str], images: Sequence[Readable], recipe: Recipe, work: Path, workers: int, title: str
+) -> Rows:
     """Decode, crop and resize images; parts that an earlier, killed call left in `work` are used.
+
+    `names` tell the images apart, in messages and for the parts; `images` are read part by part.
 
     Raises:
         UserError: a worker process died.
     """
-    identity = [repr(recipe), PART, [str(image) for image in images]]
+    identity = [repr(recipe), PART, list(names)]
     folder = work / digest(identity, 16)
     for other in work.glob("*"):
         if other.is_dir() and other != folder:
@@ -73,13 +77,13 @@ def make_rows(images: Sequence[Readable], recipe: Recipe, work: Path, workers: i
     for part, rows in enumerate(ranges):
         reasons = dict(read_json(_record_path(folder, part))["bad"])
         kept += [i for i in rows if i - rows.start not in reasons]
-        bad += [(str(images[rows.start + offset]), reason) for offset, reason in sorted(reasons.items())]
+        bad += [(names[rows.start + offset], reason) for offset, reason in sorted(reasons.items())]
     return Rows(np.array(kept, dtype=np.int64), bad, folder, len(ranges))
 
 
 def _make_part(part: int, images: Sequence[Readable], recipe: Recipe, folder: Path) -> int:
     """One part's rows, then its record, which says that the rows are complete. Returns the number of images."""
-    rows = np.empty((len(images), 3, recipe.resolution, recipe.resolution), dtype=np.uint8)
+    rows = np.empty((len(images), recipe.channels, recipe.resolution, recipe.resolution), dtype=np.uint8)
     count, bad = 0, []
     for offset, image in enumerate(images):
         try:
@@ -116,7 +120,8 @@ def _each(calls: Iterator[tuple], workers: int) -> Iterator[int]:
         yield from _windowed(pool.submit, calls, 2 * workers)
     except BrokenProcessPool:
         raise UserError(
-            f"a worker process died, perhaps for lack of memory; run again to go on, with fewer than {workers} workers"
+            f"a worker process could not start, or was killed for lack of memory; run again to go on, with fewer than "
+            f"{workers} workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def test_every_layout_gives_the_official_splits_and_attributes(tmp_path, write_c
     manifest = prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
     data = load(tmp_path / "out")
     assert manifest["splits"] == {"train": [0, 6], "valid": [6, 8], "test": [8, 10]}
-    assert manifest["images"] == {"used": 10, "present": 10, "listed": 14}
+    assert (manifest["count"], manifest["present"], manifest["listed"]) == (10, 10, 14)
     assert manifest["labels"] == {"kind": "attributes", "names": [f"Attribute_{i}" for i in range(40)]}
     assert data.labels.dtype == np.uint8 and data.labels.shape == (10, 40)
     # The third row is 000004.jpg, the fourth of the list.
@@ -92,5 +93,14 @@ def test_a_split_without_images_is_an_error(tmp_path, write_celeba):
     write_celeba(tmp_path / "source")
     for name in ("000012.jpg", "000013.jpg"):
         (tmp_path / "source" / "img_align_celeba" / name).unlink()
-    with pytest.raises(UserError, match="none of its 8 images is in CelebA's test split"):
+    with pytest.raises(UserError, match="none of its 8 usable images is in the test split"):
         prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
+
+
+def test_a_zip_may_hold_the_lists_too(tmp_path, write_celeba):
+    folder = write_celeba(tmp_path / "made", gzipped=True)
+    with zipfile.ZipFile(tmp_path / "celeba.zip", "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, f"celeba/{path.relative_to(folder)}")
+    spec = CelebA(kind="celeba", source="celeba.zip", resolution=32)
+    assert prepare("faces", spec, tmp_path / "out", root=tmp_path)["count"] == 10

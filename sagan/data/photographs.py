@@ -1,0 +1,104 @@
+"""What the datasets of larger images share: splits, images that cannot be used, and the manifest's entries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from sagan.data.originals import warn
+from sagan.data.pixels import Recipe
+from sagan.data.pool import Readable, make_rows
+from sagan.data.prepared import Content
+from sagan.errors import UserError
+from sagan.params import Photographs
+from sagan.records import Json
+
+SPLITS = ("train", "valid", "test")
+BAD_IMAGES = "bad-images.txt"
+_SHOWN = 100
+
+Refused = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images with their labels, not yet read, ordered by split.
+
+    Attributes:
+        names: what messages call them.
+        images: as many; an item is read in a worker process.
+        splits: int64 [N], ascending: positions in SPLITS.
+        labels: a row for each image.
+        label_kind: "attributes", "classes" or "none".
+        refused: (name, reason) of the images that are left out already.
+    """
+
+    names: Sequence[str]
+    images: Sequence[Readable]
+    splits: np.ndarray
+    labels: np.ndarray
+    label_kind: str
+    label_names: list[str]
+    refused: list[Refused] = field(default_factory=list)
+
+
+def photograph_content(
+    spec: Photographs, recipe: Recipe, collection: Collection, facts: Json, work: Path, workers: int
+) -> Content:
+    """Decode, crop and resize a collection.
+
+    Raises:
+        UserError: images cannot be used and `on_bad_image` is `fail`; or train or test is empty.
+    """
+    total = len(collection.names) + len(collection.refused)
+    title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
+    rows = make_rows(collection.names, collection.images, recipe, work, workers, title)
+    bad_images = _settle([*collection.refused, *rows.bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
+    bounds = np.searchsorted(collection.splits[rows.kept], range(len(SPLITS) + 1)).tolist()
+    splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
+    for needed in ("train", "test"):
+        if needed not in splits:
+            raise UserError(
+                f"{spec.source}: none of its {len(rows.kept):,} usable images is in the {needed} split; add images"
+            )
+    facts = {
+        **facts,
+        "crop": spec.crop,
+        "resize": spec.resize,
+        "present": total,
+        "bad_images": bad_images,
+        "versions": {"pillow": PIL.__version__},
+    }
+    shape = (recipe.channels, recipe.resolution, recipe.resolution)
+    labels = collection.labels[rows.kept]
+    return Content(rows.blocks, shape, labels, collection.label_kind, collection.label_names, splits, facts)
+
+
+def held_out(names: Sequence[str], part: float) -> np.ndarray:
+    """A mask with round(part * N) True, but at least one: the names with the smallest sha256.
+
+    Names alone decide, so that neither order nor any library's random numbers do.
+    """
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    mask = np.zeros(len(names), dtype=bool)
+    mask[order[: max(1, round(part * len(names)))]] = True
+    return mask
+
+
+def _settle(refused: list[Refused], total: int, policy: str, listing: Path) -> Json:
+    """What the manifest says of images that cannot be used. All of them go to `listing`, by name."""
+    listing.unlink(missing_ok=True)
+    if not refused:
+        return {"count": 0, "first": []}
+    listing.write_text("".join(f"{name}: {reason}\n" for name, reason in refused), encoding="utf-8")
+    name, reason = refused[0]
+    what = f"{len(refused):,} of {total:,} images cannot be used (all in {listing}), first {name}: {reason}"
+    if policy == "fail":
+        raise UserError(f"{what}; mend them, or set on_bad_image: skip to leave them out")
+    warn(f"left out: {what}")
+    return {"count": len(refused), "first": [list(entry) for entry in refused[:_SHOWN]]}
