@@ -14,7 +14,7 @@ from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import atomic, write_json
-from sagan.report import charts, tables
+from sagan.report import charts, dynamics, tables
 from sagan.report.collect import SuiteRecords, collect
 from sagan.report.context import context
 from sagan.report.sheets import Tile, save_sheet
@@ -22,7 +22,15 @@ from sagan.report.style import THEMES, Theme, save, themed
 from sagan.report.wording import md, number
 
 Chart = Callable[[SuiteRecords, Theme], Figure | None]
-CHARTS: dict[str, Chart] = {"fid-against-step": charts.fid_against_step}
+CHARTS: dict[str, Chart] = {
+    "fid-by-variant": charts.fid_by_variant,
+    "ingredients": charts.ingredients,
+    "fid-against-step": charts.fid_against_step,
+    "fid-against-time": charts.fid_against_time,
+    "fid-against-cost": charts.fid_against_cost,
+    "losses": dynamics.losses,
+    "attention": dynamics.attention,
+}
 
 
 def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:

@@ -1,0 +1,133 @@
+"""Charts of what happened inside the runs: losses, largest singular values, attention's gammas and entropies."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sagan.report.charts import WIDTH
+from sagan.report.collect import Row, SuiteRecords
+from sagan.report.style import Theme, looks
+from sagan.report.tables import largest_sigmas
+
+# The moving average spans this share of a run's log.
+SMOOTHING = 1 / 20
+NETWORKS = ("generator", "discriminator")
+
+
+def losses(records: SuiteRecords, theme: Theme) -> Figure | None:
+    """Both losses and the largest singular value of each network, every seed and their mean."""
+    panels = {
+        "generator loss": "loss_g",
+        "discriminator loss": "loss_d",
+        r"largest $\sigma$, generator": "sigma_max.generator",
+        r"largest $\sigma$, discriminator": "sigma_max.discriminator",
+    }
+    drawn = {title: _series(records, name) for title, name in panels.items()}
+    drawn = {title: series for title, series in drawn.items() if series}
+    return _panels(records, theme, drawn, columns=2) if drawn else None
+
+
+def attention(records: SuiteRecords, theme: Theme) -> Figure | None:
+    """gamma over training in each network that attends, and how concentrated the final maps are."""
+    names = sorted({key for row in records.rows for line in row.log[-1:] for key in line if key.startswith("gamma.")})
+    names.sort(key=lambda name: NETWORKS.index(name.split(".")[1]))
+    drawn = {_gamma_title(name): _series(records, name) for name in names}
+    drawn = {title: series for title, series in drawn.items() if series}
+    entropies = _entropies(records)
+    if not drawn and not entropies:
+        return None
+    figure = _panels(records, theme, drawn, columns=len(drawn) + 1, extra=bool(entropies))
+    for ax in figure.axes[: len(drawn)]:
+        ax.axhline(0, color=theme.muted, lw=0.8)
+    if entropies:
+        _entropy_panel(figure.axes[-1], entropies, records, theme)
+    return figure
+
+
+def _gamma_title(name: str) -> str:
+    _, network, side = name.split(".")
+    return rf"$\gamma$, {network} at {side}x{side}"
+
+
+Series = dict[str, list[tuple[list[int], np.ndarray]]]
+
+
+def _series(records: SuiteRecords, name: str) -> Series:
+    """variant -> (steps, smoothed values) of each run whose log has the name."""
+    series: Series = {}
+    for row in records.rows:
+        points = [(line["step"], value) for line in row.log if (value := _value(line, name)) is not None]
+        if points:
+            steps, values = zip(*points, strict=True)
+            series.setdefault(row.variant, []).append((list(steps), _smooth(np.array(values))))
+    return series
+
+
+def _value(line: dict, name: str) -> float | None:
+    return largest_sigmas(line).get(name) if name.startswith("sigma_max.") else line.get(name)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """A centred moving average that is cut, not padded, at both ends."""
+    reach = round(len(values) * SMOOTHING / 2)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def _panels(records: SuiteRecords, theme: Theme, drawn: dict[str, Series], columns: int, extra: bool = False) -> Figure:
+    """A panel for each title; the legend holds the variants once."""
+    count = len(drawn) + extra
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns if rows > 1 else count, squeeze=False).flat
+    styles = looks(records.variants, records.baseline, theme)
+    lines = {}
+    for ax, (title, series) in zip(axes, drawn.items(), strict=False):
+        ax.set_title(title)
+        ax.set_xlabel("generator step")
+        for variant, runs in series.items():
+            look = styles[variant]
+            steps = sorted(set.intersection(*(set(steps) for steps, _ in runs)))
+            at = np.array([[values[run_steps.index(step)] for step in steps] for run_steps, values in runs])
+            ax.plot(steps, at.T, color=look.color, ls=look.line, lw=0.6, alpha=0.35)
+            (lines[variant],) = ax.plot(steps, at.mean(axis=0), color=look.color, ls=look.line, lw=1.4)
+    for ax in list(axes)[count:]:
+        ax.set_visible(False)
+    ordered = [variant for variant in records.variants if variant in lines]
+    figure.legend([lines[v] for v in ordered], ordered, loc="outside lower center", ncols=min(len(ordered), 5))
+    return figure
+
+
+def _entropies(records: SuiteRecords) -> dict[str, dict[str, list[float]]]:
+    """layer -> variant -> entropy over that of uniform maps, of each run."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in records.rows:
+        for layer, share in entropy_shares(row).items():
+            found.setdefault(layer, {}).setdefault(row.variant, []).append(share)
+    return found
+
+
+def entropy_shares(row: Row) -> dict[str, float]:
+    """layer -> mean entropy of its maps over ln(number of keys): 1 is uniform, 0 looks at one place."""
+    layers = row.evaluation_record.get("attention", {})
+    return {name: layer["entropy"] / layer["entropy_uniform"] for name, layer in layers.items()}
+
+
+def _entropy_panel(ax: Axes, entropies: dict[str, dict[str, list[float]]], records: SuiteRecords, theme: Theme) -> None:
+    styles = looks(records.variants, records.baseline, theme)
+    layers = sorted(entropies, key=lambda layer: NETWORKS.index(layer.split(".")[0]))
+    for x, layer in enumerate(layers):
+        variants = [variant for variant in records.variants if variant in entropies[layer]]
+        for i, variant in enumerate(variants):
+            look, shares = styles[variant], entropies[layer][variant]
+            place = x + 0.6 * ((i + 0.5) / len(variants) - 0.5)
+            ax.plot([place] * len(shares), shares, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.75)
+    ax.axhline(1, color=theme.muted, lw=0.8, ls="--")
+    ax.set_xticks(range(len(layers)), [layer.replace(".", " at ") for layer in layers], fontsize=7)
+    ax.set_xlim(-0.5, len(layers) - 0.5)
+    ax.grid(False, axis="x")
+    ax.set_title("entropy / uniform, at the end")
