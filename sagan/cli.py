@@ -259,6 +259,16 @@ def prune(
 
 
 @app.command(hidden=True)
+def where() -> None:
+    """Say where the reports are and how to look at the runs: the last lines of `make repro`."""
+    from sagan.loading import load_params
+
+    for suite in load_params(PATHS.params).repro:
+        print(f"Report: {PATHS.report(suite) / 'README.md'}")
+    print("MLflow: make ui")
+
+
+@app.command(hidden=True)
 def schema(out: Annotated[Path, typer.Argument()] = Path("workflow/schemas/params.schema.json")) -> None:
     """Write the JSON schema of params.yaml anew from its types."""
     from sagan.schema import write_schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,19 @@ def run_record(key: str, paths: Paths) -> dict | None:
     except (OSError, ValueError, KeyError):
         return None
     return record if whole and record["key"] == key else None
+
+
+def set_aside_torn(key: str, paths: Paths) -> Path | None:
+    """Move away a folder that says it is finished but is not whole; returns where it went."""
+    folder = paths.run(key)
+    if not (folder / "run.json").exists() or run_record(key, paths) is not None:
+        return None
+    if is_locked(paths.state(key) / "lock"):
+        return None
+    place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, place)
+    return place
 
 
 def run_state(key: str, paths: Paths) -> str:

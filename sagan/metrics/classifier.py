@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 FEATURE_DIM = 128
 _STEPS = 600
-_BATCH_SIZE = 128
+_BATCH_SIZE = 64
 _PEAK_RATE = 3e-3
 _MAX_SHIFT = 2
 
@@ -24,9 +24,9 @@ class Classifier(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_block(channels, 32), nn.MaxPool2d(2), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 128)
+            *_block(channels, 16), nn.MaxPool2d(2), *_block(16, 32), nn.MaxPool2d(2), *_block(32, 64)
         )
-        self.to_features = nn.Linear(128 * 4 * 4, FEATURE_DIM)
+        self.to_features = nn.Linear(64 * 4 * 4, FEATURE_DIM)
         self.to_logits = nn.Linear(FEATURE_DIM, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,8 +46,8 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int, devic
     network = Classifier(images.shape[1], classes).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), _PEAK_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=_STEPS)
-    all_images = torch.from_numpy(np.ascontiguousarray(images))
-    all_labels = torch.from_numpy(np.ascontiguousarray(labels))
+    all_images = torch.from_numpy(np.array(images))
+    all_labels = torch.from_numpy(np.array(labels))
     for _ in range(_STEPS):
         rows = torch.randint(len(all_images), (_BATCH_SIZE,), generator=generator)
         batch = _shifted(all_images[rows], generator).to(device)
@@ -72,6 +72,6 @@ def accuracy(network: Classifier, images: np.ndarray, labels: np.ndarray, device
     """Share of images whose class is found, in [0, 1]."""
     correct = 0
     for start in range(0, len(images), 1000):
-        _, logits = network(torch.from_numpy(np.ascontiguousarray(images[start : start + 1000])).to(device))
+        _, logits = network(torch.from_numpy(np.array(images[start : start + 1000])).to(device))
         correct += int((logits.argmax(1).cpu().numpy() == labels[start : start + 1000]).sum())
     return correct / len(images)

@@ -42,7 +42,7 @@ def features_of_images(extractor: Callable[[Tensor], Features], images: np.ndarr
 
     def batches() -> Iterator[Tensor]:
         for start in range(0, len(images), _BATCH):
-            yield torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH])).to(device)
+            yield torch.from_numpy(np.array(images[start : start + _BATCH])).to(device)
 
     return _extracted(extractor, batches())
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from torch import nn
 
 from sagan.nn import build_discriminator, build_generator
-from sagan.nn.spectral import fold_spectral_norm
 
 
 def load_generator(path: Path) -> nn.Module:
@@ -17,19 +18,23 @@ def load_generator(path: Path) -> nn.Module:
 
     It maps z [B, z_dim] ~ N(0, 1) to images [B, C, R, R] in [-1, 1]; `z_dim` and `config` are its attributes.
     """
-    return _load(path, "generator.safetensors", build_generator)
+    return _load(path, "generator", build_generator)
 
 
 def load_discriminator(path: Path) -> nn.Module:
     """The discriminator in a file or in a run's folder: images [B, C, R, R] in [-1, 1] to logits [B]."""
-    return _load(path, "discriminator.safetensors", build_discriminator)
+    return _load(path, "discriminator", build_discriminator)
 
 
-def _load(path: Path, default: str, build) -> nn.Module:
+def _load(path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
     path = Path(path)
-    with safe_open(path / default if path.is_dir() else path, "pt") as file:
+    with safe_open(path / f"{role}.safetensors" if path.is_dir() else path, "pt") as file:
         config = json.loads(file.metadata()["config"])
-        network = fold_spectral_norm(build(config)).eval().requires_grad_(False)
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    variant = config["variant"]
+    # Saved weights have spectral norm folded in.
+    plain = {**config, "variant": {**variant, role: {**variant[role], "spectral_norm": False}}}
+    network = build(plain).eval().requires_grad_(False)
+    network.load_state_dict(state)
     network.config = config
     return network

@@ -81,9 +81,11 @@ def sigmas(network: nn.Module) -> dict[str, Tensor]:
     return {name: norm.sigma(weight) for name, norm, weight in normalised_layers(network)}
 
 
-def fold_spectral_norm(network: nn.Module) -> nn.Module:
-    """Replace every normalised weight by its value, in place: the same outputs from plain layers."""
-    for module in list(network.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return network
+@torch.no_grad()
+def folded_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network with every normalised weight in place of its raw one.
+
+    It loads into the same network built without spectral norm, which then gives the same outputs.
+    """
+    state = {name: value for name, value in network.state_dict().items() if ".parametrizations." not in f".{name}"}
+    return state | {f"{name}.weight": norm(weight) for name, norm, weight in normalised_layers(network)}

@@ -34,7 +34,7 @@ class RealBatches:
     def __init__(
         self, images: np.ndarray, batch_size: int, seed: int, horizontal_flip: bool, device: torch.device
     ) -> None:
-        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+        self.images = torch.from_numpy(np.array(images)).to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.horizontal_flip = horizontal_flip

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sagan.nn.spectral import fold_spectral_norm, normalised_layers
+from sagan.nn.spectral import folded_state, normalised_layers
 
 # Power iterations that bring the average's own singular vectors up to date before it is folded.
 _EXPORT_ITERATIONS = 15
@@ -33,15 +33,14 @@ class Ema:
         else:
             torch._foreach_lerp_(averages, values, 1.0 - self.decay)
 
-    def folded(self) -> nn.Module:
-        """A plain copy for measuring and sharing: spectral norm folded in, in eval mode."""
-        network = copy.deepcopy(self.network)
-        for _, norm, weight in normalised_layers(network):
+    def folded_state(self) -> dict[str, Tensor]:
+        """Plain weights for measuring and sharing, with spectral norm folded in."""
+        for _, norm, weight in normalised_layers(self.network):
             norm.iterate(weight, _EXPORT_ITERATIONS)
-        return fold_spectral_norm(network).eval()
+        return folded_state(self.network)
 
 
-def _averaged(network: nn.Module) -> list[torch.Tensor]:
+def _averaged(network: nn.Module) -> list[Tensor]:
     """Parameters and batch norm's running statistics; singular vectors and counters have no average."""
     buffers = [b for name, b in network.named_buffers() if name.rsplit(".", 1)[-1].startswith("running_")]
     return [*network.parameters(), *buffers]

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sagan.nn.spectral import fold_spectral_norm
+from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
 from sagan.records import Json, atomic, canonical, file_digest, write_json
@@ -82,9 +82,8 @@ def _train(run: Run, images: np.ndarray, paths: Paths, device: torch.device) -> 
     diverged_at = _loop(run, images, paths, device, trainer, log, position)
     log.close()
     if diverged_at is None:
-        _save_network(trainer.ema.folded(), folder / "generator.safetensors", run.config)
-        discriminator = fold_spectral_norm(trainer.discriminator).eval()
-        _save_network(discriminator, folder / "discriminator.safetensors", run.config)
+        _save_network(trainer.ema.folded_state(), folder / "generator.safetensors", run.config)
+        _save_network(folded_state(trainer.discriminator), folder / "discriminator.safetensors", run.config)
     record = {
         "key": run.key,
         "variant": run.variant,
@@ -174,12 +173,12 @@ class _StopSignal:
 
 
 def _save_snapshot(trainer: Trainer, folder: Path, step: int, config: Json) -> None:
-    _save_network(trainer.ema.folded(), folder / "snapshots" / f"{step:06d}.safetensors", config)
+    _save_network(trainer.ema.folded_state(), folder / "snapshots" / f"{step:06d}.safetensors", config)
 
 
-def _save_network(network: nn.Module, path: Path, config: Json) -> None:
+def _save_network(state: dict[str, Tensor], path: Path, config: Json) -> None:
     """Plain weights with what is needed to build the network around them."""
-    tensors: dict[str, Tensor] = {name: t.contiguous().cpu() for name, t in network.state_dict().items()}
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
     metadata = {"config": canonical({"variant": config["variant"], "image": config["image"]})}
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata)
