@@ -97,8 +97,12 @@ def list_zip(path: Path) -> list[ImageFile]:
     Raises:
         UserError: it is not a zip, or a damaged one.
     """
-    members = [info for info in _open_zip(path).infolist() if _is_image_name(PurePosixPath(info.filename).name)]
-    return sorted((ImageFile(i.filename, i.file_size, path, i.filename) for i in members), key=lambda image: image.name)
+    members = [
+        ImageFile(info.filename, info.file_size, path, info.filename)
+        for info in _open_zip(path).infolist()
+        if _is_image_name(PureWindowsPath(info.filename).name)
+    ]
+    return sorted(members, key=lambda image: image.name)
 
 
 def read_member(path: Path, base: str) -> bytes | None:

@@ -1,0 +1,140 @@
+"""Preparation on several processes: the same bytes however it went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sagan.data import pool, prepare
+from sagan.params import ImageFolder
+
+SPEC = ImageFolder(kind="folder", source="source", resolution=32)
+FILES = ("images.npy", "labels.npy", "manifest.json")
+
+KILLED = """
+import sys
+from pathlib import Path
+from sagan.data import pool, prepare
+from sagan.params import ImageFolder
+
+if __name__ == "__main__":
+    pool.PART = 8
+    root = Path(sys.argv[1])
+    spec = ImageFolder(kind="folder", source="source", resolution=32)
+    prepare("any", spec, root / "out", root=root, workers=2)
+"""
+
+
+@pytest.fixture
+def write_source(tmp_path, jpeg):
+    """A function that writes so many images: 8 different ones under many names."""
+
+    def write(count: int, side: int = 100) -> Path:
+        folder = tmp_path / "source"
+        folder.mkdir()
+        for i in range(8):
+            (folder / f"{i:04d}.jpg").write_bytes(jpeg(i, size=(side, side)))
+        for i in range(8, count):
+            os.link(folder / f"{i % 8:04d}.jpg", folder / f"{i:04d}.jpg")
+        return folder
+
+    return write
+
+
+def bytes_of(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in FILES]
+
+
+def test_the_number_of_workers_does_not_change_a_byte(tmp_path, write_source, monkeypatch):
+    (write_source(60) / "bad.jpg").write_bytes(b"no image")
+    monkeypatch.setattr(pool, "PART", 16)
+    spec = SPEC.model_copy(update={"on_bad_image": "skip"})
+    for workers in (1, 2, 3):
+        prepare("any", spec, tmp_path / str(workers), root=tmp_path, workers=workers)
+    one, two, three = (bytes_of(tmp_path / str(workers)) for workers in (1, 2, 3))
+    assert one == two == three
+    monkeypatch.setattr(pool, "PART", 7)
+    prepare("any", spec, tmp_path / "other", root=tmp_path, workers=1)
+    assert bytes_of(tmp_path / "other") == one
+
+
+def test_a_killed_preparation_goes_on_where_it_was_and_leaves_no_worker(tmp_path, write_source, monkeypatch):
+    write_source(400, side=400)
+    (tmp_path / "killed.py").write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(tmp_path.glob("out/.preparing/*/*.json"))) >= 3)
+    workers = children_of(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    wait_for(lambda: not any(is_running(pid) for pid in workers))
+
+    monkeypatch.setattr(pool, "PART", 8)
+    ready = len(list(tmp_path.glob("out/.preparing/*/*.json")))
+    made = []
+    make_part = pool._make_part
+    monkeypatch.setattr(pool, "_make_part", lambda *call: made.append(call[0]) or make_part(*call))
+    prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
+    assert 3 <= ready < 50 and len(made) == 50 - ready
+    prepare("any", SPEC, tmp_path / "clean", root=tmp_path, workers=1)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
+
+
+def test_parts_of_other_settings_are_not_used(tmp_path, write_source, monkeypatch):
+    write_source(60)
+    monkeypatch.setattr(pool, "PART", 16)
+    with monkeypatch.context() as patch:
+        patch.setattr("sagan.data.store", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
+    other = SPEC.model_copy(update={"resize": "bilinear"})
+    prepare("any", other, tmp_path / "out", root=tmp_path, workers=1)
+    prepare("any", other, tmp_path / "clean", root=tmp_path, workers=1)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
+
+
+def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write_source, monkeypatch):
+    write_source(60)
+    prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sagan.data.prepared.np.lib.format.write_array_header_1_0", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_source, capsys):
+    write_source(60)
+    prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("60 images to 32x32: 60 of 60 images, ")
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
