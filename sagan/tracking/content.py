@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import PIL.Image
+
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.records import Json, canonical, digest, file_digest, read_json, read_lines
+from sagan.states import run_record
 
+CURRENT, FORMER = "current", "former"  # the tag sagan.plan: whether the plan that was sent last holds this run
 NETWORKS = ("generator", "discriminator")
 
 
@@ -58,18 +63,18 @@ class Records:
 def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
     """The records of a cell, or None where its run has left nothing on disk yet."""
     folder, evaluation = paths.run(cell.run), paths.evaluation(cell.evaluation)
-    log = read_lines(folder / "log.jsonl")
-    result = _json(folder / "run.json")
+    log, result = read_lines(folder / "log.jsonl"), run_record(cell.run, paths)
     if not log and result is None:
         return None
+    measures = _measures(evaluation) if result else None
     return Records(
         cell=cell,
         run=plan.runs[cell.run],
         evaluation=plan.evaluations[cell.evaluation],
         log=log,
         result=result,
-        measures=_json(evaluation / "metrics.json"),
-        pictures=_pictures(evaluation),
+        measures=measures,
+        pictures=_pictures(evaluation) if measures else {},
     )
 
 
@@ -116,6 +121,7 @@ def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
         "spectral_norm": "+".join(n[0].upper() for n in NETWORKS if variant[n]["spectral_norm"]) or "off",
         "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
         "status": records.result["status"] if records.result else "running",
+        "plan": CURRENT,
     }
     for grid, variants in params.grids.items():
         for factor, level in variants.get(records.cell.variant, {}).items():
@@ -195,21 +201,38 @@ def result_points(records: Records) -> list[Point]:
 # --- files --------------------------------------------------------------------------------------
 
 
-def image_names(records: Records) -> dict[str, Path]:
-    """Names under which MLflow's image view shows pictures beside each other, with a slider over steps.
+def images(records: Records) -> Iterator[tuple[str, PIL.Image.Image]]:
+    """Names and pictures for MLflow's image view, where runs stand beside each other with a slider over steps.
 
-    A picture is `<key>+step+<step>+timestamp+<ms>+<uuid>`, as `MlflowClient.log_image` names it, but
-    with a uuid that is the same each time.
+    A name is `<key>+step+<step>+timestamp+<ms>+<uuid>`, as `MlflowClient.log_image` makes it, but with
+    a uuid that is the same each time. `film.png` has a column for each snapshot: these are the slider.
     """
-    stamp = _ms_of(records.measures["provenance"]["finished"]) if records.measures else 0
-    names = {}
+    if records.measures is None:
+        return
+    stamp = _ms_of(records.measures["provenance"]["finished"])
     for name, path in records.pictures.items():
-        key, step = name.removesuffix(".png").replace("/", "~"), records.run.config["training"]["steps"]
-        if name.startswith("snapshots/"):
-            key, step = "samples", int(path.stem)
-        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{records.cell.evaluation}/{name}")
-        names[f"{key}+step+{step}+timestamp+{stamp}+{identity}"] = path
-    return names
+        key = name.removesuffix(".png").replace("/", "~")
+        with PIL.Image.open(path) as picture:
+            steps = [at["step"] for at in records.measures["curve"]]
+            for step, part in _columns(picture, steps) if name == "film.png" else [(records.result["steps"], picture)]:
+                identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{records.cell.evaluation}/{name}/{step}")
+                yield f"{key}+step+{step}+timestamp+{stamp}+{identity}", part
+
+
+def _columns(film: PIL.Image.Image, steps: list[int]) -> Iterator[tuple[int, PIL.Image.Image]]:
+    """A film cut into its columns. Each keeps the white line on both of its sides."""
+    line = film.width % len(steps)
+    step_width = (film.width - line) // len(steps)
+    for place, step in enumerate(steps):
+        yield step, film.crop((place * step_width, 0, (place + 1) * step_width + line, film.height))
+
+
+def _measures(folder: Path) -> Json | None:
+    """`metrics.json` of an evaluation; half of one, from a copy under way, is not one."""
+    try:
+        return read_json(folder / "metrics.json")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -222,7 +245,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 # --- small things -------------------------------------------------------------------------------
 
 
-def _flat(tree: Json, prefix: str = ""):
+def _flat(tree: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
@@ -232,10 +255,6 @@ def _flat(tree: Json, prefix: str = ""):
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
-
-
-def _json(path: Path) -> Json | None:
-    return read_json(path) if path.exists() else None
 
 
 def _ms(seconds: float) -> int:

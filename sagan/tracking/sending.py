@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import PIL.Image
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Mirror
@@ -22,7 +21,8 @@ from sagan.records import Json, canonical, write_json
 from sagan.records import digest as records_digest
 from sagan.tracking import content
 from sagan.tracking.content import Point, Records
-from sagan.tracking.store import TrackingUnavailable, available, connect, lock, open_experiment, tracking_uri
+from sagan.tracking.experiments import introduce, open_experiment
+from sagan.tracking.store import TrackingUnavailable, available, connect, lock, tracking_uri
 
 BATCH = 1000  # points in one request: MLflow's limit
 DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
@@ -46,13 +46,59 @@ class SyncReport:
         )
 
 
+@dataclass
+class _Sender:
+    """What is remembered between two looks at the same plan: what is open, and what files were when they were sent."""
+
+    plan: Plan
+    params: Params
+    paths: Paths
+    client: MlflowClient | None = None
+    experiments: dict[str, str] = field(default_factory=dict)
+    seen: dict[tuple[str, str], object] = field(default_factory=dict)
+
+    def look(self) -> SyncReport:
+        """Sends what is new in the files of every cell."""
+        report = SyncReport()
+        uri = tracking_uri(self.params, self.paths)
+        with available(uri):
+            if self.client is None:
+                self.client = connect(uri, self.paths)
+            for suite, cells in self.plan.suites.items():
+                if suite not in self.experiments:
+                    name = f"{self.params.tracking.experiment_prefix}{suite}"
+                    experiment = open_experiment(self.client, uri, name, self.paths)
+                    introduce(self.client, experiment, suite, self.params, self.paths)
+                    _mark_former(self.client, experiment.experiment_id, cells)
+                    self.experiments[suite] = experiment.experiment_id
+                for cell in cells:
+                    self._look_at(suite, cell, report)
+        return report
+
+    def _look_at(self, suite: str, cell: Cell, report: SyncReport) -> None:
+        signature = content.signature(cell, self.paths)
+        if self.seen.get((suite, cell.run)) == signature:
+            report.unchanged.append(cell.run)
+            return
+        records = content.read(self.plan, cell, self.paths)
+        if records is None:
+            report.missing.append(cell.run)
+            return
+        tags = content.tags(records, suite, self.params)
+        with lock(self.paths):
+            changed, points = _send(self.client, self.experiments[suite], records, tags)
+        (report.sent if changed else report.unchanged).append(cell.run)
+        report.points += points
+        self.seen[suite, cell.run] = signature
+
+
 def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, and nothing that MLflow has already.
 
     Raises:
         TrackingUnavailable: MLflow cannot be reached; what was sent until then stays and is not sent again.
     """
-    return _pass(plan, params, paths, {})
+    return _Sender(plan, params, paths).look()
 
 
 def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, interval_s: float = 10.0) -> None:
@@ -63,12 +109,12 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     Raises:
         TrackingUnavailable: it was away at the end too.
     """
-    seen: dict[tuple[str, str], object] = {}
+    sender = _Sender(plan, params, paths)
     warned = False
     while True:
         last = stop.is_set()
         try:
-            _pass(plan, params, paths, seen)
+            sender.look()
             warned = False
         except TrackingUnavailable as error:
             if last:
@@ -81,31 +127,18 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
         stop.wait(interval_s)
 
 
-def _pass(plan: Plan, params: Params, paths: Paths, seen: dict[tuple[str, str], object]) -> SyncReport:
-    """One look at every cell; `seen` holds what the files of a cell were when they were last sent."""
-    report = SyncReport()
-    uri = tracking_uri(params, paths)
-    with available(uri):
-        client = connect(uri, paths)
-        for suite, cells in plan.suites.items():
-            experiment = open_experiment(client, uri, f"{params.tracking.experiment_prefix}{suite}", paths)
-            for cell in cells:
-                signature = content.signature(cell, paths)
-                if seen.get((suite, cell.run)) == signature:
-                    report.unchanged.append(cell.run)
-                    continue
-                records = content.read(plan, cell, paths)
-                if records is None:
-                    report.missing.append(cell.run)
-                    continue
-                with lock(paths):
-                    changed, points = _send(
-                        client, experiment.experiment_id, records, content.tags(records, suite, params)
-                    )
-                (report.sent if changed else report.unchanged).append(cell.run)
-                report.points += points
-                seen[suite, cell.run] = signature
-    return report
+def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> None:
+    """Runs of an experiment that the plan does not ask for any more stay, and are told apart by a tag."""
+    planned = {(cell.run, cell.evaluation) for cell in cells}
+    token = None
+    while True:
+        page = client.search_runs([experiment], "tags.`sagan.run` != ''", page_token=token)
+        for mirror in page:
+            tags = mirror.data.tags
+            is_planned = (tags["sagan.run"], tags["sagan.evaluation"]) in planned
+            _set_tags(client, mirror, {"sagan.plan": content.CURRENT if is_planned else content.FORMER})
+        if not (token := page.token):
+            return
 
 
 def _send(client: MlflowClient, experiment: str, records: Records, tags: dict[str, str]) -> tuple[bool, int]:
@@ -233,11 +266,10 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
         (folder / "images").mkdir()
-        for image, path in content.image_names(records).items():
-            with PIL.Image.open(path) as picture:
-                picture.save(folder / "images" / f"{image}.png")
-                picture.thumbnail((PREVIEW, PREVIEW))
-                picture.save(folder / "images" / f"{image}+compressed.webp")
+        for image, picture in content.images(records):
+            picture.save(folder / "images" / f"{image}.png")
+            picture.thumbnail((PREVIEW, PREVIEW))
+            picture.save(folder / "images" / f"{image}+compressed.webp")
         client.log_artifacts(mirror.info.run_id, name)
     if records.pictures:
         _set_tags(client, mirror, {"mlflow.loggedImages": "True"})

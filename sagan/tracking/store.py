@@ -13,7 +13,6 @@ from pathlib import Path
 import sqlalchemy
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +22,7 @@ from sagan.params import Params
 from sagan.paths import Paths
 
 PATIENCE_S = 5
-LOCK_PATIENCE_S = 120
+LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
 
 
@@ -81,27 +80,14 @@ def connect(uri: str, paths: Paths) -> MlflowClient:
     # MLflow retries for minutes by default; here the next sending is the retry.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     if _is_server_database(uri):
         _probe(uri)
     with lock(paths):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
-
-
-def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> Experiment:
-    """The experiment of that name, made or taken back from MLflow's trash if need be."""
-    with lock(paths):
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            identity = client.create_experiment(name, artifact_location=_artifact_location(uri, paths, name))
-        elif experiment.lifecycle_stage == "active":
-            return experiment
-        else:
-            identity = experiment.experiment_id
-            client.restore_experiment(identity)
-        return client.get_experiment(identity)
 
 
 def ui_command(params: Params, paths: Paths) -> list[str]:
@@ -111,20 +97,21 @@ def ui_command(params: Params, paths: Paths) -> list[str]:
         UserError: MLFLOW_TRACKING_URI is a server, which shows them itself.
     """
     uri = tracking_uri(params, paths)
-    if not _is_database(uri):
+    if not is_database(uri):
         raise UserError(f"MLFLOW_TRACKING_URI = {without_password(uri)}: is a server already; open it in a browser")
-    artifacts = _artifacts_folder(paths)
+    artifacts = artifacts_folder(paths)
     options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": "127.0.0.1"}
     pairs = [part for option in {**options, "--port": "5000", "--workers": "1"}.items() for part in option]
     return [sys.executable, "-m", "mlflow", "server", *pairs]
 
 
-def _is_database(uri: str) -> bool:
+def is_database(uri: str) -> bool:
+    """Whether MLflow's tables are written from here, rather than by a server."""
     return re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:", uri) is not None
 
 
 def _is_server_database(uri: str) -> bool:
-    return _is_database(uri) and not uri.startswith("sqlite")
+    return is_database(uri) and not uri.startswith("sqlite")
 
 
 def _probe(uri: str) -> None:
@@ -135,10 +122,6 @@ def _probe(uri: str) -> None:
     engine.dispose()
 
 
-def _artifacts_folder(paths: Paths) -> Path:
+def artifacts_folder(paths: Paths) -> Path:
+    """Where files go that belong to runs in a database."""
     return paths.root.resolve() / "state" / "mlflow" / "artifacts"
-
-
-def _artifact_location(uri: str, paths: Paths, experiment: str) -> str | None:
-    """A database holds no files, so they go under state/; a server decides for itself."""
-    return (_artifacts_folder(paths) / experiment).as_uri() if _is_database(uri) else None

@@ -149,14 +149,11 @@ class Workspace:
             "seconds": 9.0,
             "provenance": PROVENANCE | {"finished": "2025-10-09T09:10:00+00:00"} | provenance,
         }
-        pictures = (
-            ["samples.png"]
-            + ["attention/generator-14.png"] * bool(attends)
-            + ["snapshots/000000.png", "snapshots/000050.png"]
-        )
-        for number, name in enumerate(pictures):
+        pictures = {"samples.png": 64, "film.png": 3 * 16 + 2}
+        pictures |= {"attention/generator-14.png": 64} if attends else {}
+        for number, (name, width) in enumerate(pictures.items()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            PIL.Image.new("L", (64, 64), 40 * (number + 1) + cell.seed).save(folder / name)
+            PIL.Image.linear_gradient("L").resize((width, 64)).rotate(90 * number).save(folder / name)
         write_json(folder / "metrics.json", record)
 
     def finish(self, cell: Cell) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
 from sagan.errors import UserError
 from sagan.tracking import TrackingUnavailable, sending, ui_command
+from sagan.tracking.experiments import web_page
 
 
 def test_a_finished_run_arrives_whole(workspace):
@@ -178,6 +180,58 @@ def test_a_mirror_that_was_deleted_comes_back(workspace, everything):
     client.delete_experiment(client.get_experiment_by_name("sagan-quick").experiment_id)
     workspace.send()
     assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
+
+
+def test_the_film_becomes_a_slider_over_steps(workspace, tmp_path):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    workspace.send()
+    names = [name for name, _ in workspace.mirror(cell)["files"]]
+    film = sorted(name for name in names if name.startswith("images/film+step+") and name.endswith(".png"))
+    assert [name.split("+")[2] for name in film] == ["0", "100", "50"]
+    assert [name for name in names if name.startswith("images/samples+step+100+") and name.endswith("+compressed.webp")]
+    client = workspace.client
+    run = client.search_runs([client.get_experiment_by_name("sagan-quick").experiment_id])[0]
+    last = PIL.Image.open(client.download_artifacts(run.info.run_id, film[1], str(tmp_path)))
+    whole = PIL.Image.open(workspace.paths.evaluation(cell.evaluation) / "film.png")
+    assert last.tobytes() == whole.crop((32, 0, 50, 64)).tobytes()
+
+
+def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
+    workspace.send()
+    client = workspace.client
+    experiment = client.get_experiment_by_name("sagan-quick")
+    assert "reports/quick/README.md" in experiment.tags["mlflow.note.content"]
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    workspace.send()
+    assert client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"] == "mine"
+
+
+def test_runs_that_are_asked_for_no_more_are_told_apart(workspace):
+    for cell in workspace.cells:
+        workspace.finish(cell)
+    workspace.send()
+    workspace.plan.suites["quick"].pop(0)
+    workspace.send()
+    plans = [workspace.mirror(cell)["tags"]["sagan.plan"] for cell in (workspace.cells[0], workspace.cells[1])]
+    assert plans == ["current", "current"]
+    everything = workspace.client.search_runs([workspace.client.get_experiment_by_name("sagan-quick").experiment_id])
+    assert sorted(run.data.tags["sagan.plan"] for run in everything) == ["current"] * 3 + ["former"]
+
+
+@pytest.mark.parametrize(
+    "remote, page",
+    [
+        ("git@host.example:owner/name.git", "https://host.example/owner/name"),
+        ("https://user:token@host.example/owner/name.git", "https://host.example/owner/name"),
+        ("ssh://git@host.example:2222/owner/name", "https://host.example/owner/name"),
+        ("/srv/git/name.git", None),
+        ("../name", None),
+        ("file:///srv/git/name", None),
+    ],
+)
+def test_the_report_is_linked_where_the_clone_has_a_host(remote, page):
+    assert web_page(remote) == page
 
 
 def test_no_picture_is_taken_from_outside_the_evaluation(workspace, tmp_path_factory):
