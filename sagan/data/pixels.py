@@ -77,13 +77,6 @@ class Recipe:
             raise BadImage(f"is {width}x{height} pixels, smaller than {self.crop or self.resolution}")
         if width * height > MAX_PIXELS:
             raise BadImage(f"is {width}x{height} pixels, more than {MAX_PIXELS:,} in all")
-        if image.mode != "RGB":
-            raise BadImage(f"its pixels are {MODES.get(image.mode, image.mode)}, not RGB")
-
-
-MODES = {
-    "L": "greyscale (L)",
-    "1": "black and white (1)",
-    "P": "of a palette (P)",
-    "RGBA": "RGB with transparency (RGBA)",
-}
+        wanted = {1: "L", 3: "RGB"}[self.channels]
+        if image.mode != wanted:
+            raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")

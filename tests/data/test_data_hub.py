@@ -1,0 +1,58 @@
+"""Hugging Face datasets, with the real package and a dataset on disk; no network."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from sagan.data import load, prepare
+from sagan.errors import UserError
+from sagan.params import HuggingFace
+
+needs_datasets = pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is None, reason="the optional package datasets"
+)
+
+
+@pytest.fixture
+def spec(tmp_path, jpeg, monkeypatch):
+    """An imagefolder of 2 classes: 6 images in train, 3 in test."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    for split, count in (("train", 6), ("test", 3)):
+        for i in range(count):
+            path = tmp_path / "source" / split / ("cat", "dog")[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(i, size=(40, 40), kind="PNG"))
+    return HuggingFace(kind="huggingface", source="source", resolution=32, label="label", revision="main")
+
+
+@needs_datasets
+def test_splits_images_and_classes_are_taken(tmp_path, spec):
+    manifest = prepare("hub", spec, tmp_path / "out", root=tmp_path)
+    data = load(tmp_path / "out")
+    assert manifest["splits"] == {"train": [0, 6], "test": [6, 9]}
+    assert manifest["labels"] == {"kind": "classes", "names": ["cat", "dog"]}
+    assert np.bincount(data.split("train")[1]).tolist() == [3, 3] and data.images.shape == (9, 3, 32, 32)
+
+
+@needs_datasets
+def test_an_unknown_column_is_named(tmp_path, spec):
+    with pytest.raises(UserError, match=r"source: no column 'picture' \(there are: image, label\)"):
+        prepare("hub", spec.model_copy(update={"image": "picture"}), tmp_path / "out", root=tmp_path)
+
+
+@needs_datasets
+def test_a_dataset_that_cannot_be_had_is_named(tmp_path, spec):
+    with pytest.raises(UserError, match="nobody/nothing: cannot be loaded by datasets"):
+        prepare("hub", spec.model_copy(update={"source": "nobody/nothing"}), tmp_path / "out", root=tmp_path)
+
+
+def test_without_the_package_the_message_says_what_to_install(tmp_path, spec, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match="needs the optional package datasets; pip install datasets"):
+        prepare("hub", spec, tmp_path / "out", root=tmp_path)
