@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 
 from sagan.tracking import TrackingUnavailable, follow, sync
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def postgresql_server():
     """Makes databases in a PostgreSQL of our own, and tells their URIs."""
     pytest.importorskip("psycopg2", reason="no PostgreSQL driver: pip install psycopg2-binary")
     found = [Path(shutil.which("initdb") or "initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    programs = [path.parent for path in found if path.exists()]
+    programs = [path.resolve().parent for path in found if path.exists()]
     if not programs:
         pytest.skip("no PostgreSQL on this machine: apt-get install postgresql")
     # PostgreSQL refuses to run as root.
