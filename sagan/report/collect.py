@@ -76,6 +76,12 @@ class Row:
         return self.run_record.get("seconds")
 
     @property
+    def seconds_per_step(self) -> float | None:
+        """Per generator step, with its discriminator steps."""
+        seconds, steps = self.seconds, self.run_record.get("steps")
+        return seconds / steps if seconds and steps else None
+
+    @property
     def hardware(self) -> tuple | None:
         """What has to be equal for two speeds to be comparable."""
         provenance = self.run_record.get("provenance")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sagan.report import provenance
+from sagan.report.claims import claims
 from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
 from sagan.report.effects import Effect, baseline_effects, headline_effects, ingredient_effects
-from sagan.report.statistics import FEWEST_FOR_P, Estimate, estimate
+from sagan.report.statistics import COVERAGE, FEWEST_FOR_P, Estimate, estimate
 from sagan.report.wording import (
     INTERACTIONS,
     JUDGEMENTS,
@@ -21,21 +22,25 @@ from sagan.report.wording import (
     spread,
 )
 
-METRIC_TITLES = {"fid": "FID ↓", "kid": "KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
+METRIC_TITLES = {"fid": "FID ↓", "kid": "1000 KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
 
 
 def context(records: SuiteRecords) -> dict[str, Any]:
     """Everything that the template names."""
     effects = ingredient_effects(records)
     against_baseline = baseline_effects(records)
+    seeds = len(records.suite.seed_list())
     return {
         "suite": records.name,
         "title": records.suite.title or records.name,
         "dataset": records.suite.dataset,
         "baseline": records.baseline,
-        "seeds": len(records.suite.seed_list()),
-        "few_seeds": len(records.suite.seed_list()) < FEWEST_FOR_P,
-        "smallest_p": number(2 ** (1 - len(records.suite.seed_list()))),
+        "seeds": seeds,
+        "few_seeds": seeds < FEWEST_FOR_P,
+        "smallest_p": p_value(2 ** (1 - seeds)),
+        "coverage": COVERAGE.get(seeds),
+        "hardware": len({row.hardware for row in records.rows if row.hardware}),
+        "z_dims": len({row.config["variant"]["generator"]["z_dim"] for row in records.rows}),
         "counts": {
             status: sum(row.status == status for row in records.rows) for status in ("measured", "diverged", "missing")
         },
@@ -51,6 +56,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "variants": [_variant_line(records, variant) for variant in records.variants],
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
+        "claims": claims(records),
         "troubles": [_trouble(row) for row in records.rows if row.status != "measured" or row.collapsed],
         "training": records.suite.training,
         "evaluation": records.suite.evaluation,
@@ -100,9 +106,8 @@ def _seeds(rows: list[Row]) -> str:
 
 def _metric_cell(records: SuiteRecords, variant: str, metric: str) -> str:
     """Mean ± standard deviation, bold where its interval lies on the good side of every other variant's."""
-    mine = estimate(list(records.figures(variant, metric).values()))
-    others = [estimate(list(records.figures(v, metric).values())) for v in records.variants if v != variant]
-    others = [other for other in others if other]
+    mine = _estimate(records, variant, metric)
+    others = [other for v in records.variants if v != variant and (other := _estimate(records, v, metric))]
     sign = -1 if metric in HIGHER_IS_BETTER else 1
     leads = (
         mine is not None
@@ -110,6 +115,11 @@ def _metric_cell(records: SuiteRecords, variant: str, metric: str) -> str:
         and all(_separate(mine, other) and sign * mine.mean < sign * other.mean for other in others)
     )
     return f"**{spread(mine)}**" if leads else spread(mine)
+
+
+def _estimate(records: SuiteRecords, variant: str, metric: str) -> Estimate | None:
+    scale = 1000 if metric == "kid" else 1
+    return estimate([scale * value for value in records.figures(variant, metric).values()])
 
 
 def _separate(first: Estimate, second: Estimate) -> bool:
@@ -124,7 +134,7 @@ def _effect_line(effect: Effect) -> dict[str, str]:
     size = NOTHING
     if found:
         size = number(found.estimate.mean, signed=True)
-        if found.estimate.low is not None and not found.estimate.low <= 0 <= found.estimate.high:
+        if effect.judgement.removeprefix("likely ") in ("better", "worse"):
             size = f"**{size}**"
     words = INTERACTIONS if effect.interaction else JUDGEMENTS
     return {

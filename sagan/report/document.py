@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,9 +15,12 @@ from sagan.records import atomic, write_json
 from sagan.report import charts, dynamics, tables
 from sagan.report.collect import SuiteRecords, collect
 from sagan.report.context import context
+from sagan.report.index import index_text
+from sagan.report.page import body
 from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
-from sagan.report.wording import md, number
+from sagan.report.templating import environment, write_text
+from sagan.report.wording import number
 
 Chart = Callable[[SuiteRecords, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {
@@ -57,37 +58,19 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         ("training", tables.training(records)),
     ):
         _write_csv(table, folder / f"{name}.csv")
-    text = environment().get_template("README.md.j2").render(**context(records), figures=figures)
-    readme = folder / "README.md"
-    _write_text(readme, text)
-    return readme
+    filled = context(records)
+    text = environment().get_template("README.md.j2").render(**filled, figures=figures)
+    html = environment().get_template("report.html.j2").render(title=filled["title"], body=body(text, folder))
+    write_text(folder / "report.html", html)
+    write_text(folder / "README.md", text)
+    return folder / "README.md"
 
 
-def environment() -> jinja2.Environment:
-    """Templates in which a missing name is an error, with the formats and pictures of a report at hand."""
-    env = jinja2.Environment(
-        loader=jinja2.PackageLoader("sagan.report"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    env.filters |= {"md": md, "number": number}
-    env.globals |= {"chart": chart, "sheet": sheet}
-    return env
-
-
-def chart(name: str, alt: str) -> str:
-    """A chart that follows the reader's light or dark page."""
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="figures/{name}-dark.png">'
-        f'<img alt="{html.escape(alt)}" src="figures/{name}.png"></picture>'
-    )
-
-
-def sheet(name: str, alt: str) -> str:
-    """A contact sheet, one file for both."""
-    return f'<img alt="{html.escape(alt)}" src="figures/{name}.png">'
+def render_index(params: Params, paths: Paths) -> Path:
+    """Write reports/README.md, which lists every suite whose report is on disk, and return it."""
+    path = paths.report("README.md")
+    write_text(path, index_text(params, paths))
+    return path
 
 
 def _write_charts(records: SuiteRecords, folder: Path) -> list[str]:
@@ -106,28 +89,36 @@ def _write_charts(records: SuiteRecords, folder: Path) -> list[str]:
 
 def _write_sheets(records: SuiteRecords, folder: Path) -> list[str]:
     """The names of the contact sheets for which there were pictures."""
-    sheets = {"samples": _sample_tiles(records), "attention-maps": _attention_tiles(records)}
-    for name, tiles in sheets.items():
+    sheets = {
+        "samples": (_tiles(records, "samples.png"), 4),
+        "film": (_tiles(records, "film.png"), 2),
+        "interpolation": (_tiles(records, "interpolation.png"), 2),
+        "neighbours": (_tiles(records, "neighbours.png"), 2),
+        "attention-maps": (_attention_tiles(records), 2),
+    }
+    for name, (tiles, columns) in sheets.items():
         if tiles:
-            save_sheet(tiles, folder / "figures" / f"{name}.png")
-    return [name for name, tiles in sheets.items() if tiles]
+            save_sheet(tiles, folder / "figures" / f"{name}.png", columns)
+    return [name for name, (tiles, _) in sheets.items() if tiles]
 
 
-def _sample_tiles(records: SuiteRecords) -> list[Tile]:
+def _tiles(records: SuiteRecords, file: str) -> list[Tile]:
+    """A picture of each variant's typical run, where it is there."""
     tiles = []
     for variant in records.variants:
         row = records.typical(variant)
-        if row and (row.folder / "samples.png").exists():
+        if row and (row.folder / file).exists():
             note = f"FID {number(row.metric('fid'))}" if row.status == "measured" else "diverged; last snapshot"
-            tiles.append(Tile(row.folder / "samples.png", variant, f"seed {row.seed}, {note}"))
+            tiles.append(Tile(row.folder / file, variant, f"seed {row.seed}, {note}"))
     return tiles
 
 
 def _attention_tiles(records: SuiteRecords) -> list[Tile]:
+    """Generators before discriminators, variant by variant."""
     tiles = []
     for variant in records.variants:
         row = records.typical(variant)
-        for path in sorted((row.folder / "attention").glob("*.png")) if row else []:
+        for path in sorted((row.folder / "attention").glob("*.png"), reverse=True) if row else []:
             network, _, side = path.stem.partition("-")
             tiles.append(Tile(path, variant, f"{network} at {side}x{side}, seed {row.seed}"))
     return tiles
@@ -136,8 +127,3 @@ def _attention_tiles(records: SuiteRecords) -> list[Tile]:
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ SURE = 0.05
 
 @dataclass(frozen=True)
 class Cost:
-    """Extra training time per image in percent, from runs on like hardware, paired by seed."""
+    """Extra training time per generator step in percent, from runs on like hardware, paired by seed."""
 
     mean: float
     minimum: float
@@ -164,14 +164,14 @@ def level_of(config: Json, ingredient: str) -> str:
 
 
 def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[str, ...]) -> Cost | None:
-    """Extra training seconds per image in percent; None where no pair of runs shares device and threads."""
+    """Extra training seconds per generator step in percent; None where no pair of runs shares device and threads."""
     percents = []
     for variant, other in zip(treated, control, strict=True):
-        controls = {row.seed: row for row in records.of(other) if row.images_per_second}
+        controls = {row.seed: row for row in records.of(other)}
         for row in records.of(variant):
             pair = controls.get(row.seed)
-            if pair and row.images_per_second and row.hardware == pair.hardware:
-                percents.append(100 * (pair.images_per_second / row.images_per_second - 1))
+            if pair and row.seconds_per_step and pair.seconds_per_step and row.hardware == pair.hardware:
+                percents.append(100 * (row.seconds_per_step / pair.seconds_per_step - 1))
     if not percents:
         return None
     return Cost(sum(percents) / len(percents), min(percents), max(percents), len(percents))

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 GAP = 16
 LABEL_HEIGHT = 46
-MOST_COLUMNS = 4
 SMALLEST_SIDE = 300
 INK = "#768390"
 
@@ -28,8 +27,8 @@ class Tile:
     subtitle: str
 
 
-def sheet(tiles: list[Tile], columns: int = MOST_COLUMNS) -> Image.Image:
-    """The tiles in rows of equal width. Pictures are enlarged by whole factors only, so that every pixel stays one."""
+def sheet(tiles: list[Tile], columns: int) -> Image.Image:
+    """The tiles in rows of at most `columns`. Pictures grow by whole factors only: every pixel stays one."""
     pictures = [_enlarged(tile.path) for tile in tiles]
     columns = min(columns, len(tiles))
     width, height = max(p.width for p in pictures), max(p.height for p in pictures)
@@ -45,7 +44,7 @@ def sheet(tiles: list[Tile], columns: int = MOST_COLUMNS) -> Image.Image:
     return canvas
 
 
-def save_sheet(tiles: list[Tile], path: Path, columns: int = MOST_COLUMNS) -> None:
+def save_sheet(tiles: list[Tile], path: Path, columns: int) -> None:
     """Write a sheet as PNG; PIL stores neither date nor software in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet(tiles, columns).save(path)

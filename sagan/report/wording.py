@@ -49,20 +49,23 @@ def md(text: object) -> str:
     return " ".join(escaped.split())
 
 
-def number(value: float | None, signed: bool = False) -> str:
-    """Three significant digits or more, with a true minus: 123.4, 12.3, 1.23, 0.0123."""
+def decimals(*values: float) -> int:
+    """So many decimals that the largest of some figures has about three significant digits."""
+    largest = max(map(abs, values))
+    return 1 if largest >= 100 else 2 if largest >= 1 else 3 if largest >= 0.05 or largest == 0 else 4
+
+
+def number(value: float | None, signed: bool = False, places: int | None = None) -> str:
+    """A figure with a true minus, and as many decimals as asked for or as it needs: 123.4, 12.34, 0.123."""
     if value is None:
         return NOTHING
-    magnitude = abs(value)
-    decimals = 1 if magnitude >= 100 else 2 if magnitude >= 1 or magnitude == 0 else 3 if magnitude >= 0.1 else 4
-    text = f"{magnitude:.{decimals}f}"
+    text = f"{abs(value):.{decimals(value) if places is None else places}f}"
     is_zero = float(text) == 0
-    sign = MINUS if value < 0 and not is_zero else "+" if signed and not is_zero else ""
-    return sign + text
+    return (MINUS if value < 0 and not is_zero else "+" if signed and not is_zero else "") + text
 
 
 def percent(value: float | None) -> str:
-    return NOTHING if value is None else number(round(value, 0), signed=True).split(".")[0] + " %"
+    return NOTHING if value is None else f"{number(value, signed=True, places=0)} %"
 
 
 def p_value(p: float | None) -> str:
@@ -74,18 +77,20 @@ def spread(value: Estimate | None) -> str:
     """Mean ± standard deviation over seeds; the mean alone where there is one seed."""
     if value is None:
         return NOTHING
-    return number(value.mean) + (f" ± {number(value.sd)}" if value.sd is not None else "")
+    places = decimals(value.mean)
+    return number(value.mean) + (f" ± {number(value.sd, places=places)}" if value.sd is not None else "")
 
 
 def interval(value: Estimate | None, signed: bool = False) -> str:
     """The 95 % interval, or with fewer than three seeds the range, named as such."""
     if value is None:
         return NOTHING
-    if value.low is not None:
-        return f"{number(value.low, signed)} to {number(value.high, signed)}"
     if value.count == 1:
         return "one seed"
-    return f"range {number(value.minimum, signed)} to {number(value.maximum, signed)}"
+    low, high = (value.minimum, value.maximum) if value.low is None else (value.low, value.high)
+    places = decimals(low, high)
+    text = f"{number(low, signed, places)} to {number(high, signed, places)}"
+    return f"range {text}" if value.low is None else text
 
 
 def agreement(difference: Difference) -> str:
@@ -104,9 +109,9 @@ def cost_words(cost: Cost | None) -> str:
     if cost is None:
         return "cost not comparable"
     if round(cost.mean) == 0:
-        amount = "as much training time an image"
+        amount = "as much training time"
     else:
-        amount = f"{abs(cost.mean):.0f} % {'more' if cost.mean > 0 else 'less'} training time an image"
+        amount = f"{abs(cost.mean):.0f} % {'more' if cost.mean > 0 else 'less'} training time"
     if cost.count == 1:
         return amount
     return f"{amount} ({percent(cost.minimum)} to {percent(cost.maximum)} over {cost.count} pairs)"

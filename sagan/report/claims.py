@@ -1,0 +1,265 @@
+"""What the literature and its ports claim, and what this suite's figures say to each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from sagan.report.collect import Row, SuiteRecords
+from sagan.report.dynamics import entropy_shares
+from sagan.report.effects import Effect, extra_time, headline_effects, ingredient_effects
+from sagan.report.statistics import FEWEST_FOR_P, Difference, difference_of_pairs, permutation_p
+from sagan.report.wording import agreement, interval, number, p_value
+
+Verdict = Literal["supported", "contradicted", "not decided"]
+
+SIGNIFICANT = 0.05
+TIME_RANGE = (10.0, 30.0)
+GAMMA_RANGE = (0.1, 0.3)
+# Below this share of the entropy of uniform maps, a map counts as concentrated.
+CONCENTRATED = 0.95
+# So many of the runs have to show what a claim says of single runs, and so few to contradict it.
+MOST, FEW = 0.8, 0.2
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, who makes it, what was measured here, and what that says."""
+
+    text: str
+    source: str
+    measured: str
+    verdict: Verdict
+
+
+def claims(records: SuiteRecords) -> list[Claim]:
+    """The eight claims, in order; one that the suite does not test is not decided, and says why."""
+    effects = headline_effects(ingredient_effects(records), records.baseline)
+    texts: list[tuple[str, str, Callable[[SuiteRecords, list[Effect]], tuple[str, Verdict]]]] = [
+        (
+            "Attention improves FID and IS",
+            "Zhang et al. 2018, ImageNet 128: FID 27.62 to 18.65, IS 36.8 to 52.52 for the whole recipe",
+            _attention_helps,
+        ),
+        ("Attention costs 10 to 30 % more training time", "an MNIST port", _attention_costs),
+        (
+            "gamma leaves 0 and grows to 0.1 to 0.3",
+            "a 64x64 face port; others see it near 0 or negative",
+            _gamma_grows,
+        ),
+        ("Attention maps start uniform and concentrate", "ports of SAGAN", _maps_concentrate),
+        (
+            "Spectral norm in the generator steadies training: fewer lost runs, less spread",
+            "Zhang et al. 2018, section 4.1",
+            _generator_sn_steadies,
+        ),
+        (
+            "With spectral norm and TTUR, one discriminator step per generator step is enough",
+            "Zhang et al. 2018, section 4.2",
+            _one_step_is_enough,
+        ),
+        ("One power iteration is enough", "Miyato et al. 2018; a port says five are needed", _one_iteration_is_enough),
+        (
+            "Losses settle early; then the generator's falls while the discriminator's stays level",
+            "a 64x64 face port",
+            _losses_settle,
+        ),
+    ]
+    return [Claim(text, source, *decide(records, effects)) for text, source, decide in texts]
+
+
+def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    effect = _of(effects, "attention", other="off")
+    if effect is None or effect.difference is None:
+        return "no two measured variants differ in attention alone", "not decided"
+    fid, score = effect.difference, _over_cells(records, effect, "is")
+    measured = f"FID {_size(fid)}; " + (f"IS {_size(score)}" if score else "IS not measured")
+    if fid.estimate.count < FEWEST_FOR_P:
+        return f"{measured}; too few seeds", "not decided"
+    score_falls = score is not None and score.estimate.high < 0
+    if effect.judgement in ("better", "likely better") and not score_falls:
+        return measured, "supported"
+    if fid.estimate.low > -(records.floor or 0):
+        return f"{measured}; any gain in FID is below the noise floor", "contradicted"
+    return measured, "not decided"
+
+
+def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    effect = _of(effects, "attention", other="off")
+    cost = effect and extra_time(records, effect.treated, effect.control)
+    if not cost:
+        return "no two runs on like hardware differ in attention alone", "not decided"
+    measured = (
+        f"{number(cost.mean, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
+    )
+    measured += f"{cost.count} pairs of runs)"
+    low, high = TIME_RANGE
+    if low <= cost.minimum and cost.maximum <= high:
+        return measured, "supported"
+    return measured, "contradicted" if cost.maximum < low or cost.minimum > high else "not decided"
+
+
+def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    low, high = GAMMA_RANGE
+    return _by_layer(
+        {(row.run, layer): entry["gamma"] for row in records.rows for layer, entry in _attention_of(row).items()},
+        "no run with attention was measured",
+        lambda gamma: low <= gamma <= high,
+    )
+
+
+def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    measured, verdict = _by_layer(
+        {(row.run, layer): share for row in records.rows for layer, share in entropy_shares(row).items()},
+        "no run with attention was measured",
+        lambda share: share < CONCENTRATED,
+    )
+    return f"entropy at the end over that of uniform maps (the start is not recorded): {measured}", verdict
+
+
+def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    effect = _of(effects, "spectral norm in the generator", other="off")
+    if effect is None:
+        return "no two variants differ in this alone", "not decided"
+    lost, kept, deviations = [], [], []
+    for side in (effect.treated, effect.control):
+        rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
+        lost.append(sum(row.status == "diverged" or row.collapsed for row in rows))
+        kept.append(len(rows) - lost[-1])
+        deviations.append([d for variant in side for d in _deviations(records, variant)])
+    if min(map(len, deviations)) < FEWEST_FOR_P:
+        return f"{lost[0]} runs lost with, {lost[1]} without; too few seeds", "not decided"
+    p_lost = float(stats.fisher_exact([lost, kept]).pvalue)
+    p_spread = permutation_p(*deviations)
+    means = [float(np.mean(side)) for side in deviations]
+    measured = (
+        f"{lost[0]} of {lost[0] + kept[0]} runs lost with, {lost[1]} of {lost[1] + kept[1]} without "
+        f"(Fisher's p {p_value(p_lost)}); mean distance from the median FID {number(means[0])} with, "
+        f"{number(means[1])} without (permutation p {p_value(p_spread)})"
+    )
+    helps = (p_lost <= SIGNIFICANT and lost[0] < lost[1]) or (p_spread <= SIGNIFICANT and means[0] < means[1])
+    harms = (p_lost <= SIGNIFICANT and lost[0] > lost[1]) or (p_spread <= SIGNIFICANT and means[0] > means[1])
+    return measured, "not decided" if helps == harms else "supported" if helps else "contradicted"
+
+
+def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    name = "discriminator steps per generator step"
+    for effect in effects:
+        if effect.ingredient == name and effect.other == "1":
+            return _more_is_needless(records, effect)
+    rows = [row for row in records.rows if row.status != "missing" and _is_sn_ttur(row)]
+    lost = sum(row.status == "diverged" or row.collapsed for row in rows)
+    measured = "no two variants differ in this alone"
+    if rows:
+        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {lost} diverged or collapsed"
+    return measured, "not decided"
+
+
+def _one_iteration_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    for effect in effects:
+        if effect.ingredient.endswith("power_iterations") and effect.other == "1":
+            return _more_is_needless(records, effect)
+    return "no two variants differ in this alone, and the logs hold the estimated singular values only", "not decided"
+
+
+def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    attending = [row for row in records.rows if row.status == "measured" and _attention_of(row)]
+    shapes = [shape for row in attending if (shape := _late_trends(row))]
+    if not shapes:
+        return "no run with attention has a log that is long enough", "not decided"
+    falls = sum(generator < -1 for generator, _ in shapes)
+    level = sum(abs(discriminator) < 1 for _, discriminator in shapes)
+    both = sum(generator < -1 and abs(discriminator) < 1 for generator, discriminator in shapes)
+    measured = (
+        f"after the first quarter, by more than the scatter around the trend: the generator's loss falls in {falls} of "
+        f"{len(shapes)} runs, the discriminator's stays level in {level}, both in {both}"
+    )
+    return measured, _by_share(both, len(shapes))
+
+
+def _of(effects: list[Effect], ingredient: str, other: str) -> Effect | None:
+    return next((e for e in effects if e.ingredient == ingredient and e.other == other), None)
+
+
+def _size(difference: Difference) -> str:
+    found = difference.estimate
+    return f"{number(found.mean, signed=True)} ({interval(found, signed=True)}; {agreement(difference)})"
+
+
+def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Difference | None:
+    """An effect's difference in another metric, by seed: the mean over its pairs of cells."""
+    sides = [
+        (records.figures(t, metric), records.figures(c, metric))
+        for t, c in zip(effect.treated, effect.control, strict=True)
+    ]
+    seeds = set.intersection(*(set(t) & set(c) for t, c in sides))
+    return difference_of_pairs({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
+
+
+def _more_is_needless(records: SuiteRecords, effect: Effect) -> tuple[str, Verdict]:
+    """More instead of one: needless where a gain beyond the noise floor lies outside the interval."""
+    if effect.difference is None:
+        return f"{effect.level} instead of 1: not measured", "not decided"
+    found, floor = effect.difference.estimate, records.floor or 0
+    measured = f"{effect.level} instead of 1: FID {_size(effect.difference)}"
+    if found.count < FEWEST_FOR_P:
+        return f"{measured}; too few seeds", "not decided"
+    if found.low > -floor:
+        return measured, "supported"
+    return measured, "contradicted" if found.high < -floor else "not decided"
+
+
+def _by_layer(
+    values: dict[tuple[str, str], float], nothing: str, holds: Callable[[float], bool]
+) -> tuple[str, Verdict]:
+    """Range by layer, and whether a condition holds for every layer of nearly all runs, or of nearly none."""
+    if not values:
+        return nothing, "not decided"
+    parts = []
+    for layer in sorted({layer for _, layer in values}, reverse=True):
+        found = [value for (_, name), value in values.items() if name == layer]
+        network, _, side = layer.partition(".")
+        parts.append(f"{network} at {side}: {number(min(found))} to {number(max(found))} in {len(found)} runs")
+    runs = {run: all(holds(value) for (name, _), value in values.items() if name == run) for run, _ in values}
+    return "; ".join(parts), _by_share(sum(runs.values()), len(runs))
+
+
+def _by_share(count: int, total: int) -> Verdict:
+    if total < FEWEST_FOR_P:
+        return "not decided"
+    return "supported" if count >= MOST * total else "contradicted" if count <= FEW * total else "not decided"
+
+
+def _attention_of(row: Row) -> dict[str, dict[str, float]]:
+    return row.evaluation_record.get("attention", {})
+
+
+def _deviations(records: SuiteRecords, variant: str) -> list[float]:
+    """Distances of the seeds' FIDs from their median (Brown and Forsythe 1974)."""
+    fids = list(records.figures(variant).values())
+    return [abs(fid - float(np.median(fids))) for fid in fids]
+
+
+def _is_sn_ttur(row: Row) -> bool:
+    recipe = row.config["variant"]
+    both = recipe["generator"]["spectral_norm"] and recipe["discriminator"]["spectral_norm"]
+    return both and recipe["optimizer"]["lr_ratio"] > 1 and recipe["n_dis"] == 1
+
+
+def _late_trends(row: Row) -> tuple[float, float] | None:
+    """Change of the generator's and the discriminator's loss over the last three quarters, in units of its scatter."""
+    late = [line for line in row.log if line["step"] > row.log[-1]["step"] / 4]
+    trends = []
+    for name in ("loss_g", "loss_d"):
+        points = [(line["step"], line[name]) for line in late if line[name] is not None]
+        if len(points) < 10:
+            return None
+        steps, losses = np.array(points).T
+        fit = stats.linregress(steps, losses)
+        scatter = float(np.std(losses - fit.intercept - fit.slope * steps))
+        trends.append(float(fit.slope * (steps[-1] - steps[0])) / max(scatter, 1e-12))
+    return trends[0], trends[1]
