@@ -32,7 +32,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     """
     source = root / spec.source
     folder = source.parent if source.is_file() else source
-    images = list_zip(source) if source.is_file() else _folder_images(source)
+    images = find_images(source)
     lists = {name: _read_list(source, folder, name) for name in (PARTITION, ATTRIBUTES)}
     missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
     missing += [f"{name} (or .gz)" for name, data in lists.items() if data is None]
@@ -45,7 +45,10 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     return Source(stamp(sizes), lambda work, workers: _content(spec, images, lists, work, workers))
 
 
-def _folder_images(source: Path) -> list[ImageFile]:
+def find_images(source: Path) -> list[ImageFile]:
+    """The images of a zip, or of a folder that holds img_align_celeba/, its zip, or parts of its zip."""
+    if source.is_file():
+        return list_zip(source)
     for place in PLACES:
         folder, archive = source / place / "img_align_celeba", source / place / "img_align_celeba.zip"
         parts = sorted((source / place).glob("img_align_celeba-part*.zip"))
