@@ -17,6 +17,8 @@ from sagan.report.style import Look, Theme, looks
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
+# Letters of a variant's name that fit over a panel at full size.
+LONG_NAME = 20
 # From this ratio of largest to smallest on, an axis is logarithmic.
 WIDE = 4
 
@@ -98,9 +100,9 @@ def fid_against_step(records: SuiteRecords, theme: Theme) -> Figure | None:
         if mean:
             ax.plot(*zip(*mean, strict=True), color=look.color, lw=2)
         _floor_line(ax, records, theme, fids)
-        counts = f"{len(records.of(variant, 'measured'))} of {len(records.of(variant))} seeds"
-        ax.set_title(variant, color=look.color)
-        ax.text(0.98, 0.95, counts, transform=ax.transAxes, ha="right", va="top", fontsize=7, color=theme.muted)
+        ax.set_title(variant, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant)))
+        counts = f"{len(records.of(variant, 'measured'))}/{len(records.of(variant))}"
+        ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
     for ax in axes.flat[len(drawn) :]:
         ax.set_visible(False)
     _plain_log_if_wide(axes.flat[0].yaxis, fids)
@@ -123,7 +125,7 @@ def fid_against_time(records: SuiteRecords, theme: Theme) -> Figure | None:
         if not points:
             continue
         look = styles[variant]
-        seconds = [np.mean([s for s, _ in at_step]) for at_step in points.values()]
+        seconds = [np.median([s for s, _ in at_step]) for at_step in points.values()]
         fids = [[fid for _, fid in at_step] for at_step in points.values()]
         ax.fill_between(seconds, [min(f) for f in fids], [max(f) for f in fids], color=look.color, alpha=0.13, lw=0)
         ax.plot(
@@ -151,7 +153,8 @@ def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
         points = [(seconds, fid) for seconds, fid in points if seconds is not None and fid is not None]
         if points:
             look = styles[variant]
-            means[variant] = tuple(np.mean(points, axis=0).tolist())
+            seconds, fids = zip(*points, strict=True)
+            means[variant] = (float(np.median(seconds)), float(np.mean(fids)))
             ax.plot(*zip(*points, strict=True), ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
             ax.plot(
                 *means[variant],

@@ -94,7 +94,7 @@ def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str,
     if not cost:
         return "no two runs on like hardware differ in attention alone", "not decided"
     measured = (
-        f"{number(cost.mean, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
+        f"{number(cost.median, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
     )
     measured += f"{cost.count} pairs of runs)"
     low, high = TIME_RANGE

@@ -58,14 +58,17 @@ class Row:
         return [(point["step"], point["fid"]) for point in points if point["fid"] is not None]
 
     @property
+    def learned_nothing(self) -> bool:
+        """Finished, but no better than the untrained generator."""
+        fid, untrained = self.metric("fid"), self.fid_untrained
+        return fid is not None and untrained is not None and fid >= untrained
+
+    @property
     def collapsed(self) -> bool:
         """Finished, but no better than untrained, or more than twice as far from the data as it once was."""
-        if self.status != "measured":
-            return False
-        fid, untrained = self.metric("fid"), self.fid_untrained
         fids = [fid for _, fid in self.curve]
-        worse_than_untrained = fid is not None and untrained is not None and fid >= untrained
-        return worse_than_untrained or (len(fids) > 1 and fids[-1] > COLLAPSE_FACTOR * min(fids))
+        fell_back = self.status == "measured" and len(fids) > 1 and fids[-1] > COLLAPSE_FACTOR * min(fids)
+        return fell_back or self.learned_nothing
 
     @property
     def images_per_second(self) -> float | None:

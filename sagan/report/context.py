@@ -22,7 +22,7 @@ from sagan.report.wording import (
     spread,
 )
 
-METRIC_TITLES = {"fid": "FID ↓", "kid": "1000 KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
+METRIC_TITLES = {"kid": "1000 KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
 
 
 def context(records: SuiteRecords) -> dict[str, Any]:
@@ -46,10 +46,11 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         },
         "total": len(records.rows),
         "collapsed": sum(row.collapsed for row in records.rows),
+        "learned_nothing": sum(row.learned_nothing for row in records.rows),
         "floor": records.reference.get("floor"),
         "verdict": [effect_sentence(effect) for effect in headline_effects(effects, records.baseline)],
         "best": _best(records),
-        "metric_titles": [METRIC_TITLES[metric] for metric in records.measured_metrics],
+        "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
         "fid_name": next(
             (row.evaluation_record["metrics"]["fid"]["name"] for row in records.rows if row.metric("fid")), None
         ),
@@ -87,12 +88,17 @@ def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
         "variant": variant,
         "description": records.descriptions[variant],
         "seeds": _seeds(rows),
-        "metrics": [_metric_cell(records, variant, metric) for metric in records.measured_metrics],
+        "fid": _metric_cell(records, variant, "fid"),
+        "others": [_metric_cell(records, variant, metric) for metric in _others(records)],
         "interval": interval(fid),
         "untrained": number(untrained.mean) if untrained else NOTHING,
         "speed": number(records.median_images_per_second(variant)),
         "sizes": sizes,
     }
+
+
+def _others(records: SuiteRecords) -> list[str]:
+    return [metric for metric in records.measured_metrics if metric != "fid"]
 
 
 def _seeds(rows: list[Row]) -> str:
@@ -123,8 +129,8 @@ def _estimate(records: SuiteRecords, variant: str, metric: str) -> Estimate | No
 
 
 def _separate(first: Estimate, second: Estimate) -> bool:
-    """Two intervals that are there and do not touch."""
-    if first.low is None or second.low is None:
+    """Two intervals that do not touch, from enough seeds to mean it."""
+    if min(first.count, second.count) < FEWEST_FOR_P:
         return False
     return first.high < second.low or second.high < first.low
 
@@ -148,7 +154,7 @@ def _effect_line(effect: Effect) -> dict[str, str]:
         "agreement": agreement(found) if found else NOTHING,
         "p": p_value(found.p) if found else NOTHING,
         "holm": p_value(effect.p_holm) if found and found.p is not None else NOTHING,
-        "cost": percent(effect.cost.mean) if effect.cost else NOTHING,
+        "cost": percent(effect.cost.median) if effect.cost else NOTHING,
         "judgement": words.get(effect.judgement, JUDGEMENTS[effect.judgement]),
     }
 
@@ -161,6 +167,7 @@ def _trouble(row: Row) -> dict[str, Any]:
         what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
         what = what if row.run_record else "diverged"
     else:
-        what = f"collapsed: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"
+        verdict = "no better than untrained" if row.learned_nothing else "collapsed"
+        what = f"{verdict}: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"
         what += f"; best snapshot {number(min(fid for _, fid in row.curve))}" if row.curve else ""
     return {"variant": row.variant, "seed": row.seed, "what": what, "run": row.run}

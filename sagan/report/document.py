@@ -120,7 +120,8 @@ def _attention_tiles(records: SuiteRecords) -> list[Tile]:
         row = records.typical(variant)
         for path in sorted((row.folder / "attention").glob("*.png"), reverse=True) if row else []:
             network, _, side = path.stem.partition("-")
-            tiles.append(Tile(path, variant, f"{network} at {side}x{side}, seed {row.seed}"))
+            layer = row.evaluation_record.get("attention", {}).get(f"{network}.{side}", {})
+            tiles.append(Tile(path, variant, f"{network} at {side}x{side}, gamma {number(layer.get('gamma'))}"))
     return tiles
 
 

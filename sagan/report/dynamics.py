@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,18 +53,35 @@ def _gamma_title(name: str) -> str:
     return rf"$\gamma$, {network} at {side}x{side}"
 
 
-Series = dict[str, list[tuple[list[int], np.ndarray]]]
+@dataclass(frozen=True)
+class _Line:
+    """One run's smoothed values by step."""
+
+    steps: list[int]
+    values: np.ndarray
+    finished: bool
+
+
+Series = dict[str, list[_Line]]
 
 
 def _series(records: SuiteRecords, name: str) -> Series:
-    """variant -> (steps, smoothed values) of each run whose log has the name."""
+    """variant -> a line for each run whose log has the name."""
     series: Series = {}
     for row in records.rows:
         points = [(line["step"], value) for line in row.log if (value := _value(line, name)) is not None]
         if points:
             steps, values = zip(*points, strict=True)
-            series.setdefault(row.variant, []).append((list(steps), _smooth(np.array(values))))
+            line = _Line(list(steps), _smooth(np.array(values)), row.status != "diverged")
+            series.setdefault(row.variant, []).append(line)
     return series
+
+
+def _mean(lines: list[_Line]) -> tuple[list[int], np.ndarray]:
+    """The mean at the steps that all have. Runs that diverged count only where all did, so that it never breaks off."""
+    lines = [line for line in lines if line.finished] or lines
+    steps = sorted(set.intersection(*(set(line.steps) for line in lines)))
+    return steps, np.mean([line.values[np.searchsorted(line.steps, steps)] for line in lines], axis=0)
 
 
 def _value(line: dict, name: str) -> float | None:
@@ -85,20 +104,19 @@ def _panels(records: SuiteRecords, theme: Theme, drawn: dict[str, Series], colum
     figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns if rows > 1 else count, squeeze=False).flat
     styles = looks(records.variants, records.baseline, theme)
-    lines = {}
+    handles = {}
     for ax, (title, series) in zip(axes, drawn.items(), strict=False):
         ax.set_title(title)
         ax.set_xlabel("generator step")
         for variant, runs in series.items():
             look = styles[variant]
-            steps = sorted(set.intersection(*(set(steps) for steps, _ in runs)))
-            at = np.array([[values[run_steps.index(step)] for step in steps] for run_steps, values in runs])
-            ax.plot(steps, at.T, color=look.color, ls=look.line, lw=0.6, alpha=0.35)
-            (lines[variant],) = ax.plot(steps, at.mean(axis=0), color=look.color, ls=look.line, lw=1.4)
+            for line in runs:
+                ax.plot(line.steps, line.values, color=look.color, ls=look.line, lw=0.6, alpha=0.35)
+            (handles[variant],) = ax.plot(*_mean(runs), color=look.color, ls=look.line, lw=1.6)
     for ax in list(axes)[count:]:
         ax.set_visible(False)
-    ordered = [variant for variant in records.variants if variant in lines]
-    figure.legend([lines[v] for v in ordered], ordered, loc="outside lower center", ncols=min(len(ordered), 5))
+    ordered = [variant for variant in records.variants if variant in handles]
+    figure.legend([handles[v] for v in ordered], ordered, loc="outside lower center", ncols=min(len(ordered), 5))
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Literal
 
 from sagan.records import Json
@@ -33,7 +34,7 @@ SURE = 0.05
 class Cost:
     """Extra training time per generator step in percent, from runs on like hardware, paired by seed."""
 
-    mean: float
+    median: float
     minimum: float
     maximum: float
     count: int
@@ -174,7 +175,7 @@ def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[s
                 percents.append(100 * (row.seconds_per_step / pair.seconds_per_step - 1))
     if not percents:
         return None
-    return Cost(sum(percents) / len(percents), min(percents), max(percents), len(percents))
+    return Cost(median(percents), min(percents), max(percents), len(percents))
 
 
 def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treated: str, control: str) -> Effect:

@@ -13,7 +13,9 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 16
-LABEL_HEIGHT = 46
+# Height of the letters as a share of the sheet's width: pages show a sheet about 1,000 pixels wide.
+LETTERS = 0.0135
+SMALLEST_LETTERS = 13
 SMALLEST_SIDE = 300
 INK = "#768390"
 
@@ -32,15 +34,18 @@ def sheet(tiles: list[Tile], columns: int) -> Image.Image:
     pictures = [_enlarged(tile.path) for tile in tiles]
     columns = min(columns, len(tiles))
     width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    total = columns * (width + GAP) - GAP
+    size = max(SMALLEST_LETTERS, round(total * LETTERS))
+    label = round(2.9 * size)
     rows = -(-len(tiles) // columns)
-    canvas = Image.new("RGBA", (columns * (width + GAP) - GAP, rows * (height + LABEL_HEIGHT + GAP) - GAP))
+    canvas = Image.new("RGBA", (total, rows * (label + height + GAP) - GAP))
     draw = ImageDraw.Draw(canvas)
     for i, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
-        left = (i % columns) * (width + GAP)
-        top = (i // columns) * (height + LABEL_HEIGHT + GAP)
-        draw.text((left, top), _fitted(tile.title, width, 18, bold=True), INK, font=_font(18, bold=True))
-        draw.text((left, top + 23), _fitted(tile.subtitle, width, 14), INK, font=_font(14))
-        canvas.paste(picture, (left, top + LABEL_HEIGHT))
+        row, column = divmod(i, columns)
+        left, top = column * (width + GAP), row * (label + height + GAP)
+        for text, font, down in ((tile.title, _font(size, bold=True), 0), (tile.subtitle, _font(size), 1.3 * size)):
+            draw.text((left, top + down), _fitted(text, width, font), INK, font=font)
+        canvas.paste(picture, (left, top + label))
     return canvas
 
 
@@ -56,9 +61,8 @@ def _enlarged(path: Path) -> Image.Image:
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def _fitted(text: str, width: int, size: int, bold: bool = False) -> str:
+def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
     """The text, or as much of it as the tile is wide."""
-    font = _font(size, bold)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}…") > width:

@@ -108,10 +108,10 @@ def cost_words(cost: Cost | None) -> str:
     """Extra training time with its range over seeds."""
     if cost is None:
         return "cost not comparable"
-    if round(cost.mean) == 0:
+    if round(cost.median) == 0:
         amount = "as much training time"
     else:
-        amount = f"{abs(cost.mean):.0f} % {'more' if cost.mean > 0 else 'less'} training time"
+        amount = f"{abs(cost.median):.0f} % {'more' if cost.median > 0 else 'less'} training time"
     if cost.count == 1:
         return amount
     return f"{amount} ({percent(cost.minimum)} to {percent(cost.maximum)} over {cost.count} pairs)"
