@@ -58,12 +58,17 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         ("training", tables.training(records)),
     ):
         _write_csv(table, folder / f"{name}.csv")
-    filled = context(records)
-    text = environment().get_template("README.md.j2").render(**filled, figures=figures)
-    html = environment().get_template("report.html.j2").render(title=filled["title"], body=body(text, folder))
+    text = readme(records, figures)
+    title = records.suite.title or records.name
+    html = environment().get_template("report.html.j2").render(title=title, body=body(text, folder))
     write_text(folder / "report.html", html)
     write_text(folder / "README.md", text)
     return folder / "README.md"
+
+
+def readme(records: SuiteRecords, figures: list[str]) -> str:
+    """The README's text, with those of the figures that were drawn."""
+    return environment().get_template("README.md.j2").render(**context(records), figures=figures)
 
 
 def render_index(params: Params, paths: Paths) -> Path:

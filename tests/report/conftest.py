@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -78,6 +78,7 @@ FID = {
     "grid-off-d": 26.0,
 }
 FLOOR = 0.9
+REFERENCE = "digits-train-classifier-0123456789"
 STEPS = (0, 100, 200, 300, 400)
 
 
@@ -111,7 +112,10 @@ def make_library():
     return build
 
 
-def build(root: Path, suites: list[str] | None = None, fid: dict[str, float] | None = None) -> Library:
+def build(
+    root: Path, suites: list[str] | None = None, fid: dict[str, float] | None = None, pictures: bool = True
+) -> Library:
+    """Write the records of some suites under `root`, with other mean FIDs for some variants."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(PARAMS)
     params, paths = load_params(root / "params.yaml"), Paths(root)
@@ -120,15 +124,15 @@ def build(root: Path, suites: list[str] | None = None, fid: dict[str, float] | N
         _plan_suite(plan, params, suite)
         for cell in plan.suites[suite]:
             _write_cell(plan, paths, suite, cell, {**FID, **(fid or {})})
-    write_json(paths.reference("digits-train-classifier-0123456789") / "reference.json", _reference_record())
+            if pictures and paths.evaluation(cell.evaluation).exists():
+                _write_pictures(paths.evaluation(cell.evaluation), cell, plan.runs[cell.run])
+    write_json(paths.reference(REFERENCE) / "reference.json", _reference_record())
     return Library(params, plan, paths)
 
 
 def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     settings = params.suites[suite]
-    reference = Reference(
-        "digits-train-classifier-0123456789", "digits", 28, "d" * 64, "classifier", "train", "c" * 64, {}
-    )
+    reference = Reference(REFERENCE, "digits", 28, "d" * 64, "classifier", "train", "c" * 64, {})
     plan.references[reference.key] = reference
     plan.suites[suite] = []
     for variant in settings.variants:
@@ -164,7 +168,6 @@ def _write_cell(plan: Plan, paths: Paths, suite: str, cell: Cell, fids: dict[str
     if mishap == "unevaluated":
         return
     write_json(paths.evaluation(cell.evaluation) / "metrics.json", _evaluation_record(run, cell, mishap, attends, fids))
-    _pictures(paths.evaluation(cell.evaluation), cell, attends)
 
 
 def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
@@ -190,14 +193,7 @@ def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
 
 def _run_record(run: Run, diverged_at: int | None, last: int, speed: float) -> dict:
     return {
-        "key": run.key,
-        "variant": run.variant,
-        "seed": run.seed,
-        "dataset": run.dataset,
-        "dataset_digest": run.dataset_digest,
-        "code": run.code,
-        "config": run.config,
-        "execution": {},
+        **asdict(run),
         "status": "diverged" if diverged_at else "finished",
         "diverged_at": diverged_at,
         "reason": "loss_d is not finite" if diverged_at else None,
@@ -249,7 +245,7 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
     return {
         "key": cell.evaluation,
         "run": cell.run,
-        "reference": "digits-train-classifier-0123456789",
+        "reference": REFERENCE,
         "variant": cell.variant,
         "seed": cell.seed,
         "dataset": "digits",
@@ -267,47 +263,39 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         "curve": [{"step": s, "fid": f} for s, f in zip(STEPS, curve, strict=True) if not diverged or s < 230],
         "curve_protocol": {**protocol, "generated_count": 1000},
         "attention": attention if attends else {},
-        "generated_per_second": 3000.0,
         "seconds": 12.5,
         "provenance": _provenance(),
     }
 
 
-def _pictures(folder: Path, cell: Cell, attends: bool) -> None:
+def _write_pictures(folder: Path, cell: Cell, run: Run) -> None:
     """Grids of blobs that differ by variant and seed."""
     rng = np.random.default_rng([sum(map(ord, cell.variant)), cell.seed, 1])
     y, x = np.mgrid[0:28, 0:28]
     grid = np.zeros((8 * 28, 8 * 28), np.uint8)
     for i in range(64):
-        centre_y, centre_x, size = [*rng.uniform(9, 19, 2).tolist(), rng.uniform(10, 40)]
+        centre_y, centre_x, size = rng.uniform([9, 9, 10], [19, 19, 40])
         blob = 255 * np.exp(-((y - centre_y) ** 2 + (x - centre_x) ** 2) / size)
         top, left = 28 * (i // 8), 28 * (i % 8)
         grid[top : top + 28, left : left + 28] = blob
     Image.fromarray(grid).save(folder / "samples.png")
     if cell.variant == "sagan":
         Image.fromarray(grid[:84, :140]).save(folder / "film.png")
-    if attends:
+    if run.config["variant"]["generator"]["attention_at"]:
         (folder / "attention").mkdir()
         for network in ("generator", "discriminator"):
-            Image.fromarray(np.stack([grid[:140], grid[28:168], grid[56:196]], axis=2)).save(
-                folder / "attention" / f"{network}-14.png"
-            )
+            colours = np.stack([grid[:140], grid[28:168], grid[56:196]], axis=2)
+            Image.fromarray(colours).save(folder / "attention" / f"{network}-14.png")
 
 
 def _reference_record() -> dict:
     return {
-        "key": "digits-train-classifier-0123456789",
+        "key": REFERENCE,
         "dataset": "digits",
         "dataset_digest": "d" * 64,
         "extractor": "classifier",
         "split": "train",
         "real_count": 4000,
-        "weights_digest": "f" * 64,
-        "feature_dim": 128,
         "accuracy": 0.985,
         "floor": {"fid": FLOOR, "count": 1000, "what": "1000 held-out test images against the train split"},
-        "crop": None,
-        "resize": None,
-        "resolution": 28,
-        "channels": 1,
     }

@@ -11,7 +11,7 @@ def judged(make_library, tmp_path):
     """suite, FIDs and a change to each evaluation -> the claims by number."""
 
     def judge(suite, fid=None, change=None):
-        library = make_library(tmp_path, [suite], fid)
+        library = make_library(tmp_path, [suite], fid, pictures=False)
         for cell in library.plan.suites[suite]:
             path = library.paths.evaluation(cell.evaluation) / "metrics.json"
             if change and path.exists():

@@ -24,7 +24,7 @@ def test_links_within_the_page_have_their_headings(rendered):
 
 
 def test_every_picture_of_the_readme_is_on_disk_and_no_other(rendered):
-    for suite in ("made-up", "few", "empty"):
+    for suite in ("made-up", "empty"):
         folder = rendered(suite)
         named = set(re.findall(r'"(figures/[^"]+)"', (folder / "README.md").read_text()))
         assert named == {f"figures/{path.name}" for path in (folder / "figures").glob("*")}
