@@ -16,6 +16,7 @@ from sagan.errors import UserError
 from sagan.params import CelebA
 from sagan.records import Json
 
+URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 MD5 = {PARTITION: "d32c9cbf5e040fd4025c592c306e6668", ATTRIBUTES: "75e246fa4810816ffd6ee81facbd244c"}
 SIZE = (178, 218)
@@ -39,7 +40,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     if missing:
         raise MissingOriginals(
             f"{source}: CelebA is not complete: no {' and no '.join(missing)}; get the aligned images, the attributes "
-            f"and the partition from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them there"
+            f"and the partition from {URL} and put them there, or set download: true"
         )
     sizes = [(str(image), image.size) for image in images] + [(name, len(data)) for name, data in lists.items()]
     return Source(stamp(sizes), lambda work, workers: _content(spec, images, lists, work, workers))

@@ -15,6 +15,7 @@ FILES = (
     IdxFile("t10k-images-idx3-ubyte", 10_000, "bef4ecab320f06d8554ea6380940ec79", None),
     IdxFile("t10k-labels-idx1-ubyte", 10_000, "bb300cfdad3c16e7a12a480ee83cd310", None),
 )
+URL = "https://github.com/zalandoresearch/fashion-mnist"
 PLACES = (".", "raw", "FashionMNIST/raw")
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
@@ -25,6 +26,6 @@ def locate_fashion(spec: FashionMnist, root: Path) -> Source:
     Raises:
         MissingOriginals: some are not there.
     """
-    files = find_idx(root / spec.source, FILES, PLACES, "Fashion-MNIST")
+    files = find_idx(root / spec.source, FILES, PLACES, "Fashion-MNIST", URL)
     facts = {"source": spec.source}
     return Source(stamp_paths(files), lambda work, workers: idx_content(files, FILES, spec.resolution, CLASSES, facts))

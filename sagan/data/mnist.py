@@ -37,6 +37,7 @@ MNIST_FILES = (
     IdxFile("t10k-images-idx3-ubyte", 10_000, "9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
     IdxFile("t10k-labels-idx1-ubyte", 10_000, "ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
 )
+URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # Where the files lie in a folder that a person or torchvision's downloader filled.
 PLACES = (".", "raw", "MNIST/raw")
 
@@ -86,25 +87,25 @@ def _held_out_rows(images: np.ndarray, labels: np.ndarray, count: int) -> np.nda
 
 
 def locate_mnist(spec: Mnist, root: Path) -> Source:
-    files = find_idx(root / spec.source, MNIST_FILES, PLACES, "MNIST")
+    files = find_idx(root / spec.source, MNIST_FILES, PLACES, "MNIST", URL)
     facts = {"source": spec.source}
     return Source(
         stamp_paths(files), lambda work, workers: idx_content(files, MNIST_FILES, spec.resolution, DIGITS, facts)
     )
 
 
-def find_idx(folder: Path, expected: tuple[IdxFile, ...], places: tuple[str, ...], title: str) -> list[Path]:
+def find_idx(folder: Path, expected: tuple[IdxFile, ...], places: tuple[str, ...], title: str, url: str) -> list[Path]:
     """The four files, gzipped or not, in the order of `expected`.
 
     Raises:
-        MissingOriginals: with the names that were looked for and where to put them.
+        MissingOriginals: with the names that were looked for, where to get them and where to put them.
     """
     found = [find_file(folder, file.name, places) for file in expected]
     missing = [file.name for file, path in zip(expected, found, strict=True) if path is None]
     if missing:
         raise MissingOriginals(
             f"{folder}: {len(missing)} of the four {title} files are missing: {', '.join(missing)} (with or "
-            f"without .gz); put the original files there"
+            f"without .gz); get them from {url} and put them there, or set download: true"
         )
     return [path for path in found if path]
 
@@ -142,12 +143,13 @@ def _checked(path: Path, expected: IdxFile) -> tuple[np.ndarray, Json]:
     array = parse_idx(path, data)
     sums = {md5(path.read_bytes()), md5(data)}
     original = bool(sums & {expected.gzipped, expected.plain})
-    if not original and len(array) == expected.count:
-        raise UserError(
-            f"{path}: md5 {md5(data)}, but the original's is {expected.plain}: damaged, or of another dataset"
-        )
+    # A plain file cannot be held against the md5 of its gzipped form.
+    comparable = expected.plain is not None or path.suffix == ".gz"
+    if not original and comparable and len(array) == expected.count:
+        published = expected.plain or f"{expected.gzipped} gzipped"
+        raise UserError(f"{path}: md5 {md5(data)}, the original's is {published}: damaged, or of another dataset")
     if not original:
-        warn(f"{path} is not the original: {len(array):,} entries, not {expected.count:,}")
+        warn(f"{path} is not known to be the original: {len(array):,} entries, the original has {expected.count:,}")
     return array, {"md5": md5(data), "original": original, "entries": len(array)}
 
 

@@ -59,6 +59,8 @@ class Recipe:
     def _decoded(self, data: bytes) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise BadImage(f"has more than {MAX_PIXELS:,} pixels") from None
         except Exception:
             raise BadImage(f"not an image ({', '.join(FORMATS)})") from None
         self._check(image)
@@ -76,7 +78,7 @@ class Recipe:
         if min(image.size) < (self.crop or self.resolution):
             raise BadImage(f"is {width}x{height} pixels, smaller than {self.crop or self.resolution}")
         if width * height > MAX_PIXELS:
-            raise BadImage(f"is {width}x{height} pixels, more than {MAX_PIXELS:,} in all")
+            raise BadImage(f"has more than {MAX_PIXELS:,} pixels")
         wanted = {1: "L", 3: "RGB"}[self.channels]
         if image.mode != wanted:
             raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")

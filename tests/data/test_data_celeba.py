@@ -104,3 +104,14 @@ def test_a_zip_may_hold_the_lists_too(tmp_path, write_celeba):
             archive.write(path, f"celeba/{path.relative_to(folder)}")
     spec = CelebA(kind="celeba", source="celeba.zip", resolution=32)
     assert prepare("faces", spec, tmp_path / "out", root=tmp_path)["count"] == 10
+
+
+def test_rows_are_ordered_by_split_whatever_the_order_of_the_list(tmp_path, write_celeba):
+    folder = write_celeba(tmp_path / "source")
+    before = prepare("faces", SPEC, tmp_path / "before", root=tmp_path)
+    path = folder / "list_eval_partition.txt"
+    path.write_text(path.read_text().replace("000001.jpg 0", "000001.jpg 2"))
+    after = prepare("faces", SPEC, tmp_path / "after", root=tmp_path)
+    assert before["splits"]["test"] == [8, 10] and after["splits"]["test"] == [7, 10]
+    moved = load(tmp_path / "after").split("test")[0][0]
+    assert np.array_equal(moved, load(tmp_path / "before").images[0])

@@ -7,7 +7,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import Mnist, Mnist5k
+from sagan.params import FashionMnist, Mnist, Mnist5k
 
 
 def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path):
@@ -37,7 +37,7 @@ def test_mnist_reads_idx_files_and_says_that_they_are_stand_ins(tmp_path, write_
     assert manifest["splits"] == {"train": [0, 30], "test": [30, 40]}
     assert manifest["original"] is False
     warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 4 and "train-images-idx3-ubyte" in warnings[0] and "not 60,000" in warnings[0]
+    assert len(warnings) == 4 and "train-images-idx3-ubyte" in warnings[0] and "the original has 60,000" in warnings[0]
 
 
 def test_mnist_at_32_pads_with_black_on_all_sides(tmp_path, write_idx):
@@ -51,14 +51,17 @@ def test_mnist_at_32_pads_with_black_on_all_sides(tmp_path, write_idx):
 
 def test_a_file_with_the_original_count_must_be_the_original(tmp_path, write_idx):
     write_idx(tmp_path / "source", test=10_000)
-    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz: md5 .* but the original's is 2646ac"):
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz: md5 .* the original's is 2646ac"):
         prepare("mnist", Mnist(kind="mnist", source="source"), tmp_path / "out", root=tmp_path)
 
 
 def test_missing_files_are_named(tmp_path, write_idx):
     write_idx(tmp_path / "source")
     (tmp_path / "source" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(UserError, match=r"source: 1 of the four MNIST files are missing: t10k-labels-idx1-ubyte"):
+    with pytest.raises(
+        UserError,
+        match=r"source: 1 of the four MNIST files are missing: t10k-labels-idx1-ubyte .* https://.*download: true",
+    ):
         prepare("mnist", Mnist(kind="mnist", source="source"), tmp_path / "out", root=tmp_path)
 
 
@@ -86,3 +89,14 @@ def test_images_and_labels_must_agree_in_number(tmp_path, write_idx):
     (tmp_path / "other" / name).rename(tmp_path / "source" / name)
     with pytest.raises(UserError, match="31 labels for 30 images"):
         prepare("mnist", Mnist(kind="mnist", source="source"), tmp_path / "out", root=tmp_path)
+
+
+def test_fashion_files_are_held_against_their_own_md5s(tmp_path, write_idx, capsys):
+    spec = FashionMnist(kind="fashion-mnist", source="source")
+    write_idx(tmp_path / "source", test=10_000)
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz: .* the original's is bef4ecab.* gzipped"):
+        prepare("fashion", spec, tmp_path / "out", root=tmp_path)
+    write_idx(tmp_path / "plain", test=10_000, gzipped=False)
+    manifest = prepare("fashion", spec.model_copy(update={"source": "plain"}), tmp_path / "out", root=tmp_path)
+    assert manifest["original"] is False and manifest["labels"]["names"][9] == "Ankle boot"
+    assert "t10k-images-idx3-ubyte is not known to be the original" in capsys.readouterr().err
