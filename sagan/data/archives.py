@@ -23,21 +23,21 @@ class ImageFile:
     Attributes:
         name: relative to the folder or zip, with forward slashes.
         size: bytes, as the file system or the zip declares.
-        path: the file, or the zip that holds it.
-        member: its name in the zip; None for a file on disk.
+        place: the folder or zip that the name is relative to.
+        zipped: whether `place` is a zip.
     """
 
     name: str
     size: int
-    path: Path
-    member: str | None = None
+    place: Path
+    zipped: bool
 
     @property
     def base(self) -> str:
         return PurePosixPath(self.name).name
 
     def __str__(self) -> str:
-        return f"{self.path.name}/{self.name}" if self.member is not None else self.name
+        return f"{self.place.name}/{self.name}" if self.zipped else self.name
 
     def read(self) -> bytes:
         """The bytes of the file.
@@ -45,17 +45,17 @@ class ImageFile:
         Raises:
             BadImage: it cannot be read, or should not be.
         """
-        if self.member is None:
+        if not self.zipped:
             _check_size(self.size)
             try:
-                return self.path.read_bytes()
+                return (self.place / self.name).read_bytes()
             except OSError as error:
                 raise BadImage(f"cannot be read: {error.strerror}") from None
-        if not is_inside(self.member):
+        if not is_inside(self.name):
             raise BadImage("its name in the zip leads outside of the zip's folder")
         try:
-            archive = _open_zip(self.path)
-            member = archive.getinfo(self.member)
+            archive = _open_zip(self.place)
+            member = archive.getinfo(self.name)
             # zipfile stops at the declared size, so that a member cannot inflate past it.
             _check_size(member.file_size)
             return archive.read(member)
@@ -83,11 +83,13 @@ def list_folder(folder: Path) -> list[ImageFile]:
     found = []
     for place, folders, _ in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        within = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         with os.scandir(place) as entries:
-            for entry in entries:
-                if _is_image_name(entry.name) and entry.is_file():
-                    path = Path(entry.path)
-                    found.append(ImageFile(path.relative_to(folder).as_posix(), entry.stat().st_size, path))
+            found += [
+                ImageFile(within + entry.name, entry.stat().st_size, folder, zipped=False)
+                for entry in entries
+                if _is_image_name(entry.name) and entry.is_file()
+            ]
     return sorted(found, key=lambda image: image.name)
 
 
@@ -98,7 +100,7 @@ def list_zip(path: Path) -> list[ImageFile]:
         UserError: it is not a zip, or a damaged one.
     """
     members = [
-        ImageFile(info.filename, info.file_size, path, info.filename)
+        ImageFile(info.filename, info.file_size, path, zipped=True)
         for info in _open_zip(path).infolist()
         if _is_image_name(PureWindowsPath(info.filename).name)
     ]
@@ -114,7 +116,7 @@ def read_member(path: Path, base: str) -> bytes | None:
     for info in _open_zip(path).infolist():
         if PurePosixPath(info.filename).name == base:
             try:
-                return ImageFile(info.filename, info.file_size, path, info.filename).read()
+                return ImageFile(info.filename, info.file_size, path, zipped=True).read()
             except BadImage as error:
                 raise UserError(f"{path}, {info.filename}: {error}") from None
     return None
