@@ -9,7 +9,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-KID_SUBSETS = 100
+KID_SUBSETS = 50
 KID_SUBSET_SIZE = 1000
 IS_SPLITS = 10
 NEIGHBOURHOOD = 3

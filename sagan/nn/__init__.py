@@ -26,6 +26,12 @@ def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
     return _build("Discriminator", "discriminator", config)
 
 
+def without_spectral_norm(config: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """The configuration of the network that weights with spectral norm folded in load into."""
+    variant = config["variant"]
+    return {**config, "variant": {**variant, role: {**variant[role], "spectral_norm": False}}}
+
+
 def _build(class_name: str, role: str, config: Mapping[str, Any]) -> nn.Module:
     variant, image = config["variant"], config["image"]
     network_class = getattr(BACKBONES[variant["backbone"]], class_name)

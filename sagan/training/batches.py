@@ -69,15 +69,16 @@ class RealBatches:
 
 
 class Noise:
-    """z ~ N(0, 1), drawn on the device, as a function of the seed and an index."""
+    """z ~ N(0, 1), drawn on the device, as a function of the seed, the purpose and an index."""
 
-    def __init__(self, batch_size: int, z_dim: int, seed: int, device: torch.device) -> None:
+    def __init__(self, batch_size: int, z_dim: int, seed: int, purpose: str, device: torch.device) -> None:
         self.shape = (batch_size, z_dim)
         self.seed = seed
+        self.purpose = purpose
         self.device = device
         self._generator = torch.Generator(device)
 
     def __getitem__(self, index: int) -> Tensor:
         """z of that index, float32 [B, z_dim]."""
-        self._generator.manual_seed(derived_seed(self.seed, "z", index))
+        self._generator.manual_seed(derived_seed(self.seed, self.purpose, index))
         return torch.randn(self.shape, generator=self._generator, device=self.device)

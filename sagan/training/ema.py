@@ -7,40 +7,52 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sagan.nn.spectral import folded_state, normalised_layers
+from sagan.nn.spectral import folded_state
+from sagan.training.batches import Noise
 
-# Power iterations that bring the average's own singular vectors up to date before it is folded.
-_EXPORT_ITERATIONS = 15
+# Batches of fresh noise that batch norm's statistics are gathered from, before the average is measured.
+_STANDING_BATCHES = 16
 
 
 class Ema:
-    """Average of a network's weights and of batch norm's statistics (as BigGAN averages both).
+    """Average of the weights that a generator computes with.
 
-    Until `start` the average is a copy; then average <- decay * average + (1 - decay) * weights.
+    Where spectral norm is on these are the normalised weights: averages of raw ones have smaller
+    singular values, and dividing by those again would blow the average up. Until `start` the average is
+    a copy; then average <- decay * average + (1 - decay) * weights.
+
+    Args:
+        network: the generator built without spectral norm, to hold the average.
     """
 
     def __init__(self, network: nn.Module, decay: float, start: int) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.network = network.requires_grad_(False)
         self.decay = decay
         self.start = start
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, generator: nn.Module, step: int) -> None:
         """Take in the weights as they are after `step`."""
-        averages, values = _averaged(self.network), _averaged(network)
+        state = folded_state(generator)
+        names, averages = zip(*self.network.named_parameters(), strict=True)
+        values = [state[name] for name in names]
         if step <= self.start:
             torch._foreach_copy_(averages, values)
         else:
             torch._foreach_lerp_(averages, values, 1.0 - self.decay)
 
-    def folded_state(self) -> dict[str, Tensor]:
-        """Plain weights for measuring and sharing, with spectral norm folded in."""
-        for _, norm, weight in normalised_layers(self.network):
-            norm.iterate(weight, _EXPORT_ITERATIONS)
-        return folded_state(self.network)
+    @torch.no_grad()
+    def measured_state(self, noise: Noise) -> dict[str, Tensor]:
+        """The averaged weights with batch norm's statistics gathered anew for them.
 
-
-def _averaged(network: nn.Module) -> list[Tensor]:
-    """Parameters and batch norm's running statistics; singular vectors and counters have no average."""
-    buffers = [b for name, b in network.named_buffers() if name.rsplit(".", 1)[-1].startswith("running_")]
-    return [*network.parameters(), *buffers]
+        The running statistics belong to weights of other steps; these "standing statistics" (Brock et al.
+        2019, section 3.2 and appendix B) belong to the average, and come from the same noise every time.
+        """
+        network = copy.deepcopy(self.network).train()
+        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        for index in range(_STANDING_BATCHES if norms else 0):
+            network(noise[index])
+        return network.state_dict()

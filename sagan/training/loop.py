@@ -28,6 +28,9 @@ from sagan.training.provenance import now, provenance
 from sagan.training.step import Trainer
 
 
+_STANDING_BATCH_SIZE = 128
+
+
 class Interrupted(Exception):
     """SIGTERM or SIGINT came: a checkpoint is written, and running again goes on from it."""
 
@@ -78,11 +81,11 @@ def _train(run: Run, images: np.ndarray, paths: Paths, device: torch.device) -> 
         shutil.rmtree(folder)
     log = RunLog(folder / "log.jsonl", position.log_bytes)
     if position.step == 0:
-        _save_snapshot(trainer, folder, 0, run.config)
+        _save_snapshot(trainer, run, folder, 0)
     diverged_at = _loop(run, images, paths, device, trainer, log, position)
     log.close()
     if diverged_at is None:
-        _save_network(trainer.ema.folded_state(), folder / "generator.safetensors", run.config)
+        _save_network(_measured_state(trainer, run), folder / "generator.safetensors", run.config)
         _save_network(folded_state(trainer.discriminator), folder / "discriminator.safetensors", run.config)
     record = {
         "key": run.key,
@@ -122,7 +125,7 @@ def _loop(
     training, execution = run.config["training"], run.config["training"] | run.execution
     steps, batch_size = training["steps"], training["batch_size"]
     real = RealBatches(images, batch_size, run.seed, training["horizontal_flip"], device)
-    noise = Noise(batch_size, trainer.generator.z_dim, run.seed, device)
+    noise = Noise(batch_size, trainer.generator.z_dim, run.seed, "z", device)
     # The first step whose losses are not finite, kept on the device: looking costs nothing there.
     bad_step = torch.full((), -1, device=device)
     stop = _StopSignal()
@@ -146,7 +149,7 @@ def _loop(
                     return bad if bad >= 0 else step
                 update(step)
             if is_snapshot:
-                _save_snapshot(trainer, paths.run(run.key), step, run.config)
+                _save_snapshot(trainer, run, paths.run(run.key), step)
             if is_checkpoint and step < steps:
                 log.flush()
                 record = {"seconds": position.seconds, "log_bytes": log.size()}
@@ -172,8 +175,14 @@ class _StopSignal:
         self.asked = True
 
 
-def _save_snapshot(trainer: Trainer, folder: Path, step: int, config: Json) -> None:
-    _save_network(trainer.ema.folded_state(), folder / "snapshots" / f"{step:06d}.safetensors", config)
+def _save_snapshot(trainer: Trainer, run: Run, folder: Path, step: int) -> None:
+    _save_network(_measured_state(trainer, run), folder / "snapshots" / f"{step:06d}.safetensors", run.config)
+
+
+def _measured_state(trainer: Trainer, run: Run) -> dict[str, Tensor]:
+    device = next(trainer.ema.network.parameters()).device
+    noise = Noise(_STANDING_BATCH_SIZE, trainer.generator.z_dim, run.seed, "standing statistics", device)
+    return trainer.ema.measured_state(noise)
 
 
 def _save_network(state: dict[str, Tensor], path: Path, config: Json) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sagan.nn import build_discriminator, build_generator
+from sagan.nn import build_discriminator, build_generator, without_spectral_norm
 from sagan.nn.attention import gammas
 from sagan.nn.spectral import advance_power_iteration, sigmas
 from sagan.objectives import OBJECTIVES
@@ -28,7 +28,9 @@ class Trainer:
         # Built on the CPU: the same first weights on every device.
         self.generator = _placed(build_generator(config), device)
         self.discriminator = _placed(build_discriminator(config), device)
-        self.ema = Ema(self.generator, **training["ema"])
+        average = build_generator(without_spectral_norm(config, "generator"))
+        self.ema = Ema(_placed(average, device), **training["ema"])
+        self.ema.update(self.generator, step=0)
         self.objective = OBJECTIVES[variant["objective"]]
         self.n_dis = variant["n_dis"]
         # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
