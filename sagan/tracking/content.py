@@ -178,11 +178,11 @@ def _log_metric(name: str) -> str:
 
 
 def result_points(records: Records) -> list[Point]:
-    """The figures of a whole run: what it cost, and how good it is."""
+    """The figures of a whole run: what it cost, and how good it is. They have step 0, which MLflow draws as bars."""
     result, measures = records.result, records.measures
     values = {"images_per_second": result["images_per_second"], "seconds": result["seconds"]}
     values |= {f"parameters/{network}": count for network, count in result["parameters"].items()}
-    points = [Point(key, float(value), records.finished, result["steps"]) for key, value in values.items()]
+    points = [Point(key, float(value), records.finished, 0) for key, value in values.items()]
     if measures is None:
         return points
     stamp = _ms_of(measures["provenance"]["finished"])
@@ -192,7 +192,7 @@ def result_points(records: Records) -> list[Point]:
         values |= {f"attention/{place}.{name}": value for name, value in statistics.items()}
     values["evaluation/seconds"] = measures["seconds"]
     values["evaluation/generated_per_second"] = measures["generated_per_second"]
-    points += [Point(key, float(value), stamp, result["steps"]) for key, value in values.items() if value is not None]
+    points += [Point(key, float(value), stamp, 0) for key, value in values.items() if value is not None]
     return points + [
         Point("curve/fid", float(at["fid"]), stamp, at["step"]) for at in measures["curve"] if at["fid"] is not None
     ]

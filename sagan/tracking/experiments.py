@@ -11,10 +11,11 @@ from mlflow.entities import Experiment
 
 from sagan.params import Params
 from sagan.paths import Paths
+from sagan.records import Json
 from sagan.tracking.content import CURRENT
 from sagan.tracking.store import artifacts_folder, is_database, lock
 
-VIEW = "seeds"  # the saved view's name in links
+SEEDS, PICTURES = "seeds", "pictures"  # saved views, as links name them
 
 
 def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> Experiment:
@@ -32,12 +33,12 @@ def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> 
 
 
 def introduce(client: MlflowClient, experiment: Experiment, suite: str, params: Params, paths: Paths) -> None:
-    """A note, and a saved view of charts grouped by variant. What is there already may be a user's and stays."""
+    """A note, and two saved views of charts. What is there already may be a user's and stays."""
     identity = experiment.experiment_id
     wanted = {
         "mlflow.note.content": _note(identity, suite, params, paths),
         "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW}": _view(),
+        **{f"mlflow.sharedViewState.{key}": view for key, view in _views().items()},
     }
     for name, value in wanted.items():
         if name not in experiment.tags:
@@ -45,16 +46,15 @@ def introduce(client: MlflowClient, experiment: Experiment, suite: str, params: 
 
 
 def _note(experiment: str, suite: str, params: Params, paths: Paths) -> str:
-    """Markdown above the table of runs."""
+    """Markdown above the table of runs. MLflow shows its first paragraph, and the rest on a click."""
     spec = params.suites[suite]
-    link = f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}&compareRunsMode=CHART"
+    page = f"#/experiments/{experiment}/runs?compareRunsMode=CHART&viewStateShareKey="
     return (
         f"**{spec.title or suite}**: {len(spec.variants)} variants x {len(spec.seed_list())} seeds on {spec.dataset}, "
-        f"baseline `{spec.baseline}`.\n\n"
-        f"- The verdict, with intervals over seeds: {_report(suite, paths)}\n"
-        f"- [Charts grouped by variant, seeds as a band]({link})\n"
-        f"- Runs that `params.yaml` does not ask for any more stay: hide them with `tags.sagan.plan = '{CURRENT}'`\n"
-        "- A diverged run is a result and therefore FINISHED: find it with `tags.sagan.status = 'diverged'`\n"
+        f"baseline `{spec.baseline}`. [Seeds as a band]({page}{SEEDS}), [pictures side by side]({page}{PICTURES}). "
+        f"Report: {_report(suite, paths)}\n\n"
+        f"- Runs that `params.yaml` does not ask for any more stay; ``tags.`sagan.plan` = '{CURRENT}'`` hides them.\n"
+        "- A diverged run is a result and therefore FINISHED; ``tags.`sagan.status` = 'diverged'`` finds it.\n"
     )
 
 
@@ -80,11 +80,33 @@ def web_page(remote: str) -> str | None:
     return f"https://{found[1]}/{found[2]}" if found and "." in found[1].strip(".") else None
 
 
-def _view() -> str:
-    """A saved view as MLflow's page stores it: seeds of a variant are averaged, with a band around them."""
+def _views() -> dict[str, str]:
+    """Saved views as MLflow's page stores them, by their names in links."""
+    variants = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sagan.variant"}]}
+    lines = ("curve/fid", "train/loss_d", "train/loss_g")
+    bars = ("fid", "images_per_second")
+    curves = [{"type": "LINE", "metricKey": key} for key in lines] + [{"type": "BAR", "metricKey": key} for key in bars]
+    pictures = [{"type": "IMAGE", "imageKeys": [key], "step": 0, "showRunParams": False} for key in ("samples", "film")]
+    return {
+        SEEDS: _view("Seeds as a band", curves, 3, {"groupBy": variants, "useGroupedValuesInCharts": True}),
+        PICTURES: _view("Pictures side by side", pictures, 1, {"groupBy": None}),
+    }
+
+
+def _view(name: str, charts: list[Json], columns: int, grouping: Json) -> str:
+    """A saved view with these charts on top; MLflow adds one for every other metric below."""
+    smoothing = {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
+    shared = {"metricSectionId": "first", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    layout = {"columns": columns, "cardHeight": 420}
+    section = {"uuid": "first", "name": "At a glance", "display": True, "isReordered": True, **layout}
     state = {
         "searchFilter": f"tags.`sagan.plan` = '{CURRENT}'",
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sagan.variant"}]},
-        "useGroupedValuesInCharts": True,
+        "compareRunSections": [section],
+        "compareRunCharts": [
+            {"uuid": f"chart-{place}", **chart, **shared, **smoothing} for place, chart in enumerate(charts)
+        ],
+        "isAccordionReordered": True,
+        "globalLineChartConfig": smoothing,
+        **grouping,
     }
-    return json.dumps({"name": "Seeds as a band", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+    return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})

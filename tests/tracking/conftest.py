@@ -142,7 +142,9 @@ class Workspace:
             "status": "diverged" if diverged else "measured",
             "metrics": {} if diverged else {"fid": metric, "kid": metric | {"value": 0.01, "name": "kid"}},
             "untrained": {"fid": metric | {"value": 300.0}},
-            "curve": [{"step": step, "fid": fid + 300 * math.exp(-step / 20)} for step in (0, 50, 100)],
+            "curve": [
+                {"step": step, "fid": fid + (300 + 60 * cell.seed) * math.exp(-step / 40)} for step in (0, 50, 100)
+            ],
             "curve_protocol": {},
             "attention": {"generator.14": statistics, "discriminator.14": statistics} if attends else {},
             "generated_per_second": 500.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import subprocess
 import sys
@@ -43,7 +45,7 @@ def test_a_finished_run_arrives_whole(workspace):
         90,
         100,
     ]  # null at 30
-    assert [(step, value) for step, _, value in points["fid"]] == [(100, 12.5)]
+    assert [(step, value) for step, _, value in points["fid"]] == [(0, 12.5)]
     assert [step for step, _, _ in points["curve/fid"]] == [0, 50, 100]
     assert points["attention/generator.14.entropy"][0][2] == 3.0
     assert {name for name, _ in mirror["files"]} >= {
@@ -201,7 +203,11 @@ def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
     workspace.send()
     client = workspace.client
     experiment = client.get_experiment_by_name("sagan-quick")
-    assert "reports/quick/README.md" in experiment.tags["mlflow.note.content"]
+    note = experiment.tags["mlflow.note.content"]
+    assert "reports/quick/README.md" in note
+    for view in re.findall(r"viewStateShareKey=(\w+)", note):
+        saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{view}"])
+        assert json.loads(saved["state"])["compareRunCharts"]
     client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
     workspace.send()
     assert client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"] == "mine"
