@@ -46,6 +46,19 @@ def test_curves_have_the_seconds_of_their_steps(rendered):
     assert curves.loc[("sagan", 0, 400), "seconds"] == pytest.approx(400 * 32 / 820)
 
 
+def test_summary_leaves_out_what_was_not_measured(rendered):
+    summary = json.loads((rendered("empty") / "summary.json").read_text())
+    assert set(summary.values()) == {0, 3, 0.9}
+
+
+def test_pictures_of_an_earlier_report_do_not_stay(rendered, library):
+    stale = rendered("empty") / "figures" / "losses.png"
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"old")
+    render("empty", library.plan, library.params, library.paths)
+    assert not stale.exists()
+
+
 def test_nothing_on_disk_is_a_report_that_says_so(rendered):
     text = (rendered("empty") / "README.md").read_text()
     assert "Nothing is measured yet" in text

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from sagan.report.collect import collect
+
+
+@pytest.fixture(scope="module")
+def records(library):
+    return collect("made-up", library.plan, library.params, library.paths)
+
+
+def test_the_typical_run_has_the_median_fid_and_the_lower_of_two(records):
+    for variant in ("sagan", "no-attention", "sn-d-only", "ttur-1"):
+        fids = sorted(records.figures(variant).values())
+        assert records.typical(variant).metric("fid") == fids[(len(fids) - 1) // 2]
+
+
+def test_status_tells_missing_diverged_and_unevaluated_apart(records):
+    status = {(row.variant, row.seed): (row.status, bool(row.run_record)) for row in records.rows}
+    assert status["ttur-1", 2] == ("missing", False)
+    assert status["ttur-1", 4] == ("missing", True)
+    assert status["dcgan", 3] == ("diverged", True)
+    assert status["sagan", 0] == ("measured", True)
+
+
+def test_collapse_is_worse_than_untrained_or_twice_the_best(records, make_library, tmp_path):
+    assert [(row.variant, row.seed) for row in records.rows if row.collapsed] == [("sn-d-only", 4)]
+    library = make_library(tmp_path, ["few"], {"sagan": 300.0}, pictures=False)
+    rows = collect("few", library.plan, library.params, library.paths).of("sagan")
+    assert all(row.learned_nothing and row.collapsed for row in rows)
+
+
+def test_seconds_between_log_lines_are_interpolated(records):
+    row = records.of("sagan")[0]
+    assert row.at_step(0) == (0, 0.0)
+    assert row.at_step(15) == (480, pytest.approx(480 / 820))
+    assert records.of("ttur-1")[2].at_step(100) == (None, None)
+
+
+def test_a_value_that_was_not_finite_is_no_figure(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    cell = library.cell("few", "sagan", 1)
+    path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["fid"]["value"] = None
+    record["curve"][1]["fid"] = None
+    path.write_text(json.dumps(record))
+    found = collect("few", library.plan, library.params, library.paths)
+    assert list(found.figures("sagan")) == [0]
+    assert [step for step, _ in found.of("sagan")[1].curve] == [0, 200, 300, 400]
+
+
+def test_a_diverged_variant_is_shown_by_its_first_run(records, make_library, tmp_path):
+    library = make_library(tmp_path, ["made-up"], pictures=False)
+    for seed in (0, 1, 2):
+        cell = library.cell("made-up", "dcgan", seed)
+        (library.paths.evaluation(cell.evaluation) / "metrics.json").unlink()
+        (library.paths.run(cell.run) / "run.json").unlink()
+    found = collect("made-up", library.plan, library.params, library.paths)
+    assert (found.typical("dcgan").seed, found.typical("dcgan").status) == (3, "diverged")
