@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from sagan.report import charts, dynamics
+from sagan.report.collect import collect
+from sagan.report.style import DARK, LIGHT, looks, themed
+
+
+@pytest.fixture(scope="module")
+def records(library):
+    return lambda suite: collect(suite, library.plan, library.params, library.paths)
+
+
+def panels(figure):
+    return {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
+
+
+def test_every_seed_is_drawn_and_a_diverged_run_ends_in_a_cross(records):
+    found = records("made-up")
+    with themed(LIGHT):
+        axes = panels(charts.fid_against_step(found, LIGHT))
+    assert list(axes) == found.variants
+    seeds_and_mean = 5 + 1
+    assert len(axes["sagan"].lines) == seeds_and_mean
+    assert sum(line.get_marker() == "x" for line in axes["dcgan"].lines) == 2
+    assert max(len(line.get_xdata()) for line in axes["dcgan"].lines) == 5
+
+
+def test_forest_shows_every_seed_and_what_was_lost(records):
+    with themed(LIGHT):
+        left, right = charts.fid_by_variant(records("made-up"), LIGHT).axes
+    assert (
+        sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o" and line.get_ls() == "None") == 31
+    )
+    assert {text.get_text() for text in left.texts} == {"2 missing", "2 diverged"}
+    assert right.get_xlabel() == "difference from sagan (left is better)"
+
+
+def test_means_go_on_after_another_seed_diverged(records):
+    with themed(LIGHT):
+        axes = panels(dynamics.losses(records("made-up"), LIGHT))
+    means = [line for line in axes["generator loss"].lines if line.get_linewidth() > 1]
+    assert [line.get_xdata()[-1] for line in means] == [400] * 7
+    thin = [line for line in axes["generator loss"].lines if line.get_linewidth() < 1]
+    assert sorted(line.get_xdata()[-1] for line in thin)[:3] == [230, 230, 400]
+
+
+def test_attention_panels_are_of_those_that_attend(records):
+    with themed(DARK):
+        figure = dynamics.attention(records("factorial"), DARK)
+    assert len(figure.axes) == 3
+    assert [text.get_text() for text in figure.legends[0].texts] == ["sagan", "sn-d-only"]
+
+
+def test_nothing_measured_draws_nothing(records):
+    for draw in (charts.fid_by_variant, charts.ingredients, charts.fid_against_step, charts.fid_against_time):
+        assert draw(records("empty"), LIGHT) is None
+    for draw in (charts.fid_against_cost, dynamics.losses, dynamics.attention):
+        assert draw(records("empty"), LIGHT) is None
+
+
+def test_variants_differ_in_colour_or_line_and_keep_their_look():
+    names = [f"v{i}" for i in range(15)]
+    for theme in (LIGHT, DARK):
+        styles = looks(names, "v3", theme)
+        assert styles["v3"].color == theme.ink
+        assert len({(look.color, look.line) for look in styles.values()}) == 15
+
+
+def contrast(first, second):
+    """Ratio of relative luminances (WCAG 2)."""
+
+    def luminance(color):
+        channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_colours_stand_out_from_their_page():
+    for theme in (LIGHT, DARK):
+        assert contrast(theme.ink, theme.page) > 12
+        assert contrast(theme.muted, theme.page) > 4.5
+        assert min(contrast(color, theme.page) for color in theme.cycle) > 3
