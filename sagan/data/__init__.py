@@ -81,7 +81,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         "source_stamp": source.stamp,
     }
     try:
-        return _prepare(folder, head, source, workers or len(os.sched_getaffinity(0)))
+        return _prepare(folder, head, source, workers or _cores())
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
@@ -90,13 +90,22 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         ) from None
 
 
+def _cores() -> int:
+    """The cores that this process may use; all of the machine's where the system (macOS) cannot say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
-    work = folder / _WORK
-    work.mkdir(parents=True, exist_ok=True)
-    with FileLock(work / "lock"):
-        ready = read_manifest(folder)
-        if ready and all(ready.get(key) == value for key, value in head.items()):
-            return ready
-        manifest = store(folder, head, source.content(work, workers))
-        shutil.rmtree(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".lock"
+    with FileLock(lock):
+        manifest = read_manifest(folder)
+        # Another process may have made it while this one waited.
+        if manifest is None or any(manifest.get(key) != value for key, value in head.items()):
+            work = folder / _WORK
+            work.mkdir(exist_ok=True)
+            manifest = store(folder, head, source.content(work, workers))
+            shutil.rmtree(work)
+        # While it is held: filelock lets those who wait for a file that is gone try again.
+        lock.unlink()
     return manifest

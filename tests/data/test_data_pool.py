@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,18 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
     with pytest.raises(KeyboardInterrupt):
         prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_two_at_once_make_it_once(tmp_path, write_source, monkeypatch):
+    write_source(60)
+    monkeypatch.setattr(pool, "PART", 16)
+    made = []
+    make_part = pool._make_part
+    monkeypatch.setattr(pool, "_make_part", lambda *call: made.append(call[0]) or make_part(*call))
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(prepare, "any", SPEC, tmp_path / "out", root=tmp_path, workers=1) for _ in range(2)]
+    assert calls[0].result() == calls[1].result() and sorted(made) == [0, 1, 2, 3]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_source, capsys):
