@@ -27,7 +27,8 @@ GO_ON_LATER = 75
 
 PATHS = Paths()
 SuiteOption = Annotated[
-    list[str] | None, typer.Option("--suite", help="A suite of params.yaml; may be repeated. Default: those under repro.")
+    list[str] | None,
+    typer.Option("--suite", help="A suite of params.yaml; may be repeated. Default: those under repro."),
 ]
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", help="A plan file made by `plan --out`. Default: plan from params.yaml.")
@@ -84,7 +85,9 @@ def _dataset(name: str, resolution: int, digest: str):
 @app.command()
 def data(
     suite: SuiteOption = None,
-    name: Annotated[list[str] | None, typer.Option("--dataset", help="A dataset by name, instead of a suite's.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--dataset", help="A dataset by name, instead of a suite's.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
@@ -239,11 +242,18 @@ def attend(
 
 
 @app.command()
-def weights() -> None:
-    """Fetch the Inception weights that `extractor: inception` needs, and check them by digest."""
-    from sagan.metrics.inception import fetch_inception
+def weights(
+    only_list: Annotated[bool, typer.Option("--list", help="Say which weights are there, and fetch nothing.")] = False,
+) -> None:
+    """Fetch the Inception weights that `extractor: inception` needs, check them by digest, and say what is there."""
+    from sagan.weights import weights_lines
 
-    print(fetch_inception(PATHS))
+    if not only_list:
+        from sagan.metrics.inception import fetch_inception
+
+        print(fetch_inception(PATHS))
+    for line in weights_lines(PATHS):
+        print(line)
 
 
 @app.command()

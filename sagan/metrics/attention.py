@@ -47,4 +47,6 @@ def layer_maps(network: nn.Module, inputs: Tensor) -> list[LayerMaps]:
     finally:
         for hook in hooks:
             hook.remove()
-    return [LayerMaps(side, float(layer.gamma), layer.attention_map(seen[side]).cpu()) for side, layer in layers.items()]
+    return [
+        LayerMaps(side, float(layer.gamma), layer.attention_map(seen[side]).cpu()) for side, layer in layers.items()
+    ]

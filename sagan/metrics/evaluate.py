@@ -93,7 +93,9 @@ class _Measurement:
             "dataset": self.run["dataset"],
             "status": "diverged" if diverged else "measured",
             "metrics": metrics,
-            "untrained": {"fid": self._fid_value(self._network(load_generator, snapshots[0]), self.settings["samples"])},
+            "untrained": {
+                "fid": self._fid_value(self._network(load_generator, snapshots[0]), self.settings["samples"])
+            },
             "curve": [self._curve_point(path) for path in snapshots],
             "curve_protocol": self._protocol(self.settings["curve_samples"]),
             "attention": {} if diverged else self._attention(generator, discriminator),

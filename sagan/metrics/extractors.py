@@ -12,6 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from sagan.metrics.classifier import Classifier
+from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
 from sagan.paths import Paths
 
 CLASSIFIER_NAME = "sagan-classifier"
@@ -67,9 +68,11 @@ class Extractor:
             self._names = {"features": "features", "logits": "logits"}
             network = ClassifierExtractor(CLASSIFIER_NAME, list(self._names), weights)
         else:
-            # The weights that a package index serves lack the classes: features alone, no Inception score.
-            self._names = {"2048": "features"}
-            network = FeatureExtractorInceptionV3("inception-v3-compat", list(self._names), weights)
+            self._names = {"2048": "features", "logits_unbiased": "logits"}
+            network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(self._names), weights)
+            if not has_classes(network):
+                self._names = {"2048": "features"}
+                network.features_list = list(self._names)
         self._network = network.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()

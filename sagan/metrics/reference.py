@@ -91,7 +91,11 @@ def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device
 
 
 def _noise_floor(
-    reference: Reference, dataset: PreparedDataset, extractor: Extractor, statistics: values.Statistics, device: torch.device
+    reference: Reference,
+    dataset: PreparedDataset,
+    extractor: Extractor,
+    statistics: values.Statistics,
+    device: torch.device,
 ) -> Json:
     """FID of real images that are not in the split against the split: what no generator can be told from."""
     other = "test" if reference.split == "train" else "train"

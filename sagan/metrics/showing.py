@@ -50,7 +50,9 @@ def _generator(source: Path) -> nn.Module:
     try:
         return load_generator(source)
     except FileNotFoundError:
-        raise UserError(f"{source}: no generator there; name a .safetensors file or the folder of a finished run") from None
+        raise UserError(
+            f"{source}: no generator there; name a .safetensors file or the folder of a finished run"
+        ) from None
     except Exception as error:  # safetensors raises its own class for files of another kind
         raise UserError(f"{source}: not a generator of this project: {error}") from None
 

