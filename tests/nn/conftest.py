@@ -1,0 +1,35 @@
+"""Configurations for tests of networks."""
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def network_config(
+    backbone: str = "dcgan", resolution: int = 28, channels: int = 1, classes: int = 0, init: str = "xavier", **switches
+) -> dict:
+    """What `build_generator` and `build_discriminator` need; `switches` go to both networks."""
+    both = {"width": 8, "spectral_norm": True, "attention_at": [], **switches}
+    image = {"channels": channels, "resolution": resolution}
+    if classes:
+        image["classes"] = [str(index) for index in range(classes)]
+    return {
+        "variant": {
+            "backbone": backbone,
+            "generator": {"z_dim": 16, "norm": "batch", **both},
+            "discriminator": {"norm": "none", **both},
+            "init": init,
+        },
+        "image": image,
+    }
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def config():
+    return network_config

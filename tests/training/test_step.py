@@ -1,0 +1,131 @@
+"""One step: who is updated by what, and the average of the generator."""
+
+import copy
+
+import pytest
+import torch
+
+from sagan.nn.spectral import folded_state, normalised_layers
+from sagan.training.batches import Noise, RealBatches
+from sagan.training.step import Trainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def feed(images):
+    """Real batches and noise for a configuration."""
+
+    def made(config):
+        size, seed = config["training"]["batch_size"], config["seed"]
+        noise = Noise(size, config["variant"]["generator"]["z_dim"], seed, "z", CPU)
+        return RealBatches(images, size, seed, False, CPU), noise
+
+    return made
+
+
+def values(network):
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+def test_a_step_is_hinge_and_adam_written_out(run, feed):
+    """With betas (0, 0) Adam's step is lr * sign(gradient): the gradients' signs are checked, network by network."""
+    config = {
+        **run.config,
+        "variant": {**run.config["variant"], "optimizer": {"lr_g": 1e-3, "lr_ratio": 4.0, "betas": [0.0, 0.0]}},
+    }
+    trainer = Trainer(config, CPU)
+    twin = copy.deepcopy(trainer)
+    real, noise = feed(config)
+    before = {"g": values(trainer.generator), "d": values(trainer.discriminator)}
+    scalars = trainer.step(1, real, noise)
+
+    for network in (twin.generator, twin.discriminator):
+        for _, norm, weight in normalised_layers(network):
+            norm.iterate(weight)
+    fake = twin.generator(noise[0])
+    loss_d = (1 - twin.discriminator(real[0])).clamp(min=0).mean() + (1 + twin.discriminator(fake)).clamp(min=0).mean()
+    gradients = torch.autograd.grad(loss_d, twin.discriminator.parameters(), retain_graph=True)
+    torch.testing.assert_close(scalars["loss_d"], loss_d.detach())
+    for (name, after), gradient in zip(trainer.discriminator.named_parameters(), gradients, strict=True):
+        sure = gradient.abs() > 1e-6
+        step = (after.detach() - before["d"][name])[sure]
+        torch.testing.assert_close(step, -4e-3 * gradient.sign()[sure], atol=1e-4, rtol=0.02)
+    # The generator meets the discriminator that has just been updated.
+    twin.discriminator.load_state_dict(trainer.discriminator.state_dict())
+    loss_g = -twin.discriminator(fake).mean()
+    gradients = torch.autograd.grad(loss_g, twin.generator.parameters())
+    torch.testing.assert_close(scalars["loss_g"], loss_g.detach())
+    for (name, after), gradient in zip(trainer.generator.named_parameters(), gradients, strict=True):
+        sure = gradient.abs() > 1e-6
+        step = (after.detach() - before["g"][name])[sure]
+        torch.testing.assert_close(step, -1e-3 * gradient.sign()[sure], atol=3e-5, rtol=0.02)
+
+
+def test_n_dis_updates_see_other_images_and_noise(run, feed):
+    config = {**run.config, "variant": {**run.config["variant"], "n_dis": 3}}
+    real, noise = feed(config)
+    seen = {"real": [], "noise": []}
+
+    class Spy:
+        def __init__(self, source, name):
+            self.source, self.name = source, name
+
+        def __getitem__(self, index):
+            seen[self.name].append(index)
+            return self.source[index]
+
+    trainer = Trainer(config, CPU)
+    for step in (1, 2):
+        trainer.step(step, Spy(real, "real"), Spy(noise, "noise"))
+    assert seen == {"real": [0, 1, 2, 3, 4, 5], "noise": [0, 1, 2, 3, 4, 5]}
+
+
+def test_the_average_is_the_formula_over_normalised_weights(run, feed):
+    """A copy until `start`, then average <- decay * average + (1 - decay) * weights."""
+    trainer = Trainer(run.config, CPU)
+    real, noise = feed(run.config)
+    expected, (decay, start) = None, (0.9, 2)
+    assert run.config["training"]["ema"] == {"decay": decay, "start": start}
+    for step in range(1, 6):
+        trainer.step(step, real, noise)
+        weights = {
+            k: v
+            for k, v in folded_state(trainer.generator).items()
+            if k in dict(trainer.ema.network.named_parameters())
+        }
+        if step <= start:
+            expected = {k: v.clone() for k, v in weights.items()}
+        else:
+            expected = {k: decay * expected[k] + (1 - decay) * v for k, v in weights.items()}
+        for name, average in trainer.ema.network.named_parameters():
+            torch.testing.assert_close(average.data, expected[name])
+
+
+def test_the_average_is_measured_with_statistics_of_its_own(run, feed):
+    trainer = Trainer(run.config, CPU)
+    real, noise = feed(run.config)
+    for step in range(1, 4):
+        trainer.step(step, real, noise)
+    state = trainer.ema.measured_state(noise)
+    network = copy.deepcopy(trainer.ema.network).train()
+    inputs = []
+    network.stages.norm7.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    for index in range(16):
+        network(noise[index])
+    mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
+    torch.testing.assert_close(state["stages.norm7.running_mean"], mean)
+    assert not torch.equal(state["stages.norm7.running_mean"], trainer.ema.network.stages.norm7.running_mean)
+
+
+def test_state_holds_all_that_the_next_step_depends_on(run, feed):
+    real, noise = feed(run.config)
+    trainer = Trainer(run.config, CPU)
+    for step in (1, 2, 3):
+        trainer.step(step, real, noise)
+    other = Trainer({**run.config, "seed": 0}, CPU)
+    other.load_state({name: value.clone() for name, value in trainer.state().items()})
+    for step in (4, 5):
+        ours, theirs = trainer.step(step, real, noise), other.step(step, real, noise)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(value, other.state()[name]) for name, value in trainer.state().items())
