@@ -59,7 +59,8 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     """
     settings = spec.model_dump()
     ready = read_manifest(folder)
-    if ready and (ready["dataset"], ready["settings"], ready["preparation"]) != (name, settings, PREPARATION):
+    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
+    if ready and any(ready.get(key) != value for key, value in wanted.items()):
         ready = None
     try:
         source = _LOCATE[spec.kind](spec, root)
@@ -70,23 +71,16 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
             raise
         download(spec.kind, root / spec.source)
         source = _LOCATE[spec.kind](spec, root)
-    if ready and ready["source_stamp"] == source.stamp:
+    if ready and ready.get("source_stamp") == source.stamp:
         return ready
-    head = {
-        "dataset": name,
-        "kind": spec.kind,
-        "preparation": PREPARATION,
-        "resolution": spec.resolution,
-        "settings": settings,
-        "source_stamp": source.stamp,
-    }
+    head = {**wanted, "kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
     try:
         return _prepare(folder, head, source, workers or _cores())
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         raise UserError(
-            f"{folder}: {error.strerror}; make room or choose another folder, then run again to go on"
+            f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again to go on"
         ) from None
 
 
