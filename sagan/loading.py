@@ -88,7 +88,9 @@ def expand_variants(raw: Mapping[str, Any]) -> tuple[Tree, dict[str, Tree]]:
         factors = _mapping(node, "grid", f"variants.{name}.")
         for factor, levels in factors.items():
             if not isinstance(levels, Mapping) or not levels:
-                raise UserError(f"variants.{name}.grid.{factor}: must map each level to what differs, such as 'on: {{}}'")
+                raise UserError(
+                    f"variants.{name}.grid.{factor}: must map each level to what differs, such as 'on: {{}}'"
+                )
         cells: dict[str, Tree] = {}
         for choice in itertools.product(*(levels.items() for levels in factors.values())):
             cell = base
@@ -124,7 +126,7 @@ def _recipe(variant: Tree) -> Tree:
 
 
 def _with_grids(suite: Suite, grids: Mapping[str, Tree]) -> Suite:
-    names = itertools.chain.from_iterable(grids[name] if name in grids else [name] for name in suite.variants)
+    names = itertools.chain.from_iterable(grids.get(name, [name]) for name in suite.variants)
     return suite.model_copy(update={"variants": list(dict.fromkeys(names))})
 
 
@@ -179,9 +181,7 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     path, node, shown = prefix, tree, []
     for part in first["loc"]:
         # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node)):
             node = node[part]
         elif first["type"] != "missing" or part != first["loc"][-1]:
             continue

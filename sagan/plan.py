@@ -196,5 +196,7 @@ def _manifest(params: Params, paths: Paths, suite_name: str) -> Json:
     folder = paths.prepared(dataset, params.datasets[dataset].resolution)
     path = folder / "manifest.json"
     if not path.exists():
-        raise UserError(f"{path}: dataset {dataset!r} is not prepared; run `python -m sagan data --suite {suite_name}` first")
+        raise UserError(
+            f"{path}: dataset {dataset!r} is not prepared; run `python -m sagan data --suite {suite_name}` first"
+        )
     return read_json(path)

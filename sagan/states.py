@@ -41,7 +41,7 @@ def set_aside_torn(key: str, paths: Paths) -> Path | None:
 
 
 def run_state(key: str, paths: Paths) -> str:
-    """"finished", "diverged at step N", "training at step N", "stopped at step N", or "missing"."""
+    """ "finished", "diverged at step N", "training at step N", "stopped at step N", or "missing"."""
     if (record := run_record(key, paths)) is not None:
         return "finished" if record["status"] == "finished" else f"diverged at step {record['diverged_at']}"
     steps = [int(path.stem) for path in paths.state(key).glob("*.json")]
@@ -99,4 +99,6 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
             yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
             if delete:
                 shutil.rmtree(folder)
-    yield f"{total / 1e6:.1f} MB in all" + ("" if delete or not total else "; `python -m sagan prune --yes` deletes them")
+    yield f"{total / 1e6:.1f} MB in all" + (
+        "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
+    )

@@ -34,7 +34,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", help="a suite of params.yaml; default: those under repro")
     parser.add_argument("--profile", default="workflow/profiles/default", help="a Snakemake profile: where jobs run")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: those of this machine")
+    parser.add_argument(
+        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: those of this machine"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     try:

@@ -27,7 +27,6 @@ from sagan.training.progress import progress
 from sagan.training.provenance import now, provenance
 from sagan.training.step import Trainer
 
-
 _STANDING_BATCH_SIZE = 128
 
 

@@ -18,7 +18,9 @@ def provenance(device: torch.device, started: datetime.datetime) -> Json:
     """Commit, device, threads, versions and times (UTC)."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (status := _git("status", "--porcelain", "--", "sagan", "params.yaml")) is None else bool(status),
+        "dirty": None
+        if (status := _git("status", "--porcelain", "--", "sagan", "params.yaml")) is None
+        else bool(status),
         "device": describe(device),
         "device_kind": device.type,
         "threads": torch.get_num_threads(),

@@ -107,10 +107,11 @@ class Trainer:
         for name, network in self._networks().items():
             network.load_state_dict(_under(tensors, name))
         for name, optimizer in (("optimizer_g", self.optimizer_g), ("optimizer_d", self.optimizer_d)):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _under(tensors, name).items():
                 index, slot = key.split(".")
-                slots.setdefault(int(index), {})[slot] = value
+                slots.setdefault(int(index), {})[slot] = _laid_out_like(value, parameters[int(index)])
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
     def _networks(self) -> dict[str, nn.Module]:
@@ -120,6 +121,11 @@ class Trainer:
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
     # Channels last is the layout that convolutions are fastest in, on CPUs and on tensor cores.
     return network.to(device=device, memory_format=torch.channels_last).train()
+
+
+def _laid_out_like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A moment in its parameter's memory layout: fused optimisers read both as they lie in memory."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,65 @@
+"""What tests of several rooms share: a tiny run that trains in a second."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sagan.paths import Paths
+from sagan.plan import Run
+
+torch.set_num_threads(1)
+
+
+def tiny_config(steps: int = 8, **variant: object) -> dict:
+    """A complete configuration of a narrow SAGAN on 28x28 grey images."""
+    network = {"width": 8, "spectral_norm": True, "attention_at": [14]}
+    return {
+        "variant": {
+            "backbone": "dcgan",
+            "generator": {"z_dim": 8, "norm": "batch", **network},
+            "discriminator": {"norm": "none", **network},
+            "init": "xavier",
+            "objective": "hinge",
+            "n_dis": 1,
+            "optimizer": {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9]},
+            **variant,
+        },
+        "training": {
+            "steps": steps,
+            "batch_size": 4,
+            "horizontal_flip": False,
+            "ema": {"decay": 0.9, "start": 2},
+            "snapshots": [0, steps // 2, steps],
+        },
+        "seed": 0,
+        "image": {"channels": 1, "resolution": 28},
+    }
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28), dtype=np.uint8)
+
+
+@pytest.fixture
+def paths(tmp_path) -> Paths:
+    return Paths(tmp_path)
+
+
+@pytest.fixture
+def run() -> Run:
+    execution = {"device": "cpu", "threads": 1, "log_every": 1, "checkpoint_every": 3}
+    return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
+
+
+@pytest.fixture
+def with_training(run):
+    """The tiny run with some of its training settings replaced."""
+
+    def replaced(**settings: object) -> Run:
+        config = {**run.config, "training": {**run.config["training"], **settings}}
+        return dataclasses.replace(run, config=config)
+
+    return replaced

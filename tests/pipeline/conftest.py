@@ -1,0 +1,108 @@
+"""A clone of the working tree with miniature parameters, and the real tools to run in it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+class Clone:
+    """A folder like a fresh clone, in which DVC, Snakemake and MLflow really run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))},
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        """A command's whole output; an unexpected failure shows it."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+        )
+        if check and done.returncode:
+            logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("state/logs/*.log"))
+            pytest.fail(f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-4000:]}\n{logs}")
+        return done.stdout
+
+    def repro(self, **environment: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", "repro", **environment)
+
+    def sagan(self, *arguments: str, **options) -> str:
+        return self.run(sys.executable, "-m", "sagan", *arguments, **options)
+
+    def set_param(self, key_path: str, value: object) -> None:
+        yaml = YAML()
+        tree = yaml.load(self.folder / "params.yaml")
+        *parents, last = key_path.split(".")
+        node = tree
+        for key in parents:
+            node = node[key]
+        node[last] = value
+        yaml.dump(tree, self.folder / "params.yaml")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.folder / name).read_text()
+        assert old in text
+        (self.folder / name).write_text(text.replace(old, new, 1))
+
+    def runs(self) -> dict[str, int]:
+        """Key of each finished run -> when its record was written."""
+        found = (self.folder / "results/runs").glob("*/run.json")
+        return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+    def evaluations(self) -> set[str]:
+        return {path.parent.name for path in (self.folder / "results/evaluations").glob("*/metrics.json")}
+
+    def record(self, key: str) -> dict:
+        return json.loads((self.folder / "results/runs" / key / "run.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def make_clone(tmp_path_factory):
+    """Copies the working tree's own files into a new git repository, with a miniature `quick` suite."""
+
+    def made() -> Clone:
+        folder = tmp_path_factory.mktemp("clone")
+        listing = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in filter(None, subprocess.run(listing, capture_output=True, check=True).stdout.decode().split("\0")):
+            # Results of the real suites belong to other parameters.
+            if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        clone = Clone(folder)
+        clone.set_param("suites.quick.variants", ["sagan", "sagan-no-attention"])
+        clone.set_param("suites.quick.seeds", 1)
+        clone.set_param("suites.quick.overrides.generator.width", 8)
+        clone.set_param("suites.quick.overrides.discriminator.width", 8)
+        clone.set_param("suites.quick.training.steps", 12)
+        clone.set_param("suites.quick.training.batch_size", 8)
+        clone.set_param("suites.quick.training.snapshots", 2)
+        clone.set_param("suites.quick.evaluation.samples", 300)
+        clone.set_param("suites.quick.evaluation.curve_samples", 200)
+        clone.run("git", "init", "-q")
+        clone.run("git", "add", "-A")
+        clone.run("git", "commit", "-qm", "miniature")
+        return clone
+
+    return made

@@ -1,0 +1,76 @@
+"""The command line: help for a newcomer, one line for a mistake, and the exit codes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
+
+
+@pytest.fixture
+def sagan(tmp_path):
+    """Runs a verb in an empty folder that holds params.yaml alone."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "sagan", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def assert_one_line(done, *parts):
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_help_lists_the_verbs_and_each_has_its_own(sagan):
+    listing = sagan("--help").stdout
+    assert all(verb in listing for verb in VERBS)
+    for verb in ("train", "prune"):
+        assert "Usage" in sagan(verb, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("plan",), ("not prepared", "python -m sagan data")),
+        (("plan", "--suite", "quik"), ("quik", "quick")),
+        (("data", "--dataset", "cifar"), ("cifar", "mnist5k")),
+        (("data", "--suite", "mnist"), ("data/raw/mnist",)),
+        (("data", "--suite", "celeba64"), ("data/raw/celeba",)),
+        (("train", "sagan-s0-0123456789"), ("sagan-s0-0123456789", "plan")),
+        (("evaluate", "x", "--plan", "none.json"), ("none.json", "plan --out")),
+        (("sample", "nowhere.safetensors"), ("nowhere.safetensors",)),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_exit_code_2(sagan, arguments, parts):
+    assert_one_line(sagan(*arguments), *parts)
+
+
+def test_planning_does_not_wait_for_torch():
+    program = "import sys, sagan.plan, sagan.cli; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_networks_need_torch_and_nothing_else():
+    program = (
+        "import sys, torch; before = set(sys.modules); import sagan.nn;"
+        "print({name.split('.')[0] for name in set(sys.modules) - before} - {'sagan', 'torch'} - sys.stdlib_module_names)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_training_never_imports_the_trackers():
+    program = (
+        "import sys, sagan.training.loop;"
+        "print({'mlflow', 'dvc', 'snakemake', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"

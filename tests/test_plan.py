@@ -1,0 +1,160 @@
+"""Keys say what a result depends on, and nothing else."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sagan import fingerprint
+from sagan.errors import UserError
+from sagan.loading import load_params
+from sagan.params import Params, Training
+from sagan.plan import Plan, make_plan, snapshot_steps
+from sagan.records import write_json
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def params():
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def planned(paths):
+    """Plans a changed params over a dataset of a given digest."""
+
+    def plan(params: Params, digest="d" * 64, suites=None) -> Plan:
+        manifest = {"digest": digest, "channels": 1, "resolution": 28}
+        write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
+        return make_plan(params, paths, suites)
+
+    return plan
+
+
+def changed(params: Params, key_path: str, value: object) -> Params:
+    """A copy of validated parameters with one value replaced."""
+    tree = params.model_dump() | {"grids": {}}
+    *parents, last = key_path.split(".")
+    node = tree
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return Params.model_validate(tree)
+
+
+def keys(plan, variant=None):
+    return {cell.run for cell in plan.suites["quick"] if variant in (None, cell.variant)}
+
+
+def test_a_cell_for_each_variant_and_seed(params, planned):
+    plan = planned(params)
+    suite = params.suites["quick"]
+    assert [(c.variant, c.seed) for c in plan.suites["quick"]] == [(v, s) for v in suite.variants for s in (0, 1)]
+    assert set(plan.runs) == keys(plan) and len(plan.references) == 1
+    assert {e.run for e in plan.evaluations.values()} == set(plan.runs)
+    for cell in plan.suites["quick"]:
+        assert cell.run.startswith(f"{cell.variant}-s{cell.seed}-") and cell.evaluation.startswith(f"{cell.run}.")
+
+
+def test_one_variants_learning_rate_moves_that_variants_runs_alone(params, planned):
+    before = planned(params)
+    after = planned(changed(params, "variants.sagan-ttur-1.optimizer.lr_ratio", 1.5))
+    assert keys(before) ^ keys(after) == keys(before, "sagan-ttur-1") ^ keys(after, "sagan-ttur-1")
+    assert not keys(before, "sagan-ttur-1") & keys(after, "sagan-ttur-1")
+    assert keys(planned(params)) == keys(before)
+
+
+@pytest.mark.parametrize(
+    ("key_path", "value"),
+    [
+        ("suites.quick.evaluation.samples", 500),
+        ("suites.quick.evaluation.split", "test"),
+        ("suites.quick.evaluation.seed", 7),
+    ],
+)
+def test_an_evaluation_setting_retrains_nothing_and_measures_anew(params, planned, key_path, value):
+    before, after = planned(params), planned(changed(params, key_path, value))
+    assert before.runs == after.runs
+    assert not set(before.evaluations) & set(after.evaluations)
+
+
+@pytest.mark.parametrize(
+    ("key_path", "value"),
+    [
+        ("variants.sagan.description", "other words"),
+        ("suites.quick.title", "other words"),
+        ("suites.quick.execution.threads", 2),
+        ("suites.quick.execution.log_every", 3),
+        ("suites.quick.execution.device", "cpu"),
+        ("tracking.experiment_prefix", "x-"),
+    ],
+)
+def test_words_devices_and_logging_move_no_key(params, planned, key_path, value):
+    before, after = planned(params), planned(changed(params, key_path, value))
+    assert set(before.runs) == set(after.runs) and set(before.evaluations) == set(after.evaluations)
+
+
+@pytest.mark.parametrize(
+    ("key_path", "value"),
+    [
+        ("suites.quick.training.steps", 900),
+        ("suites.quick.training.batch_size", 16),
+        ("suites.quick.training.ema.decay", 0.5),
+        ("suites.quick.training.snapshots", [10]),
+    ],
+)
+def test_the_budget_moves_every_run(params, planned, key_path, value):
+    assert not keys(planned(params)) & keys(planned(changed(params, key_path, value)))
+
+
+def test_the_datasets_bytes_move_every_key(params, planned):
+    before, after = planned(params), planned(params, digest="e" * 64)
+    for kind in ("runs", "references", "evaluations"):
+        assert not set(getattr(before, kind)) & set(getattr(after, kind))
+
+
+@pytest.mark.parametrize(("room", "moved"), [(fingerprint.TRAINING, True), (fingerprint.EVALUATION, False)])
+def test_code_moves_the_keys_that_depend_on_it(params, planned, monkeypatch, room, moved):
+    before = planned(params)
+    real = fingerprint.code_fingerprint
+    monkeypatch.setattr(fingerprint, "code_fingerprint", lambda places: real(places) if places != room else "0" * 64)
+    after = planned(params)
+    assert (set(before.runs) != set(after.runs)) == moved
+    assert not set(before.evaluations) & set(after.evaluations)
+
+
+def test_a_placement_as_a_fraction_is_that_placement_in_pixels(params, planned):
+    fraction = planned(params)
+    pixels = planned(changed(params, "variants.sagan.generator.attention_at", [14]))
+    assert keys(fraction, "sagan") == keys(pixels, "sagan")
+    run = next(run for run in fraction.runs.values() if run.variant == "sagan")
+    assert run.config["variant"]["generator"]["attention_at"] == [14]
+
+
+def test_two_suites_share_a_run(params, planned):
+    tree = params.model_dump() | {"grids": {}}
+    tree["suites"]["again"] = tree["suites"]["quick"] | {"variants": ["sagan"], "seeds": [1, 5]}
+    plan = planned(Params.model_validate(tree), suites=["quick", "again"])
+    assert len(plan.runs) == len(plan.suites["quick"]) + 1
+
+
+def test_a_plan_survives_its_file(params, planned, tmp_path):
+    plan = planned(params)
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+    assert dataclasses.asdict(Plan.load(tmp_path / "plan.json")) == dataclasses.asdict(plan)
+
+
+def test_a_dataset_that_is_not_prepared_is_named_with_the_way_out(params, paths):
+    with pytest.raises(UserError, match=r"mnist5k-28.manifest\.json.*python -m sagan data"):
+        make_plan(params, paths)
+
+
+def test_snapshots_always_hold_the_first_and_the_last():
+    def steps(snapshots):
+        ema = {"decay": 0.9}
+        return snapshot_steps(Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots))
+
+    assert steps(4) == [0, 25, 50, 75, 100]
+    assert steps([10, 30]) == [0, 10, 30, 100]

@@ -1,0 +1,61 @@
+"""Real images and noise are functions of the seed and the step."""
+
+import numpy as np
+import pytest
+import torch
+
+from sagan.training.batches import Noise, RealBatches
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def numbered():
+    """Ten images, each of one value, so that a batch tells which ones it holds."""
+    return np.repeat(np.arange(10, dtype=np.uint8), 4).reshape(10, 1, 2, 2)
+
+
+def numbers(batch):
+    return ((batch[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+
+
+def test_each_epoch_holds_each_image_once_and_drops_none(numbered):
+    batches = RealBatches(numbered, 4, seed=3, horizontal_flip=False, device=CPU)
+    seen = [n for index in range(5) for n in numbers(batches[index])]
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:]
+
+
+def test_a_batch_larger_than_the_dataset_wraps_round(numbered):
+    batch = numbers(RealBatches(numbered, 25, seed=0, horizontal_flip=False, device=CPU)[0])
+    assert sorted(batch[:10]) == sorted(batch[10:20]) == list(range(10))
+
+
+def test_batches_depend_on_seed_and_index_alone(numbered):
+    forward = RealBatches(numbered, 4, 0, False, CPU)
+    backward = RealBatches(numbered, 4, 0, False, CPU)
+    expected = [numbers(forward[i]) for i in range(6)]
+    assert [numbers(backward[i]) for i in reversed(range(6))] == expected[::-1]
+    assert [numbers(RealBatches(numbered, 4, 1, False, CPU)[i]) for i in range(6)] != expected
+
+
+def test_values_span_minus_one_to_one():
+    images = np.array([0, 255], np.uint8).reshape(1, 1, 1, 2)
+    assert RealBatches(images, 1, 0, False, CPU)[0].flatten().tolist() == [-1.0, 1.0]
+
+
+def test_flips_mirror_about_half_of_the_images():
+    images = np.tile(np.array([0, 255], np.uint8), (1000, 1)).reshape(1000, 1, 1, 2)
+    flipped = RealBatches(images, 1000, 0, True, CPU)[0][:, 0, 0, 0].eq(1.0).float().mean()
+    assert 0.4 < flipped < 0.6
+
+
+def test_noise_is_normal_and_depends_on_seed_purpose_and_index():
+    def noise(seed, purpose):
+        return Noise(1000, 16, seed, purpose, CPU)
+
+    z = noise(0, "z")[5]
+    assert z.mean().abs() < 0.05 and (z.std() - 1).abs() < 0.05
+    assert torch.equal(z, noise(0, "z")[5])
+    for other in (noise(0, "z")[6], noise(1, "z")[5], noise(0, "other")[5]):
+        assert not torch.equal(z, other)

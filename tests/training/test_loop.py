@@ -1,0 +1,130 @@
+"""A run gives the same bytes however often it is stopped, and says how it ended."""
+
+import dataclasses
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors import safe_open
+
+from sagan.records import file_digest, read_lines
+from sagan.states import run_record
+from sagan.training.loop import train
+
+# A process of its own, so that it can be killed: the arguments come pickled on its standard input.
+CHILD = """
+import pickle, sys
+from sagan.training.loop import Interrupted, train
+run, images, paths = pickle.load(sys.stdin.buffer)
+try:
+    train(run, images, paths)
+except Interrupted:
+    sys.exit(75)
+"""
+
+
+@pytest.fixture
+def child(images, paths):
+    """Starts a training in a process of its own, and waits until it has logged some steps."""
+
+    def start(run, until_step):
+        process = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, cwd=os.getcwd())
+        process.stdin.write(pickle.dumps((run, images, paths)))
+        process.stdin.close()
+        log = paths.run(run.key) / "log.jsonl"
+        deadline = time.monotonic() + 60
+        while not log.exists() or len(log.read_text().splitlines()) < until_step:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        return process
+
+    return start
+
+
+def weights(run, paths):
+    folder = paths.run(run.key)
+    return {path.name: file_digest(path) for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def losses(run, paths):
+    return [(e["step"], e["loss_d"], e["loss_g"]) for e in read_lines(paths.run(run.key) / "log.jsonl")]
+
+
+def test_a_run_leaves_what_its_record_says(run, images, paths):
+    record = train(run, images, paths)
+    folder = paths.run(run.key)
+    assert record == json.loads((folder / "run.json").read_text())
+    assert record["status"] == "finished" and record["steps"] == 8 and record["images"] == 32
+    assert {f"snapshots/{step:06d}.safetensors" for step in (0, 4, 8)} < set(record["files"])
+    assert all(file_digest(folder / name) == entry["sha256"] for name, entry in record["files"].items())
+    entry = read_lines(folder / "log.jsonl")[-1]
+    assert {"step", "images", "seconds", "time", "loss_d", "loss_g", "gamma.generator.14"} < set(entry)
+    assert any(name.startswith("sigma.discriminator.") for name in entry)
+    assert not paths.state(run.key).exists()
+    with safe_open(folder / "generator.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["config"])["image"] == {"channels": 1, "resolution": 28}
+
+
+def test_the_same_run_gives_the_same_bytes_and_another_seed_others(run, images, paths, tmp_path):
+    train(run, images, paths)
+    elsewhere = dataclasses.replace(paths, root=tmp_path / "elsewhere")
+    train(run, images, elsewhere)
+    assert weights(run, paths) == weights(run, elsewhere)
+    other = dataclasses.replace(run, key="tiny-s1-0123456789", seed=1, config={**run.config, "seed": 1})
+    train(other, images, paths)
+    assert weights(run, paths)["generator.safetensors"] != weights(other, paths)["generator.safetensors"]
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(with_training, images, paths, tmp_path, child):
+    run = with_training(steps=36, snapshots=[0, 20, 36])
+    undisturbed = dataclasses.replace(paths, root=tmp_path / "undisturbed")
+    train(run, images, undisturbed)
+    for until_step in (5, 14, 25):
+        process = child(run, until_step)
+        process.kill()
+        process.wait()
+        assert run_record(run.key, paths) is None
+    train(run, images, paths)
+    assert weights(run, paths) == weights(run, undisturbed)
+    assert losses(run, paths) == losses(run, undisturbed)
+
+
+def test_sigterm_leaves_a_checkpoint_at_that_very_step(with_training, images, paths, tmp_path, child):
+    run = with_training(steps=400, snapshots=[0, 400])
+    run = dataclasses.replace(run, execution={**run.execution, "checkpoint_every": 1000})
+    process = child(run, until_step=10)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 75
+    steps = [int(path.stem) for path in paths.state(run.key).glob("*.json")]
+    assert len(steps) == 1 and 10 <= steps[0] < 400
+
+
+def test_a_finished_run_is_not_made_twice(run, images, paths):
+    train(run, images, paths)
+    before = (paths.run(run.key) / "run.json").stat().st_mtime_ns
+    train(run, images, paths)
+    assert (paths.run(run.key) / "run.json").stat().st_mtime_ns == before
+
+
+def test_a_torn_copy_is_not_believed(run, images, paths):
+    train(run, images, paths)
+    whole = weights(run, paths)
+    (paths.run(run.key) / "generator.safetensors").write_bytes(b"torn")
+    assert run_record(run.key, paths) is None
+    train(run, images, paths)
+    assert weights(run, paths) == whole
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(run, images, paths):
+    variant = {**run.config["variant"], "optimizer": {"lr_g": 1e30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}}
+    wild = dataclasses.replace(run, config={**run.config, "variant": variant})
+    wild = dataclasses.replace(wild, execution={**run.execution, "log_every": 5})
+    record = train(wild, images, paths)
+    assert record["status"] == "diverged" and record["diverged_at"] < 5
+    assert str(record["diverged_at"]) in record["reason"]
+    assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]
