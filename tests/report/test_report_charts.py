@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -67,16 +69,31 @@ def test_variants_differ_in_colour_or_line_and_keep_their_look():
         assert len({(look.color, look.line) for look in styles.values()}) == 15
 
 
+# What a colour-blind eye sees of linear RGB, at full severity (Machado, Oliveira and Fernandes 2009, table 1).
+SEEN = {
+    "by most": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def linear(color):
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
 def contrast(first, second):
     """Ratio of relative luminances (WCAG 2)."""
-
-    def luminance(color):
-        channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-        return linear @ [0.2126, 0.7152, 0.0722]
-
-    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    light, dark = sorted((TO_XYZ[1] @ linear(color) for color in (first, second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def lab(color, seen):
+    xyz = TO_XYZ @ np.clip(np.array(seen) @ linear(color), 0, 1) / TO_XYZ.sum(axis=1)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def test_colours_stand_out_from_their_page():
@@ -84,3 +101,10 @@ def test_colours_stand_out_from_their_page():
         assert contrast(theme.ink, theme.page) > 12
         assert contrast(theme.muted, theme.page) > 4.5
         assert min(contrast(color, theme.page) for color in theme.cycle) > 3
+
+
+@pytest.mark.parametrize("eye", SEEN)
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_colour_blind_readers_tell_the_colours_apart(theme, eye):
+    points = [lab(color, SEEN[eye]) for color in (theme.ink, *theme.cycle)]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(points, 2)) > 20
