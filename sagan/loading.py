@@ -154,9 +154,9 @@ def _check_attention(params: Params, suite_name: str, variant_name: str) -> None
         for place in getattr(variant, network).attention_at:
             if resolve_side(place, dataset.resolution) not in sides:
                 raise UserError(
-                    f"variants.{variant_name}.{network}.attention_at = {place!r}: in suite {suite_name!r} the images are "
-                    f"{dataset.resolution}x{dataset.resolution} and the {variant.backbone} {network} has feature maps of "
-                    f"{', '.join(map(str, sides))}"
+                    f"variants.{variant_name}.{network}.attention_at = {place!r}: in suite {suite_name!r} the images "
+                    f"are {dataset.resolution}x{dataset.resolution} and the {variant.backbone} {network} has feature "
+                    f"maps of {', '.join(map(str, sides))}"
                 )
 
 
@@ -181,7 +181,7 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     path, node, shown = prefix, tree, []
     for part in first["loc"]:
         # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
-        if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node)):
+        if _holds(node, part):
             node = node[part]
         elif first["type"] != "missing" or part != first["loc"][-1]:
             continue
@@ -196,6 +196,12 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     if len(alternatives) > 1:
         message = " or ".join(sorted(alternatives))
     return f"{path} = {node!r}: {message[0].lower()}{message[1:]}"
+
+
+def _holds(node: Any, part: str | int) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, Mapping) and part in node
 
 
 def _shares_place(loc: tuple, other: tuple) -> bool:
