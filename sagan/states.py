@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,11 +11,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sagan.costs import Costs
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.paths import Paths
-from sagan.plan import Plan, make_plan
-from sagan.records import read_json
+from sagan.plan import Cell, Plan, make_plan
+from sagan.records import Json, file_digest, read_json
+
+# What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h).
+GO_ON_LATER = 75
+# More than a line of a run's log is long.
+_LOG_TAIL = 8192
 
 
 def run_record(key: str, paths: Paths) -> dict | None:
@@ -27,12 +35,26 @@ def run_record(key: str, paths: Paths) -> dict | None:
     return record if whole and record["key"] == key else None
 
 
-def set_aside_torn(key: str, paths: Paths) -> Path | None:
-    """Move away a folder that says it is finished but is not whole; returns where it went."""
+def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
+    """Keys of the runs, references and evaluations that are not there."""
+    runs = [key for key in plan.runs if run_record(key, paths) is None]
+    references = [key for key in plan.references if not (paths.reference(key) / "reference.json").exists()]
+    evaluations = [key for key in plan.evaluations if not (paths.evaluation(key) / "metrics.json").exists()]
+    return runs, references, evaluations
+
+
+def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
+    """Move away a folder that says it is finished but is not whole; returns where it went.
+
+    Args:
+        verify: check the files' bytes against the digests in the record too: a copy from elsewhere that broke off
+            may have the right sizes.
+    """
     folder = paths.run(key)
-    if not (folder / "run.json").exists() or run_record(key, paths) is not None:
+    if not (folder / "run.json").exists() or is_locked(paths.state(key) / "lock"):
         return None
-    if is_locked(paths.state(key) / "lock"):
+    record = run_record(key, paths)
+    if record is not None and (not verify or _digests_hold(folder, record)):
         return None
     place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -40,14 +62,43 @@ def set_aside_torn(key: str, paths: Paths) -> Path | None:
     return place
 
 
+def _digests_hold(folder: Path, record: Json) -> bool:
+    return all(file_digest(folder / name) == entry["sha256"] for name, entry in record["files"].items())
+
+
+def last_step(key: str, paths: Paths) -> int:
+    """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
+    checkpoint = max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+    try:
+        with (paths.run(key) / "log.jsonl").open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL))
+            lines = file.read().split(b"\n")[:-1]
+        return max(checkpoint, json.loads(lines[-1])["step"]) if lines else checkpoint
+    except (OSError, ValueError, KeyError):
+        return checkpoint
+
+
 def run_state(key: str, paths: Paths) -> str:
-    """ "finished", "diverged at step N", "training at step N", "stopped at step N", or "missing"."""
+    """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
     if (record := run_record(key, paths)) is not None:
         return "finished" if record["status"] == "finished" else f"diverged at step {record['diverged_at']}"
-    steps = [int(path.stem) for path in paths.state(key).glob("*.json")]
     if is_locked(paths.state(key) / "lock"):
-        return f"training, past step {max(steps, default=0)}"
-    return f"stopped at step {max(steps)}" if steps else "missing"
+        return f"training at step {last_step(key, paths)}"
+    checkpoint = max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+    if (code := _exit_code(key, paths)) is not None and code != GO_ON_LATER:
+        return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
+    return f"stopped at step {checkpoint}" if checkpoint else "missing"
+
+
+def _exit_code(key: str, paths: Paths) -> int | None:
+    """How a job left that did not end well: the last line that the workflow adds to its log."""
+    try:
+        lines = (paths.root / "state" / "logs" / f"{key}.log").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    found = re.fullmatch(r"\w+ left with exit code (\d+)", lines[-1]) if lines else None
+    return int(found[1]) if found else None
 
 
 def is_locked(path: Path) -> bool:
@@ -62,20 +113,54 @@ def is_locked(path: Path) -> bool:
 
 
 def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
-    """A line for each run of each suite, and a summary."""
+    """A line for each run of each suite with its state and cost, and what the suite takes on disk."""
+    costs = Costs(plan, paths)
+    counted: set[str] = set()
     for suite, cells in plan.suites.items():
         yield f"suite {suite}: {len(cells)} runs"
+        seconds, unknown, size = 0.0, 0, 0
         for cell in cells:
-            measured = (paths.evaluation(cell.evaluation) / "metrics.json").exists()
             state = run_state(cell.run, paths)
-            yield f"  {cell.run}  {state}{', measured' if measured else ''}  (evaluation {cell.evaluation})"
+            measured = (paths.evaluation(cell.evaluation) / "metrics.json").exists()
+            todo = _cost(cell, state, measured, costs, paths)
+            size += _size(paths.run(cell.run)) + _size(paths.evaluation(cell.evaluation))
+            if cell.evaluation not in counted:
+                seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
+            counted.add(cell.evaluation)
+            cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
+            yield f"  {cell.run}  {state}{', measured' if measured else ''}{cost}  (evaluation {cell.evaluation})"
+        rest = f" and {unknown} runs of unknown cost (none like them has been done here)" if unknown else ""
+        yield f"  {size / 1e6:.1f} MB on disk; to do: {_clock(seconds)} of one job after another{rest}"
     for key in plan.references:
         there = (paths.reference(key) / "reference.json").exists()
         yield f"reference {key}  {'made' if there else 'missing'}"
 
 
+def _cost(cell: Cell, state: str, measured: bool, costs: Costs, paths: Paths) -> float | None:
+    """Seconds that a cell still takes; None where nothing like it has been done."""
+    parts = []
+    if not state.startswith(("finished", "diverged")):
+        parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
+    if not measured:
+        parts.append(costs.seconds(cell.evaluation))
+    return None if None in parts else sum(parts)
+
+
+def _clock(seconds: float) -> str:
+    return (
+        f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min" if seconds else "nothing"
+    )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
-    """Results under keys that no suite asks for, with their sizes; deleted where `delete` says so.
+    """What each suite takes on disk; then results that no suite asks for, deleted where `delete` says so.
+
+    What experiments left for others (state/shared) and torn folders that were set aside are such results too.
 
     Raises:
         UserError: a dataset is not prepared, so that its suites' keys are not known.
@@ -84,17 +169,19 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
         plan = make_plan(params, paths, list(params.suites))
     except UserError as error:
         raise UserError(f"cannot tell what is asked for: {error}") from None
-    wanted = {
-        paths.root / "results" / "runs": set(plan.runs),
-        paths.root / "results" / "references": set(plan.references),
-        paths.root / "results" / "evaluations": set(plan.evaluations),
-    }
+    for suite, cells in plan.suites.items():
+        size = sum(_size(paths.run(cell.run)) + _size(paths.evaluation(cell.evaluation)) for cell in cells)
+        yield f"suite {suite}  {size / 1e6:.1f} MB"
+    rooms = {"runs": set(plan.runs), "references": set(plan.references), "evaluations": set(plan.evaluations)}
+    places = [(paths.root / "results" / room, keys) for room, keys in rooms.items()]
+    places += [(paths.root / "state" / "shared" / "results" / room, keys) for room, keys in rooms.items()]
+    places.append((paths.root / "state" / "torn", set()))
     total = 0
-    for room, keys in wanted.items():
+    for room, keys in places:
         for folder in sorted(room.iterdir()) if room.exists() else []:
-            if folder.name in keys or is_locked(paths.state(folder.name) / "lock"):
+            if folder.name in keys or _is_busy(folder.name, paths):
                 continue
-            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            size = _size(folder)
             total += size
             yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
             if delete:
@@ -102,3 +189,9 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
     yield f"{total / 1e6:.1f} MB in all" + (
         "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
     )
+
+
+def _is_busy(name: str, paths: Paths) -> bool:
+    """Whether a job works on a result; an evaluation's run is in use as long as the evaluation is made."""
+    locks = (paths.root / "state").glob(f"{name}*/lock")
+    return any(is_locked(lock) for lock in locks)

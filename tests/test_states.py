@@ -21,7 +21,7 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
     write_json(paths.state(run.key) / "00000003.json", {})
     assert run_state(run.key, paths) == "stopped at step 3"
     with FileLock(paths.state(run.key) / "lock"):
-        assert run_state(run.key, paths) == "training, past step 3"
+        assert run_state(run.key, paths) == "training at step 3"
     (paths.state(run.key) / "00000003.json").unlink()
     train(run, images, paths)
     assert run_state(run.key, paths) == "finished"

@@ -4,6 +4,7 @@
 
 It freezes the plan in a file, finds the GPUs, clears a lock that a killed Snakemake left behind, shows one live
 line, and ends with a summary: finished, diverged, and for each failed job the last lines of its log.
+The environment variable SAGAN_PROFILE names the profile too, so that `dvc repro` can be sent to a cluster.
 """
 
 from __future__ import annotations
@@ -11,44 +12,60 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
 
 from sagan.errors import UserError
 from sagan.loading import load_params
 from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
-from sagan.states import run_record, set_aside_torn
+from sagan.states import missing, set_aside_torn
+from workflow.machine import gpu_count, usable_cores
+from workflow.progress import LiveLine
+from workflow.sharing import bring, main_workspace, publish
+from workflow.summary import log_stamps, summary
 
 PATHS = Paths()
-LOCK = Path("state") / "launch.lock"
-LIVE_INTERVAL_TERMINAL, LIVE_INTERVAL_PLAIN = 1.0, 30.0
+PROFILE = "workflow/profiles/default"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", help="a suite of params.yaml; default: those under repro")
-    parser.add_argument("--profile", default="workflow/profiles/default", help="a Snakemake profile: where jobs run")
     parser.add_argument(
-        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="default: those of this machine"
+        "--profile",
+        default=os.environ.get("SAGAN_PROFILE") or PROFILE,
+        help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
+    parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     try:
         plan = make_plan(load_params(PATHS.params), PATHS, arguments.suite)
-        return dry_run(plan) if arguments.dry_run else launch(plan, arguments.profile, arguments.cores)
+        if arguments.dry_run:
+            return dry_run(plan)
+        is_local = profile_is_local(Path(arguments.profile))
+        if is_local:
+            check_threads(plan, arguments.cores)
+        status = launch(plan, arguments.profile, arguments.cores if is_local else None)
+        return status or check_unchanged(plan, arguments.suite)
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        # A full disk, a folder that may not be written: the jobs' own are in their logs.
+        print(f"sagan: {error.filename or 'state'}: {error.strerror}; mend this and run it again", file=sys.stderr)
+    return 2
 
 
 def dry_run(plan: Plan) -> int:
-    runs, references, evaluations = missing(plan)
+    runs, references, evaluations = missing(plan, PATHS)
     for what, keys in (("reference", references), ("train", runs), ("evaluate", evaluations)):
         for key in keys:
             print(f"{what} {key}")
@@ -56,122 +73,125 @@ def dry_run(plan: Plan) -> int:
     return 0
 
 
-def missing(plan: Plan) -> tuple[list[str], list[str], list[str]]:
-    """Keys of the runs, references and evaluations that are not there."""
-    runs = [key for key in plan.runs if run_record(key, PATHS) is None]
-    references = [key for key in plan.references if not (PATHS.reference(key) / "reference.json").exists()]
-    evaluations = [key for key in plan.evaluations if not (PATHS.evaluation(key) / "metrics.json").exists()]
-    return runs, references, evaluations
+def profile_is_local(profile: Path) -> bool:
+    """Whether a profile's jobs run on this machine: it names no executor.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    if not (profile / "config.yaml").exists():
+        raise UserError(f"{profile}: no such profile (there is no config.yaml in it); see workflow/profiles")
+    settings = YAML(typ="safe", pure=True).load(profile / "config.yaml") or {}
+    return settings.get("executor", "local") == "local"
 
 
-def launch(plan: Plan, profile: str, cores: int) -> int:
-    """Run Snakemake over what is missing; 0 when all of it is there in the end."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
+def check_threads(plan: Plan, cores: int) -> None:
+    """A run's threads are part of what it computes, so they are not lowered behind the user's back.
+
+    Raises:
+        UserError: a job wants more threads than there are cores.
+    """
+    for suite, cells in plan.suites.items():
+        threads = plan.runs[cells[0].run].execution["threads"]
+        if threads > cores:
+            raise UserError(
+                f"params.yaml: suites.{suite}.execution.threads = {threads}: this launch may use {cores} cores; "
+                f"set it to {cores} or less"
+            )
+
+
+def check_unchanged(plan: Plan, suites: list[str] | None) -> int:
+    """0 where params.yaml and the code still ask for the plan that was made; DVC notes what they say *now*."""
+    if make_plan(load_params(PATHS.params), PATHS, suites).digest() == plan.digest():
+        return 0
+    print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
+    return 1
+
+
+def launch(plan: Plan, profile: str, cores: int | None) -> int:
+    """Run Snakemake over what is missing; 0 when all of it is there in the end. Without `cores`: on a cluster."""
+    workspace = main_workspace(Path.cwd())
+    shared = Paths(workspace) if workspace else PATHS
     # The kernel drops this lock with its last holder. Snakemake inherits it, so that it is held for as long as
     # either lives, and a free lock proves that Snakemake's own lock on the folder has no living owner.
-    lock = FileLock(LOCK)
+    # Experiments in copies of this workspace take the same one: each launch has all the cores and GPUs.
+    lock = FileLock(shared.root / "state" / "launch.lock")
+    check_writable(PATHS.root / "state", PATHS.root / "results", shared.root / "state")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print("another launch is at work in this folder; waiting for it", file=sys.stderr, flush=True)
+        print("another launch is at work in this workspace; waiting for it", file=sys.stderr, flush=True)
         lock.acquire()
     with lock:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
+        unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS)) is not None:
+            if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
-        runs, references, evaluations = missing(plan)
-        total = len(runs) + len(references) + len(evaluations)
-        if total == 0:
+        if brought := bring(plan, shared, PATHS):
+            print(f"runs: {brought} results were made in this workspace before and are used again")
+        runs, references, evaluations = missing(plan, PATHS)
+        if not runs + references + evaluations:
             print(f"runs: all {len(plan.evaluations)} are there; nothing to make")
             return 0
         print(f"runs: {len(runs)} to train, {len(evaluations)} to measure, {len(references)} references to make")
+        sys.stdout.flush()
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
-        began = time.time()
+        before = log_stamps(plan, PATHS)
         status = _snakemake(plan, plan_file, profile, cores, lock)
-    return summary(plan, status, began)
+        if workspace:
+            publish(plan, PATHS, shared)
+    return summary(plan, PATHS, status, before)
 
 
-def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int, lock: FileLock) -> int:
-    gpus = gpu_count()
+def check_writable(*folders: Path) -> None:
+    """Say that a folder cannot be written before hours of work end in that.
+
+    Raises:
+        OSError: with the folder's name.
+    """
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
+def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
-    command += ["--cores", str(cores), "--resources", f"gpu={gpus}", "--config", f"plan={plan_file}", f"gpus={gpus}"]
+    if cores is None:
+        command += ["--config", f"plan={plan_file}"]
+    else:
+        gpus = gpu_count()
+        command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
+        command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
     descriptor = lock._context.lock_file_fd
     os.set_inheritable(descriptor, True)
-    log = Path("state") / "logs" / "snakemake.log"
+    log = PATHS.root / "state" / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output, LiveLine(plan):
+    with log.open("wb") as output, LiveLine(plan, PATHS):
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))
         try:
             return process.wait()
         except KeyboardInterrupt:
             # Snakemake and the trainings got the signal too: each finishes its step and writes a checkpoint.
             return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
 
 
-def gpu_count() -> int:
-    """GPUs that this process may use, as torch counts them (CUDA_VISIBLE_DEVICES respected)."""
-    if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
-
-
-class LiveLine:
-    """Jobs done of jobs to do, and time to go: in place on a terminal, a plain line now and then otherwise."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._total = sum(map(len, missing(plan)))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        terminal = sys.stderr.isatty()
-        began = time.monotonic()
-        while not self._stop.wait(LIVE_INTERVAL_TERMINAL if terminal else LIVE_INTERVAL_PLAIN):
-            runs, references, evaluations = missing(self._plan)
-            done = self._total - len(runs) - len(references) - len(evaluations)
-            elapsed = time.monotonic() - began
-            eta = time.strftime("%H:%M:%S", time.gmtime(elapsed / done * (self._total - done))) if done else "unknown"
-            trained = len(self._plan.runs) - len(runs)
-            line = f"runs: {trained} of {len(self._plan.runs)} trained, {done} of {self._total} jobs done, {eta} to go"
-            print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-        if terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def summary(plan: Plan, status: int, began: float) -> int:
-    """Say how it went; where something is missing, show why and how to go on."""
-    records = {key: run_record(key, PATHS) for key in plan.runs}
-    diverged = [key for key, record in records.items() if record and record["status"] == "diverged"]
-    finished = sum(record is not None for record in records.values()) - len(diverged)
-    absent = [key for keys in missing(plan) for key in keys]
-    print(f"runs: {finished} finished, {len(diverged)} diverged, {len(absent)} jobs not done")
-    for key in diverged:
-        print(f"  diverged: {key} ({records[key]['reason']})")
-    shown = 0
-    for key in absent:
-        log = Path("state") / "logs" / f"{key}.log"
-        if log.exists() and log.stat().st_mtime >= began:
-            print(f"  failed: {key}, log {log}, which ends:")
-            for line in log.read_text(errors="replace").splitlines()[-5:]:
-                print(f"    {line}")
-            shown += 1
-    if absent:
-        if not shown:
-            print("  Snakemake's own log is state/logs/snakemake.log")
-        print("  `dvc repro` goes on from here: what is finished stays, what was interrupted resumes")
-    return 1 if absent else status
+def _stop(snakemake: subprocess.Popen) -> None:
+    """SIGTERM came: no new jobs, and those at work write a checkpoint and leave."""
+    family = psutil.Process(snakemake.pid).children(recursive=True)
+    snakemake.terminate()
+    for process in family:
+        # The shells around the jobs would leave before them.
+        if not process.children():
+            process.terminate()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,23 @@
 # What the rules share: how a job is started, and what it may use.
 
-import os
 import sys
 
-# GPUs that the launcher found; 0 on a machine without one. A cluster's profile sets it too.
+# GPUs that the launcher found; 0 on a machine without one. A cluster's profile asks for them with set-resources.
 GPUS = int(config.get("gpus", 0))
 
 
 def sagan(verb, spec, key):
-    """The shell command of one job. Numerical libraries get the job's threads and no more."""
+    """The shell command of one job. Numerical libraries get the job's threads and no more.
+
+    The log's last line says how a job left that did not end well, also where it was killed and could not say so.
+    """
     threads = spec.execution["threads"]
     limits = " ".join(f"{name}={threads}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"))
-    return f"{limits} {sys.executable} -m sagan {verb} {key} --plan {PLAN_FILE}"
+    log = f"state/logs/{key}.log"
+    return (
+        f"{limits} {sys.executable} -m sagan {verb} {key} --plan {PLAN_FILE} > {log} 2>&1 "
+        f'|| {{ code=$?; echo "{verb} left with exit code $code" >> {log}; exit $code; }}'
+    )
 
 
 def gpus(spec):

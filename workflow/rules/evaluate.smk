@@ -18,4 +18,4 @@ rule evaluate:
     params:
         command=lambda wildcards: sagan("evaluate", PLAN.evaluations[wildcards.evaluation], wildcards.evaluation),
     shell:
-        "{params.command} > {log} 2>&1"
+        "{params.command}"

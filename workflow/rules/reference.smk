@@ -13,4 +13,4 @@ rule reference:
     params:
         command=lambda wildcards: sagan("reference", PLAN.references[wildcards.reference], wildcards.reference),
     shell:
-        "{params.command} > {log} 2>&1"
+        "{params.command}"

@@ -13,4 +13,4 @@ rule train:
     params:
         command=lambda wildcards: sagan("train", PLAN.runs[wildcards.run], wildcards.run),
     shell:
-        "{params.command} > {log} 2>&1"
+        "{params.command}"

@@ -1,0 +1,69 @@
+"""What is still to be done would take so long, from what the same took before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+
+from sagan.paths import Paths
+from sagan.plan import Plan, Run
+from sagan.records import Json, canonical, digest, read_json
+
+
+class Costs:
+    """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
+
+    A run is estimated by runs of the same recipe, else by those of the same backbone and image size; a
+    measurement by those of the same settings. Where nothing of the kind has been done, nothing is said.
+    """
+
+    def __init__(self, plan: Plan, paths: Paths) -> None:
+        self._plan = plan
+        exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
+        for record in _records(paths, "runs/*/run.json"):
+            if record["steps"]:
+                per_step = record["seconds"] / record["steps"]
+                exact[_recipe(record["config"])].append(per_step)
+                similar[_shape(record["config"])].append(per_step / record["config"]["training"]["batch_size"])
+        for record in _records(paths, "evaluations/*/metrics.json"):
+            if record["status"] == "measured":
+                measured[record["reference"]].append(record["seconds"])
+        self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
+
+    def seconds(self, key: str, from_step: int = 0) -> float | None:
+        """Estimated seconds of one job of the plan; for a run, from a step on."""
+        if key in self._plan.runs:
+            return self._training(self._plan.runs[key], from_step)
+        if key in self._plan.evaluations:
+            return self._measured.get(self._plan.evaluations[key].reference)
+        return None
+
+    def _training(self, run: Run, from_step: int) -> float | None:
+        training = run.config["training"]
+        per_step = self._exact.get(_recipe(run.config))
+        if per_step is None and (per_image := self._similar.get(_shape(run.config))) is not None:
+            per_step = per_image * training["batch_size"]
+        return None if per_step is None else per_step * (training["steps"] - from_step)
+
+
+def _records(paths: Paths, pattern: str) -> list[Json]:
+    found = []
+    for path in (paths.root / "results").glob(pattern):
+        try:
+            found.append(read_json(path))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _recipe(config: Json) -> str:
+    """All that a step's time depends on; its budget and its seed are not of it."""
+    return digest(canonical([config["variant"], config["image"], config["training"]["batch_size"]]), 16)
+
+
+def _shape(config: Json) -> tuple[str, int, int]:
+    return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
+
+
+def _medians(groups: dict) -> dict:
+    return {name: median(values) for name, values in groups.items()}

@@ -1,0 +1,29 @@
+"""What this machine has for jobs: cores and GPUs that this process may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+_CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+def usable_cores() -> int:
+    """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CGROUP_2.read_text().split() if _CGROUP_2.exists() else [p.read_text() for p in _CGROUP_1]
+        return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
+    except (OSError, ValueError):
+        return cores
+
+
+def gpu_count() -> int:
+    """GPUs that this process may use, as torch counts them (CUDA_VISIBLE_DEVICES respected)."""
+    if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

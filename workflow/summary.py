@@ -1,0 +1,57 @@
+"""How a launch went: what finished, diverged and failed, and the command that goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sagan.paths import Paths
+from sagan.plan import Plan
+from sagan.states import missing, run_record
+
+_SHOWN_LINES, _SHOWN_FAILURES = 5, 10
+
+
+def log_path(key: str, paths: Paths) -> Path:
+    return paths.root / "state" / "logs" / f"{key}.log"
+
+
+def log_stamps(plan: Plan, paths: Paths) -> dict[str, tuple[int, int]]:
+    """What tells a job's log of one launch from that of an earlier one, whatever the clock does."""
+    stamps = {}
+    for key in (*plan.runs, *plan.references, *plan.evaluations):
+        path = log_path(key, paths)
+        if path.exists():
+            stamps[key] = (path.stat().st_mtime_ns, path.stat().st_size)
+    return stamps
+
+
+def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, int]]) -> int:
+    """Say how it went; where something is missing, show why and how to go on.
+
+    Args:
+        status: Snakemake's exit status.
+        before: `log_stamps` from before it started.
+
+    Returns:
+        The exit status: 0 where everything is there.
+    """
+    records = {key: run_record(key, paths) for key in plan.runs}
+    diverged = [key for key, record in records.items() if record and record["status"] == "diverged"]
+    finished = sum(record is not None for record in records.values()) - len(diverged)
+    absent = [key for keys in missing(plan, paths) for key in keys]
+    stamps = log_stamps(plan, paths)
+    failed = [key for key in absent if key in stamps and stamps[key] != before.get(key)]
+    print(f"runs: {finished} finished, {len(diverged)} diverged, {len(failed)} failed, {len(absent)} jobs not done")
+    for key in diverged:
+        print(f"  diverged: {key} ({records[key]['reason']})")
+    for key in failed[:_SHOWN_FAILURES]:
+        print(f"  failed: {key}, log {log_path(key, paths)}, which ends:")
+        for line in log_path(key, paths).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]:
+            print(f"    {line}")
+    if len(failed) > _SHOWN_FAILURES:
+        print(f"  and {len(failed) - _SHOWN_FAILURES} more; `python -m sagan plan` lists them")
+    if absent:
+        if not failed:
+            print(f"  Snakemake left with status {status}; its own log is state/logs/snakemake.log")
+        print("  `dvc repro` goes on from here: what is finished stays, what was interrupted resumes")
+    return 1 if absent else 0
