@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from sagan import fingerprint
 from sagan.errors import UserError
 from sagan.paths import Paths
 
@@ -69,6 +70,9 @@ def _spec(plan_file: Path | None, key: str, kind: str):
     specs = getattr(_plan(plan_file, key, kind), kind)
     if key not in specs:
         raise UserError(f"{key}: {plan_file} holds no such key under {kind}")
+    places = {"runs": fingerprint.TRAINING, "references": fingerprint.REFERENCE, "evaluations": fingerprint.EVALUATION}
+    if specs[key].code != fingerprint.code_fingerprint(places[kind]):
+        raise UserError(f"{key}: the code has changed since the plan was made; plan again")
     return specs[key]
 
 

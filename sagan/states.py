@@ -161,34 +161,51 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
     """What each suite takes on disk; then results that no suite asks for, deleted where `delete` says so.
 
     What experiments left for others (state/shared) and torn folders that were set aside are such results too.
-
-    Raises:
-        UserError: a dataset is not prepared, so that its suites' keys are not known.
+    Where a dataset is not prepared, the keys of its suites are not known, and all results on it are kept.
     """
-    try:
-        plan = make_plan(params, paths, list(params.suites))
-    except UserError as error:
-        raise UserError(f"cannot tell what is asked for: {error}") from None
-    for suite, cells in plan.suites.items():
-        size = sum(_size(paths.run(cell.run)) + _size(paths.evaluation(cell.evaluation)) for cell in cells)
+    wanted: set[str] = set()
+    unknown: set[str] = set()
+    for suite, spec in params.suites.items():
+        try:
+            plan = make_plan(params, paths, [suite])
+        except UserError:
+            unknown.add(spec.dataset)
+            continue
+        wanted |= {*plan.runs, *plan.references, *plan.evaluations}
+        size = sum(_size(paths.run(c.run)) + _size(paths.evaluation(c.evaluation)) for c in plan.suites[suite])
         yield f"suite {suite}  {size / 1e6:.1f} MB"
-    rooms = {"runs": set(plan.runs), "references": set(plan.references), "evaluations": set(plan.evaluations)}
-    places = [(paths.root / "results" / room, keys) for room, keys in rooms.items()]
-    places += [(paths.root / "state" / "shared" / "results" / room, keys) for room, keys in rooms.items()]
-    places.append((paths.root / "state" / "torn", set()))
+    if unknown:
+        yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
     total = 0
-    for room, keys in places:
-        for folder in sorted(room.iterdir()) if room.exists() else []:
-            if folder.name in keys or _is_busy(folder.name, paths):
-                continue
-            size = _size(folder)
-            total += size
-            yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
-            if delete:
-                shutil.rmtree(folder)
+    for folder, is_result in _prunable(paths):
+        if is_result and (folder.name in wanted or _is_busy(folder.name, paths) or _may_be_of(folder, unknown)):
+            continue
+        size = _size(folder)
+        total += size
+        yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
+        if delete:
+            shutil.rmtree(folder)
     yield f"{total / 1e6:.1f} MB in all" + (
         "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
     )
+
+
+def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
+    """Folders that may be deleted, and whether they are results under a key."""
+    for root in (paths.root, paths.root / "state" / "shared"):
+        for room in ("runs", "references", "evaluations"):
+            yield from ((folder, True) for folder in sorted((root / "results" / room).glob("*")) if folder.is_dir())
+    yield from ((folder, False) for folder in sorted((paths.root / "state" / "torn").glob("*")))
+
+
+def _may_be_of(folder: Path, datasets: set[str]) -> bool:
+    """Whether a result is of one of these datasets; one without a record may be of any."""
+    for name in ("run.json", "reference.json", "metrics.json"):
+        try:
+            return read_json(folder / name)["dataset"] in datasets
+        except (OSError, ValueError, KeyError):
+            continue
+    return bool(datasets)
 
 
 def _is_busy(name: str, paths: Paths) -> bool:

@@ -1,16 +1,16 @@
 """The state of runs, and what `prune` may delete."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from sagan import states
-from sagan.errors import UserError
+from sagan.costs import Costs
 from sagan.loading import load_params
-from sagan.plan import make_plan
+from sagan.plan import Plan, make_plan
 from sagan.records import write_json
-from sagan.states import prune_results, run_state, set_aside_torn
+from sagan.states import last_step, prune_results, run_state, set_aside_torn
 from sagan.training.loop import train
 
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
@@ -36,13 +36,12 @@ def test_a_torn_folder_is_set_aside_and_a_whole_one_left(run, images, paths):
 
 
 @pytest.fixture
-def planned(paths, monkeypatch):
+def planned(paths):
     """One suite, prepared, with one of its runs on disk and another that nothing asks for."""
-    monkeypatch.setattr(states, "make_plan", lambda params, paths, suites: make_plan(params, paths, ["quick"]))
     write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
     wanted = next(iter(make_plan(PARAMS, paths).runs))
     for key in (wanted, "old-s0-0123456789"):
-        write_json(paths.run(key) / "run.json", {"key": key})
+        write_json(paths.run(key) / "run.json", {"key": key, "dataset": "mnist5k"})
     return wanted
 
 
@@ -62,6 +61,59 @@ def test_prune_never_touches_what_is_running(planned, paths):
     assert paths.run("old-s0-0123456789").exists()
 
 
-def test_prune_refuses_where_it_cannot_tell_what_is_asked_for(paths):
-    with pytest.raises(UserError, match="cannot tell what is asked for"):
-        list(prune_results(PARAMS, paths, delete=True))
+def test_prune_keeps_what_it_cannot_tell_about(planned, paths):
+    dataset = next(d for d in PARAMS.datasets if d not in {PARAMS.suites[s].dataset for s in ("quick",)})
+    assert dataset in {suite.dataset for suite in PARAMS.suites.values()}
+    for key, of in (("kept-s0-0123456789", dataset), ("gone-s0-0123456789", "mnist5k")):
+        write_json(paths.run(key) / "run.json", {"key": key, "dataset": of})
+    lines = list(prune_results(PARAMS, paths, delete=True))
+    assert paths.run("kept-s0-0123456789").exists() and not paths.run("gone-s0-0123456789").exists()
+    assert any(line.startswith("kept: ") and dataset in line for line in lines)
+
+
+def test_prune_says_what_suites_take_and_clears_what_was_set_aside(planned, paths):
+    write_json(paths.root / "state" / "torn" / "x" / "run.json", {})
+    lines = list(prune_results(PARAMS, paths, delete=True))
+    assert any(line.startswith("suite quick") for line in lines)
+    assert not (paths.root / "state" / "torn" / "x").exists()
+
+
+def test_right_sizes_with_wrong_bytes_are_found_where_asked(run, images, paths):
+    train(run, images, paths)
+    weights = paths.run(run.key) / "generator.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert set_aside_torn(run.key, paths, verify=False) is None
+    assert set_aside_torn(run.key, paths) is not None
+
+
+def test_a_failure_is_told_from_a_stop(run, paths):
+    log = paths.root / "state" / "logs" / f"{run.key}.log"
+    log.parent.mkdir(parents=True)
+    write_json(paths.state(run.key) / "00000003.json", {})
+    log.write_text("boom\ntrain left with exit code 1\n")
+    assert run_state(run.key, paths).startswith("failed past step 3 (exit code 1, state/logs/")
+    log.write_text("train left with exit code 75\n")
+    assert run_state(run.key, paths) == "stopped at step 3"
+
+
+def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
+    folder = paths.run(run.key)
+    folder.mkdir(parents=True)
+    assert last_step(run.key, paths) == 0
+    (folder / "log.jsonl").write_text('{"step": 10}\n{"step": 20}\n{"st')
+    assert last_step(run.key, paths) == 20
+
+
+def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
+    plan = Plan({run.key: run}, {}, {}, {})
+    assert Costs(plan, paths).seconds(run.key) is None
+    record = train(run, images, paths)
+    assert Costs(plan, paths).seconds(run.key) == pytest.approx(record["seconds"])
+    longer = dataclasses.replace(
+        run, config={**run.config, "training": {**run.config["training"], "steps": 10 * record["steps"]}}
+    )
+    costs = Costs(Plan({"longer": longer}, {}, {}, {}), paths)
+    assert costs.seconds("longer") == pytest.approx(10 * record["seconds"])
+    assert costs.seconds("longer", record["steps"]) == pytest.approx(9 * record["seconds"])

@@ -48,7 +48,7 @@ class LiveLine:
         to_do = sum(self._weights.values())
         to_go = sum(self._weights[key] * (1 - self._share(key, steps)) for key in left)
         eta = _clock((time.monotonic() - self._began) * to_go / (to_do - to_go)) if to_do - to_go > 0 else "unknown"
-        doing = ", ".join(sorted(self._doing(key, steps) for key in now)) or "starting"
+        doing = ", ".join(sorted(self._doing(key, steps) for key in now)) or "waiting for jobs to start"
         trained = len(plan.runs) - len(self._runs)
         return (
             f"runs: {trained} of {len(plan.runs)} trained, {self._total - len(left)} of {self._total} jobs done, "

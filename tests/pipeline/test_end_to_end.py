@@ -35,7 +35,9 @@ def test_the_first_repro_trains_measures_reports_and_tracks(clone):
     text = (report / "README.md").read_text()
     assert all(key in text for key in clone.runs())
     rows = list(csv.DictReader((report / "results.csv").open()))
-    assert {row["variant"] for row in rows} == {"sagan", "sagan-no-attention"} and all(float(r["fid"]) > 0 for r in rows)
+    assert {row["variant"] for row in rows} == {"sagan", "sagan-no-attention"} and all(
+        float(r["fid"]) > 0 for r in rows
+    )
     assert "sagan.fid" in json.loads((report / "summary.json").read_text())
     assert "reports/quick/README.md" in clone.first_output
     assert sorted(mlflow_runs(clone)) == sorted(clone.runs())
@@ -137,7 +139,9 @@ def test_a_server_that_is_down_costs_a_warning_and_the_runs_can_be_sent_later(cl
 
 def test_a_failed_run_does_not_stop_the_others_and_is_named(clone):
     clone.set_param("suites.quick.training.steps", 14)
-    clone.edit("sagan/nn/attention.py", "padding = (0,", "raise RuntimeError('broken on purpose')\n        padding = (0,")
+    clone.edit(
+        "sagan/nn/attention.py", "padding = (0,", "raise RuntimeError('broken on purpose')\n        padding = (0,"
+    )
     output = clone.run("dvc", "repro", check=False)
     assert "broken on purpose" in output and "1 finished" in output and "state/logs/sagan-s0-" in output
     clone.edit("sagan/nn/attention.py", "raise RuntimeError('broken on purpose')\n        ", "")

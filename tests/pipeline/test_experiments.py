@@ -1,0 +1,70 @@
+"""DVC's experiments, beside the workspace and queued: right results, and nothing trained that was trained before."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.pipeline
+
+DVC = (sys.executable, "-m", "dvc")
+
+
+@pytest.fixture(scope="module")
+def clone(make_clone):
+    clone = make_clone()
+    clone.set_param("suites.quick.evaluation.samples", 100)
+    clone.set_param("suites.quick.evaluation.curve_samples", 100)
+    clone.repro()
+    clone.run("git", "add", "-A")
+    clone.run("git", "commit", "-qm", "made")
+    return clone
+
+
+def shared(clone):
+    return {path.name for path in (clone.folder / "state/shared/results/runs").glob("*")}
+
+
+def variants_of(keys):
+    return sorted(key.rsplit("-s", 1)[0] for key in keys)
+
+
+def ratio(name, value):
+    return f"variants.{name}.optimizer.lr_ratio={value}"
+
+
+def test_a_temporary_experiment_trains_what_is_new_and_the_workspace_uses_it(clone):
+    before = clone.runs()
+    # Not in DVC's cache or lock: it can be had from the workspace's folder alone.
+    clone.run(*DVC, "exp", "run", "--temp", "--name", "one", "-S", ratio("sagan-no-attention", 3.0))
+    assert clone.runs() == before
+    assert variants_of(shared(clone)) == ["sagan-no-attention"]
+    clone.run(*DVC, "exp", "apply", "one")
+    applied = set(clone.runs()) - set(before)
+    assert applied == shared(clone)
+    clone.run("git", "checkout", "-q", "--", ".")
+    clone.run(*DVC, "checkout", "--force")
+
+
+def test_queued_experiments_at_once_train_a_common_run_once(clone):
+    before = clone.runs()
+    for seed_of_measurement in (1, 2):
+        changes = ("-S", ratio("sagan", 1.5), "-S", f"suites.quick.evaluation.seed={seed_of_measurement}")
+        clone.run(*DVC, "exp", "run", "--queue", "--name", f"queued-{seed_of_measurement}", *changes)
+    clone.run(*DVC, "queue", "start", "-j", "2")
+    clone.run(*DVC, "queue", "logs", "queued-1", "--follow")
+    clone.run(*DVC, "queue", "logs", "queued-2", "--follow")
+    status = clone.run(*DVC, "queue", "status")
+    assert status.count("Success") == 2, status
+    assert clone.runs() == before
+    assert variants_of(shared(clone)) == ["sagan", "sagan-no-attention"]
+    shown = json.loads(clone.run(*DVC, "exp", "show", "--json"))
+    assert "sagan.fid" in json.dumps(shown) and "1.5" in json.dumps(shown)
+
+
+def test_the_workspace_takes_over_what_an_experiment_made(clone):
+    shutil.rmtree(clone.folder / ".dvc/tmp/exps", ignore_errors=True)
+    clone.set_param("variants.sagan.optimizer.lr_ratio", 1.5)
+    output = clone.repro()
+    assert "are used again" in output and "0 to train" in output

@@ -1,0 +1,234 @@
+"""What goes wrong around a run, and that `dvc repro` alone goes on: the same bytes, nothing trained twice.
+
+Each test has its own copy of a clone in which everything is made, and takes away the run that it disturbs.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.pipeline
+
+DISTURBED = "sagan-s0-"
+# Everything up to the measurements; the report adds nothing to what is tested here.
+REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_clone):
+    clone = make_clone()
+    clone.set_param("suites.quick.training.steps", 60)
+    clone.set_param("suites.quick.execution.checkpoint_every", 3)
+    clone.set_param("suites.quick.execution.log_every", 1)
+    clone.set_param("suites.quick.evaluation.samples", 100)
+    clone.set_param("suites.quick.evaluation.curve_samples", 100)
+    clone.run(*REPRO)
+    return clone
+
+
+@pytest.fixture
+def clone(undisturbed, tmp_path):
+    """A copy in which one run and its measurement are still to be made."""
+    clone = type(undisturbed)(tmp_path / "clone")
+    shutil.copytree(undisturbed.folder, clone.folder, symlinks=True)
+    key = next(key for key in clone.runs() if key.startswith(DISTURBED))
+    clone.key = key
+    shutil.rmtree(clone.folder / "results/runs" / key)
+    take_measurement(clone)
+    clone.before = clone.runs()
+    return clone
+
+
+def take_measurement(clone):
+    for folder in (clone.folder / "results/evaluations").glob(f"{clone.key}.*"):
+        shutil.rmtree(folder)
+
+
+def weights(clone, key):
+    return (clone.folder / "results/runs" / key / "generator.safetensors").read_bytes()
+
+
+def assert_as_undisturbed(clone, undisturbed):
+    assert set(undisturbed.runs()) <= set(clone.runs()) and undisturbed.evaluations() <= clone.evaluations()
+    assert weights(clone, clone.key) == weights(undisturbed, clone.key)
+    assert clone.before.items() <= clone.runs().items(), "a finished run was trained again"
+
+
+def start(clone):
+    return subprocess.Popen(
+        REPRO,
+        cwd=clone.folder,
+        env=clone.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(found, what, seconds=120):
+    """The first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
+        time.sleep(0.05)
+    return answer
+
+
+def wait_for_checkpoint(clone):
+    wait_for(lambda: list((clone.folder / "state" / clone.key).glob("*.json")), "checkpoint")
+
+
+def child(process, *words):
+    """The process below one whose command holds these words, each a whole argument."""
+
+    def found():
+        for other in psutil.Process(process.pid).children(recursive=True):
+            try:
+                if set(words) <= set(other.cmdline()):
+                    return other
+            except psutil.Error:
+                continue
+        return None
+
+    return wait_for(found, f"process {words}")
+
+
+@pytest.mark.parametrize("victim", ["training", "snakemake", "dvc", "everything"])
+def test_killed_at_a_random_moment_and_gone_on(clone, undisturbed, victim):
+    process = start(clone)
+    wait_for_checkpoint(clone)
+    pause = random.uniform(0.0, 1.0)
+    print(f"{victim} is killed {pause:.3f} s after the first checkpoint")
+    time.sleep(pause)
+    if victim == "training":
+        child(process, "sagan", "train").kill()
+    elif victim == "snakemake":
+        child(process, "snakemake").kill()
+    elif victim == "dvc":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    if victim in ("dvc", "everything"):
+        # As a shell does: DVC takes a zombie for a living owner of its locks.
+        process.wait()
+    if victim in ("training", "snakemake"):
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode != 0 and "`dvc repro` goes on from here" in output
+        if victim == "training":
+            assert "left with exit code 137" in output and f"state/logs/{clone.key}.log" in output
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+    steps = [line.split('"step": ')[1] for line in log_lines(clone)]
+    assert len(steps) == 60, "steps were logged twice or lost"
+
+
+def log_lines(clone):
+    return (clone.folder / "results/runs" / clone.key / "log.jsonl").read_text().splitlines()
+
+
+def test_stopped_by_a_scheduler_leaves_a_checkpoint_and_goes_on(clone, undisturbed):
+    process = start(clone)
+    wait_for_checkpoint(clone)
+    child(process, "workflow.launch").terminate()
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and "stopped at step" in output and "exit code 75" in output
+    assert "stopped at step" in clone.sagan("plan")
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+def test_two_at_once(clone, undisturbed):
+    first, second = start(clone), start(clone)
+    outputs = [process.communicate(timeout=300)[0] for process in (first, second)]
+    codes = [first.returncode, second.returncode]
+    assert 0 in codes
+    for code, output in zip(codes, outputs, strict=True):
+        assert code == 0 or "busy" in output or "Unable to acquire lock" in output
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+@pytest.fixture
+def mounted(clone):
+    """Mounts a small file system on results/ with what is there; skipped where that is not allowed."""
+    folder = clone.folder / "results"
+    kept = clone.folder / "kept"
+
+    def mount(*options):
+        return subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode == 0
+
+    shutil.copytree(folder, kept)
+    size = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
+    if not mount("-t", "tmpfs", "-o", f"size={size // 1024 + 300}k", "tmpfs"):
+        pytest.skip("mounting a small file system needs root")
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    clone.before = clone.runs()
+    yield mount
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_room_is_enough_to_go_on(clone, undisturbed, mounted):
+    output = clone.run(*REPRO, check=False)
+    assert "No space left on device" in output and "`dvc repro` goes on from here" in output
+    assert mounted("-o", "remount,size=200m")
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+def test_a_folder_that_cannot_be_written_is_named_at_once(clone, undisturbed, mounted):
+    assert mounted("-o", "remount,ro")
+    output = clone.run(*REPRO, check=False)
+    assert "sagan: results: Read-only file system" in output and "Traceback" not in output
+    assert mounted("-o", "remount,rw,size=200m")
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+def test_a_run_copied_in_is_used_when_whole_and_made_anew_when_torn(clone, undisturbed):
+    source, target = (c.folder / "results/runs" / clone.key for c in (undisturbed, clone))
+    shutil.copytree(source, target)
+    clone.before = clone.runs()
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+    # Its measurement is there; the run is wanted all the same.
+    del clone.before[clone.key]
+    (target / "generator.safetensors").write_bytes(b"torn")
+    assert "is not whole" in clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+    assert list((clone.folder / "state/torn").iterdir())
+
+
+def test_parameters_edited_meanwhile_are_made_by_the_next_repro(clone, undisturbed):
+    process = start(clone)
+    wait_for_checkpoint(clone)
+    clone.set_param("variants.sagan-no-attention.optimizer", {"lr_ratio": 3.0})
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode != 0 and "changed while this ran" in output
+    assert_as_undisturbed(clone, undisturbed)
+    before = clone.runs()
+    clone.run(*REPRO)
+    assert len(set(clone.runs()) - set(before)) == 1 and before.items() <= clone.runs().items()
+
+
+def test_times_of_files_decide_nothing(clone, undisturbed):
+    shutil.copytree(undisturbed.folder / "results/runs" / clone.key, clone.folder / "results/runs" / clone.key)
+    for path in (clone.folder / "results").rglob("*"):
+        moment = time.time() + random.uniform(-1, 1) * 365 * 86400
+        os.utime(path, (moment, moment))
+    clone.before = clone.runs()
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+def test_more_threads_than_cores_are_refused(clone):
+    clone.set_param("suites.quick.execution.threads", 4096)
+    output = clone.run(*REPRO, check=False)
+    assert "suites.quick.execution.threads = 4096" in output and "Traceback" not in output

@@ -1,0 +1,107 @@
+"""The same suite on a real Slurm, of one host: GPUs asked for, preempted and stopped jobs resumed."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pipeline
+
+SCRIPT = Path(__file__).parent / "slurm.sh"
+TOOLS = ("slurmctld", "slurmd", "munged", "squeue")
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    if absent := [name for name in TOOLS if shutil.which(name) is None]:
+        pytest.skip(f"not installed: {', '.join(absent)} (Debian: slurmctld slurmd slurm-client munge)")
+    if os.geteuid() != 0:
+        pytest.skip("starting a Slurm needs root")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        pytest.skip("not installed: snakemake-executor-plugin-slurm (pip install .[cluster])")
+    folder = tmp_path_factory.mktemp("slurm")
+    started = subprocess.run([SCRIPT, "start", folder])
+    try:
+        assert started.returncode == 0
+        yield
+    finally:
+        subprocess.run([SCRIPT, "stop", folder])
+
+
+@pytest.fixture(scope="module")
+def clone(make_clone, slurm):
+    clone = make_clone()
+    clone.environment |= {"SAGAN_PROFILE": "workflow/profiles/slurm"}
+    clone.set_param("suites.quick.variants", ["sagan"])
+    clone.set_param("suites.quick.training.steps", 150)
+    clone.set_param("suites.quick.execution.checkpoint_every", 3)
+    clone.set_param("suites.quick.evaluation.samples", 100)
+    clone.set_param("suites.quick.evaluation.curve_samples", 100)
+    clone.edit("workflow/profiles/slurm/config.yaml", "mem_mb: 8000", "mem_mb: 500")
+    clone.edit("workflow/profiles/slurm/config.yaml", "before-status-checks: 20", "before-status-checks: 2")
+    return clone
+
+
+def slurm_job(clone, key):
+    """Id of the job that trains."""
+    listing = clone.run("squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
+    return next((line.split()[0] for line in listing.splitlines() if f"_{key}" in line or "train" in line), None)
+
+
+def wait_for(found, what, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
+        time.sleep(0.2)
+    return answer
+
+
+def checkpoints(clone):
+    return sorted((clone.folder / "state").glob("sagan-s0-*/0*.json"))
+
+
+def step(clone):
+    return max((int(path.stem) for path in checkpoints(clone)), default=0)
+
+
+def test_jobs_ask_for_gpus_and_go_on_after_preemption_and_stops(clone):
+    process = subprocess.Popen(
+        (sys.executable, "-m", "dvc", "repro", "runs"),
+        cwd=clone.folder,
+        env=clone.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for(lambda: checkpoints(clone) or process.poll() is not None, "checkpoint")
+        assert process.poll() is None, process.communicate()[0]
+        key = checkpoints(clone)[0].parent.name
+        job = slurm_job(clone, key)
+        assert "gres:gpu:1" in clone.run("scontrol", "show", "job", job).replace("gres/gpu", "gres:gpu")
+        # Someone with a higher priority takes the whole node for a moment.
+        clone.run("srun", "--partition=urgent", "--exclusive", "--immediate=60", "true")
+        preempted_at = step(clone)
+        wait_for(lambda: step(clone) > preempted_at, "checkpoint after the preemption")
+        assert "Restarts=1" in clone.run("scontrol", "show", "job", job)
+        # What Slurm does when the time is over: SIGTERM to every step.
+        clone.run("scancel", "--signal=TERM", job)
+        output = process.communicate(timeout=300)[0]
+    finally:
+        process.kill()
+    logs = "\n".join(p.read_text()[-3000:] for p in clone.folder.glob("state/logs/*.log"))
+    assert process.returncode == 0, output + logs
+    assert len(clone.runs()) == 1 and len(clone.evaluations()) == 1
+    steps = (clone.folder / "results/runs" / key / "log.jsonl").read_text().count('"step"')
+    assert steps == 15, "steps were logged twice or lost"
+    other = type(clone)(clone.folder.parent / "alone")
+    shutil.copytree(clone.folder, other.folder, ignore=shutil.ignore_patterns("runs", "evaluations", "shared"))
+    other.sagan("train", key)
+    assert [(c.folder / "results/runs" / key / "generator.safetensors").read_bytes() for c in (clone, other)] == [
+        (clone.folder / "results/runs" / key / "generator.safetensors").read_bytes()
+    ] * 2
