@@ -178,12 +178,13 @@ def report(suite: SuiteOption = None) -> None:
     """Render reports/<suite>/ from what is measured; missing runs are shown as missing."""
     from sagan.loading import load_params
     from sagan.plan import make_plan
-    from sagan.report import render
+    from sagan.report import render, render_index
 
     params = load_params(PATHS.params)
     made = make_plan(params, PATHS, suite)
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")
+    render_index(params, PATHS)
 
 
 @app.command()
