@@ -45,6 +45,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
             status: sum(row.status == status for row in records.rows) for status in ("measured", "diverged", "missing")
         },
         "total": len(records.rows),
+        "with_figures": sum(row.metric("fid") is not None for row in records.rows),
         "collapsed": sum(row.collapsed for row in records.rows),
         "learned_nothing": sum(row.learned_nothing for row in records.rows),
         "floor": records.reference.get("floor"),
@@ -58,7 +59,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
         "claims": claims(records),
-        "troubles": [_trouble(row) for row in records.rows if row.status != "measured" or row.collapsed],
+        "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.collapsed],
         "training": records.suite.training,
         "evaluation": records.suite.evaluation,
         "reference": records.reference,
@@ -166,6 +167,8 @@ def _trouble(row: Row) -> dict[str, Any]:
     elif row.status == "diverged":
         what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
         what = what if row.run_record else "diverged"
+    elif row.metric("fid") is None:
+        what = "measured, but its FID is not a finite number"
     else:
         verdict = "no better than untrained" if row.learned_nothing else "collapsed"
         what = f"{verdict}: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"

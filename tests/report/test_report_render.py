@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from sagan.errors import UserError
 from sagan.report import render
+from sagan.report.collect import collect
+from sagan.report.document import readme
 
 
 def read(folder):
@@ -61,8 +64,41 @@ def test_pictures_of_an_earlier_report_do_not_stay(rendered, library):
 
 def test_nothing_on_disk_is_a_report_that_says_so(rendered):
     text = (rendered("empty") / "README.md").read_text()
-    assert "Nothing is measured yet" in text
+    assert "No run gave a figure" in text
     assert len(pd.read_csv(rendered("empty") / "results.csv")) == 6
+
+
+@pytest.mark.parametrize("lost", ["diverged", "not finite"])
+def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+        record = json.loads(path.read_text())
+        if lost == "not finite":
+            for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
+                metric["value"] = None
+        else:
+            record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
+        path.write_text(json.dumps(record))
+    assert "No run gave a figure" in readme(collect("few", library.plan, library.params, library.paths), [])
+
+
+@pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
+def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    cells = library.plan.suites["few"]
+    folders = {
+        "runs": [library.paths.run(cell.run) for cell in cells],
+        "evaluations": [library.paths.evaluation(cell.evaluation) for cell in cells],
+        "reference": [library.paths.reference(key) for key in library.plan.references],
+    }
+    for folder in folders.get(gone, []):
+        shutil.rmtree(folder)
+    if gone == "logs":
+        for folder in folders["runs"]:
+            (folder / "log.jsonl").unlink()
+    folder = render("few", library.plan, library.params, library.paths).parent
+    assert len(pd.read_csv(folder / "results.csv")) == 4
 
 
 def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path):
