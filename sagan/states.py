@@ -17,11 +17,15 @@ from sagan.records import read_json
 
 
 def run_record(key: str, paths: Paths) -> dict | None:
-    """`run.json` of a run whose files are all there with their sizes; a torn copy is not believed."""
+    """`run.json` of a run whose files are all there with their sizes; a torn copy is not believed.
+
+    A light copy, as `workflow.portion` packs it, names under `left_behind` the weights that it does without.
+    """
     folder = paths.run(key)
     try:
         record = read_json(folder / "run.json")
-        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in record["files"].items())
+        kept = {n: entry for n, entry in record["files"].items() if n not in record.get("left_behind", [])}
+        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in kept.items())
     except (OSError, ValueError, KeyError):
         return None
     return record if whole and record["key"] == key else None

@@ -58,7 +58,7 @@ def train(run: Run, images: np.ndarray, paths: Paths) -> Json:
     with exclusive(paths.state(run.key) / "lock", run.key):
         if (record := run_record(run.key, paths)) is not None:
             return record
-        with device_for(run.execution["device"], run.execution["threads"]) as device:
+        with device_for(run.execution) as device:
             record = _train(run, images, paths, device)
     # The folder with the lock in it: all that it held is now in the run's own.
     shutil.rmtree(paths.state(run.key), ignore_errors=True)
