@@ -5,6 +5,7 @@ Heavy libraries are imported inside the verbs: `--help` and `plan` answer at onc
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,9 @@ app = typer.Typer(
 # What a cluster's scheduler takes as "put it back in the queue" (EX_TEMPFAIL of sysexits.h).
 GO_ON_LATER = 75
 
+# No room, or no right to write.
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
 PATHS = Paths()
 SuiteOption = Annotated[
     list[str] | None,
@@ -36,11 +40,17 @@ PlanOption = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
     try:
         app()
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"sagan: {place}{error.strerror}; mend that and run again: what is done stays", file=sys.stderr)
         sys.exit(2)
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sagan.errors import UserError
 from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
@@ -132,7 +133,13 @@ def _loop(
     with stop, progress(run.key, steps, position.step, batch_size) as update:
         while position.step < steps:
             step = position.step + 1
-            scalars = trainer.step(step, real, noise)
+            try:
+                scalars = trainer.step(step, real, noise)
+            except torch.OutOfMemoryError:
+                raise UserError(
+                    f"{run.key}: out of GPU memory at training.batch_size = {batch_size} with "
+                    f"execution.jobs_per_gpu = {execution['jobs_per_gpu']}; lower one of them"
+                ) from None
             finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
             bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
             position.step = step
