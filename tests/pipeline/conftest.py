@@ -20,7 +20,9 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))},
+            **{
+                key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))
+            },
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",
