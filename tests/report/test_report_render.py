@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from sagan.errors import UserError
-from sagan.report import render
+from sagan.report import render, tables
 from sagan.report.collect import collect
-from sagan.report.document import readme
+from sagan.report.document import CHARTS, readme
+from sagan.report.style import LIGHT
 
 
 def read(folder):
@@ -97,8 +98,12 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     if gone == "logs":
         for folder in folders["runs"]:
             (folder / "log.jsonl").unlink()
-    folder = render("few", library.plan, library.params, library.paths).parent
-    assert len(pd.read_csv(folder / "results.csv")) == 4
+    records = collect("few", library.plan, library.params, library.paths)
+    drawn = [name for name, draw in CHARTS.items() if draw(records, LIGHT)]
+    assert ("losses" in drawn) == (gone not in ("runs", "logs"))
+    assert ("fid-by-variant" in drawn) == (gone != "evaluations")
+    assert f"| no-attention | {0 if gone == 'evaluations' else 2} of 2" in readme(records, drawn)
+    assert len(tables.results(records)) == 4
 
 
 def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path):
