@@ -14,7 +14,9 @@ Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[str, Field(pattern=r"^1/(2|4|8|16|32)$")]
-Place = Annotated[Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')]
+Place = Annotated[
+    Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')
+]
 Resolution = Literal[28, 32, 64, 128]
 
 
@@ -125,30 +127,41 @@ AnyDataset = Annotated[
 # --- variants -----------------------------------------------------------------------------------
 
 
-class Generator(Strict):
+class Network(Strict):
+    """What both networks say."""
+
+    width: Positive = Field(description="channels of the largest feature map")
+    spectral_norm: bool = False
+    power_iterations: Positive = Field(1, description="of spectral norm, in each step")
+    spectral_norm_eps: Annotated[float, Field(gt=0)] = Field(
+        1e-12, description="what lengths of u and v are kept above"
+    )
+    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
+    attention: Literal["official", "unpooled", "average-pooled", "full-value", "residual"] = Field(
+        "official", description="its form; `residual` is a residual block of the same size in its place"
+    )
+
+
+class Generator(Network):
     """The generator's switches."""
 
     z_dim: Positive = Field(128, description="dimensions of z ~ N(0, 1)")
-    width: Positive = Field(description="channels of the largest feature map")
     norm: Literal["batch", "none"] = "batch"
-    spectral_norm: bool = False
-    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
 
 
-class Discriminator(Strict):
+class Discriminator(Network):
     """The discriminator's switches."""
 
-    width: Positive = Field(description="channels of the largest feature map")
     norm: Literal["batch", "none"] = "none"
-    spectral_norm: bool = False
-    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
 
 
 class Optimizer(Strict):
     """Adam for both networks. The discriminator's learning rate is `lr_g * lr_ratio` (TTUR, Heusel et al. 2017)."""
 
     lr_g: Rate = Field(description="the generator's learning rate")
-    lr_ratio: Annotated[float, Field(gt=0)] = Field(1.0, description="discriminator's learning rate over the generator's")
+    lr_ratio: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="discriminator's learning rate over the generator's"
+    )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 
 
@@ -156,10 +169,10 @@ class Variant(Strict):
     """One complete recipe: two networks, an objective and their optimisers."""
 
     description: str = ""
-    backbone: Literal["dcgan"] = "dcgan"
+    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
-    init: Literal["normal", "xavier", "orthogonal"] = "normal"
+    init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"
     objective: Literal["non-saturating", "hinge"]
     n_dis: Positive = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
@@ -192,6 +205,7 @@ class Execution(Strict):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
     threads: Positive = Field(1, description="CPU threads of a run")
+    jobs_per_gpu: Positive = Field(1, description="runs that share one GPU")
     log_every: Positive = Field(10, description="steps")
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 
