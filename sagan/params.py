@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeFloat = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[str, Field(pattern=r"^1/(2|4|8|16|32)$")]
 Place = Annotated[
@@ -163,6 +164,19 @@ class Optimizer(Strict):
         1.0, description="discriminator's learning rate over the generator's"
     )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    decay: Literal["none", "linear"] = Field("none", description="`linear`: of both rates, to 0 at the last step")
+
+
+class Regularisers(Strict):
+    """Weights of what is added to the losses; 0 is off."""
+
+    gradient_penalty: NotNegativeFloat = Field(
+        0.0, description="(|grad D| - 1)^2 between real and fake; WGAN-GP has 10"
+    )
+    r1: NotNegativeFloat = Field(
+        0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)"
+    )
+    orthogonal: NotNegativeFloat = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
 
 
 class Variant(Strict):
@@ -173,9 +187,35 @@ class Variant(Strict):
     generator: Generator
     discriminator: Discriminator
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"
-    objective: Literal["non-saturating", "hinge"]
+    objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein"]
+    regularisers: Regularisers = Regularisers()
+    augment: list[Literal["color", "translation", "cutout"]] = Field(
+        default=[], description="differentiable augmentation of all that the discriminator sees"
+    )
     n_dis: Positive = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
+
+    @model_validator(mode="after")
+    def _sound(self):
+        """Refuse what the literature calls wrong."""
+        penalised = self.regularisers.gradient_penalty > 0
+        discriminator = self.discriminator
+        if (penalised or self.regularisers.r1 > 0) and discriminator.norm == "batch":
+            raise ValueError(
+                "a penalty on each image's gradient is not defined under batch norm, which mixes images "
+                "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
+            )
+        if penalised and discriminator.spectral_norm:
+            raise ValueError(
+                "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
+                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0"
+            )
+        if self.objective == "wasserstein" and not penalised and not discriminator.spectral_norm:
+            raise ValueError(
+                "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3); "
+                "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
+            )
+        return self
 
 
 # --- suites -------------------------------------------------------------------------------------
