@@ -143,12 +143,15 @@ def train(
 ) -> None:
     """Train one run, or go on with it from its last checkpoint; nothing happens when it is finished."""
     spec = _spec(plan, run, "runs")
+    from sagan.conditions import class_labels
     from sagan.training.loop import Interrupted
     from sagan.training.loop import train as train_run
 
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
+    images, labels = dataset.split("train")
+    condition = spec.config["variant"]["condition"]
     try:
-        record = train_run(spec, dataset.split("train")[0], PATHS)
+        record = train_run(spec, images, PATHS, condition and class_labels(labels, dataset.manifest, condition))
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None

@@ -187,6 +187,9 @@ class Variant(Strict):
     generator: Generator
     discriminator: Discriminator
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"
+    condition: str | None = Field(
+        None, description="`class`, or an attribute's name: what both networks are told of an image"
+    )
     objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein"]
     regularisers: Regularisers = Regularisers()
     augment: list[Literal["color", "translation", "cutout"]] = Field(
@@ -198,6 +201,8 @@ class Variant(Strict):
     @model_validator(mode="after")
     def _sound(self):
         """Refuse what the literature calls wrong."""
+        if self.condition is not None and self.generator.norm != "batch":
+            raise ValueError("a condition works through batch norm's gains and biases; say generator.norm: batch")
         penalised = self.regularisers.gradient_penalty > 0
         discriminator = self.discriminator
         if (penalised or self.regularisers.r1 > 0) and discriminator.norm == "batch":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,11 @@ class ClassShares(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.register_buffer("shares", torch.full((classes,), 1 / classes))
+
+    def set(self, labels: Sequence[int]) -> None:
+        """Take over the shares of the classes among a training set's labels."""
+        counts = torch.bincount(torch.as_tensor(labels), minlength=len(self.shares))
+        self.shares.copy_(counts / counts.sum())
 
     def forward(self, count: int) -> Tensor:
         """Labels int64 [count]."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -27,9 +29,10 @@ class Trainer:
 
     Args:
         config: a run's complete configuration (`sagan.plan.Run.config`).
+        labels: each training image's class, int64 [N], where the variant is conditional.
     """
 
-    def __init__(self, config: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, config: dict[str, Any], device: torch.device, labels: np.ndarray | None = None) -> None:
         variant, training = config["variant"], config["training"]
         torch.manual_seed(derived_seed(config["seed"], "init", 0))
         # Built on the CPU: the same first weights on every device.
@@ -38,6 +41,10 @@ class Trainer:
         average = build_generator(without_spectral_norm(config, "generator"))
         self.ema = Ema(_placed(average, device), **training["ema"])
         self.ema.update(self.generator, step=0)
+        self.conditional = labels is not None
+        if self.conditional:
+            for network in (self.generator, self.ema.network):
+                network.shares.set(labels)
         self.objective = OBJECTIVES[variant["objective"]]
         self.n_dis = variant["n_dis"]
         self.augment = variant.get("augment", [])
@@ -62,10 +69,12 @@ class Trainer:
         for index in range(first, first + self.n_dis):
             is_last = index == first + self.n_dis - 1
             # The generator's own update reuses the last fakes: one pass through it serves both.
+            labels_fake = real.drawn_labels(index) if self.conditional else None
             with torch.set_grad_enabled(is_last):
-                fake = self.generator(noise[index])
-            scalars = self._discriminator_update(index, real[index], fake.detach())
-        scalars["loss_g"] = self._generator_update(step, fake)
+                fake = self.generator(noise[index], labels_fake)
+            labels_real = real.labels_of(index) if self.conditional else None
+            scalars = self._discriminator_update(index, real[index], fake.detach(), labels_real, labels_fake)
+        scalars["loss_g"] = self._generator_update(step, fake, labels_fake)
         self.ema.update(self.generator, step)
         return scalars
 
@@ -76,22 +85,26 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate * left
 
-    def _discriminator_update(self, index: int, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def _discriminator_update(
+        self, index: int, real: Tensor, fake: Tensor, labels_real: Tensor | None, labels_fake: Tensor | None
+    ) -> dict[str, Tensor]:
         advance_power_iteration(self.discriminator)
         real, fake = self._augmented(real, "real", index), self._augmented(fake, "fake", index)
         real.requires_grad_(self.weights["r1"] > 0)
         with self._differentiable_twice():
             if self.joint_pass:
-                logits_real, logits_fake = self.discriminator(torch.cat([real, fake])).chunk(2)
+                labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
+                logits_real, logits_fake = self.discriminator(torch.cat([real, fake]), labels).chunk(2)
             else:
-                logits_real, logits_fake = self.discriminator(real), self.discriminator(fake)
+                logits_real = self.discriminator(real, labels_real)
+                logits_fake = self.discriminator(fake, labels_fake)
             loss = self.objective.discriminator(logits_real, logits_fake)
             scalars = {
                 "loss_d": loss.detach(),
                 "logits_real": logits_real.detach().mean(),
                 "logits_fake": logits_fake.detach().mean(),
             }
-            if (penalty := self._penalty(index, real, fake, logits_real)) is not None:
+            if (penalty := self._penalty(index, real, fake, logits_real, labels_real)) is not None:
                 loss = loss + penalty
                 scalars["penalty_d"] = penalty.detach()
             self.optimizer_d.zero_grad()
@@ -99,20 +112,23 @@ class Trainer:
         self.optimizer_d.step()
         return scalars
 
-    def _penalty(self, index: int, real: Tensor, fake: Tensor, logits_real: Tensor) -> Tensor | None:
+    def _penalty(
+        self, index: int, real: Tensor, fake: Tensor, logits_real: Tensor, labels_real: Tensor | None
+    ) -> Tensor | None:
         """The weighted penalties on the discriminator's gradients; None where there are none."""
         penalty = None
         if weight := self.weights["r1"]:
             penalty = weight / 2 * r1_penalty(logits_real, real)
         if weight := self.weights["gradient_penalty"]:
             shares = torch.rand(len(real), 1, 1, 1, generator=self._seeded("mixing", index), device=real.device)
-            term = weight * gradient_penalty(self.discriminator, real.detach(), fake, shares)
+            critic = partial(self.discriminator, labels=labels_real)
+            term = weight * gradient_penalty(critic, real.detach(), fake, shares)
             penalty = term if penalty is None else penalty + term
         return penalty
 
-    def _generator_update(self, step: int, fake: Tensor) -> Tensor:
+    def _generator_update(self, step: int, fake: Tensor, labels: Tensor | None) -> Tensor:
         self.discriminator.requires_grad_(False)
-        loss = self.objective.generator(self.discriminator(self._augmented(fake, "generator", step)))
+        loss = self.objective.generator(self.discriminator(self._augmented(fake, "generator", step), labels))
         total = loss
         if weight := self.weights["orthogonal"]:
             total = loss + weight * orthogonality(self.generator)

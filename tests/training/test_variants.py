@@ -28,7 +28,8 @@ def tiny(variant) -> dict:
         "variant": resolved,
         "training": {"steps": STEPS, "batch_size": BATCH, "horizontal_flip": False, "ema": {"decay": 0.9, "start": 2}},
         "seed": 0,
-        "image": {"channels": 1, "resolution": resolution},
+        "image": {"channels": 1, "resolution": resolution}
+        | ({"classes": ["a", "b", "c"]} if variant.condition else {}),
     }
 
 
@@ -46,8 +47,9 @@ def test_it_trains(name):
     config = tiny(PARAMS.variants[name])
     side = config["image"]["resolution"]
     images = np.random.default_rng(0).integers(0, 256, (12, 1, side, side), dtype=np.uint8)
-    trainer = Trainer(config, CPU)
-    real = RealBatches(images, BATCH, 0, False, CPU)
+    labels = np.arange(12) % 3 if PARAMS.variants[name].condition else None
+    trainer = Trainer(config, CPU, labels)
+    real = RealBatches(images, BATCH, 0, False, CPU, labels)
     noise = Noise(BATCH, config["variant"]["generator"]["z_dim"], 0, "z", CPU)
     before = {name: value.clone() for name, value in trainer.state().items()}
     for step in range(1, STEPS + 1):
