@@ -31,7 +31,7 @@ repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m sagan where
 
 test: $(READY) ## the test-suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(READY) ## linters: format and lint
 	@$(BIN)/ruff format --check .

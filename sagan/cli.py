@@ -5,6 +5,7 @@ Heavy libraries are imported inside the verbs: `--help` and `plan` answer at onc
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,9 @@ app = typer.Typer(
 # What a cluster's scheduler takes as "put it back in the queue" (EX_TEMPFAIL of sysexits.h).
 GO_ON_LATER = 75
 
+# No room, or no right to write.
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
 PATHS = Paths()
 SuiteOption = Annotated[
     list[str] | None,
@@ -37,11 +41,17 @@ PlanOption = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
     try:
         app()
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"sagan: {place}{error.strerror}; mend that and run again: what is done stays", file=sys.stderr)
         sys.exit(2)
 
 
@@ -137,12 +147,15 @@ def train(
 ) -> None:
     """Train one run, or go on with it from its last checkpoint; nothing happens when it is finished."""
     spec = _spec(plan, run, "runs")
+    from sagan.conditions import class_labels
     from sagan.training.loop import Interrupted
     from sagan.training.loop import train as train_run
 
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
+    images, labels = dataset.split("train")
+    condition = spec.config["variant"]["condition"]
     try:
-        record = train_run(spec, dataset.split("train")[0], PATHS)
+        record = train_run(spec, images, PATHS, condition and class_labels(labels, dataset.manifest, condition))
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None
@@ -182,12 +195,13 @@ def report(suite: SuiteOption = None) -> None:
     """Render reports/<suite>/ from what is measured; missing runs are shown as missing."""
     from sagan.loading import load_params
     from sagan.plan import make_plan
-    from sagan.report import render
+    from sagan.report import render, render_index
 
     params = load_params(PATHS.params)
     made = make_plan(params, PATHS, suite)
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")
+    render_index(params, PATHS)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from sagan.errors import UserError
 from sagan.params import Params, Suite, Variant
 from sagan.schema import model_at
-from sagan.shapes import feature_sides, resolve_side
+from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 
 Tree = dict[str, Any]
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
@@ -149,14 +149,27 @@ def _check_references(params: Params) -> None:
 def _check_attention(params: Params, suite_name: str, variant_name: str) -> None:
     dataset = params.datasets[params.suites[suite_name].dataset]
     variant = suite_variant(params, suite_name, variant_name)
-    sides = feature_sides(dataset.resolution)
+    known = BASE_SIDE[variant.backbone]
+    if dataset.resolution not in known:
+        raise UserError(
+            f"variants.{variant_name}.backbone = {variant.backbone!r}: makes images of {', '.join(map(str, known))} "
+            f"pixels, and in suite {suite_name!r} they have {dataset.resolution}"
+        )
     for network in ("generator", "discriminator"):
-        for place in getattr(variant, network).attention_at:
-            if resolve_side(place, dataset.resolution) not in sides:
+        sides = feature_sides(variant.backbone, network, dataset.resolution)
+        switches = getattr(variant, network)
+        for place in switches.attention_at:
+            side = resolve_side(place, dataset.resolution)
+            where = f"variants.{variant_name}.{network}.attention_at = {place!r}"
+            if side not in sides:
                 raise UserError(
-                    f"variants.{variant_name}.{network}.attention_at = {place!r}: in suite {suite_name!r} the images "
-                    f"are {dataset.resolution}x{dataset.resolution} and the {variant.backbone} {network} has feature "
-                    f"maps of {', '.join(map(str, sides))}"
+                    f"{where}: in suite {suite_name!r} the images are {dataset.resolution}x{dataset.resolution} "
+                    f"and the {variant.backbone} {network} has feature maps of {', '.join(map(str, sides))}"
+                )
+            if side % 2 and switches.attention in ("official", "average-pooled"):
+                raise UserError(
+                    f"{where}: {switches.attention} attention pools keys 2x2, which a side of {side} does not allow; "
+                    "say `attention: unpooled` or name a larger map"
                 )
 
 

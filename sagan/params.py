@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeFloat = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[str, Field(pattern=r"^1/(2|4|8|16|32)$")]
-Place = Annotated[Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')]
+Place = Annotated[
+    Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')
+]
 Resolution = Literal[28, 32, 64, 128]
 
 
@@ -125,44 +128,99 @@ AnyDataset = Annotated[
 # --- variants -----------------------------------------------------------------------------------
 
 
-class Generator(Strict):
+class Network(Strict):
+    """What both networks say."""
+
+    width: Positive = Field(description="channels of the largest feature map")
+    spectral_norm: bool = False
+    power_iterations: Positive = Field(1, description="of spectral norm, in each step")
+    spectral_norm_eps: Annotated[float, Field(gt=0)] = Field(
+        1e-12, description="what lengths of u and v are kept above"
+    )
+    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
+    attention: Literal["official", "unpooled", "average-pooled", "full-value", "residual"] = Field(
+        "official", description="its form; `residual` is a residual block of the same size in its place"
+    )
+
+
+class Generator(Network):
     """The generator's switches."""
 
     z_dim: Positive = Field(128, description="dimensions of z ~ N(0, 1)")
-    width: Positive = Field(description="channels of the largest feature map")
     norm: Literal["batch", "none"] = "batch"
-    spectral_norm: bool = False
-    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
 
 
-class Discriminator(Strict):
+class Discriminator(Network):
     """The discriminator's switches."""
 
-    width: Positive = Field(description="channels of the largest feature map")
     norm: Literal["batch", "none"] = "none"
-    spectral_norm: bool = False
-    attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
 
 
 class Optimizer(Strict):
     """Adam for both networks. The discriminator's learning rate is `lr_g * lr_ratio` (TTUR, Heusel et al. 2017)."""
 
     lr_g: Rate = Field(description="the generator's learning rate")
-    lr_ratio: Annotated[float, Field(gt=0)] = Field(1.0, description="discriminator's learning rate over the generator's")
+    lr_ratio: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="discriminator's learning rate over the generator's"
+    )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    decay: Literal["none", "linear"] = Field("none", description="`linear`: of both rates, to 0 at the last step")
+
+
+class Regularisers(Strict):
+    """Weights of what is added to the losses; 0 is off."""
+
+    gradient_penalty: NotNegativeFloat = Field(
+        0.0, description="(|grad D| - 1)^2 between real and fake; WGAN-GP has 10"
+    )
+    r1: NotNegativeFloat = Field(
+        0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)"
+    )
+    orthogonal: NotNegativeFloat = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
 
 
 class Variant(Strict):
     """One complete recipe: two networks, an objective and their optimisers."""
 
     description: str = ""
-    backbone: Literal["dcgan"] = "dcgan"
+    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
-    init: Literal["normal", "xavier", "orthogonal"] = "normal"
-    objective: Literal["non-saturating", "hinge"]
+    init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"
+    condition: str | None = Field(
+        None, description="`class`, or an attribute's name: what both networks are told of an image"
+    )
+    objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein"]
+    regularisers: Regularisers = Regularisers()
+    augment: list[Literal["color", "translation", "cutout"]] = Field(
+        default=[], description="differentiable augmentation of all that the discriminator sees"
+    )
     n_dis: Positive = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
+
+    @model_validator(mode="after")
+    def _sound(self):
+        """Refuse what the literature calls wrong."""
+        if self.condition is not None and self.generator.norm != "batch":
+            raise ValueError("a condition works through batch norm's gains and biases; say generator.norm: batch")
+        penalised = self.regularisers.gradient_penalty > 0
+        discriminator = self.discriminator
+        if (penalised or self.regularisers.r1 > 0) and discriminator.norm == "batch":
+            raise ValueError(
+                "a penalty on each image's gradient is not defined under batch norm, which mixes images "
+                "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
+            )
+        if penalised and discriminator.spectral_norm:
+            raise ValueError(
+                "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
+                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0"
+            )
+        if self.objective == "wasserstein" and not penalised and not discriminator.spectral_norm:
+            raise ValueError(
+                "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3); "
+                "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
+            )
+        return self
 
 
 # --- suites -------------------------------------------------------------------------------------
@@ -192,6 +250,7 @@ class Execution(Strict):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
     threads: Positive = Field(1, description="CPU threads of a run")
+    jobs_per_gpu: Positive = Field(1, description="runs that share one GPU")
     log_every: Positive = Field(10, description="steps")
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagan import fingerprint
+from sagan.conditions import class_names
 from sagan.errors import UserError
 from sagan.loading import suite_variant
 from sagan.params import Params, Suite, Training, Variant
@@ -143,11 +144,18 @@ def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -
         "variant": _resolved_variant(variant, manifest["resolution"]),
         "training": {**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)},
         "seed": seed,
-        "image": {"channels": manifest["channels"], "resolution": manifest["resolution"]},
+        "image": _image(variant, manifest),
     }
     code = fingerprint.code_fingerprint(fingerprint.TRAINING)
     key = f"{name}-s{seed}-{digest([config, manifest['digest'], code], 10)}"
     return Run(key, name, seed, suite.dataset, manifest["digest"], code, config, suite.execution.model_dump())
+
+
+def _image(variant: Variant, manifest: Json) -> Json:
+    image = {"channels": manifest["channels"], "resolution": manifest["resolution"]}
+    if variant.condition is not None:
+        image["classes"] = class_names(manifest, variant.condition)
+    return image
 
 
 def _resolved_variant(variant: Variant, resolution: int) -> Json:

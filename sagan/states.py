@@ -25,11 +25,14 @@ _LOG_TAIL = 8192
 
 
 def run_record(key: str, paths: Paths) -> dict | None:
-    """`run.json` of a run whose files are all there with their sizes; a torn copy is not believed."""
+    """`run.json` of a run whose files are all there with their sizes; a torn copy is not believed.
+
+    A light copy, as `workflow.portion` packs it, names under `left_behind` the weights that it does without.
+    """
     folder = paths.run(key)
     try:
         record = read_json(folder / "run.json")
-        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in record["files"].items())
+        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in _kept_files(record))
     except (OSError, ValueError, KeyError):
         return None
     return record if whole and record["key"] == key else None
@@ -63,7 +66,12 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
 
 
 def _digests_hold(folder: Path, record: Json) -> bool:
-    return all(file_digest(folder / name) == entry["sha256"] for name, entry in record["files"].items())
+    return all(file_digest(folder / name) == entry["sha256"] for name, entry in _kept_files(record))
+
+
+def _kept_files(record: Json) -> list[tuple[str, Json]]:
+    left_behind = record.get("left_behind", [])
+    return [(name, entry) for name, entry in record["files"].items() if name not in left_behind]
 
 
 def last_step(key: str, paths: Paths) -> int:

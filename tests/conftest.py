@@ -50,7 +50,7 @@ def paths(tmp_path) -> Paths:
 
 @pytest.fixture
 def run() -> Run:
-    execution = {"device": "cpu", "threads": 1, "log_every": 1, "checkpoint_every": 3}
+    execution = {"device": "cpu", "threads": 1, "jobs_per_gpu": 1, "log_every": 1, "checkpoint_every": 3}
     return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
 
 

@@ -63,7 +63,8 @@ def test_planning_does_not_wait_for_torch():
 def test_networks_need_torch_and_nothing_else():
     program = (
         "import sys, torch; before = set(sys.modules); import sagan.nn;"
-        "print({name.split('.')[0] for name in set(sys.modules) - before} - {'sagan', 'torch'} - sys.stdlib_module_names)"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(new - {'sagan', 'torch'} - sys.stdlib_module_names)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
 

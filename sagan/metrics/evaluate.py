@@ -8,14 +8,18 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sagan.data import load
+from sagan.data.prepared import read_manifest
 from sagan.errors import UserError
 from sagan.metrics import values
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_generator, generated_images
+from sagan.metrics.measures import Measure, all_measures, fid, memorisation
 from sagan.metrics.pictures import GRID, save_attention, save_grid
 from sagan.metrics.reference import load_reference
 from sagan.nn.files import load_discriminator, load_generator
@@ -30,6 +34,8 @@ from sagan.training.provenance import now, provenance
 
 _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6
+# Datasets whose licence lets their images be shown in a report.
+_SHOWABLE = ("mnist5k", "mnist", "fashion-mnist", "cifar10")
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
@@ -54,7 +60,7 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
                 f"{paths.reference(evaluation.reference)}: no such reference; "
                 f"make it with `python -m sagan reference {evaluation.reference}`"
             )
-        with device_for(evaluation.execution["device"], evaluation.execution["threads"]) as device:
+        with device_for(evaluation.execution) as device:
             record = _Measurement(evaluation, run, paths, device).record()
         write_json(target, record)
         return record
@@ -65,11 +71,12 @@ class _Measurement:
 
     def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
         self.started, self.clock = now(), time.perf_counter()
-        self.evaluation, self.run, self.device = evaluation, run, device
+        self.evaluation, self.run, self.paths, self.device = evaluation, run, paths, device
         self.settings = evaluation.settings
         self.run_folder, self.folder = paths.run(run["key"]), paths.evaluation(evaluation.key)
         reference_folder = paths.reference(evaluation.reference)
-        self.reference, self.real_statistics, self.real_features = load_reference(reference_folder)
+        self.real = load_reference(reference_folder)
+        self.reference = self.real.record
         self.extractor: Callable[[Tensor], dict[str, Tensor]] = Extractor(
             self.reference["extractor"], reference_folder, paths, device
         )
@@ -80,9 +87,19 @@ class _Measurement:
         final_path = snapshots[-1] if diverged else self.run_folder / "generator.safetensors"
         generator = self._network(load_generator, final_path)
         discriminator = None if diverged else self._network(load_discriminator, self.run_folder)
-        began = time.perf_counter()
-        metrics = {} if diverged else self._final(generator)
-        generation_seconds = time.perf_counter() - began
+        count = self.settings["samples"]
+        metrics, copies, generation_seconds = {}, {}, math.inf
+        if not diverged:
+            began = time.perf_counter()
+            features = self._features(generator, count, "final")
+            generation_seconds = time.perf_counter() - began
+            # The final figures are of samples that nothing else has used.
+            metrics = {
+                name: self._value(name, found, count) for name, found in all_measures(features, self.real).items()
+            }
+            copies = memorisation(features["features"], self.real)
+            self._neighbours(generator, features["features"])
+        curve = [self._curve_point(path) for path in snapshots]
         self._pictures(generator, snapshots)
         return {
             "key": self.evaluation.key,
@@ -93,13 +110,13 @@ class _Measurement:
             "dataset": self.run["dataset"],
             "status": "diverged" if diverged else "measured",
             "metrics": metrics,
-            "untrained": {
-                "fid": self._fid_value(self._network(load_generator, snapshots[0]), self.settings["samples"])
-            },
-            "curve": [self._curve_point(path) for path in snapshots],
+            "untrained": {"fid": self._value("fid", self._fid(snapshots[0], count, "final"), count)},
+            "best": {} if diverged else self._best(curve, snapshots, metrics["fid"]),
+            "curve": curve,
             "curve_protocol": self._protocol(self.settings["curve_samples"]),
+            "memorisation": copies,
             "attention": {} if diverged else self._attention(generator, discriminator),
-            "generated_per_second": 0.0 if diverged else round(self.settings["samples"] / generation_seconds, 1),
+            "generated_per_second": round(count / generation_seconds, 1),
             "seconds": round(time.perf_counter() - self.clock, 3),
             "provenance": provenance(self.device, self.started),
         }
@@ -116,50 +133,36 @@ class _Measurement:
         z = self._z(count, purpose, generator.z_dim)
         return features_of_generator(self.extractor, generator, z, self.device)
 
-    def _final(self, generator: nn.Module) -> Json:
-        """Every metric of the final generator, on samples that nothing else has used."""
-        count = self.settings["samples"]
-        features = self._features(generator, count, "final")
-        kid, kid_std = values.kid(features["features"], self.real_features)
-        precision, recall = values.precision_recall(features["features"], self.real_features)
-        fid = values.fid(values.statistics(features["features"]), self.real_statistics)
-        kept = {"real_count": len(self.real_features)}
-        metrics = {
-            "fid": self._value("fid", fid, count),
-            "kid": self._value(
-                "kid",
-                kid,
-                count,
-                std=kid_std,
-                subsets=values.KID_SUBSETS,
-                subset_size=min(values.KID_SUBSET_SIZE, count, len(self.real_features)),
-                **kept,
-            ),
-            "precision": self._value("precision", precision, count, neighbourhood=values.NEIGHBOURHOOD, **kept),
-            "recall": self._value("recall", recall, count, neighbourhood=values.NEIGHBOURHOOD, **kept),
-        }
-        if "logits" in features:
-            score, score_std = values.inception_score(features["logits"])
-            metrics["is"] = self._value("is", score, count, std=score_std, splits=values.IS_SPLITS)
-        return metrics
-
-    def _fid_value(self, generator: nn.Module, count: int) -> Json:
-        features = self._features(generator, count, "final")["features"]
-        return self._value("fid", values.fid(values.statistics(features), self.real_statistics), count)
+    def _fid(self, snapshot: Path, count: int, purpose: str) -> Measure:
+        generator = self._network(load_generator, snapshot)
+        return fid(self._features(generator, count, purpose)["features"], self.real)
 
     def _curve_point(self, snapshot: Path) -> Json:
-        generator = self._network(load_generator, snapshot)
-        features = self._features(generator, self.settings["curve_samples"], "curve")["features"]
-        fid = values.fid(values.statistics(features), self.real_statistics)
-        return {"step": int(snapshot.stem), "fid": finite_or_none(fid)}
+        found = self._fid(snapshot, self.settings["curve_samples"], "curve")
+        return {"step": int(snapshot.stem), "fid": found.value, "status": found.status}
 
-    def _value(self, metric: str, value: float, count: int, **protocol: float | int) -> Json:
+    def _best(self, curve: list[Json], snapshots: list[Path], final: Json) -> Json:
+        """The snapshot with the curve's lowest FID, scored on samples that did not choose it."""
+        points = [
+            (point["fid"], path) for point, path in zip(curve, snapshots, strict=True) if point["fid"] is not None
+        ]
+        if not points:
+            return {}
+        chosen, count = min(points)[1], self.settings["samples"]
+        step = int(chosen.stem)
+        is_last = step == self.run["steps"]
+        value = final if is_last else self._value("fid", self._fid(chosen, count, "best"), count)
+        how = f"lowest FID of {self.settings['curve_samples']} other samples among {len(points)} snapshots"
+        return {"step": step, "fid": {**value, "name": f"best_{value['name']}", "chosen": how}}
+
+    def _value(self, metric: str, measure: Measure, count: int) -> Json:
         """A value that cannot be separated from how it was measured."""
         extractor, split = self.reference["extractor"], self.reference["split"]
         return {
-            "value": finite_or_none(value),
+            "value": measure.value,
+            "status": measure.status,
             "name": f"{metric}{count}_{split}.{extractor}",
-            "protocol": self._protocol(count) | protocol,
+            "protocol": self._protocol(count) | measure.facts,
         }
 
     def _protocol(self, count: int) -> Json:
@@ -171,6 +174,27 @@ class _Measurement:
             "quantised": "uint8, rounded",
             "library": f"torch-fidelity {version('torch-fidelity')}",
         }
+
+    def _neighbours(self, generator: nn.Module, features: Tensor) -> None:
+        """The generated images that are closest to a training image, each followed by its nearest training images.
+
+        Only for datasets whose images may be shown, and where the dataset lies here.
+        """
+        record = self.reference
+        folder = self.paths.prepared(record["dataset"], record["resolution"])
+        manifest = read_manifest(folder)
+        if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
+            return
+        distances, rows = values.nearest(features.nan_to_num(), self.real.train, GRID - 1)
+        closest = distances[:, 0].argsort()[:GRID]
+        z = self._z(len(features), "final", generator.z_dim)[closest]
+        generated = generated_images(generator, z, self.device).numpy()
+        training = load(folder).split("train")[0]
+        near = [training[self.real.train_rows[row].numpy()] for row in rows[closest]]
+        sheet = np.concatenate(
+            [np.concatenate([image[None], others]) for image, others in zip(generated, near, strict=True)]
+        )
+        save_grid(sheet, GRID, self.folder / "neighbours.png")
 
     def _pictures(self, generator: nn.Module, snapshots: list[Path]) -> None:
         """The grid at fixed z; the first of them over training; walks between pairs of them."""
@@ -191,13 +215,13 @@ class _Measurement:
         for role, (network, batch) in inputs.items():
             for layer in layer_maps(network, batch):
                 record[f"{role}.{layer.side}"] = {
-                    "gamma": layer.gamma,
-                    "entropy": layer.entropy(),
+                    "gamma": finite_or_none(layer.gamma),
+                    "entropy": finite_or_none(layer.entropy()),
                     "entropy_uniform": layer.entropy_uniform(),
                 }
                 shown = slice(_ATTENTION_IMAGES)
                 path = self.folder / "attention" / f"{role}-{layer.side}.png"
-                save_attention(images[shown].numpy(), layer.maps[shown].numpy(), path)
+                save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)
         return record
 
 

@@ -73,7 +73,7 @@ class Extractor:
             if not has_classes(network):
                 self._names = {"2048": "features"}
                 network.features_list = list(self._names)
-        self._network = network.eval().requires_grad_(False).to(device)
+        self._network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:

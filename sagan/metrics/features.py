@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_BATCH = 250
+_BATCH = 100
 
 Features = dict[str, Tensor]
 
@@ -27,14 +27,23 @@ def generated_images(generator: nn.Module, z: Tensor, device: torch.device) -> T
 def features_of_generator(
     extractor: Callable[[Tensor], Features], generator: nn.Module, z: Tensor, device: torch.device
 ) -> Features:
-    """Features of G(z), z [N, z_dim]: float32 on the CPU, N rows."""
+    """Features of G(z), z [N, z_dim]: float32 on the CPU, N rows.
+
+    Rows of images that are not finite are NaN: as bytes such images would look like others.
+    """
+    finite: list[Tensor] = []
 
     @torch.no_grad()
     def batches() -> Iterator[Tensor]:
         for batch in z.split(_BATCH):
-            yield to_uint8(generator(batch.to(device)))
+            images = generator(batch.to(device))
+            finite.append(images.isfinite().flatten(1).all(1).cpu())
+            yield to_uint8(images)
 
-    return _extracted(extractor, batches())
+    features = _extracted(extractor, batches())
+    for values in features.values():
+        values[~torch.cat(finite)] = torch.nan
+    return features
 
 
 def features_of_images(extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device) -> Features:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sagan.data import PreparedDataset
 from sagan.errors import UserError
@@ -37,8 +39,7 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     with exclusive(paths.state(reference.key) / "lock", reference.key):
         if (folder / "reference.json").exists():
             return read_json(folder / "reference.json")
-        execution = reference.execution
-        with device_for(execution["device"], execution["threads"]) as device:
+        with device_for(reference.execution) as device:
             return _make(reference, dataset, folder, paths, device)
 
 
@@ -48,14 +49,26 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
     if reference.extractor == "classifier":
         accuracy_held_out = _train_classifier(dataset, folder / "classifier.safetensors", device)
     extractor = Extractor(reference.extractor, folder, paths, device)
+    weights = paths.weights_file(reference.extractor, folder)
     features = features_of_images(extractor, dataset.split(reference.split)[0], device)["features"]
+    other = "test" if reference.split == "train" else "train"
+    other_features = features_of_images(extractor, dataset.split(other)[0][:KEPT_FEATURES], device)["features"]
+    if not (features.isfinite().all() and other_features.isfinite().all()):
+        raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
     statistics = values.statistics(features)
     with atomic(folder / "statistics.safetensors") as temporary:
         save_arrays(statistics, temporary)
-    order = np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(len(features))
+    order = torch.from_numpy(np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(len(features)))
+    rows = order[:KEPT_FEATURES].sort().values
+    kept = features[rows]
+    if reference.split == "train":
+        train, train_rows, test = kept, rows, other_features
+        arrays = {"features": kept}
+    else:
+        train, train_rows, test = other_features, torch.arange(len(other_features)), kept
+        arrays = {"features": kept, "train": train}
     with atomic(folder / "features.safetensors") as temporary:
-        save_arrays({"features": features.numpy()[np.sort(order[:KEPT_FEATURES])]}, temporary)
-    weights = paths.weights_file(reference.extractor, folder)
+        save_file({**arrays, "train_rows": train_rows}, temporary)
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
@@ -66,7 +79,9 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "weights_digest": file_digest(weights),
         "feature_dim": features.shape[1],
         "accuracy": accuracy_held_out,
-        "floor": _noise_floor(reference, dataset, extractor, statistics, device),
+        "floor": _noise_floor(reference.split, features, order, other_features, statistics),
+        "memorisation": _held_out_distances(train, test),
+        "kind": manifest["kind"],
         "crop": manifest["crop"],
         "resize": manifest["resize"],
         "resolution": manifest["resolution"],
@@ -91,24 +106,66 @@ def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device
 
 
 def _noise_floor(
-    reference: Reference,
-    dataset: PreparedDataset,
-    extractor: Extractor,
-    statistics: values.Statistics,
-    device: torch.device,
+    split: str, features: Tensor, order: Tensor, other_features: Tensor, statistics: values.Statistics
 ) -> Json:
-    """FID of real images that are not in the split against the split: what no generator can be told from."""
-    other = "test" if reference.split == "train" else "train"
-    images = dataset.split(other)[0][:KEPT_FEATURES]
-    held_out = values.statistics(features_of_images(extractor, images, device)["features"])
+    """FID between real images: what no generator can be told from.
+
+    Held-out images against the split, and one random half of the split against the other half. Where
+    the held-out images are too few for the features, the halves are the floor; None where they are too.
+    """
+    feature_dim, half = features.shape[1], len(features) // 2
+    other = "test" if split == "train" else "train"
+    halves: Json = {"fid": None, "count": half, "what": f"one half of the {split} split against the other, {half} each"}
+    if half >= feature_dim:
+        parts = (values.statistics(features[order[:half]]), values.statistics(features[order[half : 2 * half]]))
+        halves["fid"] = values.fid(*parts)
+    if len(other_features) < feature_dim:
+        return {**halves, "halves": halves}
     return {
-        "fid": values.fid(held_out, statistics),
-        "count": len(images),
-        "what": f"{len(images)} real {other} images against the {reference.split} split",
+        "fid": values.fid(values.statistics(other_features), statistics),
+        "count": len(other_features),
+        "what": f"{len(other_features)} real {other} images against the {split} split",
+        "halves": halves,
     }
 
 
-def load_reference(folder: Path) -> tuple[Json, values.Statistics, torch.Tensor]:
-    """`reference.json`, the real statistics, and the kept real features [<= 10,000, D]."""
-    features = torch.from_numpy(load_arrays(folder / "features.safetensors")["features"])
-    return read_json(folder / "reference.json"), load_arrays(folder / "statistics.safetensors"), features
+def _held_out_distances(train: Tensor, test: Tensor) -> Json:
+    """How far real images that nothing was trained on are from the nearest training image, in feature space."""
+    distances = values.nearest(test, train)[0][:, 0]
+    return {
+        "held_out_median": float(distances.median()),
+        "held_out_p01": float(torch.quantile(distances, 0.01)),
+        "held_out_count": len(test),
+        "train_count": len(train),
+    }
+
+
+@dataclass(frozen=True)
+class RealSide:
+    """A reference as it is compared with.
+
+    Attributes:
+        record: `reference.json`.
+        statistics: mean and covariance of all images of the split.
+        features: [<= 10,000, D], features of the split.
+        train: [<= 10,000, D], features of training images; those of the split where it is "train".
+        train_rows: int64, the rows of `train` in the dataset's train split.
+    """
+
+    record: Json
+    statistics: values.Statistics
+    features: Tensor
+    train: Tensor
+    train_rows: Tensor
+
+
+def load_reference(folder: Path) -> RealSide:
+    """The real side of a comparison, as `make_reference` left it."""
+    kept = load_file(folder / "features.safetensors")
+    return RealSide(
+        record=read_json(folder / "reference.json"),
+        statistics=load_arrays(folder / "statistics.safetensors"),
+        features=kept["features"],
+        train=kept.get("train", kept["features"]),
+        train_rows=kept["train_rows"],
+    )

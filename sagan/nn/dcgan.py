@@ -2,116 +2,68 @@
 
 The generator doubles the side at each stage with a 4x4 transposed convolution of stride 2; the
 discriminator mirrors it. The largest feature map has half the image's side and `width` channels;
-channels double at each halving of the side, up to 8 * width.
+channels double at each halving of the side, up to 8 * width. Batch norm, where the discriminator has it,
+spares the first layer.
+
+"faces" is the same network from 8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from torch import nn
 
-from torch import Tensor, nn
-
-from sagan.nn.attention import SelfAttention
-from sagan.nn.spectral import spectral_norm as with_spectral_norm
+from sagan.nn.conditional import Layers
+from sagan.nn.networks import Discriminator, Generator
+from sagan.nn.parts import Parts
 from sagan.shapes import feature_sides
 
 
-def stage_channels(resolution: int, width: int) -> dict[int, int]:
+def stage_channels(backbone: str, resolution: int, width: int) -> dict[int, int]:
     """Feature side -> channels, smallest side first.
 
-    >>> stage_channels(64, 32)
+    >>> stage_channels("dcgan", 64, 32)
     {4: 256, 8: 128, 16: 64, 32: 32}
     """
-    sides = feature_sides(resolution)
+    sides = feature_sides(backbone, "generator", resolution)
     return {side: width * min(8, sides[-1] // side) for side in sides}
 
 
-class Generator(nn.Module):
-    """z [B, z_dim] ~ N(0, 1) -> images [B, C, R, R] in (-1, 1).
-
-    Args:
-        resolution: the images' side R: 28, 32, 64 or 128.
-        image_channels: 1 or 3.
-        width: channels of the largest feature map.
-        norm: "batch" after every layer but the last, or "none".
-        spectral_norm: normalise every linear, convolutional and attention layer.
-        attention_at: sides of the feature maps that are followed by self-attention.
-    """
-
-    def __init__(
-        self,
-        resolution: int,
-        image_channels: int,
-        z_dim: int,
-        width: int,
-        norm: str,
-        spectral_norm: bool,
-        attention_at: Collection[int],
-    ) -> None:
-        super().__init__()
-        wrap = with_spectral_norm if spectral_norm else nn.Identity()
-        bias = norm == "none"
-        channels = stage_channels(resolution, width)
-        sides = list(channels)
-        self.z_dim = z_dim
-
-        first = channels[sides[0]]
-        self.stem = wrap(nn.Linear(z_dim, first * sides[0] ** 2, bias=bias))
-        self.unflatten = nn.Unflatten(1, (first, sides[0], sides[0]))
-        layers: dict[str, nn.Module] = {}
-        for position, side in enumerate(sides):
-            if position:
-                layers[f"up{side}"] = wrap(
-                    nn.ConvTranspose2d(channels[sides[position - 1]], channels[side], 4, 2, 1, bias=bias)
-                )
-            if norm == "batch":
-                layers[f"norm{side}"] = nn.BatchNorm2d(channels[side])
-            layers[f"relu{side}"] = nn.ReLU()
-            if side in attention_at:
-                layers[f"attention{side}"] = SelfAttention(channels[side], spectral_norm)
-        layers["image"] = wrap(nn.ConvTranspose2d(channels[sides[-1]], image_channels, 4, 2, 1))
-        layers["tanh"] = nn.Tanh()
-        self.stages = nn.Sequential()
-        for name, layer in layers.items():
-            self.stages.add_module(name, layer)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.stages(self.unflatten(self.stem(z)))
+def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
+    """For images of side `resolution`; `width` channels in the largest feature map."""
+    channels = stage_channels(backbone, resolution, width)
+    side = min(channels)
+    stages = _up(channels, image_channels, parts)
+    return Generator(z_dim, channels[side], side, not parts.normalises, stages, parts)
 
 
-class Discriminator(nn.Module):
-    """Images [B, C, R, R] in [-1, 1] -> logits [B], high for real.
+def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
+    """For images of side `resolution`; `width` channels in the largest feature map."""
+    channels = stage_channels(backbone, resolution, width)
+    side = min(channels)
+    return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)
 
-    The arguments are the generator's; batch norm, where it is on, spares the first layer.
-    """
 
-    def __init__(
-        self,
-        resolution: int,
-        image_channels: int,
-        width: int,
-        norm: str,
-        spectral_norm: bool,
-        attention_at: Collection[int],
-    ) -> None:
-        super().__init__()
-        wrap = with_spectral_norm if spectral_norm else nn.Identity()
-        channels = stage_channels(resolution, width)
-        sides = list(reversed(channels))
-        self.stages = nn.Sequential()
-        previous = image_channels
-        for position, side in enumerate(sides):
-            normed = norm == "batch" and position > 0
-            self.stages.add_module(
-                f"down{side}", wrap(nn.Conv2d(previous, channels[side], 4, 2, 1, bias=not normed))
-            )
-            if normed:
-                self.stages.add_module(f"norm{side}", nn.BatchNorm2d(channels[side]))
-            self.stages.add_module(f"relu{side}", nn.LeakyReLU(0.2))
-            if side in attention_at:
-                self.stages.add_module(f"attention{side}", SelfAttention(channels[side], spectral_norm))
-            previous = channels[side]
-        self.head = wrap(nn.Linear(previous * sides[-1] ** 2, 1))
+def _up(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
+    previous = None
+    for side, count in channels.items():
+        if previous is not None:
+            yield f"up{side}", parts.wrap(nn.ConvTranspose2d(previous, count, 4, 2, 1, bias=not parts.normalises))
+        yield from parts.norm(f"norm{side}", count)
+        yield f"relu{side}", nn.ReLU()
+        yield from parts.attention(side, count)
+        previous = count
+    yield "image", parts.wrap(nn.ConvTranspose2d(previous, image_channels, 4, 2, 1))
+    yield "tanh", nn.Tanh()
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.stages(images).flatten(1)).squeeze(1)
+
+def _down(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
+    previous = image_channels
+    for position, (side, count) in enumerate(reversed(channels.items())):
+        normed = parts.normalises and position > 0
+        yield f"down{side}", parts.wrap(nn.Conv2d(previous, count, 4, 2, 1, bias=not normed))
+        if normed:
+            yield from parts.plain_norm(f"norm{side}", count)
+        yield f"relu{side}", nn.LeakyReLU(0.2)
+        yield from parts.attention(side, count)
+        previous = count
+    yield "flatten", nn.Flatten()

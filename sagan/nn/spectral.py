@@ -14,22 +14,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-EPS = 1e-12
+EPS = 1e-12  # Miyato et al.'s code
 
 
 class SpectralNorm(nn.Module):
     """A parametrization W -> W / sigma, with sigma = u^T W v and no gradient through u and v.
 
     `u` [C_out] and `v` [everything else] are buffers. W is read as [C_out, -1]; `dim` says which
-    dimension of the weight holds the output channels (1 for transposed convolutions).
+    dimension of the weight holds the output channels (1 for transposed convolutions). `iterations` is how
+    many power iterations `advance_power_iteration` makes, `eps` what vectors' lengths are kept above.
     """
 
-    def __init__(self, weight: Tensor, dim: int) -> None:
+    def __init__(self, weight: Tensor, dim: int, iterations: int = 1, eps: float = EPS) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.iterations, self.eps = dim, iterations, eps
         rows, columns = self._matrix(weight).shape
-        self.register_buffer("u", F.normalize(torch.randn(rows), dim=0, eps=EPS))
-        self.register_buffer("v", F.normalize(torch.randn(columns), dim=0, eps=EPS))
+        self.register_buffer("u", F.normalize(torch.randn(rows), dim=0, eps=eps))
+        self.register_buffer("v", F.normalize(torch.randn(columns), dim=0, eps=eps))
         self.iterate(weight)
 
     def _matrix(self, weight: Tensor) -> Tensor:
@@ -40,8 +41,8 @@ class SpectralNorm(nn.Module):
         """`times` power iterations on u and v, in place."""
         matrix = self._matrix(weight)
         for _ in range(times):
-            self.v.copy_(F.normalize(matrix.t().mv(self.u), dim=0, eps=EPS))
-            self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=EPS))
+            self.v.copy_(F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps))
+            self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=self.eps))
 
     def sigma(self, weight: Tensor) -> Tensor:
         """The estimate of the largest singular value of the raw weight, a scalar."""
@@ -52,10 +53,11 @@ class SpectralNorm(nn.Module):
         return weight / self.sigma(weight)
 
 
-def spectral_norm(module: nn.Module) -> nn.Module:
+def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:
     """Normalise a module's weight in place, and return the module."""
     dim = 1 if isinstance(module, nn.ConvTranspose2d) else 0
-    parametrize.register_parametrization(module, "weight", SpectralNorm(module.weight.detach(), dim))
+    norm = SpectralNorm(module.weight.detach(), dim, iterations, eps)
+    parametrize.register_parametrization(module, "weight", norm)
     return module
 
 
@@ -68,11 +70,11 @@ def normalised_layers(network: nn.Module) -> Iterator[tuple[str, SpectralNorm, n
                 yield name, weight[0], weight.original
 
 
-def advance_power_iteration(network: nn.Module, times: int = 1) -> None:
-    """Advance every estimate of a network by `times` power iterations; nothing happens in eval mode."""
+def advance_power_iteration(network: nn.Module) -> None:
+    """Advance every estimate of a network by its `iterations`; nothing happens in eval mode."""
     if network.training:
         for _, norm, weight in normalised_layers(network):
-            norm.iterate(weight, times)
+            norm.iterate(weight, norm.iterations)
 
 
 @torch.no_grad()

@@ -161,7 +161,7 @@ def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[s
 
 def _one_iteration_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
     for effect in effects:
-        if effect.ingredient.endswith("power_iterations") and effect.other == "1":
+        if effect.ingredient == "power iterations" and effect.other == "1":
             return _more_is_needless(records, effect)
     return "no two variants differ in this alone, and the logs hold the estimated singular values only", "not decided"
 

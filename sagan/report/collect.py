@@ -16,8 +16,8 @@ from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import Json, read_json, read_lines
 
-METRICS = ("fid", "kid", "is", "precision", "recall")
-HIGHER_IS_BETTER = ("is", "precision", "recall")
+METRICS = ("fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage")
+HIGHER_IS_BETTER = ("is", "precision", "recall", "density", "coverage")
 COLLAPSE_FACTOR = 2.0
 
 Status = Literal["measured", "diverged", "missing"]
@@ -48,6 +48,12 @@ class Row:
         return self.evaluation_record.get("metrics", {}).get(name, {}).get("value")
 
     @property
+    def defect(self) -> str | None:
+        """What the measurement found wrong with the generated images, such as that all are the same."""
+        status = self.evaluation_record.get("metrics", {}).get("fid", {}).get("status", "measured")
+        return None if status == "measured" else status
+
+    @property
     def fid_untrained(self) -> float | None:
         return self.evaluation_record.get("untrained", {}).get("fid", {}).get("value")
 
@@ -65,10 +71,10 @@ class Row:
 
     @property
     def collapsed(self) -> bool:
-        """Finished, but no better than untrained, or more than twice as far from the data as it once was."""
+        """Finished, but defective, no better than untrained, or more than twice as far from the data as it once was."""
         fids = [fid for _, fid in self.curve]
         fell_back = self.status == "measured" and len(fids) > 1 and fids[-1] > COLLAPSE_FACTOR * min(fids)
-        return fell_back or self.learned_nothing
+        return fell_back or self.learned_nothing or self.defect is not None
 
     @property
     def images_per_second(self) -> float | None:

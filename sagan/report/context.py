@@ -16,13 +16,22 @@ from sagan.report.wording import (
     agreement,
     effect_sentence,
     interval,
+    md,
     number,
     p_value,
     percent,
     spread,
 )
 
-METRIC_TITLES = {"kid": "1000 KID ↓", "is": "IS ↑", "precision": "precision ↑", "recall": "recall ↑"}
+METRIC_TITLES = {
+    "fid_infinity": "FID∞ ↓",
+    "kid": "1000 KID ↓",
+    "is": "IS ↑",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "density": "density ↑",
+    "coverage": "coverage ↑",
+}
 
 
 def context(records: SuiteRecords) -> dict[str, Any]:
@@ -45,6 +54,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
             status: sum(row.status == status for row in records.rows) for status in ("measured", "diverged", "missing")
         },
         "total": len(records.rows),
+        "with_figures": sum(row.metric("fid") is not None for row in records.rows),
         "collapsed": sum(row.collapsed for row in records.rows),
         "learned_nothing": sum(row.learned_nothing for row in records.rows),
         "floor": records.reference.get("floor"),
@@ -58,7 +68,8 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
         "claims": claims(records),
-        "troubles": [_trouble(row) for row in records.rows if row.status != "measured" or row.collapsed],
+        "copies": _copies(records),
+        "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.collapsed],
         "training": records.suite.training,
         "evaluation": records.suite.evaluation,
         "reference": records.reference,
@@ -159,6 +170,17 @@ def _effect_line(effect: Effect) -> dict[str, str]:
     }
 
 
+def _copies(records: SuiteRecords) -> list[str]:
+    """For each variant, the share of generated images that are nearer to a training image than held-out ones are."""
+    lines = []
+    for variant in records.variants:
+        shares = [row.evaluation_record.get("memorisation", {}).get("closer") for row in records.of(variant)]
+        shares = [100 * share for share in shares if share is not None]
+        if shares:
+            lines.append(f"{md(variant)} {number(min(shares), places=1)} to {number(max(shares), places=1)} %")
+    return lines
+
+
 def _trouble(row: Row) -> dict[str, Any]:
     """A line on a run that gave no figure, or a bad one."""
     if row.status == "missing":
@@ -166,6 +188,10 @@ def _trouble(row: Row) -> dict[str, Any]:
     elif row.status == "diverged":
         what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
         what = what if row.run_record else "diverged"
+    elif row.defect:
+        what = row.defect
+    elif row.metric("fid") is None:
+        what = "measured, but its FID is not a finite number"
     else:
         verdict = "no better than untrained" if row.learned_nothing else "collapsed"
         what = f"{verdict}: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"

@@ -16,8 +16,10 @@ from sagan.report.statistics import Difference
 # An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
 INGREDIENTS = {
     "attention": ("generator.attention_at", "discriminator.attention_at"),
+    "form of attention": ("generator.attention", "discriminator.attention"),
     "spectral norm in the generator": ("generator.spectral_norm",),
     "spectral norm in the discriminator": ("discriminator.spectral_norm",),
+    "power iterations": ("generator.power_iterations", "discriminator.power_iterations"),
     "learning-rate ratio": ("optimizer.lr_ratio",),
     "discriminator steps per generator step": ("n_dis",),
 }
@@ -150,17 +152,22 @@ def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
 
 
 def level_of(config: Json, ingredient: str) -> str:
-    """A recipe's setting of an ingredient in words."""
-    if ingredient == "attention":
-        at = {
-            network: ", ".join(map(str, config[network]["attention_at"])) for network in ("generator", "discriminator")
-        }
-        if at["generator"] == at["discriminator"]:
-            return f"at {at['generator']}" if at["generator"] else "off"
-        return f"G at {at['generator'] or 'none'}, D at {at['discriminator'] or 'none'}"
-    value = flat(config)[INGREDIENTS.get(ingredient, (ingredient,))[0]]
+    """A recipe's setting of an ingredient in words; both networks' where they differ."""
+    words = [_in_a_word(value) for value in _settings(config, ingredient)]
+    return words[0] if len(set(words)) == 1 else ", ".join(f"{n} {word}" for n, word in zip("GD", words, strict=True))
+
+
+def _settings(config: Json, ingredient: str) -> list:
+    return [flat(config)[key] for key in INGREDIENTS.get(ingredient, (ingredient,))]
+
+
+def _in_a_word(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, list):
+        listed = ", ".join(map(str, value))
+        is_places = all(isinstance(item, int) for item in value)
+        return (f"at {listed}" if value else "off") if is_places else listed
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -266,18 +273,17 @@ def _only_ingredient(records: SuiteRecords, first: str, second: str) -> str | No
 
 def _oriented(records: SuiteRecords, ingredient: str, first: str, second: str) -> tuple[str, str]:
     """(with, without): on before off, more before less, and otherwise the baseline first."""
-    if ingredient == "attention":
-        amounts = [
-            sum(len(records.config(n)[net]["attention_at"]) for net in ("generator", "discriminator"))
-            for n in (first, second)
-        ]
-    else:
-        amounts = [
-            flat(records.config(name))[INGREDIENTS.get(ingredient, (ingredient,))[0]] for name in (first, second)
-        ]
-    if all(isinstance(amount, bool | int | float) for amount in amounts) and amounts[0] != amounts[1]:
+    amounts = [_amount(_settings(records.config(name), ingredient)) for name in (first, second)]
+    if None not in amounts and amounts[0] != amounts[1]:
         return (first, second) if amounts[0] > amounts[1] else (second, first)
     return (second, first) if second == records.baseline else (first, second)
+
+
+def _amount(settings: list) -> float | None:
+    """How much of an ingredient there is: of numbers and switches the sum, of places how many, of names nothing."""
+    if any(isinstance(value, str) for value in settings):
+        return None
+    return sum(len(value) if isinstance(value, list) else value for value in settings)
 
 
 def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
+import numpy as np
 from matplotlib import style as matplotlib_style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 DPI = 160
 
@@ -113,6 +113,13 @@ def themed(theme: Theme) -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that is the same bytes for the same figure: no date and no software version in it."""
+    """Write a PNG that is the same bytes for the same figure: no date and no software version in it.
+
+    One drawing instead of savefig's two; 256 colours are plenty for lines and a third of the bytes.
+    """
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, dpi=(DPI, DPI))

@@ -26,6 +26,9 @@ def results(records: SuiteRecords) -> pd.DataFrame:
                 "diverged_at": row.run_record.get("diverged_at"),
                 **{metric: row.metric(metric) for metric in METRICS},
                 "fid_untrained": row.fid_untrained,
+                "fid_best": best.get("fid", {}).get("value"),
+                "best_step": best.get("step"),
+                "nearer_than_held_out": row.evaluation_record.get("memorisation", {}).get("closer"),
                 "steps": row.run_record.get("steps"),
                 "images": row.run_record.get("images"),
                 "images_per_second": row.images_per_second,
@@ -38,6 +41,7 @@ def results(records: SuiteRecords) -> pd.DataFrame:
                 "threads": row.run_record.get("provenance", {}).get("threads"),
             }
             for row in records.rows
+            for best in [row.evaluation_record.get("best", {})]
         ]
     ).convert_dtypes()
 

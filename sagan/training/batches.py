@@ -29,12 +29,20 @@ class RealBatches:
     Args:
         images: uint8 [N, C, R, R].
         horizontal_flip: mirror each image with probability one half.
+        labels: int64 [N], each image's class, for conditional variants.
     """
 
     def __init__(
-        self, images: np.ndarray, batch_size: int, seed: int, horizontal_flip: bool, device: torch.device
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        seed: int,
+        horizontal_flip: bool,
+        device: torch.device,
+        labels: np.ndarray | None = None,
     ) -> None:
         self.images = torch.from_numpy(np.array(images)).to(device)
+        self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.horizontal_flip = horizontal_flip
@@ -50,6 +58,17 @@ class RealBatches:
             flip = torch.rand(len(batch), generator=coin).lt(0.5).to(self.device)
             batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
         return batch.contiguous(memory_format=torch.channels_last)
+
+    def labels_of(self, index: int) -> Tensor | None:
+        """The classes of that batch's images, int64 [B]; None without labels."""
+        return None if self.labels is None else self.labels[self._rows(index)]
+
+    def drawn_labels(self, index: int) -> Tensor | None:
+        """Classes for generated images, drawn from the training set's at random: int64 [B]; None without labels."""
+        if self.labels is None:
+            return None
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "drawn labels", index))
+        return self.labels[torch.randint(len(self.labels), (self.batch_size,), generator=generator).to(self.device)]
 
     def _rows(self, index: int) -> Tensor:
         count = len(self.images)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -17,16 +19,20 @@ from sagan.errors import UserError
 
 
 @contextmanager
-def device_for(setting: str, threads: int) -> Iterator[torch.device]:
+def device_for(execution: Mapping[str, Any]) -> Iterator[torch.device]:
     """A device, held until the block ends: "auto" takes a GPU where there is one.
 
-    A GPU is taken under a lock for each physical device, among those that an inherited
-    CUDA_VISIBLE_DEVICES names, so that parallel jobs of one machine spread over its GPUs.
+    A GPU is taken under a lock for each share (`jobs_per_gpu`) of each physical device, among those that an
+    inherited CUDA_VISIBLE_DEVICES names, so that parallel jobs of one machine spread over its GPUs.
+
+    Args:
+        execution: a suite's `execution` settings.
 
     Raises:
         UserError: "cuda" is asked for and there is none.
     """
-    torch.set_num_threads(threads)
+    setting = execution["device"]
+    torch.set_num_threads(execution["threads"])
     torch.use_deterministic_algorithms(True)
     # Without this cuBLAS may choose an algorithm whose sums depend on the stream (its documentation says so).
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -40,24 +46,31 @@ def device_for(setting: str, threads: int) -> Iterator[torch.device]:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
-    with _gpu_slot() as index:
+    with _gpu_slot(execution["jobs_per_gpu"]) as index:
         yield torch.device("cuda", index)
 
 
 @contextmanager
-def _gpu_slot() -> Iterator[int]:
-    """The index of a GPU that no other process of ours holds; waits for one."""
+def _gpu_slot(jobs_per_gpu: int) -> Iterator[int]:
+    """The index of a GPU with a free share; waits for one."""
     folder = Path(tempfile.gettempdir()) / "sagan-gpu-slots"
-    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # another user's folder, which is open to all already
+        folder.chmod(0o1777)
     while True:
-        for index, physical in enumerate(physical_gpus()):
-            lock = FileLock(folder / f"{physical}.lock", mode=0o666)
-            try:
-                with lock.acquire(timeout=0):
+        # Every GPU's first share comes before any GPU's second one.
+        for share in range(jobs_per_gpu):
+            for index, physical in enumerate(physical_gpus()):
+                lock = FileLock(folder / f"{physical}-{share}.lock", mode=0o666)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                try:
                     yield index
-                    return
-            except Timeout:
-                continue
+                finally:
+                    lock.release()
+                return
         time.sleep(1.0)
 
 

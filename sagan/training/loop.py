@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sagan.errors import UserError
 from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
@@ -43,11 +44,12 @@ class _Position:
     log_bytes: int = 0
 
 
-def train(run: Run, images: np.ndarray, paths: Paths) -> Json:
+def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None = None) -> Json:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
         images: the training split, uint8 [N, C, R, R].
+        labels: each image's class, int64 [N], where the variant is conditional.
 
     Returns:
         The content of `run.json`; its status is "finished" or "diverged".
@@ -58,19 +60,19 @@ def train(run: Run, images: np.ndarray, paths: Paths) -> Json:
     with exclusive(paths.state(run.key) / "lock", run.key):
         if (record := run_record(run.key, paths)) is not None:
             return record
-        with device_for(run.execution["device"], run.execution["threads"]) as device:
-            record = _train(run, images, paths, device)
+        with device_for(run.execution) as device:
+            record = _train(run, images, labels, paths, device)
     # The folder with the lock in it: all that it held is now in the run's own.
     shutil.rmtree(paths.state(run.key), ignore_errors=True)
     return record
 
 
-def _train(run: Run, images: np.ndarray, paths: Paths, device: torch.device) -> Json:
+def _train(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, device: torch.device) -> Json:
     started = now()
     folder, training = paths.run(run.key), run.config["training"]
     # Files of a torn copy must not stand for what is made now.
     (folder / "run.json").unlink(missing_ok=True)
-    trainer = Trainer(run.config, device)
+    trainer = Trainer(run.config, device, labels)
     position = _Position()
     if (checkpoint := load_checkpoint(paths.state(run.key), device)) is not None:
         tensors, saved = checkpoint
@@ -81,7 +83,7 @@ def _train(run: Run, images: np.ndarray, paths: Paths, device: torch.device) -> 
     log = RunLog(folder / "log.jsonl", position.log_bytes)
     if position.step == 0:
         _save_snapshot(trainer, run, folder, 0)
-    diverged_at = _loop(run, images, paths, device, trainer, log, position)
+    diverged_at = _loop(run, images, labels, paths, device, trainer, log, position)
     log.close()
     if diverged_at is None:
         _save_network(_measured_state(trainer, run), folder / "generator.safetensors", run.config)
@@ -118,12 +120,19 @@ def _train(run: Run, images: np.ndarray, paths: Paths, device: torch.device) -> 
 
 
 def _loop(
-    run: Run, images: np.ndarray, paths: Paths, device: torch.device, trainer: Trainer, log: RunLog, position: _Position
+    run: Run,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    paths: Paths,
+    device: torch.device,
+    trainer: Trainer,
+    log: RunLog,
+    position: _Position,
 ) -> int | None:
     """Step to the end of the budget; returns the step of divergence, or None."""
     training, execution = run.config["training"], run.config["training"] | run.execution
     steps, batch_size = training["steps"], training["batch_size"]
-    real = RealBatches(images, batch_size, run.seed, training["horizontal_flip"], device)
+    real = RealBatches(images, batch_size, run.seed, training["horizontal_flip"], device, labels)
     noise = Noise(batch_size, trainer.generator.z_dim, run.seed, "z", device)
     # The first step whose losses are not finite, kept on the device: looking costs nothing there.
     bad_step = torch.full((), -1, device=device)
@@ -132,7 +141,13 @@ def _loop(
     with stop, progress(run.key, steps, position.step, batch_size) as update:
         while position.step < steps:
             step = position.step + 1
-            scalars = trainer.step(step, real, noise)
+            try:
+                scalars = trainer.step(step, real, noise)
+            except torch.OutOfMemoryError:
+                raise UserError(
+                    f"{run.key}: out of GPU memory at training.batch_size = {batch_size} with "
+                    f"execution.jobs_per_gpu = {execution['jobs_per_gpu']}; lower one of them"
+                ) from None
             finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
             bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
             position.step = step

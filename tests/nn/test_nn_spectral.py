@@ -12,6 +12,7 @@ LAYERS = {
     # Output channels are dimension 1 of a transposed convolution's weight.
     "transposed conv": (lambda: nn.ConvTranspose2d(5, 7, 4), lambda w: w.permute(1, 0, 2, 3).reshape(7, -1)),
     "linear": (lambda: nn.Linear(6, 9), lambda w: w),
+    "embedding": (lambda: nn.Embedding(6, 9), lambda w: w),
 }
 
 
@@ -66,6 +67,16 @@ def test_estimates_move_only_when_told_to_and_only_in_train_mode(config):
     assert torch.equal(estimates(), before)
     advance_power_iteration(network.train())
     assert not torch.equal(estimates(), before)
+
+
+def test_the_number_of_power_iterations_is_a_switch(config):
+    one, five = (build_discriminator(config(power_iterations=times)) for times in (1, 5))
+    five.load_state_dict(one.state_dict())
+    for _ in range(5):
+        advance_power_iteration(one)
+    assert sigmas(one) != sigmas(five)
+    advance_power_iteration(five)
+    assert sigmas(one) == sigmas(five)
 
 
 def test_fresh_estimates_are_near_the_truth(config):

@@ -12,6 +12,8 @@ import pytest
 
 pytestmark = pytest.mark.pipeline
 
+BREAKAGE = "raise RuntimeError('broken on purpose')\n        "
+
 
 @pytest.fixture(scope="module")
 def clone(make_clone):
@@ -86,18 +88,16 @@ def test_a_learning_rate_trains_that_variant_alone_and_changing_back_nothing(clo
     assert not any(key in (clone.folder / "reports/quick/README.md").read_text() for key in new)
 
 
-def test_an_evaluation_setting_trains_nothing_and_measures_anew(clone):
+def test_a_comment_and_an_evaluation_setting_train_nothing_and_the_latter_measures_anew(clone):
     runs, evaluations = clone.runs(), clone.evaluations()
+    clone.edit("sagan/training/ema.py", "class Ema:", "# a remark\nclass Ema:")
     clone.set_param("suites.quick.evaluation.seed", 5)
     clone.repro()
     assert clone.runs() == runs and len(clone.evaluations() - evaluations) == 2
 
 
-def test_wording_trains_nothing_and_arithmetic_retrains(clone):
+def test_arithmetic_retrains_and_changing_it_back_trains_nothing(clone):
     runs = clone.runs()
-    clone.edit("sagan/training/ema.py", "class Ema:", "# a remark\nclass Ema:")
-    clone.repro()
-    assert clone.runs() == runs
     clone.edit("sagan/training/ema.py", "1.0 - self.decay", "1.0 - self.decay**2")
     clone.repro()
     assert len(set(clone.runs()) - set(runs)) == 2
@@ -139,12 +139,10 @@ def test_a_server_that_is_down_costs_a_warning_and_the_runs_can_be_sent_later(cl
 
 def test_a_failed_run_does_not_stop_the_others_and_is_named(clone):
     clone.set_param("suites.quick.training.steps", 14)
-    clone.edit(
-        "sagan/nn/attention.py", "padding = (0,", "raise RuntimeError('broken on purpose')\n        padding = (0,"
-    )
+    clone.edit("sagan/nn/attention.py", "padding = (0,", f"{BREAKAGE}padding = (0,")
     output = clone.run("dvc", "repro", check=False)
     assert "broken on purpose" in output and "1 finished" in output and "state/logs/sagan-s0-" in output
-    clone.edit("sagan/nn/attention.py", "raise RuntimeError('broken on purpose')\n        ", "")
+    clone.edit("sagan/nn/attention.py", BREAKAGE, "")
     clone.repro()
     assert sum(clone.record(key)["steps"] == 14 for key in clone.runs()) >= 2
 

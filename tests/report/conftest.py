@@ -180,7 +180,6 @@ def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
         "time": 1_700_000_000.0 + step,
         "loss_d": 1.4 + 0.1 * wobble,
         "loss_g": 0.9 - step / 800 + 0.05 * wobble,
-        "logits_real": 0.4,
         "logits_fake": -0.4 if step != 230 else None,
     }
     if attends:
@@ -202,7 +201,6 @@ def _run_record(run: Run, diverged_at: int | None, last: int, speed: float) -> d
         "seconds": last * 32 / speed,
         "images_per_second": speed,
         "parameters": {"generator": 1_234_567, "discriminator": 765_432},
-        "files": {},
         "provenance": _provenance(),
     }
 
@@ -231,7 +229,7 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
     protocol = {"extractor": "classifier", "split": "train", "real_count": 4000, "generated_count": 4000, "seed": 0}
 
     def measured(name: str, value: float) -> dict:
-        return {"value": value, "name": f"{name}4000_train.classifier", "protocol": protocol}
+        return {"value": value, "status": "measured", "name": f"{name}4000_train.classifier", "protocol": protocol}
 
     diverged = mishap == "diverged"
     attention = {
@@ -258,10 +256,12 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
             "is": measured("is", 9.5 - fid / 20),
             "precision": measured("precision", max(0.05, 0.9 - fid / 80)),
             "recall": measured("recall", max(0.02, 0.8 - fid / 70)),
+            "coverage": measured("coverage", max(0.02, 0.9 - fid / 70)),
         },
         "untrained": {"fid": measured("fid", untrained)},
         "curve": [{"step": s, "fid": f} for s, f in zip(STEPS, curve, strict=True) if not diverged or s < 230],
-        "curve_protocol": {**protocol, "generated_count": 1000},
+        "best": {} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
+        "memorisation": {} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
         "attention": attention if attends else {},
         "seconds": 12.5,
         "provenance": _provenance(),
@@ -293,8 +293,6 @@ def _reference_record() -> dict:
         "key": REFERENCE,
         "dataset": "digits",
         "dataset_digest": "d" * 64,
-        "extractor": "classifier",
-        "split": "train",
         "real_count": 4000,
         "accuracy": 0.985,
         "floor": {"fid": FLOOR, "count": 1000, "what": "1000 held-out test images against the train split"},

@@ -59,3 +59,13 @@ def test_a_diverged_variant_is_shown_by_its_first_run(records, make_library, tmp
         (library.paths.run(cell.run) / "run.json").unlink()
     found = collect("made-up", library.plan, library.params, library.paths)
     assert (found.typical("dcgan").seed, found.typical("dcgan").status) == (3, "diverged")
+
+
+def test_images_that_are_all_the_same_are_a_collapse(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    path = library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json"
+    record = json.loads(path.read_text())
+    record["metrics"]["fid"]["status"] = "the generator is constant"
+    path.write_text(json.dumps(record))
+    row = collect("few", library.plan, library.params, library.paths).of("sagan")[1]
+    assert (row.defect, row.collapsed, row.status) == ("the generator is constant", True, "measured")

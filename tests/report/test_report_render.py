@@ -1,10 +1,14 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from sagan.errors import UserError
-from sagan.report import render
+from sagan.report import render, tables
+from sagan.report.collect import collect
+from sagan.report.document import CHARTS, readme
+from sagan.report.style import LIGHT
 
 
 def read(folder):
@@ -61,8 +65,45 @@ def test_pictures_of_an_earlier_report_do_not_stay(rendered, library):
 
 def test_nothing_on_disk_is_a_report_that_says_so(rendered):
     text = (rendered("empty") / "README.md").read_text()
-    assert "Nothing is measured yet" in text
+    assert "No run gave a figure" in text
     assert len(pd.read_csv(rendered("empty") / "results.csv")) == 6
+
+
+@pytest.mark.parametrize("lost", ["diverged", "not finite"])
+def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+        record = json.loads(path.read_text())
+        if lost == "not finite":
+            for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
+                metric["value"] = None
+        else:
+            record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
+        path.write_text(json.dumps(record))
+    assert "No run gave a figure" in readme(collect("few", library.plan, library.params, library.paths), [])
+
+
+@pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
+def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    cells = library.plan.suites["few"]
+    folders = {
+        "runs": [library.paths.run(cell.run) for cell in cells],
+        "evaluations": [library.paths.evaluation(cell.evaluation) for cell in cells],
+        "reference": [library.paths.reference(key) for key in library.plan.references],
+    }
+    for folder in folders.get(gone, []):
+        shutil.rmtree(folder)
+    if gone == "logs":
+        for folder in folders["runs"]:
+            (folder / "log.jsonl").unlink()
+    records = collect("few", library.plan, library.params, library.paths)
+    drawn = [name for name, draw in CHARTS.items() if draw(records, LIGHT)]
+    assert ("losses" in drawn) == (gone not in ("runs", "logs"))
+    assert ("fid-by-variant" in drawn) == (gone != "evaluations")
+    assert f"| no-attention | {0 if gone == 'evaluations' else 2} of 2" in readme(records, drawn)
+    assert len(tables.results(records)) == 4
 
 
 def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path):

@@ -84,7 +84,7 @@ def test_a_follower_ends_with_a_mirror_like_that_of_one_sending(make, everything
 
 
 @pytest.mark.parametrize("followers", [1, 2])
-def test_a_kill_and_a_resume_leave_each_point_once(workspace, followers):
+def test_a_kill_and_a_resume_leave_each_point_once(workspace, everything, followers):
     """The log is cut back to the checkpoint at step 40 and written again, later."""
     cell = workspace.cells[0]
     with following(workspace, followers):
@@ -92,9 +92,14 @@ def test_a_kill_and_a_resume_leave_each_point_once(workspace, followers):
         wait_for(lambda: steps_of(workspace, cell) == list(range(10, 71, 10)))
         workspace.log(cell, range(50, 51, 10), attempt=1)
         time.sleep(0.3)
-        workspace.log(cell, range(60, 101, 10), attempt=1)
+        workspace.log(cell, range(60, 81, 10), attempt=1)
+        wait_for(lambda: steps_of(workspace, cell)[-1] == 80)
+        assert steps_of(workspace, cell) == list(range(10, 81, 10))
+        workspace.log(cell, range(90, 101, 10), attempt=1)
         workspace.result(cell)
         workspace.evaluation(cell)
+        run_id = next(iter(everything(workspace.client)))
+    assert list(everything(workspace.client)) == [run_id]  # no reason to make the mirror anew
     points = workspace.mirror(cell)["points"]
     assert [step for step, _, _ in points["train/loss_d"]] == list(range(10, 101, 10))
     assert [value for _, _, value in points["train/loss_d"]] == [

@@ -83,30 +83,43 @@ def test_sending_twice_changes_nothing(workspace, everything):
     assert everything(workspace.client) == before
 
 
-@pytest.mark.parametrize("requests", [1, 3, 5, 7])
+@pytest.mark.parametrize("requests", range(0, 13, 2))
 def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
-    """The connection is lost after so many requests."""
+    """The connection is lost after so many requests that write."""
     monkeypatch.setattr(sending, "BATCH", 30)
     workspace, whole = make("broken"), make("whole")
     workspace.finish(workspace.cells[0])
     whole.finish(whole.cells[0])
     whole.send()
-    left = requests
-    log_batch = MlflowClient.log_batch
+    done = []
 
-    def until_lost(*args, **kwargs):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise ConnectionResetError("lost")
-        return log_batch(*args, **kwargs)
+    def until_lost(write):
+        def wrapped(*args, **kwargs):
+            if len(done) == requests:
+                raise ConnectionResetError("lost")
+            done.append(write)
+            return write(*args, **kwargs)
+
+        return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_batch", until_lost)
+        for name in ("create_run", "log_batch", "log_inputs", "log_dict", "log_artifacts", "set_terminated"):
+            patch.setattr(MlflowClient, name, until_lost(getattr(MlflowClient, name)))
         with pytest.raises(TrackingUnavailable):
             workspace.send()
     workspace.send()
     assert list(everything(workspace.client).values()) == list(everything(whole.client).values())
+
+
+def test_a_log_of_any_length_arrives(workspace):
+    """MLflow takes at most 1,000 points in a request."""
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 2501, 10))
+    workspace.send()
+    points = workspace.mirror(cell)["points"]
+    lines = [workspace.line(cell, step) for step in range(10, 2501, 10)]
+    for name in ("loss_d", "loss_g", "logits_real"):
+        assert [value for _, _, value in points[f"train/{name}"]] == [line[name] for line in lines]
 
 
 def test_parameters_differ_only_where_variants_differ(workspace):

@@ -10,11 +10,14 @@ import sys
 import time
 
 import pytest
+import torch
 from safetensors import safe_open
 
+from sagan.errors import UserError
 from sagan.records import file_digest, read_lines
 from sagan.states import run_record
 from sagan.training.loop import train
+from sagan.training.step import Trainer
 
 # A process of its own, so that it can be killed: the arguments come pickled on its standard input.
 CHILD = """
@@ -109,6 +112,15 @@ def test_a_finished_run_is_not_made_twice(run, images, paths):
     before = (paths.run(run.key) / "run.json").stat().st_mtime_ns
     train(run, images, paths)
     assert (paths.run(run.key) / "run.json").stat().st_mtime_ns == before
+
+
+def test_out_of_gpu_memory_names_the_settings_to_change(run, images, paths, monkeypatch):
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(UserError, match=r"training\.batch_size = 4 .*jobs_per_gpu = 1"):
+        train(run, images, paths)
 
 
 def test_a_torn_copy_is_not_believed(run, images, paths):

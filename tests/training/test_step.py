@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 
+from sagan.nn.attention import attention_layers
+from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import folded_state, normalised_layers
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.step import Trainer
@@ -128,4 +130,79 @@ def test_state_holds_all_that_the_next_step_depends_on(run, feed):
     for step in (4, 5):
         ours, theirs = trainer.step(step, real, noise), other.step(step, real, noise)
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(value, other.state()[name]) for name, value in trainer.state().items())
+
+
+def varied(run, training=None, **variant):
+    changed = {**run.config["variant"], **variant}
+    return {**run.config, "variant": changed, "training": {**run.config["training"], **(training or {})}}
+
+
+@pytest.mark.parametrize("name", ["gradient_penalty", "r1"])
+def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run, feed, name):
+    """Attention's gamma is set off 0, so that the second derivative goes through the softmax."""
+
+    def gradients(weight):
+        config = varied(
+            run, regularisers={name: weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
+        )
+        trainer = Trainer(config, CPU)
+        for layer in attention_layers(trainer.discriminator).values():
+            layer.gamma.data.fill_(0.5)
+        scalars = trainer.step(1, *feed(config))
+        return scalars, torch.cat([p.grad.flatten() for p in trainer.discriminator.parameters()])
+
+    plain, without = gradients(0.0)
+    once, first = gradients(1.0)
+    twice, second = gradients(2.0)
+    assert "penalty_d" not in plain
+    torch.testing.assert_close(once["loss_d"], plain["loss_d"])
+    torch.testing.assert_close(2 * once["penalty_d"], twice["penalty_d"])
+    assert (first - without).norm() > 0
+    torch.testing.assert_close(second - without, 2 * (first - without), atol=1e-5, rtol=1e-3)
+
+
+def test_orthogonal_regularisation_is_its_formula(run, feed):
+    config = varied(run, regularisers={"orthogonal": 0.1})
+    network = Trainer(config, CPU).generator
+    raw = {name: weight for name, _, weight in normalised_layers(network)}
+    expected = 0.0
+    for name, weight in raw.items():
+        rows = weight.detach().transpose(0, 1) if ".up" in name or name.endswith("image") else weight.detach()
+        rows = rows.flatten(1)
+        for i, row in enumerate(rows):
+            expected += sum(float(row @ other) ** 2 for j, other in enumerate(rows) if i != j)
+    assert orthogonality(network).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_linear_decay_ends_one_step_above_zero(run, feed):
+    config = varied(
+        run, {"steps": 4}, optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"}
+    )
+    trainer, rates = Trainer(config, CPU), []
+    real, noise = feed(config)
+    for step in range(1, 5):
+        trainer.step(step, real, noise)
+        rates += [optimizer.param_groups[0]["lr"] for optimizer in (trainer.optimizer_g, trainer.optimizer_d)]
+    assert rates == pytest.approx([1e-3, 2e-3, 0.75e-3, 1.5e-3, 0.5e-3, 1e-3, 0.25e-3, 0.5e-3])
+
+
+def test_everything_random_in_a_step_is_a_function_of_seed_and_step(run, feed):
+    """A trainer that starts from a saved state goes on as the first one did, with every regulariser on."""
+    config = varied(
+        run,
+        augment=["color", "translation", "cutout"],
+        regularisers={"gradient_penalty": 1.0, "r1": 1.0, "orthogonal": 1e-4},
+        optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
+    )
+    real, noise = feed(config)
+    trainer = Trainer(config, CPU)
+    trainer.step(1, real, noise)
+    state = {name: value.clone() for name, value in trainer.state().items()}
+    trainer.step(2, real, noise)
+    torch.manual_seed(1234)
+    other = Trainer(config, CPU)
+    other.load_state(state)
+    torch.manual_seed(4321)
+    other.step(2, real, noise)
     assert all(torch.equal(value, other.state()[name]) for name, value in trainer.state().items())

@@ -1,0 +1,65 @@
+"""The standard CNN of SN-GAN (Miyato et al. 2018, appendix B.4, table 3).
+
+The side at the bottom is an eighth of the image's (a quarter of 28), and channels double at each halving of
+the side from `width` at the image's own: with width 64, 512, 256, 128 and 64. Batch norm and ReLU follow the
+linear layer as they follow the transposed convolutions: the table does not show them there, implementations
+have them. The discriminator is 3x3 and 4x4 (stride 2) convolutions in turn, with LeakyReLU 0.1.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sagan.nn.conditional import Layers
+from sagan.nn.networks import Discriminator, Generator
+from sagan.nn.parts import Parts
+from sagan.shapes import doublings
+
+
+def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
+    """For images of side `resolution`; `width` channels at the image's own side."""
+    channels = _channels(backbone, resolution, width)
+    side = min(channels)
+    stages = _up(channels, image_channels, parts)
+    return Generator(z_dim, channels[side], side, not parts.normalises, stages, parts)
+
+
+def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
+    """For images of side `resolution`; `width` channels at the image's own side."""
+    channels = _channels(backbone, resolution, width)
+    side = min(channels)
+    return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)
+
+
+def _channels(backbone: str, resolution: int, width: int) -> dict[int, int]:
+    """Feature side -> channels, smallest side first."""
+    return {side: width * (resolution // side) for side in doublings(backbone, resolution)}
+
+
+def _up(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
+    previous = None
+    for side, count in channels.items():
+        if previous is not None:
+            yield f"up{side}", parts.wrap(nn.ConvTranspose2d(previous, count, 4, 2, 1, bias=not parts.normalises))
+        yield from parts.norm(f"norm{side}", count)
+        yield f"relu{side}", nn.ReLU()
+        yield from parts.attention(side, count)
+        previous = count
+    yield "image", parts.wrap(nn.Conv2d(previous, image_channels, 3, 1, 1))
+    yield "tanh", nn.Tanh()
+
+
+def _down(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
+    previous = image_channels
+    for side, count in reversed(channels.items()):
+        if previous != image_channels:
+            yield f"down{side}", parts.wrap(nn.Conv2d(previous, previous, 4, 2, 1))
+            yield from parts.plain_norm(f"norm{side}", previous)
+            yield f"down_relu{side}", nn.LeakyReLU(0.1)
+        yield f"conv{side}", parts.wrap(nn.Conv2d(previous, count, 3, 1, 1))
+        if previous != image_channels:
+            yield from parts.plain_norm(f"conv_norm{side}", count)
+        yield f"relu{side}", nn.LeakyReLU(0.1)
+        yield from parts.attention(side, count)
+        previous = count
+    yield "flatten", nn.Flatten()

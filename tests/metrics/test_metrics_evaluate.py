@@ -1,0 +1,159 @@
+"""From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from sagan.errors import UserError
+from sagan.metrics.evaluate import _Measurement, evaluate
+from sagan.metrics.measures import CONSTANT
+from sagan.records import read_json, write_json
+
+METRICS = {"fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage"}
+
+
+def spoil(world, change):
+    """Change the final generator's tensors in place; its size stays, so the run is still whole."""
+    path = world.paths.run(world.run.key) / "generator.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(path)
+    change(state)
+    save_file(state, path, metadata)
+    return evaluate(world.evaluation, world.paths)
+
+
+def test_every_metric_has_a_value_a_name_and_its_protocol(measured):
+    metrics = measured.record["metrics"]
+    assert set(metrics) == METRICS
+    for name, entry in metrics.items():
+        assert entry["status"] == "measured" and np.isfinite(entry["value"]), name
+        assert entry["name"] == f"{name}600_train.classifier"
+        assert entry["protocol"]["generated_count"] == 600 and entry["protocol"]["split"] == "train"
+        assert entry["protocol"]["weights_digest"] == measured.reference_record["weights_digest"]
+    assert metrics["kid"]["protocol"]["subsets"] == 50 and metrics["kid"]["protocol"]["std"] >= 0
+    assert measured.record == read_json(measured.evaluation_folder / "metrics.json")
+
+
+def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
+    record = measured.record
+    assert [point["step"] for point in record["curve"]] == [0, 3, 6]
+    assert record["curve_protocol"]["generated_count"] == 300
+    assert record["untrained"]["fid"]["name"] == "fid600_train.classifier"
+
+
+def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
+    best, curve = measured.record["best"], measured.record["curve"]
+    assert best["step"] == min(curve, key=lambda point: point["fid"])["step"]
+    assert best["fid"]["name"] == "best_fid600_train.classifier"
+    assert best["fid"]["value"] not in [point["fid"] for point in curve]
+    assert "300 other samples among 3 snapshots" in best["fid"]["chosen"]
+    assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol"}
+
+
+def test_pictures_lie_beside_the_record(measured):
+    folder = measured.evaluation_folder
+    for name in ("samples.png", "film.png", "interpolation.png", "neighbours.png"):
+        assert Image.open(folder / name).width > 28, name
+    assert {path.stem for path in (folder / "attention").iterdir()} == {"generator-14", "discriminator-14"}
+
+
+def test_training_images_of_celeba_are_never_drawn(unmeasured):
+    path = unmeasured.paths.reference(unmeasured.reference.key) / "reference.json"
+    write_json(path, read_json(path) | {"kind": "celeba"})
+    evaluate(unmeasured.evaluation, unmeasured.paths)
+    assert (unmeasured.evaluation_folder / "samples.png").exists()
+    assert not (unmeasured.evaluation_folder / "neighbours.png").exists()
+
+
+def test_the_same_run_measures_the_same(measured, unmeasured):
+    again = evaluate(unmeasured.evaluation, unmeasured.paths)
+    for key in ("metrics", "untrained", "best", "curve", "memorisation", "attention"):
+        assert again[key] == measured.record[key], key
+    for path in measured.evaluation_folder.rglob("*.png"):
+        assert (
+            path.read_bytes()
+            == (unmeasured.evaluation_folder / path.relative_to(measured.evaluation_folder)).read_bytes()
+        )
+
+
+def test_z_is_that_of_the_evaluation_and_not_of_the_run(unmeasured):
+    """Another training seed sees the same z; another evaluation seed does not."""
+    run = read_json(unmeasured.paths.run(unmeasured.run.key) / "run.json")
+    one = _Measurement(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
+    other = _Measurement(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
+    assert torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
+    assert not torch.equal(one._z(64, "final", 8), one._z(64, "curve", 8))
+    other.settings = one.settings | {"seed": 1}
+    assert not torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
+
+
+def test_a_constant_generator_is_called_that(unmeasured):
+    def change(state):
+        for name, value in state.items():
+            if "weight" in name:
+                value.zero_()
+
+    record = spoil(unmeasured, change)
+    metrics = record["metrics"]
+    assert {entry["status"] for entry in metrics.values()} == {CONSTANT}
+    assert metrics["precision"]["value"] is metrics["density"]["value"] is None
+    assert metrics["is"]["value"] == pytest.approx(1)
+    assert metrics["recall"]["value"] == 0 and metrics["coverage"]["value"] < 0.05
+    assert metrics["fid"]["value"] > 0
+    assert (unmeasured.evaluation_folder / "samples.png").exists()
+
+
+def test_images_that_are_not_finite_have_no_figure(unmeasured):
+    def change(state):
+        for value in state.values():
+            if value.is_floating_point():
+                value.fill_(torch.nan)
+
+    record = spoil(unmeasured, change)
+    for entry in record["metrics"].values():
+        assert entry["value"] is None and entry["status"] == "not finite: the features of 600 of 600 generated images"
+    assert record["memorisation"]["status"].startswith("not finite")
+    assert record["status"] == "measured" and record["curve"][0]["fid"] is not None
+
+
+def test_too_few_images_for_the_features_have_no_fid(unmeasured):
+    settings = unmeasured.evaluation.settings | {"samples": 100, "curve_samples": 100}
+    evaluation = type(unmeasured.evaluation)(**{**vars(unmeasured.evaluation), "settings": settings})
+    record = evaluate(evaluation, unmeasured.paths)
+    metrics = record["metrics"]
+    assert metrics["fid"]["value"] is None
+    assert metrics["fid"]["status"] == "too few images: 100, and 128 features need 128"
+    assert metrics["fid_infinity"]["value"] is None and "too few" in metrics["fid_infinity"]["status"]
+    assert metrics["kid"]["status"] == "measured" and metrics["kid"]["protocol"]["subset_size"] == 100
+    assert [point["fid"] for point in record["curve"]] == [None] * 3 and record["best"] == {}
+
+
+def test_a_diverged_run_has_pictures_and_no_figures(unmeasured):
+    path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
+    record = read_json(path) | {"status": "diverged", "diverged_at": 5}
+    write_json(path, record)
+    found = evaluate(unmeasured.evaluation, unmeasured.paths)
+    assert (
+        found["status"] == "diverged" and found["metrics"] == {} and found["best"] == {} and found["memorisation"] == {}
+    )
+    assert len(found["curve"]) == 3 and (unmeasured.evaluation_folder / "samples.png").exists()
+
+
+def test_nothing_is_measured_twice(measured):
+    assert evaluate(measured.evaluation, measured.paths) == measured.record
+
+
+def test_a_missing_reference_is_named(unmeasured):
+    (unmeasured.paths.reference(unmeasured.reference.key) / "reference.json").unlink()
+    with pytest.raises(UserError, match=r"make it with `python -m sagan reference"):
+        evaluate(unmeasured.evaluation, unmeasured.paths)
+
+
+def test_the_record_is_plain_json(measured):
+    json.dumps(measured.record, allow_nan=False)

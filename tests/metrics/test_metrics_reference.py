@@ -1,0 +1,135 @@
+"""The real side of a comparison: what it holds, both splits, and two processes that want it at once."""
+
+import dataclasses
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+
+from sagan.data import load
+from sagan.errors import UserError
+from sagan.metrics import classifier, measures, values
+from sagan.metrics import reference as module
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import features_of_images
+from sagan.metrics.reference import load_reference, make_reference
+from sagan.paths import Paths
+from sagan.records import file_digest, read_json
+
+CPU = torch.device("cpu")
+
+
+def test_the_record_says_what_was_measured(measured):
+    record = measured.reference_record
+    folder = measured.paths.reference(record["key"])
+    assert record["real_count"] == 700 and record["feature_dim"] == 128 and record["split"] == "train"
+    assert record["dataset_digest"] == measured.dataset.manifest["digest"]
+    assert record["weights_digest"] == file_digest(folder / "classifier.safetensors")
+    assert record["accuracy"] > 0.9
+    assert record == read_json(folder / "reference.json")
+
+
+def test_the_noise_floor_is_that_of_real_images(measured):
+    floor = measured.reference_record["floor"]
+    assert floor["count"] == 200 and "200 real test images against the train split" in floor["what"]
+    assert floor["halves"]["count"] == 350
+    real = load_reference(measured.paths.reference(measured.reference.key))
+    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
+    held_out = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
+    assert floor["fid"] == pytest.approx(values.fid(values.statistics(held_out), real.statistics), rel=1e-6)
+    assert 0 < floor["halves"]["fid"] < measured.record["metrics"]["fid"]["value"]
+
+
+def test_the_floor_is_of_halves_where_held_out_images_are_too_few(measured):
+    real = load_reference(measured.paths.reference(measured.reference.key))
+    floor = module._noise_floor("train", real.features, torch.randperm(700), real.features[:100], real.statistics)
+    assert floor["fid"] == floor["halves"]["fid"] and floor["count"] == 350 and "half" in floor["what"]
+    lacking = module._noise_floor(
+        "train", real.features[:200], torch.randperm(200), real.features[:100], real.statistics
+    )
+    assert lacking["fid"] is None
+
+
+def test_copies_of_training_images_are_found_out(measured):
+    real = load_reference(measured.paths.reference(measured.reference.key))
+    held_out = measured.reference_record["memorisation"]
+    assert held_out["train_count"] == 700 and held_out["held_out_count"] == 200
+    copies = measures.memorisation(real.train[:50], real)
+    assert copies["median"] == 0 and copies["closer"] == 1
+    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
+    fresh = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
+    found = measures.memorisation(fresh, real)
+    assert found["median"] == pytest.approx(held_out["held_out_median"], rel=1e-4) and found["closer"] <= 0.02
+
+
+def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "_STEPS", 5)
+    paths = Paths(tmp_path)
+    reference = dataclasses.replace(measured.reference, key="strokes-test-0123456789", split="test")
+    record = make_reference(reference, measured.dataset, paths)
+    real = load_reference(paths.reference(reference.key))
+    assert record["real_count"] == 200 and len(real.features) == 200 and len(real.train) == 700
+    assert real.train_rows.tolist() == list(range(700))
+
+
+def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, tmp_path):
+    """With more images than are kept, a neighbour found in features must be the image that is drawn."""
+    monkeypatch.setattr(module, "KEPT_FEATURES", 90)
+    monkeypatch.setattr(classifier, "_STEPS", 5)
+    paths = Paths(tmp_path)
+    record = make_reference(measured.reference, measured.dataset, paths)
+    real = load_reference(paths.reference(record["key"]))
+    assert len(real.train) == 90 and len(set(real.train_rows.tolist())) == 90 and record["real_count"] == 700
+    extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
+    images = measured.dataset.split("train")[0][real.train_rows.numpy()]
+    assert torch.allclose(features_of_images(extractor, images, CPU)["features"], real.train, atol=1e-5)
+
+
+def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
+    def spoilt(*arguments):
+        return {"features": torch.full((700, 128), torch.nan)}
+
+    monkeypatch.setattr(classifier, "_STEPS", 5)
+    monkeypatch.setattr(module, "features_of_images", spoilt)
+    paths = Paths(tmp_path)
+    with pytest.raises(UserError, match="features of real images are not finite"):
+        make_reference(measured.reference, measured.dataset, paths)
+    assert not (paths.reference(measured.reference.key) / "reference.json").exists()
+
+
+def _make(root, reference, folder, results):
+    """What each process does; it notes every classifier that it trains."""
+    train = module.train_classifier
+
+    def noting(*arguments):
+        with (root / "trained").open("a") as file:
+            file.write("once\n")
+        return train(*arguments)
+
+    module.train_classifier = noting
+    classifier._STEPS = 5
+    results.put(make_reference(reference, load(folder), Paths(root)))
+
+
+def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    folder = measured.paths.prepared("strokes", 28)
+    both = [context.Process(target=_make, args=(tmp_path, measured.reference, folder, results)) for _ in range(2)]
+    for process in both:
+        process.start()
+    records = [results.get(timeout=120) for _ in both]
+    for process in both:
+        process.join()
+    assert records[0] == records[1]
+    made = tmp_path / "results" / "references" / measured.reference.key
+    assert (tmp_path / "trained").read_text() == "once\n"
+    assert file_digest(made / "classifier.safetensors") == records[0]["weights_digest"]
+    assert sorted(path.name for path in made.iterdir()) == [
+        "classifier.safetensors",
+        "features.safetensors",
+        "reference.json",
+        "statistics.safetensors",
+    ]
+    assert np.isfinite(load_reference(made).statistics["sigma"]).all()

@@ -1,0 +1,194 @@
+"""Metric values against other implementations, formulas and known answers."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch.utils.data import Dataset
+from torch_fidelity import calculate_metrics
+
+from sagan.metrics import values
+from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
+from sagan.metrics.features import features_of_images, to_uint8
+
+CPU = torch.device("cpu")
+
+
+def gaussian(count, dim=8, seed=0, mean=0.0, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dim, generator=generator) * scale + mean
+
+
+def fid_of(generated, real):
+    return values.fid(values.statistics(generated), values.statistics(real))
+
+
+class Images(Dataset):
+    def __init__(self, images):
+        self.images = torch.from_numpy(images.copy())
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+@pytest.fixture
+def two_sets(measured, make_pictures):
+    """Two sets of 300 images, and both through our own chain."""
+    real, other = measured.dataset.split("train")[0][:300], make_pictures(300, seed=5)[0]
+    folder = measured.paths.reference(measured.reference.key)
+    extractor = Extractor("classifier", folder, measured.paths, CPU)
+    ours = [features_of_images(extractor, images, CPU) for images in (other, real)]
+    return other, real, folder / "classifier.safetensors", *ours
+
+
+def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
+    generated, real, weights, ours, ours_real = two_sets
+    theirs = calculate_metrics(
+        input1=Images(generated),
+        input2=Images(real),
+        feature_extractor=CLASSIFIER_NAME,
+        feature_extractor_weights_path=str(weights),
+        fid=True,
+        kid=True,
+        isc=True,
+        prc=True,
+        kid_subsets=values.KID_SUBSETS,
+        kid_subset_size=200,
+        num_workers=0,
+        batch_size=100,
+        cuda=False,
+        cache=False,
+        verbose=False,
+    )
+    assert fid_of(ours["features"], ours_real["features"]) == pytest.approx(
+        theirs["frechet_inception_distance"], rel=1e-4
+    )
+    values_kid = values.kid(ours["features"], ours_real["features"], subset_size=200)
+    assert values_kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
+    assert values_kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-6)
+    score, std = values.inception_score(ours["logits"])
+    assert score == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
+    assert std == pytest.approx(theirs["inception_score_std"], rel=1e-3)
+    precision, recall = values.precision_recall(ours["features"], ours_real["features"])
+    assert precision == pytest.approx(theirs["precision"], abs=0.004)
+    assert recall == pytest.approx(theirs["recall"], abs=0.004)
+
+
+def test_fid_is_scipys_matrix_square_root():
+    mix = torch.rand(8, 8, generator=torch.Generator().manual_seed(1))
+    one, other = gaussian(300, seed=2) @ mix, gaussian(300, seed=3, mean=0.3)
+    a, b = values.statistics(one), values.statistics(other)
+    root = scipy.linalg.sqrtm(a["sigma"] @ b["sigma"]).real
+    expected = ((a["mu"] - b["mu"]) ** 2).sum() + np.trace(a["sigma"] + b["sigma"] - 2 * root)
+    assert values.fid(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_fid_of_two_gaussians_by_formula():
+    """Equal directions, standard deviations s and t: |mu|^2 + D (s - t)^2, as the paper's formula has it."""
+    dim, eye = 6, np.eye(6)
+    real = {"mu": np.zeros(dim), "sigma": 4.0 * eye}
+    moved = {"mu": np.full(dim, 0.5), "sigma": 9.0 * eye}
+    assert values.fid(moved, real) == pytest.approx(dim * 0.25 + dim * 1.0)
+
+
+def test_a_set_against_itself():
+    features = gaussian(400)
+    assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
+    assert values.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
+    assert values.precision_recall(features, features) == (1.0, 1.0)
+    density, coverage = values.density_coverage(features, features)
+    assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.2)
+    assert values.nearest(features, features)[0].max() == 0
+
+
+def test_more_noise_is_farther(measured):
+    """The same images under growing noise, through extractor and metric: FID and KID grow, coverage falls."""
+    images = measured.dataset.split("test")[0]
+    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
+    clean = features_of_images(extractor, images, CPU)["features"]
+    noise = np.random.default_rng(0).normal(size=images.shape)
+    fids, kids, coverages = [], [], []
+    for level in (5, 20, 60, 120):
+        noisy = (images + level * noise).clip(0, 255).astype(np.uint8)
+        features = features_of_images(extractor, noisy, CPU)["features"]
+        fids.append(fid_of(features, clean))
+        kids.append(values.kid(features, clean)[0])
+        coverages.append(values.density_coverage(features, clean)[1])
+    assert fids == sorted(fids) and kids == sorted(kids) and coverages == sorted(coverages, reverse=True)
+    assert fids[-1] > 5 * fids[0]
+
+
+def naive(generated, real, k):
+    """Everything from one table of distances, by loops."""
+    distance = lambda a, b: float((a.double() - b.double()).norm())  # noqa: E731
+    radius = [sorted(distance(x, y) for y in real)[k] for x in real]
+    radius_generated = [sorted(distance(x, y) for y in generated)[k] for x in generated]
+    inside = [[distance(g, r) < radius[j] for j, r in enumerate(real)] for g in generated]
+    return {
+        "precision": np.mean([any(row) for row in inside]),
+        "recall": np.mean([any(distance(r, g) < radius_generated[i] for i, g in enumerate(generated)) for r in real]),
+        "density": sum(map(sum, inside)) / (k * len(generated)),
+        "coverage": np.mean([any(row[j] for row in inside) for j in range(len(real))]),
+    }
+
+
+def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
+    monkeypatch.setattr(values, "_BATCH", 7)  # several batches, the last one short
+    generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
+    expected = naive(generated, real, values.NEIGHBOURHOOD)
+    assert values.precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    expected = naive(generated, real, values.DENSITY_NEIGHBOURHOOD)
+    assert values.density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
+
+
+def test_dropped_modes_lower_coverage_and_recall_but_not_precision():
+    real = torch.cat([gaussian(200, seed=1, mean=-20), gaussian(200, seed=2, mean=20)])
+    generated = gaussian(400, seed=3, mean=20)
+    precision, recall = values.precision_recall(generated, real)
+    density, coverage = values.density_coverage(generated, real)
+    assert precision > 0.8 and density > 0.8
+    assert recall < 0.6 and coverage < 0.6
+
+
+def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):
+    monkeypatch.setattr(values, "_BATCH", 9)
+    queries, bank = gaussian(30, seed=1), gaussian(80, seed=2)
+    distances, rows = values.nearest(queries, bank, 4)
+    full = (queries[:, None] - bank[None]).norm(dim=2).sort(dim=1)
+    assert torch.equal(rows, full.indices[:, :4])
+    assert torch.allclose(distances, full.values[:, :4])
+
+
+def test_a_copied_image_has_distance_zero():
+    bank = gaussian(50) * 1000
+    distances, rows = values.nearest(bank[[3, 17]], bank)
+    assert distances.flatten().tolist() == [0, 0] and rows.flatten().tolist() == [3, 17]
+
+
+def test_extrapolated_fid_is_nearer_to_the_truth_than_fid():
+    """Both sides are N(0, 1), the truth is 0, and FID of N samples is too large by a term in 1/N."""
+    dim = 32
+    real = {"mu": np.zeros(dim), "sigma": np.eye(dim)}
+    features = gaussian(2000, dim=dim, seed=4)
+    sizes = values.extrapolation_sizes(2000, dim)
+    plain = values.fid(values.statistics(features), real)
+    extrapolated = values.fid_infinity(features, real, sizes)
+    assert len(sizes) == values.EXTRAPOLATION_POINTS and sizes[-1] == 2000
+    assert plain > 0.1 and abs(extrapolated) < plain / 3
+
+
+@pytest.mark.parametrize(("count", "dim", "smallest"), [(4000, 128, 800), (10_000, 2048, 4096), (8191, 2048, None)])
+def test_too_few_images_are_not_extrapolated(count, dim, smallest):
+    sizes = values.extrapolation_sizes(count, dim)
+    assert (sizes[0] if sizes else None) == smallest
+
+
+def test_images_become_the_bytes_that_a_picture_would_hold():
+    exact = torch.arange(256) / 127.5 - 1
+    assert torch.equal(to_uint8(exact), torch.arange(256, dtype=torch.uint8))
+    assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+    # Rounded, not cut off: 0.6 of a step above 100 is 101.
+    assert to_uint8(torch.tensor([100.6 / 127.5 - 1, 100.4 / 127.5 - 1])).tolist() == [101, 100]
