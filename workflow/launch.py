@@ -166,7 +166,7 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
         command += ["--config", f"plan={plan_file}"]
     else:
         gpus = gpu_count()
-        command += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
+        command += ["--cores", str(cores), "--resources", f"gpu_parts={60 * gpus}"]
         command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
     descriptor = lock._context.lock_file_fd
     os.set_inheritable(descriptor, True)

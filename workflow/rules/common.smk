@@ -20,5 +20,6 @@ def sagan(verb, spec, key):
     )
 
 
-def gpus(spec):
-    return 0 if spec.execution["device"] == "cpu" else min(GPUS, 1)
+def gpu_parts(spec):
+    """A job's part of a GPU, in sixtieths: `execution.jobs_per_gpu` of them share one."""
+    return 0 if spec.execution["device"] == "cpu" or GPUS == 0 else 60 // spec.execution["jobs_per_gpu"]

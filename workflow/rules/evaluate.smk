@@ -13,7 +13,7 @@ rule evaluate:
         "state/logs/{evaluation}.log",
     threads: lambda wildcards: PLAN.evaluations[wildcards.evaluation].execution["threads"]
     resources:
-        gpu=lambda wildcards: gpus(PLAN.evaluations[wildcards.evaluation]),
+        gpu_parts=lambda wildcards: gpu_parts(PLAN.evaluations[wildcards.evaluation]),
     priority: 50
     params:
         command=lambda wildcards: sagan("evaluate", PLAN.evaluations[wildcards.evaluation], wildcards.evaluation),

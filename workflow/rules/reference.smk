@@ -8,7 +8,7 @@ rule reference:
         "state/logs/{reference}.log",
     threads: lambda wildcards: PLAN.references[wildcards.reference].execution["threads"]
     resources:
-        gpu=lambda wildcards: gpus(PLAN.references[wildcards.reference]),
+        gpu_parts=lambda wildcards: gpu_parts(PLAN.references[wildcards.reference]),
     priority: 100
     params:
         command=lambda wildcards: sagan("reference", PLAN.references[wildcards.reference], wildcards.reference),

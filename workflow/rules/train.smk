@@ -9,7 +9,7 @@ rule train:
         "state/logs/{run}.log",
     threads: lambda wildcards: PLAN.runs[wildcards.run].execution["threads"]
     resources:
-        gpu=lambda wildcards: gpus(PLAN.runs[wildcards.run]),
+        gpu_parts=lambda wildcards: gpu_parts(PLAN.runs[wildcards.run]),
     params:
         command=lambda wildcards: sagan("train", PLAN.runs[wildcards.run], wildcards.run),
     shell:
