@@ -153,7 +153,7 @@ def make_folder(folder: Path, count: int) -> None:
     # Snakemake's jobs call the fake; the plan's and the report's verbs stay real.
     (folder / "fake" / "__main__.py").write_text(FAKE)
     common = folder / "workflow" / "rules" / "common.smk"
-    common.write_text(common.read_text().replace("-m sagan", "fake"))
+    common.write_text(common.read_text().replace("-m sagan", "-m fake"))
     yaml = YAML()
     tree = yaml.load(ROOT / "params.yaml")
     quick = tree["suites"]["quick"]

@@ -43,7 +43,10 @@ def clone(make_clone, slurm):
     clone.set_param("suites.quick.evaluation.samples", 100)
     clone.set_param("suites.quick.evaluation.curve_samples", 100)
     clone.edit("workflow/profiles/slurm/config.yaml", "mem_mb: 8000", "mem_mb: 500")
+    profile = clone.folder / "workflow/profiles/slurm/config.yaml"
     clone.edit("workflow/profiles/slurm/config.yaml", "before-status-checks: 20", "before-status-checks: 2")
+    # This Slurm keeps no accounts for `sacct`.
+    profile.write_text(profile.read_text() + "slurm-status-command: squeue\n")
     return clone
 
 
