@@ -233,16 +233,40 @@ def ui() -> None:
 @app.command()
 def sample(
     source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("samples.png"),
-    count: Annotated[int, typer.Option(min=1)] = 64,
-    columns: Annotated[int, typer.Option(min=1)] = 8,
+    out: Annotated[Path, typer.Option(help="The PNG to write; the folder, for --as images.")] = Path("samples.png"),
+    form: Annotated[
+        str, typer.Option("--as", help="`grid`, `images` (one PNG each), or `interpolation` (a walk in each row).")
+    ] = "grid",
+    count: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    columns: Annotated[int, typer.Option(min=1, help="Images in a row.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(min=0.01, help="Keep z within this: more typical images, fewer kinds.")
+    ] = None,
+    of_class: Annotated[
+        str | None, typer.Option("--class", help="For conditional generators. Default: a class for each row in turn.")
+    ] = None,
 ) -> None:
-    """Draw samples from a trained generator into a grid."""
-    from sagan.metrics.showing import sample_grid
+    """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
+    from sagan.sampling import Draw, write_samples
 
-    sample_grid(source, out, count, columns, seed)
-    print(out)
+    for path in write_samples(source, out, form, Draw(count, columns, seed, truncation, of_class)):
+        print(path)
+
+
+@app.command()
+def describe(
+    variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
+    suite: Annotated[str | None, typer.Option(help="Lay this suite's overrides over the variant.")] = None,
+    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    channels: Annotated[int, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour.")] = 3,
+) -> None:
+    """Show a variant's two networks layer by layer: shapes, parameters, multiply-adds, spectral norm, attention."""
+    from sagan.describing import describe_variant
+    from sagan.loading import load_params
+
+    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels):
+        print(line)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from sagan.errors import UserError
 from sagan.params import Params, Suite, Variant
 from sagan.schema import model_at
-from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
+from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
 
 Tree = dict[str, Any]
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
@@ -154,6 +154,13 @@ def _check_attention(params: Params, suite_name: str, variant_name: str) -> None
         raise UserError(
             f"variants.{variant_name}.backbone = {variant.backbone!r}: makes images of {', '.join(map(str, known))} "
             f"pixels, and in suite {suite_name!r} they have {dataset.resolution}"
+        )
+    smallest = scale_resolutions(dataset.resolution, variant.discriminator.scales)[-1]
+    if smallest not in known:
+        raise UserError(
+            f"variants.{variant_name}.discriminator.scales = {variant.discriminator.scales}: in suite {suite_name!r} "
+            f"the last discriminator would see {smallest} pixels, and {variant.backbone} takes "
+            f"{', '.join(map(str, known))}"
         )
     for network in ("generator", "discriminator"):
         sides = feature_sides(variant.backbone, network, dataset.resolution)

@@ -154,6 +154,9 @@ class Discriminator(Network):
     """The discriminator's switches."""
 
     norm: Literal["batch", "none"] = "none"
+    scales: Annotated[int, Field(ge=1, le=3)] = Field(
+        1, description="discriminators, each at half the side of the one before"
+    )
 
 
 class Optimizer(Strict):
@@ -183,7 +186,7 @@ class Variant(Strict):
     """One complete recipe: two networks, an objective and their optimisers."""
 
     description: str = ""
-    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet"] = "dcgan"
+    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"

@@ -141,7 +141,7 @@ def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
 
 def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
     config = {
-        "variant": _resolved_variant(variant, manifest["resolution"]),
+        "variant": resolved_variant(variant, manifest["resolution"]),
         "training": {**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)},
         "seed": seed,
         "image": _image(variant, manifest),
@@ -158,7 +158,8 @@ def _image(variant: Variant, manifest: Json) -> Json:
     return image
 
 
-def _resolved_variant(variant: Variant, resolution: int) -> Json:
+def resolved_variant(variant: Variant, resolution: int) -> Json:
+    """A variant as a run's configuration holds it: complete, with places as sides in pixels."""
     resolved = variant.model_dump(exclude={"description"})
     for network in ("generator", "discriminator"):
         places = [resolve_side(place, resolution) for place in resolved[network]["attention_at"]]

@@ -72,6 +72,15 @@ def feature_sides(backbone: str, role: str, resolution: int) -> list[int]:
     return sorted({side for side, _ in _DOWN[backbone][resolution]})
 
 
+def scale_resolutions(resolution: int, scales: int) -> list[int]:
+    """The sides that the discriminators of a multi-scale one see.
+
+    >>> scale_resolutions(128, 3)
+    [128, 64, 32]
+    """
+    return [resolution // 2**scale for scale in range(scales)]
+
+
 def resolve_side(place: int | str, resolution: int) -> int | None:
     """A placement as a feature side in pixels: 14 is itself, "1/2" is half the image's side.
 

@@ -187,12 +187,12 @@ class _Measurement:
             return
         distances, rows = values.nearest(features.nan_to_num(), self.real.train, GRID - 1)
         closest = distances[:, 0].argsort()[:GRID]
-        z = self._z(len(features), "final", generator.z_dim)[closest]
-        generated = generated_images(generator, z, self.device).numpy()
+        # All of them again, since a conditional generator's classes follow from an image's place among the others.
+        generated = generated_images(generator, self._z(len(features), "final", generator.z_dim), self.device)[closest]
         training = load(folder).split("train")[0]
         near = [training[self.real.train_rows[row].numpy()] for row in rows[closest]]
         sheet = np.concatenate(
-            [np.concatenate([image[None], others]) for image, others in zip(generated, near, strict=True)]
+            [np.concatenate([image[None], others]) for image, others in zip(generated.numpy(), near, strict=True)]
         )
         save_grid(sheet, GRID, self.folder / "neighbours.png")
 

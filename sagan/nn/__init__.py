@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from sagan.nn import dcgan, resnet, sngan
+from sagan.nn import biggan, dcgan, resnet, sngan
 from sagan.nn.init import initialise
+from sagan.nn.multiscale import MultiScale
 from sagan.nn.parts import make_parts
+from sagan.shapes import scale_resolutions
 
 BACKBONES = {
     "dcgan": dcgan,
@@ -17,6 +19,8 @@ BACKBONES = {
     "sngan": sngan,
     "sngan-resnet": resnet,
     "sagan-resnet": resnet,
+    "biggan": biggan,
+    "biggan-deep": biggan,
 }
 
 
@@ -35,11 +39,18 @@ def build_generator(config: Mapping[str, Any]) -> nn.Module:
 
 
 def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
-    """The discriminator of a run's configuration: images [B, C, R, R] in [-1, 1], and labels, to logits [B]."""
+    """The discriminator of a run's configuration: images [B, C, R, R] in [-1, 1], and labels, to logits [B].
+
+    With `scales` > 1 the logits are [B, scales]; attention is in the one that sees whole images.
+    """
     variant, image = config["variant"], config["image"]
     switches, parts = variant["discriminator"], make_parts("discriminator", config)
-    shape = (variant["backbone"], image["resolution"], image["channels"])
-    network = BACKBONES[variant["backbone"]].discriminator(*shape, switches["width"], parts)
+    make = BACKBONES[variant["backbone"]].discriminator
+    networks = []
+    for resolution in scale_resolutions(image["resolution"], switches.get("scales", 1)):
+        networks.append(make(variant["backbone"], resolution, image["channels"], switches["width"], parts))
+        parts = parts.without_attention()
+    network = MultiScale(networks) if len(networks) > 1 else networks[0]
     initialise(network, variant["init"])
     return network
 

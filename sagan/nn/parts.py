@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -34,6 +34,9 @@ class Parts:
     classes: int
     normalises: bool
     switches: Mapping[str, Any]
+
+    def without_attention(self) -> Parts:
+        return replace(self, switches={**self.switches, "attention_at": ()})
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """A linear, convolutional or embedding layer with spectral norm, where that is on."""

@@ -170,7 +170,7 @@ def _data(runs: list[_Run]) -> Json:
     variants: dict[str, list[Json]] = {}
     for run in runs:
         variants.setdefault(run.row.variant, []).append(_run_data(run))
-    colours = matplotlib.colormaps["cividis"](np.linspace(0, 1, _COLOUR_STOPS))[:, :3]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, _COLOUR_STOPS))[:, :3]
     return {
         "variants": [{"name": name, "runs": found} for name, found in variants.items()],
         "colours": (255 * colours).round().astype(int).tolist(),

@@ -8,9 +8,8 @@ but the mirror.
 
 import os
 
-# Read by MLflow when it is imported: no banner, no usage statistics sent from here, and no migration log.
+# Read by MLflow when it is imported: no usage statistics are sent from here, and nothing is printed.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 

@@ -166,9 +166,8 @@ def _attention(variant: Json) -> str:
 
 def log_points(line: Json) -> list[Point]:
     """The points of one logged step. A value that was not finite is null in the log and no point here."""
-    stamp = _ms(line["time"])
     values = {_log_metric(name): value for name, value in line.items() if name not in ("step", "time")}
-    return [Point(key, float(value), stamp, line["step"]) for key, value in values.items() if value is not None]
+    return _points(values, _ms(line["time"]), line["step"])
 
 
 def _log_metric(name: str) -> str:
@@ -182,7 +181,7 @@ def result_points(records: Records) -> list[Point]:
     result, measures = records.result, records.measures
     values = {"images_per_second": result["images_per_second"], "seconds": result["seconds"]}
     values |= {f"parameters/{network}": count for network, count in result["parameters"].items()}
-    points = [Point(key, float(value), records.finished, 0) for key, value in values.items()]
+    points = _points(values, records.finished, 0)
     if measures is None:
         return points
     stamp = _ms_of(measures["provenance"]["finished"])
@@ -192,10 +191,15 @@ def result_points(records: Records) -> list[Point]:
         values |= {f"attention/{place}.{name}": value for name, value in statistics.items()}
     values["evaluation/seconds"] = measures["seconds"]
     values["evaluation/generated_per_second"] = measures["generated_per_second"]
-    points += [Point(key, float(value), stamp, 0) for key, value in values.items() if value is not None]
-    return points + [
-        Point("curve/fid", float(at["fid"]), stamp, at["step"]) for at in measures["curve"] if at["fid"] is not None
-    ]
+    points += _points(values, stamp, 0)
+    for at in measures["curve"]:
+        points += _points({"curve/fid": at["fid"]}, stamp, at["step"])
+    return points
+
+
+def _points(values: Json, stamp: int, step: int) -> list[Point]:
+    """Points of the values that are numbers."""
+    return [Point(key, float(value), stamp, step) for key, value in values.items() if isinstance(value, int | float)]
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -210,21 +214,24 @@ def images(records: Records) -> Iterator[tuple[str, PIL.Image.Image]]:
     if records.measures is None:
         return
     stamp = _ms_of(records.measures["provenance"]["finished"])
+    steps = [at["step"] for at in records.measures["curve"]]
     for name, path in records.pictures.items():
         key = name.removesuffix(".png").replace("/", "~")
         with PIL.Image.open(path) as picture:
-            steps = [at["step"] for at in records.measures["curve"]]
-            for step, part in _columns(picture, steps) if name == "film.png" else [(records.result["steps"], picture)]:
+            frames = [(records.result["steps"], picture)]
+            if name == "film.png":
+                frames = _columns(picture, records.run.resolution, steps)
+            for step, frame in frames:
                 identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{records.cell.evaluation}/{name}/{step}")
-                yield f"{key}+step+{step}+timestamp+{stamp}+{identity}", part
+                yield f"{key}+step+{step}+timestamp+{stamp}+{identity}", frame
 
 
-def _columns(film: PIL.Image.Image, steps: list[int]) -> Iterator[tuple[int, PIL.Image.Image]]:
-    """A film cut into its columns. Each keeps the white line on both of its sides."""
-    line = film.width % len(steps)
-    step_width = (film.width - line) // len(steps)
+def _columns(film: PIL.Image.Image, side: int, steps: list[int]) -> Iterator[tuple[int, PIL.Image.Image]]:
+    """A film of images of that side cut into its columns, each with the line on both of its sides."""
+    line = (film.width - len(steps) * side) // (len(steps) + 1)
     for place, step in enumerate(steps):
-        yield step, film.crop((place * step_width, 0, (place + 1) * step_width + line, film.height))
+        left = place * (side + line)
+        yield step, film.crop((left, 0, left + side + 2 * line, film.height))
 
 
 def _measures(folder: Path) -> Json | None:

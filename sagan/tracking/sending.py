@@ -153,18 +153,19 @@ def _send(client: MlflowClient, experiment: str, records: Records, tags: dict[st
     if mirror and _contradicts(client, mirror, records):
         client.delete_run(mirror.info.run_id)
         mirror = None
+    tags = tags | _origins(records)
     changed = mirror is None
     if mirror is None:
-        identity = {name: tags[name] for name in ("sagan.run", "sagan.evaluation")}
-        mirror = client.create_run(experiment, records.started, identity, records.cell.run)
-    changed |= _set_tags(client, mirror, tags | _origins(records))
+        mirror = client.create_run(experiment, records.started, tags, records.cell.run)
+    changed |= _set_tags(client, mirror, tags)
     _describe(client, mirror, records)
     points = _send_log(client, mirror, records.log)
     if records.result:
         points += _send_points(client, mirror, [content.result_points(records)])
         _send_files(client, mirror, records)
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
-        changed |= _set_tags(client, mirror, {"sagan.sent": digest})
+        arrived = {"sagan.sent": digest} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
+        changed |= _set_tags(client, mirror, arrived)
     return changed or points > 0, points
 
 
@@ -209,6 +210,7 @@ def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
     missing = {name: value for name, value in content.parameters(records).items() if name not in mirror.data.params}
     if missing:
         client.log_batch(run_id, params=[Param(name, value) for name, value in missing.items()])
+    if missing and records.result is None:
         client.log_dict(run_id, records.run.config, "config.json")
     if not mirror.inputs or not mirror.inputs.dataset_inputs:
         client.log_inputs(run_id, [_dataset_input(records)])
@@ -271,8 +273,6 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
             picture.thumbnail((PREVIEW, PREVIEW))
             picture.save(folder / "images" / f"{image}+compressed.webp")
         client.log_artifacts(mirror.info.run_id, name)
-    if records.pictures:
-        _set_tags(client, mirror, {"mlflow.loggedImages": "True"})
 
 
 def _set_tags(client: MlflowClient, mirror: Mirror, tags: dict[str, str]) -> bool:

@@ -99,6 +99,8 @@ def ui_command(params: Params, paths: Paths) -> list[str]:
     uri = tracking_uri(params, paths)
     if not is_database(uri):
         raise UserError(f"MLFLOW_TRACKING_URI = {without_password(uri)}: is a server already; open it in a browser")
+    if uri.startswith("sqlite"):
+        connect(uri, paths)  # a server that makes the store itself does so without the lock
     artifacts = artifacts_folder(paths)
     options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": "127.0.0.1"}
     pairs = [part for option in {**options, "--port": "5000", "--workers": "1"}.items() for part in option]

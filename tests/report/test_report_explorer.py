@@ -297,14 +297,15 @@ def test_pointer_shows_the_exact_row(browser, explorable):
         torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
         # What is drawn is what was computed: the map alone, and over the picture.
         shares = (expected / expected.max()).reshape(7, 7).numpy()
-        colours = 255 * colormaps["cividis"](shares)[..., :3]
+        colours = 255 * colormaps["viridis"](shares)[..., :3]
         drawn = pixels(browser, "map", 7)
         inside = np.ones((7, 7), bool)
         inside[row // 2, column // 2] = False  # the mark
         assert np.abs(drawn - colours)[inside].max() < 4
         picture = load_file(file_of(explorable))["images"][0, 0].numpy()
         at = 4 * np.arange(7) + 2
-        overlay = (1 - shares[..., None]) * 0.55 * picture[np.ix_(at, at)][..., None] + shares[..., None] * colours
+        opacity = 0.75 * np.sqrt(shares)[..., None]
+        overlay = (1 - opacity) * 0.6 * picture[np.ix_(at, at)][..., None] + opacity * colours
         assert np.abs(pixels(browser, "stage", 7) - overlay)[inside].max() < 8
         entropy = float(torch.special.entr(expected).sum())
         assert browser.text("entropy") == f"{entropy:.2f} nats"
@@ -318,6 +319,13 @@ def test_pointer_shows_the_exact_row(browser, explorable):
     assert all(url.startswith(("file:", "data:image/png")) for url in requests)
     assert not [trouble for trouble in browser.troubles if "exceptionDetails" in trouble]
     assert not [trouble for trouble in browser.troubles if trouble.get("entry", {}).get("level") == "error"]
+
+
+def test_every_16_bit_float_is_read_as_it_is(browser, explorable):
+    browser.open(render(explorable))
+    halves = np.arange(2**16, dtype="<u2")
+    read = browser.value(f"[...floats('{base64.b64encode(halves.tobytes()).decode()}')].map(String)")
+    np.testing.assert_array_equal(np.array(read, float), halves.view("<f2").astype(float))
 
 
 def test_a_click_pins_and_another_lets_go(browser, explorable):

@@ -151,7 +151,7 @@ class Workspace:
             "seconds": 9.0,
             "provenance": PROVENANCE | {"finished": "2025-10-09T09:10:00+00:00"} | provenance,
         }
-        pictures = {"samples.png": 64, "film.png": 3 * 16 + 2}
+        pictures = {"samples.png": 64, "film.png": 3 * 28 + 4 * 2}
         pictures |= {"attention/generator-14.png": 64} if attends else {}
         for number, (name, width) in enumerate(pictures.items()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,8 @@ def fits(variant, resolution: int) -> bool:
         sides = [resolve_side(place, resolution) for place in getattr(variant, role).attention_at]
         return all(s in feature_sides(variant.backbone, role, resolution) and s % 2 == 0 for s in sides)
 
-    return placed("generator") and placed("discriminator")
+    smallest = resolution // 2 ** (variant.discriminator.scales - 1)
+    return placed("generator") and placed("discriminator") and smallest in BASE_SIDE[variant.backbone]
 
 
 @pytest.mark.parametrize("name", NAMES)

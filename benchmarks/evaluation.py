@@ -1,0 +1,103 @@
+"""How fast runs are measured: images/s of the extractors, seconds of the metrics, seconds of the imports.
+
+    python benchmarks/evaluation.py                       # the classifier, on made-up digits
+    python benchmarks/evaluation.py --extractor inception --images 200
+
+Prints one JSON object. Nothing else should run at the same time: the load average is printed with the
+figures, and beside each time what the process itself used of the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from sagan.metrics import values
+from sagan.metrics.classifier import Classifier
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import features_of_images
+from sagan.paths import Paths
+from sagan.training.devices import describe, device_for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--extractor", choices=("classifier", "inception"), default="classifier")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    load = os.getloadavg()
+    side, channels = (28, 1) if options.extractor == "classifier" else (64, 3)
+    images = np.random.default_rng(0).integers(0, 256, (options.images, channels, side, side), dtype=np.uint8)
+    execution = {"device": options.device, "threads": options.threads, "jobs_per_gpu": 1}
+    with tempfile.TemporaryDirectory() as folder, device_for(execution) as device:
+        if options.extractor == "classifier":
+            torch.manual_seed(0)
+            save_file(Classifier(channels, 10).state_dict(), Path(folder, "classifier.safetensors"))
+        extractor = Extractor(options.extractor, Path(folder), Paths(), device)
+        features_of_images(extractor, images[:100], device)
+        extraction = timed(lambda: features_of_images(extractor, images, device))
+        record = {
+            "extractor": options.extractor,
+            "images": options.images,
+            "device": describe(device),
+            "threads": options.threads,
+            "load_average_before": load,
+            "images_per_second": round(options.images / extraction["seconds"], 2),
+            "images_per_cpu_second": round(options.images / extraction["cpu_seconds"], 2),
+            "metrics": metrics_seconds(options.images, 128 if options.extractor == "classifier" else 2048),
+            "imports": import_seconds(),
+        }
+    print(json.dumps(record, indent=1))
+
+
+def timed(work: Callable[[], object]) -> dict[str, float]:
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    return {"seconds": round(time.perf_counter() - began, 3), "cpu_seconds": round(time.process_time() - cpu, 3)}
+
+
+def metrics_seconds(count: int, dim: int) -> dict[str, dict[str, float]]:
+    """Each metric on made-up features, with as many real ones."""
+    generator = torch.Generator().manual_seed(0)
+    fake, real = (torch.rand(count, dim, generator=generator) for _ in range(2))
+    logits = torch.randn(count, 10, generator=generator)
+    statistics = values.statistics(real)
+    sizes = values.extrapolation_sizes(count, dim)
+    work: dict[str, Callable[[], object]] = {
+        "fid": lambda: values.fid(values.statistics(fake), statistics),
+        "kid": lambda: values.kid(fake, real),
+        "is": lambda: values.inception_score(logits),
+        "precision and recall": lambda: values.precision_recall(fake, real),
+        "density and coverage": lambda: values.density_coverage(fake, real),
+        "memorisation": lambda: values.nearest(fake, real),
+    }
+    if sizes:
+        work["fid_infinity"] = lambda: values.fid_infinity(fake, statistics, sizes)
+    return {name: timed(job) for name, job in work.items()}
+
+
+def import_seconds() -> dict[str, float]:
+    """Seconds from the start of a fresh Python to the end of an import."""
+    found = {}
+    for module in ("torch", "torchvision", "torch_fidelity", "sagan.metrics.evaluate"):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+        found[module] = round(time.perf_counter() - began, 2)
+    return found
+
+
+if __name__ == "__main__":
+    main()

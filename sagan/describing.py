@@ -1,0 +1,74 @@
+"""`describe`: the networks of a variant as tables in Markdown."""
+
+from __future__ import annotations
+
+from sagan.errors import UserError
+from sagan.loading import suite_variant
+from sagan.nn.describe import Layer, describe
+from sagan.params import Params
+from sagan.plan import resolved_variant
+from sagan.records import Json
+from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
+
+_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+
+
+def describe_variant(params: Params, name: str, suite: str | None, resolution: int, channels: int) -> list[str]:
+    """Lines that describe a variant's generator and discriminator.
+
+    Args:
+        suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
+        resolution, channels: of the images; conditional variants are shown with ten classes.
+
+    Raises:
+        UserError: no such variant or suite, or the variant cannot make such images.
+    """
+    if name not in params.variants:
+        raise UserError(f"{name}: no such variant (there are: {', '.join(params.variants)})")
+    if suite is not None and suite not in params.suites:
+        raise UserError(f"--suite {suite}: no such suite (there are: {', '.join(params.suites)})")
+    variant = suite_variant(params, suite, name) if suite else params.variants[name]
+    if resolution not in BASE_SIDE[variant.backbone]:
+        accepted = ", ".join(map(str, BASE_SIDE[variant.backbone]))
+        raise UserError(f"--resolution {resolution}: the {variant.backbone} backbone makes images of {accepted} pixels")
+    for role in ("generator", "discriminator"):
+        sides = feature_sides(variant.backbone, role, resolution)
+        for place in getattr(variant, role).attention_at:
+            if resolve_side(place, resolution) not in sides:
+                raise UserError(
+                    f"--resolution {resolution}: {name} has attention at {place} in the {role}, whose feature maps are "
+                    f"{', '.join(map(str, sides))}"
+                )
+    image: Json = {"channels": channels, "resolution": resolution}
+    if variant.condition is not None:
+        image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]
+    networks = describe({"variant": resolved_variant(variant, resolution), "image": image})
+    lines = [f"{name}: {variant.description}"] if variant.description else [name]
+    for role, layers in networks.items():
+        lines += ["", *_table(role, layers)]
+    return lines
+
+
+def _table(role: str, layers: list[Layer]) -> list[str]:
+    total = sum(layer.parameters for layer in layers)
+    cost = sum(layer.multiply_adds for layer in layers)
+    rows = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
+    for layer in layers:
+        shape = " x ".join(map(str, layer.shape)) or "1"
+        norm = "yes" if layer.spectral_norm else ""
+        rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}", norm))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = [f"| {' | '.join(_aligned(row, widths))} |" for row in rows]
+    rule = [("-" * (width + 1) + ":") if 3 <= column <= 4 else "-" * (width + 2) for column, width in enumerate(widths)]
+    return [
+        f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image",
+        "",
+        lines[0],
+        f"|{'|'.join(rule)}|",
+        *lines[1:],
+    ]
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
+    columns = enumerate(zip(row, widths, strict=True))
+    return [text.rjust(width) if 3 <= column <= 4 else text.ljust(width) for column, (text, width) in columns]

@@ -1,0 +1,84 @@
+"""A trained generator for other programs: ONNX or `torch.export`, each held to the module's own output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sagan.errors import UserError
+from sagan.records import atomic
+from sagan.sampling import latents, read_generator
+
+_TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
+
+
+def export_generator(source: Path, out: Path) -> float:
+    """Write a generator as `.onnx`, or as `.pt2` (`torch.export`), by `out`'s ending.
+
+    The exported form takes z float32 [B, z_dim] of any B (and labels int64 [B] where there are classes), and
+    gives images float32 [B, C, R, R] in [-1, 1].
+
+    Returns:
+        The largest difference between its pixels and the module's, over 3 images (exported with 2).
+
+    Raises:
+        UserError: no generator at `source`, another ending, packages missing, or outputs that differ.
+    """
+    writers = {".onnx": _onnx, ".pt2": _program}
+    if out.suffix not in writers:
+        raise UserError(f"{out}: cannot tell what to write; end the name in .onnx or .pt2")
+    generator = read_generator(source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    inputs = _inputs(generator, 3)
+    with torch.no_grad():
+        exported = writers[out.suffix](generator, out, inputs)
+        difference = float((exported - generator(*inputs)).abs().max())
+    if not difference <= _TOLERANCE:
+        out.unlink()
+        raise UserError(
+            f"{out}: the exported network's pixels differ from the generator's by {difference:.2g}; not written"
+        )
+    return difference
+
+
+def _inputs(generator: nn.Module, count: int) -> tuple[Tensor, ...]:
+    z = latents(generator.z_dim, count, seed=0)
+    classes = len(generator.config["image"].get("classes", []))
+    return (z, torch.arange(count) % classes) if classes else (z,)
+
+
+def _exported(generator: nn.Module) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", min=1)
+    inputs = _inputs(generator, 2)
+    names = ("z", "labels")[: len(inputs)]
+    return torch.export.export(generator, inputs, dynamic_shapes={name: {0: batch} for name in names})
+
+
+def _program(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor:
+    with atomic(out) as temporary:
+        torch.export.save(_exported(generator), temporary)
+    return torch.export.load(out).module()(*inputs)
+
+
+def _onnx(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{out}: ONNX needs the package {error.name}; run `pip install sagan[onnx]`") from None
+    names = ("z", "labels")[: len(inputs)]
+    with atomic(out) as temporary:
+        torch.onnx.export(
+            _exported(generator),
+            (),
+            temporary,
+            input_names=names,
+            output_names=["images"],
+            dynamo=True,
+            external_data=False,
+        )
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+    return torch.from_numpy(session.run(None, feed)[0])

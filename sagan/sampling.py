@@ -1,0 +1,129 @@
+"""Samples of a trained generator for people: grids, single images, interpolations; truncated, and by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from sagan.errors import UserError
+from sagan.metrics.features import to_uint8
+from sagan.metrics.pictures import save_grid
+from sagan.nn.files import load_generator
+from sagan.records import atomic
+from sagan.training.batches import derived_seed
+
+_BATCH = 250
+FORMS = ("grid", "images", "interpolation")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What to draw.
+
+    Attributes:
+        count: images.
+        columns: images in a row; in an interpolation, the steps of each walk.
+        seed: of z.
+        truncation: the largest |z|; None for none.
+        of_class: a class's name; None for each row's class in turn.
+    """
+
+    count: int = 64
+    columns: int = 8
+    seed: int = 0
+    truncation: float | None = None
+    of_class: str | None = None
+
+
+def write_samples(source: Path, out: Path, form: str, draw: Draw) -> list[Path]:
+    """Draw from a generator's file or a run's folder; the files written.
+
+    Args:
+        out: a PNG; for the form "images" a folder, which gets 00000.png and so on.
+        form: one of `FORMS`.
+
+    Raises:
+        UserError: no generator at `source`, no such form or class.
+    """
+    if form not in FORMS:
+        raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
+    generator = read_generator(source)
+    images = samples(generator, form, draw).numpy()
+    if form != "images":
+        save_grid(images, draw.columns, out)
+        return [out]
+    paths = [out.with_suffix("") / f"{index:05d}.png" for index in range(len(images))]
+    for image, path in zip(images, paths, strict=True):
+        with atomic(path) as temporary:
+            Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")
+    return paths
+
+
+@torch.no_grad()
+def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
+    """Images uint8 [count, C, R, R], row by row where they stand in rows."""
+    z = latents(generator.z_dim, draw.count, draw.seed)
+    if form == "interpolation":
+        rows = -(-draw.count // draw.columns)
+        ends = latents(generator.z_dim, 2 * rows, draw.seed)
+        z = torch.cat([walk(a, b, draw.columns) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    if draw.truncation is not None:
+        z = truncated(z, draw.truncation)
+    labels = _labels(generator, draw, len(z))
+    parts = []
+    for start in range(0, len(z), _BATCH):
+        batch = slice(start, start + _BATCH)
+        parts.append(to_uint8(generator(z[batch]) if labels is None else generator(z[batch], labels[batch])))
+    return torch.cat(parts)
+
+
+def latents(z_dim: int, count: int, seed: int) -> Tensor:
+    """z [count, z_dim] ~ N(0, 1)."""
+    return torch.randn(count, z_dim, generator=torch.Generator().manual_seed(derived_seed(seed, "grid", 0)))
+
+
+def truncated(z: Tensor, threshold: float) -> Tensor:
+    """Normal z to z of the normal distribution cut off at +- threshold (BigGAN's truncation, Brock et al. 2019).
+
+    Each value keeps its quantile, so that a seed's images change smoothly with the threshold.
+    """
+    low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.double))
+    quantiles = low + torch.special.ndtr(z.double()) * (high - low)
+    return torch.special.ndtri(quantiles).to(z.dtype)
+
+
+def walk(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """`count` points from z to z [z_dim], on the arc between them, where N(0, 1) has its mass (White 2016)."""
+    angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    shares = torch.linspace(0, 1, count)[:, None]
+    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)
+
+
+def read_generator(source: Path) -> nn.Module:
+    """The generator in a file or in a run's folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return load_generator(source)
+    except FileNotFoundError:
+        raise UserError(
+            f"{source}: no generator there; name a .safetensors file or the folder of a finished run"
+        ) from None
+    except Exception as error:  # safetensors raises its own class for files of another kind
+        raise UserError(f"{source}: not a generator of this project: {error}") from None
+
+
+def _labels(generator: nn.Module, draw: Draw, count: int) -> Tensor | None:
+    names = generator.config["image"].get("classes", [])
+    if draw.of_class is not None:
+        if draw.of_class not in names:
+            accepted = f"there are: {', '.join(names)}" if names else "this generator knows no classes"
+            raise UserError(f"--class {draw.of_class}: no such class ({accepted})")
+        return torch.full((count,), names.index(draw.of_class))
+    return torch.arange(count) // draw.columns % len(names) if names else None

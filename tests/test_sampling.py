@@ -1,0 +1,173 @@
+"""A generator in users' hands: loading, drawing, truncation, classes, export."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from sagan import load_generator
+from sagan.errors import UserError
+from sagan.exporting import export_generator
+from sagan.nn import build_generator
+from sagan.nn.spectral import folded_state
+from sagan.sampling import Draw, samples, truncated, walk, write_samples
+
+torch.set_num_threads(1)
+
+
+def saved(folder, backbone="dcgan", classes=0, **switches):
+    """A file as training leaves it: spectral norm folded in, the configuration inside."""
+    torch.manual_seed(0)
+    network = {"width": 8, "spectral_norm": True, "attention_at": [14], "norm": "batch", **switches}
+    image = {"channels": 1, "resolution": 28}
+    if classes:
+        image["classes"] = [f"kind {index}" for index in range(classes)]
+    config = {
+        "variant": {"backbone": backbone, "generator": {"z_dim": 16, **network}, "init": "xavier"},
+        "image": image,
+    }
+    generator = build_generator(config).eval()
+    for parameter in generator.parameters():
+        parameter.data.add_(0.3 * torch.randn_like(parameter))
+    path = folder / "generator.safetensors"
+    save_file({k: v.contiguous() for k, v in folded_state(generator).items()}, path, {"config": json.dumps(config)})
+    return path, generator
+
+
+def test_import_sagan_is_light_and_gives_load_generator():
+    code = (
+        "import sys, sagan; assert 'torch' not in sys.modules; from sagan import load_generator; print(load_generator)"
+    )
+    assert (
+        "load_generator"
+        in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+
+
+def test_networks_need_torch_and_nothing_heavier():
+    code = (
+        "import sys, sagan.nn.files; print([m for m in ('pydantic', 'mlflow', 'pandas', 'typer') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path, where):
+    path, generator = saved(tmp_path)
+    loaded = load_generator(path if where == "file" else tmp_path)
+    z = torch.randn(3, loaded.z_dim)
+    torch.testing.assert_close(loaded(z), generator(z))
+    assert not loaded.training and loaded.config["variant"]["backbone"] == "dcgan"
+    assert not any("parametrizations" in name for name in loaded.state_dict())
+
+
+def test_a_file_from_before_newer_switches_loads(tmp_path):
+    path, _ = saved(tmp_path)
+    assert "attention" not in load_generator(path).config["variant"]["generator"]
+
+
+def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
+    path, _ = saved(tmp_path)
+    draw = Draw(count=6, columns=3, seed=4)
+    (grid,) = write_samples(path, tmp_path / "grid.png", "grid", draw)
+    files = write_samples(path, tmp_path / "single", "images", draw)
+    assert [file.name for file in files] == [f"{index:05d}.png" for index in range(6)]
+    sheet = np.asarray(Image.open(grid))
+    assert sheet.shape == (2 * 30 + 2, 3 * 30 + 2)
+    for index, file in enumerate(files):
+        row, column = divmod(index, 3)
+        cell = sheet[2 + 30 * row : 30 + 30 * row, 2 + 30 * column : 30 + 30 * column]
+        assert np.array_equal(cell, np.asarray(Image.open(file)))
+
+
+def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):
+    path, _ = saved(tmp_path)
+    generator = load_generator(path)
+    walked = samples(generator, "interpolation", Draw(count=8, columns=8))
+    ends = samples(generator, "grid", Draw(count=2))
+    assert (walked[0].int() - ends[0].int()).abs().max() <= 1 and (walked[-1].int() - ends[1].int()).abs().max() <= 1
+    start, end = torch.randn(2, 512)
+    lengths = walk(start, end, 9).norm(dim=1)
+    assert lengths.min() > 0.9 * min(start.norm(), end.norm())
+
+
+def test_truncation_is_the_cut_normal_distribution():
+    z = torch.randn(200_000)
+    cut = truncated(z, 0.5)
+    assert cut.abs().max() <= 0.5
+    # The variance of N(0, 1) cut off at +-0.5 is 1 - 2 * 0.5 * phi(0.5) / (Phi(0.5) - Phi(-0.5)).
+    assert cut.var().item() == pytest.approx(1 - 0.3520653 / 0.3829249, rel=0.02)
+    assert (cut[z.argsort()].diff() >= 0).all()
+    torch.testing.assert_close(truncated(z, 9.0), z, atol=1e-3, rtol=1e-3)
+
+
+def test_rows_take_classes_in_turn_and_one_class_can_be_asked_for(tmp_path):
+    path, _ = saved(tmp_path, classes=3)
+    loaded = load_generator(path)
+    z_of = Draw(count=6, columns=2)
+    rows = samples(loaded, "grid", z_of)
+    for index, name in enumerate(loaded.config["image"]["classes"]):
+        one = samples(loaded, "grid", Draw(count=6, columns=2, of_class=name))
+        assert torch.equal(rows[2 * index : 2 * index + 2], one[2 * index : 2 * index + 2])
+    with pytest.raises(UserError, match="kind 0, kind 1, kind 2"):
+        samples(loaded, "grid", Draw(of_class="kind 7"))
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "message"),
+    [("heap", "generator.safetensors", "no such form"), ("grid", "none.safetensors", "no generator")],
+)
+def test_mistakes_are_said_in_one_line(tmp_path, form, name, message):
+    saved(tmp_path)
+    with pytest.raises(UserError, match=message):
+        write_samples(tmp_path / name, tmp_path / "out.png", form, Draw())
+
+
+EXPORTED = [("dcgan", 0), ("dcgan", 3), ("sngan-resnet", 0), ("biggan", 3)]
+
+
+@pytest.mark.parametrize(("backbone", "classes"), EXPORTED)
+def test_torch_export_gives_the_same_images_at_any_batch(tmp_path, backbone, classes):
+    path, generator = saved(tmp_path, backbone, classes)
+    out = tmp_path / "generator.pt2"
+    assert export_generator(path, out) < 1e-5
+    program = torch.export.load(out).module()
+    z, labels = torch.randn(5, 16), torch.arange(5) % 3
+    inputs = (z, labels) if classes else (z,)
+    torch.testing.assert_close(program(*inputs), generator(*inputs), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="the optional packages of `onnx`")
+@pytest.mark.parametrize(("backbone", "classes"), EXPORTED)
+def test_onnx_gives_the_same_images_at_any_batch(tmp_path, backbone, classes):
+    import onnxruntime
+
+    path, generator = saved(tmp_path, backbone, classes)
+    out = tmp_path / "generator.onnx"
+    assert export_generator(path, out) < 1e-4
+    z, labels = torch.randn(5, 16), torch.arange(5) % 3
+    feed = {"z": z.numpy()} | ({"labels": labels.numpy()} if classes else {})
+    images = onnxruntime.InferenceSession(out).run(None, feed)[0]
+    expected = generator(z, labels) if classes else generator(z)
+    torch.testing.assert_close(torch.from_numpy(images), expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="the packages are there")
+def test_without_the_packages_onnx_says_how_to_get_them(tmp_path):
+    path, _ = saved(tmp_path)
+    with pytest.raises(UserError, match=r"pip install sagan\[onnx\]"):
+        export_generator(path, tmp_path / "generator.onnx")
+
+
+def test_export_by_another_ending_is_refused(tmp_path):
+    path, _ = saved(tmp_path)
+    with pytest.raises(UserError, match=r"\.onnx or \.pt2"):
+        export_generator(path, tmp_path / "generator.pkl")
