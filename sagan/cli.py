@@ -195,12 +195,14 @@ def report(suite: SuiteOption = None) -> None:
     """Render reports/<suite>/ from what is measured; missing runs are shown as missing."""
     from sagan.loading import load_params
     from sagan.plan import make_plan
-    from sagan.report import render, render_index
+    from sagan.report import render, render_explorer, render_index
 
     params = load_params(PATHS.params)
     made = make_plan(params, PATHS, suite)
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")
+        if (page := render_explorer(name, made, params, PATHS)) is not None:
+            print(f"attention explorer: {page}")
     render_index(params, PATHS)
 
 

@@ -17,6 +17,7 @@ from sagan.data.prepared import read_manifest
 from sagan.errors import UserError
 from sagan.metrics import values
 from sagan.metrics.attention import layer_maps
+from sagan.metrics.explorable import save_explorable
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_generator, generated_images
 from sagan.metrics.measures import Measure, all_measures, fid, memorisation
@@ -55,6 +56,11 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
         if run is None:
             folder = paths.run(evaluation.run)
             raise UserError(f"{folder}: no finished run; train it with `python -m sagan train {evaluation.run}`")
+        if run.get("left_behind"):
+            raise UserError(
+                f"{paths.run(evaluation.run)}: a light copy without weights, which cannot be measured anew; copy the "
+                "whole folder from the machine that trained it, or delete it to train it here"
+            )
         if not (paths.reference(evaluation.reference) / "reference.json").exists():
             raise UserError(
                 f"{paths.reference(evaluation.reference)}: no such reference; "
@@ -222,6 +228,7 @@ class _Measurement:
                 shown = slice(_ATTENTION_IMAGES)
                 path = self.folder / "attention" / f"{role}-{layer.side}.png"
                 save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)
+            save_explorable(network, role, batch, images, self.folder / "attention")
         return record
 
 
