@@ -178,6 +178,8 @@ def check_writable(*folders: Path) -> None:
 
 def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
+    # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
+    command += ["--workflow-profile", "none"]
     if cores is None:
         command += ["--config", f"plan={plan_file}"]
     else:

@@ -27,8 +27,6 @@ def undisturbed(make_clone):
     clone.set_param("suites.quick.training.steps", 60)
     clone.set_param("suites.quick.execution.checkpoint_every", 3)
     clone.set_param("suites.quick.execution.log_every", 1)
-    clone.set_param("suites.quick.evaluation.samples", 100)
-    clone.set_param("suites.quick.evaluation.curve_samples", 100)
     clone.run(*REPRO)
     return clone
 
