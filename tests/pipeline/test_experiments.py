@@ -44,9 +44,9 @@ def test_a_temporary_experiment_trains_what_is_new_and_the_workspace_uses_it(clo
 
 def test_queued_experiments_at_once_train_a_common_run_once(clone):
     before, shared_before = clone.runs(), shared(clone)
-    for seed_of_measurement in (1, 2):
-        changes = ("-S", RATIO.format(1.5), "-S", f"suites.quick.evaluation.seed={seed_of_measurement}")
-        clone.run(*DVC, "exp", "run", "--queue", "--name", f"queued-{seed_of_measurement}", *changes)
+    for number in (1, 2):
+        changes = ("-S", RATIO.format(1.5), "-S", f"suites.quick.evaluation.curve_samples={200 + number}")
+        clone.run(*DVC, "exp", "run", "--queue", "--name", f"queued-{number}", *changes)
     clone.run(*DVC, "queue", "start", "-j", "2")
     clone.run(*DVC, "queue", "logs", "queued-1", "--follow")
     clone.run(*DVC, "queue", "logs", "queued-2", "--follow")
