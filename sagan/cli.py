@@ -187,7 +187,7 @@ def evaluate(
 
     record = evaluate_run(spec, PATHS)
     fid = record["metrics"].get("fid")
-    print(f"{key}: {record['status']}" + (f", {fid['name']} = {fid['value']:.3f}" if fid else ""))
+    print(f"{key}: {record['status']}" + (f", {fid['name']} = {fid['value']}" if fid else ""))
 
 
 @app.command()

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -136,6 +137,7 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
             return 0
         print(f"runs: {len(runs)} to train, {len(evaluations)} to measure, {len(references)} references to make")
         sys.stdout.flush()
+        calm_times(plan)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
         before = log_stamps(plan, PATHS)
@@ -143,6 +145,20 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         if workspace:
             publish(plan, PATHS, shared)
     return summary(plan, PATHS, status, before)
+
+
+def calm_times(plan: Plan) -> None:
+    """Give files of the future the present time.
+
+    A clock that jumped, or a machine with another clock, leaves such files; Snakemake then throws away what was
+    made from them, because it looks older than they are.
+    """
+    now = time.time()
+    inputs = [PATHS.run(key) / "run.json" for key in plan.runs]
+    inputs += [PATHS.reference(key) / "reference.json" for key in plan.references]
+    for path in inputs:
+        if path.exists() and path.stat().st_mtime > now:
+            os.utime(path, (now, now))
 
 
 def check_writable(*folders: Path) -> None:
@@ -162,6 +178,8 @@ def check_writable(*folders: Path) -> None:
 
 def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
+    # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
+    command += ["--workflow-profile", "none"]
     if cores is None:
         command += ["--config", f"plan={plan_file}"]
     else:

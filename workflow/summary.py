@@ -46,8 +46,11 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
         print(f"  diverged: {key} ({records[key]['reason']})")
     for key in failed[:_SHOWN_FAILURES]:
         print(f"  failed: {key}, log {log_path(key, paths)}, which ends:")
-        for line in log_path(key, paths).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]:
+        lines = log_path(key, paths).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+        for line in lines:
             print(f"    {line}")
+        if not lines or "left with exit code" not in lines[-1]:
+            print("    (it did not fail by itself: the reason is in state/logs/snakemake.log)")
     if len(failed) > _SHOWN_FAILURES:
         print(f"  and {len(failed) - _SHOWN_FAILURES} more; `python -m sagan plan` lists them")
     if absent:

@@ -14,8 +14,6 @@ DVC = (sys.executable, "-m", "dvc")
 @pytest.fixture(scope="module")
 def clone(make_clone):
     clone = make_clone()
-    clone.set_param("suites.quick.evaluation.samples", 100)
-    clone.set_param("suites.quick.evaluation.curve_samples", 100)
     clone.repro()
     clone.run("git", "add", "-A")
     clone.run("git", "commit", "-qm", "made")

@@ -27,8 +27,6 @@ def undisturbed(make_clone):
     clone.set_param("suites.quick.training.steps", 60)
     clone.set_param("suites.quick.execution.checkpoint_every", 3)
     clone.set_param("suites.quick.execution.log_every", 1)
-    clone.set_param("suites.quick.evaluation.samples", 100)
-    clone.set_param("suites.quick.evaluation.curve_samples", 100)
     clone.run(*REPRO)
     return clone
 
@@ -186,7 +184,8 @@ def test_a_full_disk_is_named_and_room_is_enough_to_go_on(clone, undisturbed, mo
 def test_a_folder_that_cannot_be_written_is_named_at_once(clone, undisturbed, mounted):
     assert mounted("-o", "remount,ro")
     output = clone.run(*REPRO, check=False)
-    assert "sagan: results: Read-only file system" in output and "Traceback" not in output
+    # DVC or the launcher, whoever comes first.
+    assert "Read-only file system" in output and "results" in output and "Traceback" not in output
     assert mounted("-o", "remount,rw,size=200m")
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
@@ -223,9 +222,14 @@ def test_times_of_files_decide_nothing(clone, undisturbed):
     for path in (clone.folder / "results").rglob("*"):
         moment = time.time() + random.uniform(-1, 1) * 365 * 86400
         os.utime(path, (moment, moment))
+    future = time.time() + 86400
+    os.utime(clone.folder / "results/runs" / clone.key / "run.json", (future, future))
     clone.before = clone.runs()
     clone.run(*REPRO)
-    assert_as_undisturbed(clone, undisturbed)
+    assert undisturbed.evaluations() <= clone.evaluations()
+    assert weights(clone, clone.key) == weights(undisturbed, clone.key)
+    assert len(clone.runs()) == len(clone.before)
+    assert log_lines(clone) == log_lines(undisturbed), "a finished run was trained again"
 
 
 def test_more_threads_than_cores_are_refused(clone):

@@ -40,8 +40,6 @@ def clone(make_clone, slurm):
     clone.set_param("suites.quick.variants", ["sagan"])
     clone.set_param("suites.quick.training.steps", 150)
     clone.set_param("suites.quick.execution.checkpoint_every", 3)
-    clone.set_param("suites.quick.evaluation.samples", 100)
-    clone.set_param("suites.quick.evaluation.curve_samples", 100)
     clone.edit("workflow/profiles/slurm/config.yaml", "mem_mb: 8000", "mem_mb: 500")
     profile = clone.folder / "workflow/profiles/slurm/config.yaml"
     clone.edit("workflow/profiles/slurm/config.yaml", "before-status-checks: 20", "before-status-checks: 2")
