@@ -1,6 +1,5 @@
 """Combinations that the literature calls wrong are refused, with the reason in one line."""
 
-
 import pytest
 from pydantic import ValidationError
 
@@ -93,5 +92,5 @@ def test_what_a_backbone_cannot_do_with_a_suites_images(tmp_path, backbone, disc
 
 
 def test_a_condition_needs_batch_norm_in_the_generator():
-    with pytest.raises(ValidationError, match="say generator.norm: batch"):
+    with pytest.raises(ValidationError, match=r"say generator\.norm: batch"):
         variant(condition="class", generator={"width": 8, "norm": "none"})
