@@ -285,10 +285,21 @@ def attend(
     seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
-    from sagan.metrics.showing import attention_pictures
+    from sagan.sampling import attention_pictures
 
     for path in attention_pictures(source, out, count, seed):
         print(path)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+) -> None:
+    """Write a trained generator for other programs, and hold the result to the generator's own output."""
+    from sagan.exporting import export_generator
+
+    print(f"{out}: differs by at most {export_generator(source, out):.1e} of pixel values in [-1, 1]")
 
 
 @app.command()
