@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sagan.errors import UserError
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.features import to_uint8
+from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.nn.files import load_generator
 from sagan.records import atomic
@@ -71,10 +71,11 @@ def attention_pictures(source: Path, out: Path, count: int, seed: int) -> list[P
         UserError: no generator at `source`, or one without attention.
     """
     generator = read_generator(source)
-    layers = layer_maps(generator, latents(generator.z_dim, count, seed))
+    z = latents(generator.z_dim, count, seed)
+    layers = layer_maps(generator, z)
     if not layers:
         raise UserError(f"{source}: this generator has no attention layer")
-    images = samples(generator, "grid", Draw(count=count, seed=seed)).numpy()
+    images = generated_images(generator, z, torch.device("cpu")).numpy()
     paths = [out / f"generator-{layer.side}.png" for layer in layers]
     for layer, path in zip(layers, paths, strict=True):
         save_attention(images, layer.maps.numpy(), path)
