@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.loading import load_params, merge
 from sagan.params import Variant
-from sagan.plan import _resolved_variant
+from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
 from sagan.training.step import Trainer
@@ -74,7 +74,7 @@ class Loop:
     """One variant's networks and data, ready to step."""
 
     def __init__(self, variant: Variant, arguments: argparse.Namespace, device: torch.device) -> None:
-        resolved = _resolved_variant(variant, arguments.resolution)
+        resolved = resolved_variant(variant, arguments.resolution)
         if arguments.width:
             width = {"width": arguments.width}
             resolved = merge(resolved, {"generator": width, "discriminator": width})

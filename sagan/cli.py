@@ -86,6 +86,10 @@ def _spec(plan_file: Path | None, key: str, kind: str):
     return specs[key]
 
 
+def _figure(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:.3f}"
+
+
 def _dataset(name: str, resolution: int, digest: str):
     from sagan.data import load
 
@@ -173,7 +177,8 @@ def reference(
 
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record["accuracy"] is None else f", held-out accuracy {record['accuracy']:.4f}"
-    print(f"{key}: {record['real_count']} images{accuracy}, noise floor FID {record['floor']['fid']:.3f}")
+    floor = record["floor"]["fid"]
+    print(f"{key}: {record['real_count']} images{accuracy}, noise floor FID {_figure(floor, 'not measurable')}")
 
 
 @app.command()
@@ -187,7 +192,8 @@ def evaluate(
 
     record = evaluate_run(spec, PATHS)
     fid = record["metrics"].get("fid")
-    print(f"{key}: {record['status']}" + (f", {fid['name']} = {fid['value']}" if fid else ""))
+    shown = f", {fid['name']}: {_figure(fid['value'], fid['status'])}" if fid else ""
+    print(f"{key}: {record['status']}{shown}")
 
 
 @app.command()
@@ -279,10 +285,21 @@ def attend(
     seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
-    from sagan.metrics.showing import attention_pictures
+    from sagan.sampling import attention_pictures
 
     for path in attention_pictures(source, out, count, seed):
         print(path)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+) -> None:
+    """Write a trained generator for other programs, and hold the result to the generator's own output."""
+    from sagan.exporting import export_generator
+
+    print(f"{out}: differs by at most {export_generator(source, out):.1e} of pixel values in [-1, 1]")
 
 
 @app.command()

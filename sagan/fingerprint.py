@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parent
 _NOT_NUMBERS = ("training/progress.py", "training/devices.py", "training/provenance.py", "training/locks.py")
 
 TRAINING = ("nn", "objectives.py", "shapes.py", "training")
-REFERENCE = ("metrics/classifier.py", "metrics/extractors.py", "metrics/features.py", "metrics/reference.py")
+REFERENCE = tuple(
+    f"metrics/{name}.py"
+    for name in ("classifier", "extractors", "features", "inception", "measures", "reference", "values")
+)
 EVALUATION = ("metrics",)
 
 

@@ -1,4 +1,4 @@
-"""Samples of a trained generator for people: grids, single images, interpolations; truncated, and by class."""
+"""A trained generator for people: grids, single images, interpolations, by class; and where its attention looks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sagan.errors import UserError
-from sagan.metrics.features import to_uint8
-from sagan.metrics.pictures import save_grid
+from sagan.metrics.attention import layer_maps
+from sagan.metrics.features import generated_images, to_uint8
+from sagan.metrics.pictures import save_attention, save_grid
 from sagan.nn.files import load_generator
 from sagan.records import atomic
 from sagan.training.batches import derived_seed
@@ -60,6 +61,24 @@ def write_samples(source: Path, out: Path, form: str, draw: Draw) -> list[Path]:
     for image, path in zip(images, paths, strict=True):
         with atomic(path) as temporary:
             Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")
+    return paths
+
+
+def attention_pictures(source: Path, out: Path, count: int, seed: int) -> list[Path]:
+    """One PNG in `out` for each attention layer: images, and where fixed query points look.
+
+    Raises:
+        UserError: no generator at `source`, or one without attention.
+    """
+    generator = read_generator(source)
+    z = latents(generator.z_dim, count, seed)
+    layers = layer_maps(generator, z)
+    if not layers:
+        raise UserError(f"{source}: this generator has no attention layer")
+    images = generated_images(generator, z, torch.device("cpu")).numpy()
+    paths = [out / f"generator-{layer.side}.png" for layer in layers]
+    for layer, path in zip(layers, paths, strict=True):
+        save_attention(images, layer.maps.numpy(), path)
     return paths
 
 

@@ -3,6 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from sagan.errors import UserError
+from sagan.loading import load_params
 from sagan.params import Variant
 
 
@@ -44,3 +46,51 @@ def test_refused(discriminator, changes, reason):
 )
 def test_accepted(discriminator, changes):
     variant(discriminator, **changes)
+
+
+BODY = """
+repro: []
+datasets: {{digits: {{kind: mnist5k, resolution: 28}}}}
+variants:
+  v:
+    backbone: {backbone}
+    generator: {{width: 8}}
+    discriminator: {{width: 8, {discriminator}}}
+    objective: hinge
+    optimizer: {{lr_g: 1.0e-4, betas: [0.0, 0.9]}}
+suites:
+  s:
+    dataset: digits
+    variants: [v]
+    baseline: v
+    seeds: 1
+    training: {{steps: 1, batch_size: 2, ema: {{decay: 0.9}}, snapshots: 1}}
+    evaluation: {{extractor: classifier, split: train, samples: 100, curve_samples: 100}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("backbone", "discriminator", "message"),
+    [
+        ("faces", "", "makes images of 64 pixels"),
+        ("dcgan", "scales: 2", "would see 14 pixels"),
+        ("dcgan", "attention_at: [7]", "say `attention: unpooled`"),
+        ("dcgan", "attention_at: [28]", "has feature maps of 7, 14"),
+        ("dcgan", "attention_at: [7], attention: unpooled", None),
+        ("sngan", "attention_at: [28]", None),
+    ],
+)
+def test_what_a_backbone_cannot_do_with_a_suites_images(tmp_path, backbone, discriminator, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(BODY.format(backbone=backbone, discriminator=discriminator), encoding="utf-8")
+    if message is None:
+        load_params(path)
+    else:
+        with pytest.raises(UserError, match=message) as error:
+            load_params(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_condition_needs_batch_norm_in_the_generator():
+    with pytest.raises(ValidationError, match=r"say generator\.norm: batch"):
+        variant(condition="class", generator={"width": 8, "norm": "none"})

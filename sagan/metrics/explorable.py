@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from sagan.nn.attention import attention_layers
-from sagan.records import atomic
+from sagan.tensors import save_tensors
 
 EXPLORABLE_IMAGES = 8
 
@@ -37,8 +36,7 @@ def save_explorable(network: nn.Module, role: str, inputs: Tensor, images: Tenso
     for side, (q_BND, k_BMD) in _queries_and_keys(network, inputs[:EXPLORABLE_IMAGES]).items():
         tensors = {"queries": q_BND.half(), "keys": k_BMD.half(), "images": images[:EXPLORABLE_IMAGES]}
         files.append(folder / f"{role}-{side}.safetensors")
-        with atomic(files[-1]) as temporary:
-            temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
+        save_tensors(files[-1], tensors)
     return files
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.data import PreparedDataset
@@ -20,7 +19,8 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
 from sagan.paths import Paths
 from sagan.plan import Reference
-from sagan.records import Json, atomic, file_digest, read_json, write_json
+from sagan.records import Json, file_digest, read_json, write_json
+from sagan.tensors import save_tensors
 from sagan.training.batches import derived_seed
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
@@ -56,8 +56,7 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
     if not (features.isfinite().all() and other_features.isfinite().all()):
         raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
     statistics = values.statistics(features)
-    with atomic(folder / "statistics.safetensors") as temporary:
-        save_arrays(statistics, temporary)
+    save_tensors(folder / "statistics.safetensors", {name: torch.from_numpy(a) for name, a in statistics.items()})
     order = torch.from_numpy(np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(len(features)))
     rows = order[:KEPT_FEATURES].sort().values
     kept = features[rows]
@@ -67,8 +66,7 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
     else:
         train, train_rows, test = other_features, torch.arange(len(other_features)), kept
         arrays = {"features": kept, "train": train}
-    with atomic(folder / "features.safetensors") as temporary:
-        save_file({**arrays, "train_rows": train_rows}, temporary)
+    save_tensors(folder / "features.safetensors", {**arrays, "train_rows": train_rows})
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
@@ -100,8 +98,7 @@ def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device
             "use 'inception'"
         )
     network = train_classifier(*dataset.split("train"), len(labels["names"]), device)
-    with atomic(path) as temporary:
-        save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, temporary)
+    save_tensors(path, network.state_dict())
     return accuracy(network, *dataset.split("test"), device)
 
 

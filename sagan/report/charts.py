@@ -34,7 +34,8 @@ def fid_by_variant(records: SuiteRecords, theme: Theme) -> Figure | None:
     left, right = figure.subplots(1, 2, sharey=True)
     for y, variant in enumerate(records.variants):
         look, fids = styles[variant], list(records.figures(variant).values())
-        _seeds_and_mean(left, y, fids, estimate(fids), look, theme)
+        if (summary := estimate(fids)) is not None:
+            _seeds_and_mean(left, y, fids, summary, look, theme)
         lost = [f"{n} {what}" for what in ("diverged", "missing") if (n := len(records.of(variant, what)))]
         if lost:
             left.annotate(

@@ -83,9 +83,13 @@ def web_page(remote: str) -> str | None:
 def _views() -> dict[str, str]:
     """Saved views as MLflow's page stores them, by their names in links."""
     variants = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sagan.variant"}]}
-    lines = ("curve/fid", "train/loss_d", "train/loss_g")
-    bars = ("fid", "images_per_second")
-    curves = [{"type": "LINE", "metricKey": key} for key in lines] + [{"type": "BAR", "metricKey": key} for key in bars]
+    curves = [
+        {"type": "LINE", "metricKey": "curve/fid"},
+        {"type": "BAR", "metricKey": "fid"},
+        {"type": "BAR", "metricKey": "images_per_second"},
+        {"type": "LINE", "metricKey": "train/loss_d"},
+        {"type": "LINE", "metricKey": "train/loss_g"},
+    ]
     pictures = [{"type": "IMAGE", "imageKeys": [key], "step": 0, "showRunParams": False} for key in ("samples", "film")]
     return {
         SEEDS: _view("Seeds as a band", curves, 3, {"groupBy": variants, "useGroupedValuesInCharts": True}),

@@ -238,7 +238,8 @@ def _send_log(client: MlflowClient, mirror: Mirror, log: list[Json]) -> int:
 def _send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:
     total = 0
     for batch in _batches(groups):
-        client.log_batch(mirror.info.run_id, metrics=[Metric(*point) for point in batch])
+        # Latest first: MLflow then moves a metric's latest value once a request, and not at every point.
+        client.log_batch(mirror.info.run_id, metrics=[Metric(*point) for point in reversed(batch)])
         total += len(batch)
     return total
 

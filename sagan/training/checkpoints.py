@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from sagan.records import Json, atomic, file_digest, read_json, write_json
+from sagan.records import Json, file_digest, read_json, write_json
+from sagan.tensors import save_tensors
 
 _KEPT = 2
 
@@ -17,8 +18,7 @@ _KEPT = 2
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record: Json) -> None:
     """Write `<step>.safetensors` and then `<step>.json`, which holds its digest and makes it count."""
     weights = folder / f"{step:08d}.safetensors"
-    with atomic(weights) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+    save_tensors(weights, tensors)
     write_json(weights.with_suffix(".json"), {**record, "step": step, "sha256": file_digest(weights)})
     for old in sorted(folder.glob("*.json"))[:-_KEPT]:
         old.unlink()

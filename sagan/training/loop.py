@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sagan.errors import UserError
 from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
-from sagan.records import Json, atomic, canonical, file_digest, write_json
+from sagan.records import Json, canonical, file_digest, write_json
 from sagan.states import run_record
+from sagan.tensors import save_tensors
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.checkpoints import load_checkpoint, save_checkpoint
 from sagan.training.devices import device_for
@@ -201,10 +201,7 @@ def _measured_state(trainer: Trainer, run: Run) -> dict[str, Tensor]:
 
 def _save_network(state: dict[str, Tensor], path: Path, config: Json) -> None:
     """Plain weights with what is needed to build the network around them."""
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in state.items()}
-    metadata = {"config": canonical({"variant": config["variant"], "image": config["image"]})}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    save_tensors(path, state, {"config": canonical({"variant": config["variant"], "image": config["image"]})})
 
 
 def _parameter_count(network: nn.Module) -> int:

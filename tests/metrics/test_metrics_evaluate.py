@@ -1,6 +1,7 @@
 """From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -54,6 +55,18 @@ def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
     assert best["fid"]["value"] not in [point["fid"] for point in curve]
     assert "300 other samples among 3 snapshots" in best["fid"]["chosen"]
     assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol"}
+
+
+def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
+    """The trained generator lies at the middle snapshot, and the untrained one at the last."""
+    snapshots = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
+    shutil.copyfile(snapshots / "000006.safetensors", snapshots / "000003.safetensors")
+    shutil.copyfile(snapshots / "000000.safetensors", snapshots / "000006.safetensors")
+    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    best = record["best"]
+    assert best["step"] == 3 and best["fid"]["protocol"]["generated_count"] == 600
+    assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
+    assert best["fid"]["value"] == pytest.approx(record["metrics"]["fid"]["value"], rel=0.2)
 
 
 def test_pictures_lie_beside_the_record(measured):

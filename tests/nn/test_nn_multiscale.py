@@ -3,7 +3,7 @@
 import torch
 
 from sagan.nn import build_discriminator
-from sagan.nn.attention import attention_layers
+from sagan.nn.attention import SelfAttention
 from sagan.nn.spectral import sigmas
 
 
@@ -16,7 +16,7 @@ def test_logits_are_those_of_each_scale(config):
     expected = torch.stack([d(x) for d, x in zip(network.scales, (images, small, smaller), strict=True)], 1)
     assert expected.shape == (2, 3)
     torch.testing.assert_close(network(images), expected, atol=1e-5, rtol=1e-4)
-    assert len(attention_layers(network)) == 1
+    assert sum(isinstance(module, SelfAttention) for module in network.modules()) == 1
     assert any(name.startswith("scales.2.") for name in sigmas(network))
 
 

@@ -83,7 +83,7 @@ def test_sending_twice_changes_nothing(workspace, everything):
     assert everything(workspace.client) == before
 
 
-@pytest.mark.parametrize("requests", range(0, 13, 2))
+@pytest.mark.parametrize("requests", range(0, 11, 2))
 def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
     """The connection is lost after so many requests that write."""
     monkeypatch.setattr(sending, "BATCH", 30)
