@@ -16,7 +16,7 @@ from sagan.errors import UserError
 from sagan.exporting import export_generator
 from sagan.nn import build_generator
 from sagan.nn.spectral import folded_state
-from sagan.sampling import Draw, samples, truncated, walk, write_samples
+from sagan.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 
 torch.set_num_threads(1)
 
@@ -171,3 +171,14 @@ def test_export_by_another_ending_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     with pytest.raises(UserError, match=r"\.onnx or \.pt2"):
         export_generator(path, tmp_path / "generator.pkl")
+
+
+def test_attention_pictures_show_each_layer_and_say_where_there_is_none(tmp_path):
+    path, _ = saved(tmp_path)
+    (picture,) = attention_pictures(path, tmp_path / "maps", count=2, seed=0)
+    assert picture.name == "generator-14.png"
+    # Two rows of an image and four query points, each four times 28 pixels, with gaps of four.
+    assert Image.open(picture).size == (5 * 112 + 4 * 4, 2 * 112 + 4)
+    plain, _ = saved(tmp_path, attention_at=[])
+    with pytest.raises(UserError, match="no attention layer"):
+        attention_pictures(plain, tmp_path / "maps", count=2, seed=0)

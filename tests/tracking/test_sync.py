@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
-import time
 
 import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
-from sagan.errors import UserError
-from sagan.tracking import TrackingUnavailable, sending, ui_command
-from sagan.tracking.experiments import web_page
+from sagan.tracking import TrackingUnavailable, sending
 
 
 def test_a_finished_run_arrives_whole(workspace):
@@ -238,21 +234,6 @@ def test_runs_that_are_asked_for_no_more_are_told_apart(workspace):
     assert sorted(run.data.tags["sagan.plan"] for run in everything) == ["current"] * 3 + ["former"]
 
 
-@pytest.mark.parametrize(
-    "remote, page",
-    [
-        ("git@host.example:owner/name.git", "https://host.example/owner/name"),
-        ("https://user:token@host.example/owner/name.git", "https://host.example/owner/name"),
-        ("ssh://git@host.example:2222/owner/name", "https://host.example/owner/name"),
-        ("/srv/git/name.git", None),
-        ("../name", None),
-        ("file:///srv/git/name", None),
-    ],
-)
-def test_the_report_is_linked_where_the_clone_has_a_host(remote, page):
-    assert web_page(remote) == page
-
-
 def test_no_picture_is_taken_from_outside_the_evaluation(workspace, tmp_path_factory):
     cell = workspace.cells[0]
     workspace.finish(cell)
@@ -285,49 +266,6 @@ tracking.sync(plan.Plan.load(here.root / "plan.json"), loading.load_params(here.
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     assert outputs == [(b"", b"")] * 3  # MLflow and alembic are silent
     assert [len(workspace.mirror(cell)["points"]["train/loss_d"]) for cell in workspace.cells] == [10] * 4
-
-
-def refused() -> str:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{unused.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("scheme", ["http://user:secret@", "postgresql://user:secret@"])
-def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch, scheme):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}{refused()}")
-    workspace.finish(workspace.cells[0])
-    start = time.monotonic()
-    with pytest.raises(TrackingUnavailable) as caught:
-        workspace.send()
-    assert time.monotonic() - start < 10  # MLflow's own patience is minutes
-    message = str(caught.value)
-    assert "python -m sagan track" in message and "\n" not in message and "secret" not in message
-
-
-def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    workspace.finish(workspace.cells[0])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        with pytest.raises(TrackingUnavailable):
-            workspace.send()
-
-
-def test_the_ui_listens_to_this_machine_only(make, monkeypatch):
-    workspace = make(store=False)
-    command = ui_command(workspace.params, workspace.paths)
-    assert (
-        workspace.paths.root / "state" / "mlflow" / "mlflow.db"
-    ).exists()  # not made by the server, without the lock
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert f"sqlite:///{workspace.paths.root}/state/mlflow/mlflow.db" in command
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@tracking.example:5000")
-    with pytest.raises(UserError) as caught:
-        ui_command(workspace.params, workspace.paths)
-    assert "secret" not in str(caught.value)
 
 
 def test_records_are_never_written(workspace):
