@@ -11,10 +11,10 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check format ui plan lock clean
+.PHONY: help setup repro test test-all check format ui plan lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY) ## make .venv from requirements.lock
 
@@ -31,6 +31,9 @@ repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m sagan where
 
 test: $(READY) ## the test-suite
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not exhaustive"
+
+test-all: $(READY) ## the test-suite and the half hour of faults, experiments, Slurm and servers
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(READY) ## linters: format and lint

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.exhaustive
 
 DVC = (sys.executable, "-m", "dvc")
 RATIO = "variants.sagan.optimizer.lr_ratio={}"

@@ -14,7 +14,7 @@ import time
 import psutil
 import pytest
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.exhaustive
 
 DISTURBED = "sagan-s0-"
 # Everything up to the measurements; the report adds nothing to what is tested here.

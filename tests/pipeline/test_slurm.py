@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.exhaustive
 
 SCRIPT = Path(__file__).parent / "slurm.sh"
 TOOLS = ("slurmctld", "slurmd", "munged", "squeue")

@@ -257,7 +257,7 @@ def server(request, tmp_path, empty_store, monkeypatch):
     server.kill()
 
 
-@pytest.mark.pipeline
+@pytest.mark.exhaustive
 def test_a_server_that_is_killed_and_comes_back_gets_everything_once(server, workspace, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     cell, other = workspace.cells[0], workspace.cells[2]
@@ -282,7 +282,7 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(server, wor
     assert [workspace.mirror(c, server.client) for c in (cell, other)] == before
 
 
-@pytest.mark.pipeline
+@pytest.mark.exhaustive
 def test_a_database_without_a_server_is_written_too(postgresql, workspace, monkeypatch, everything):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
     workspace.finish(workspace.cells[1])
