@@ -232,9 +232,12 @@ def ui() -> None:
     import os
 
     from sagan.loading import load_params
-    from sagan.tracking import ui_command
+    from sagan.tracking import TrackingUnavailable, ui_command
 
-    command = ui_command(load_params(PATHS.params), PATHS)
+    try:
+        command = ui_command(load_params(PATHS.params), PATHS)
+    except TrackingUnavailable as error:
+        raise UserError(str(error)) from None
     os.execvp(command[0], command)
 
 
