@@ -26,7 +26,7 @@ from sagan.data import prepare
 from sagan.data.archives import ImageFile
 from sagan.data.celeba import SIZE, find_images
 from sagan.data.pixels import Recipe
-from sagan.params import CelebA
+from sagan.params.datasets import CelebA
 
 DRAFT_SAMPLE = 500
 

@@ -23,7 +23,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.loading import load_params, merge
-from sagan.params import Variant
+from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe

@@ -17,7 +17,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from sagan.errors import UserError
-from sagan.params import Params, Suite, Variant
+from sagan.params import Params
+from sagan.params.suites import Suite
+from sagan.params.variants import Variant
 from sagan.schema import model_at
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
 

@@ -15,7 +15,9 @@ from sagan import fingerprint
 from sagan.conditions import class_names
 from sagan.errors import UserError
 from sagan.loading import suite_variant
-from sagan.params import Params, Suite, Training, Variant
+from sagan.params import Params
+from sagan.params.suites import Suite, Training
+from sagan.params.variants import Variant
 from sagan.paths import Paths
 from sagan.records import Json, digest, read_json, write_json
 from sagan.shapes import resolve_side

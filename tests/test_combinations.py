@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from sagan.errors import UserError
 from sagan.loading import load_params
-from sagan.params import Variant
+from sagan.params.variants import Variant
 
 
 def variant(discriminator=None, **changes):

@@ -8,7 +8,8 @@ import pytest
 from sagan import fingerprint
 from sagan.errors import UserError
 from sagan.loading import load_params
-from sagan.params import Params, Training
+from sagan.params import Params
+from sagan.params.suites import Training
 from sagan.plan import Plan, make_plan, snapshot_steps
 from sagan.records import write_json
 

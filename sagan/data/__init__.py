@@ -23,7 +23,7 @@ from sagan.data.mnist import locate_mnist, locate_mnist5k
 from sagan.data.originals import MissingOriginals, Source
 from sagan.data.prepared import PreparedDataset, load, read_manifest, store
 from sagan.errors import UserError
-from sagan.params import AnyDataset
+from sagan.params.datasets import AnyDataset
 from sagan.records import Json
 
 __all__ = ["PreparedDataset", "load", "prepare"]

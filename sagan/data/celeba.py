@@ -13,7 +13,7 @@ from sagan.data.photographs import Collection, Refused, photograph_content
 from sagan.data.pixels import Recipe
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import CelebA
+from sagan.params.datasets import CelebA
 from sagan.records import Json
 
 URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"

@@ -13,7 +13,7 @@ import numpy as np
 from sagan.data.originals import MissingOriginals, Source, md5, stamp_paths, warn
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import Cifar10
+from sagan.params.datasets import Cifar10
 from sagan.records import Json
 
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sagan.data.mnist import IdxFile, find_idx, idx_content
 from sagan.data.originals import Source, stamp_paths
-from sagan.params import FashionMnist
+from sagan.params.datasets import FashionMnist
 
 # The authors publish the md5 of the gzipped files only.
 FILES = (

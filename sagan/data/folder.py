@@ -13,7 +13,7 @@ from sagan.data.photographs import SPLITS, Collection, held_out, photograph_cont
 from sagan.data.pixels import Recipe
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import ImageFolder
+from sagan.params.datasets import ImageFolder
 
 # The folders that are taken as splits.
 SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}

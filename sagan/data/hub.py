@@ -14,7 +14,7 @@ from sagan.data.photographs import SPLITS, Collection, held_out, photograph_cont
 from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import HuggingFace
+from sagan.params.datasets import HuggingFace
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -14,7 +14,7 @@ import numpy as np
 from sagan.data.originals import MissingOriginals, Source, find_file, md5, read_bytes, stamp_paths, warn
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import Mnist, Mnist5k
+from sagan.params.datasets import Mnist, Mnist5k
 from sagan.records import Json
 
 DIGITS = [str(digit) for digit in range(10)]

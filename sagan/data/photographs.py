@@ -15,7 +15,7 @@ from sagan.data.pixels import Recipe
 from sagan.data.pool import Readable, make_rows
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params import Photographs
+from sagan.params.datasets import Photographs
 from sagan.records import Json
 
 SPLITS = ("train", "valid", "test")

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.params import Params, Suite
+from sagan.params import Params
+from sagan.params.suites import Suite
 from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import Json, read_json, read_lines

@@ -10,7 +10,7 @@ import pytest
 
 from sagan.data import prepare
 from sagan.errors import UserError
-from sagan.params import CelebA, ImageFolder
+from sagan.params.datasets import CelebA, ImageFolder
 
 
 def celeba(policy: str) -> CelebA:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import CelebA
+from sagan.params.datasets import CelebA
 
 SPEC = CelebA(kind="celeba", source="source", resolution=32)
 

@@ -12,7 +12,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import Cifar10
+from sagan.params.datasets import Cifar10
 
 SPEC = Cifar10(kind="cifar10", source="source")
 NAMES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]

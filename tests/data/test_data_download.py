@@ -12,7 +12,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import FashionMnist, Mnist
+from sagan.params.datasets import FashionMnist, Mnist
 
 torchvision_datasets = pytest.importorskip("torchvision.datasets")
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import ImageFolder
+from sagan.params.datasets import ImageFolder
 
 
 def spec(**settings) -> ImageFolder:

@@ -10,7 +10,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import HuggingFace
+from sagan.params.datasets import HuggingFace
 
 needs_datasets = pytest.mark.skipif(
     importlib.util.find_spec("datasets") is None, reason="the optional package datasets"

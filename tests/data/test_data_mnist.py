@@ -7,7 +7,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import FashionMnist, Mnist, Mnist5k
+from sagan.params.datasets import FashionMnist, Mnist, Mnist5k
 
 
 def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path):

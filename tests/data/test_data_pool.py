@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sagan.data import pool, prepare
-from sagan.params import ImageFolder
+from sagan.params.datasets import ImageFolder
 
 SPEC = ImageFolder(kind="folder", source="source", resolution=32)
 FILES = ("images.npy", "labels.npy", "manifest.json")
@@ -22,7 +22,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from sagan.data import pool, prepare
-from sagan.params import ImageFolder
+from sagan.params.datasets import ImageFolder
 
 if __name__ == "__main__":
     pool.PART = 8

@@ -12,7 +12,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params import Mnist
+from sagan.params.datasets import Mnist
 
 
 @pytest.fixture

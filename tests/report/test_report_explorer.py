@@ -22,7 +22,7 @@ from torch import nn
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.nn.attention import SelfAttention
-from sagan.params import Generator as GeneratorParams
+from sagan.params.variants import Generator as GeneratorParams
 from sagan.records import read_json, write_json
 from sagan.report.explorer import render_explorer
 

