@@ -80,7 +80,7 @@ class Loop:
             resolved = merge(resolved, {"generator": width, "discriminator": width})
         config = {
             "variant": resolved,
-            "training": {"ema": {"decay": 0.999, "start": 0}},
+            "training": {"steps": 100_000, "ema": {"decay": 0.999, "start": 0}},
             "seed": 0,
             "image": {"channels": arguments.channels, "resolution": arguments.resolution},
         }

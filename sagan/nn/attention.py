@@ -37,18 +37,25 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """A feature map with even sides (any sides, where keys are not pooled) to one of the same shape."""
-        q_B1NC, k_B1MC, v_B1MC = self._project(x_BCHW)
+        q_BNF, k_BMF, v_BMV = self._projections(x_BCHW)
         # Zeros change no product; fused kernels want queries, keys and values of one size (2-3x on a CPU).
-        padding = (0, v_B1MC.shape[-1] - q_B1NC.shape[-1])
-        o_B1NC = F.scaled_dot_product_attention(F.pad(q_B1NC, padding), F.pad(k_B1MC, padding), v_B1MC, scale=1.0)
-        B, _, H, W = x_BCHW.shape
-        o_BCHW = o_B1NC.squeeze(1).transpose(1, 2).reshape(B, -1, H, W)
-        return x_BCHW + self.gamma * self.output(o_BCHW)
+        padding = (0, v_BMV.shape[-1] - q_BNF.shape[-1])
+        operands = (F.pad(q_BNF, padding), F.pad(k_BMF, padding), v_BMV)
+        o_BNV = F.scaled_dot_product_attention(*(t.unsqueeze(1) for t in operands), scale=1.0).squeeze(1)
+        o_BVHW = o_BNV.transpose(1, 2).unflatten(2, x_BCHW.shape[2:])
+        if self.form == "full-value":
+            return x_BCHW + self.gamma * o_BVHW
+        # gamma on the weight and not on the map: the same product, of fewer numbers.
+        return x_BCHW + F.conv2d(o_BVHW, self.gamma * self.output.weight)
 
     def attention_map(self, x_BCHW: Tensor) -> Tensor:
         """The weights [B, N, M] themselves: for each of N = H*W queries, a distribution over M keys."""
-        q_B1NC, k_B1MC, _ = self._project(x_BCHW)
-        return (q_B1NC @ k_B1MC.transpose(2, 3)).softmax(dim=-1).squeeze(1)
+        q_BNF, k_BMF = self.queries_and_keys(x_BCHW)
+        return (q_BNF @ k_BMF.transpose(1, 2)).softmax(dim=-1)
+
+    def queries_and_keys(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """What a map is the softmax of the products of: [B, N, C/8] and [B, M, C/8]."""
+        return self._projections(x_BCHW)[:2]
 
     def products(self, side: int) -> int:
         """Multiply-adds of the two matrix products for one image with that side."""
@@ -58,16 +65,15 @@ class SelfAttention(nn.Module):
     def _pools(self) -> bool:
         return self.form in ("official", "average-pooled")
 
-    def _project(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        def rows(t_BCHW: Tensor) -> Tensor:
-            return t_BCHW.flatten(2).transpose(1, 2).unsqueeze(1)
-
-        def pooled(t_BCHW: Tensor) -> Tensor:
-            if not self._pools():
-                return t_BCHW
-            return F.max_pool2d(t_BCHW, 2) if self.form == "official" else F.avg_pool2d(t_BCHW, 2)
-
-        return rows(self.query(x_BCHW)), rows(pooled(self.key(x_BCHW))), rows(pooled(self.value(x_BCHW)))
+    def _projections(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, N, F], keys [B, M, F] and values [B, M, V]; one convolution makes all three."""
+        weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
+        sizes = [conv.out_channels for conv in (self.query, self.key, self.value)]
+        q_BFHW, kv_BPHW = F.conv2d(x_BCHW, weight).split([sizes[0], sizes[1] + sizes[2]], 1)
+        if self._pools():
+            kv_BPHW = (F.max_pool2d if self.form == "official" else F.avg_pool2d)(kv_BPHW, 2)
+        k_BFHW, v_BVHW = kv_BPHW.split(sizes[1:], 1)
+        return tuple(t.flatten(2).transpose(1, 2) for t in (q_BFHW, k_BFHW, v_BVHW))
 
 
 class ResidualControl(nn.Module):

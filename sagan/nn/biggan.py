@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from sagan.nn.conditional import ClassShares, Conditioned, Layers, VectorBatchNorm
 from sagan.nn.networks import Discriminator, SumPool
 from sagan.nn.parts import Parts
-from sagan.nn.resnet import UpBlock, down_stages, image_layers, upsampled
+from sagan.nn.resampling import UpConv2d, upsampled
+from sagan.nn.resnet import UpBlock, down_stages, image_layers
 from sagan.shapes import BIGGAN_DEEP_DOWN, BIGGAN_DOWN, RESIDUAL_UP
 
 _EMBEDDING = 128  # dimensions of the shared class embedding
@@ -116,7 +117,10 @@ class DeepUpBlock(Conditioned):
         hidden = max(before // _BOTTLENECK, 1)
         self.after, self.doubles = after, doubles
         shapes = [(before, hidden, 1), (hidden, hidden, 3), (hidden, hidden, 3), (hidden, after, 1)]
-        self.convs = nn.ModuleList(parts.wrap(nn.Conv2d(a, b, size, 1, size // 2)) for a, b, size in shapes)
+        convs = [nn.Conv2d(a, b, size, 1, size // 2) for a, b, size in shapes]
+        if doubles:
+            convs[1] = UpConv2d(hidden, hidden)
+        self.convs = nn.ModuleList(map(parts.wrap, convs))
         norms = [_norm(a, features, parts) for a, _, _ in shapes]
         self.norms = nn.ModuleList(norm for named in norms for _, norm in named)
 
@@ -125,8 +129,7 @@ class DeepUpBlock(Conditioned):
         for position, conv in enumerate(self.convs):
             if self.norms:
                 h = self.norms[position](h, condition)
-            h = F.relu(h)
-            h = conv(upsampled(h) if self.doubles and position == 1 else h)
+            h = conv(F.relu(h))
         shortcut = x_BCHW[:, : self.after]
         return h + (upsampled(shortcut) if self.doubles else shortcut)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import SelfAttention
 from sagan.nn.conditional import ClassBatchNorm
+from sagan.nn.resampling import DownConv2d, UpConv2d
 from sagan.nn.spectral import normalised_layers
 
 
@@ -57,6 +58,11 @@ def layers_of(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> list
     layers: list[Layer] = []
 
     def note(name: str, module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, SelfAttention):
+            # It computes with its convolutions' weights and does not call them.
+            for child, conv in module.named_children():
+                if isinstance(conv, nn.Conv2d):
+                    note(f"{name}.{child}", conv, arguments, output[:, :1].expand(-1, conv.out_channels, -1, -1))
         own = sum(p.numel() for p in _own_parameters(module))
         cost = _multiply_adds(module, arguments[0], output)
         layers.append(Layer(name, _kind(module), tuple(output.shape[1:]), own, cost, name in normalised))
@@ -77,6 +83,10 @@ def _kind(module: nn.Module) -> str:
     match module:
         case nn.ConvTranspose2d():
             return f"transposed conv {module.kernel_size[0]}x{module.kernel_size[1]}"
+        case UpConv2d():
+            return "up, conv 3x3"
+        case DownConv2d():
+            return "conv 3x3, down"
         case nn.Conv2d():
             return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}"
         case nn.Linear():
@@ -103,6 +113,11 @@ def _multiply_adds(module: nn.Module, x: Tensor, output: Tensor) -> int:
     match module:
         case nn.ConvTranspose2d():
             return x[0].numel() * module.out_channels * math.prod(module.kernel_size)
+        # 4x4 taps at the smaller side: the resampling is part of the convolution.
+        case UpConv2d():
+            return x[0].numel() * module.out_channels * 16
+        case DownConv2d():
+            return output[0].numel() * module.in_channels * 16
         case nn.Conv2d():
             return output[0].numel() * module.in_channels * math.prod(module.kernel_size)
         case nn.Linear():

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sagan.nn.conditional import Chain, Conditioned, Layers
 from sagan.nn.networks import Discriminator, Generator, SumPool
 from sagan.nn.parts import Parts
+from sagan.nn.resampling import DownConv2d, UpConv2d, upsampled
 from sagan.shapes import RESIDUAL_DOWN, RESIDUAL_UP
 
 
@@ -75,21 +76,22 @@ class UpBlock(Conditioned):
     def __init__(self, before: int, after: int, norms: list[list[tuple[str, nn.Module]]], parts: Parts) -> None:
         super().__init__()
         self.enter = Chain([*norms[0], ("relu", nn.ReLU())])
-        self.conv1 = parts.wrap(_residual_conv(before, after))
+        self.conv1 = parts.wrap(_gained(UpConv2d(before, after)))
         self.middle = Chain([*norms[1], ("relu", nn.ReLU())])
-        self.conv2 = parts.wrap(_residual_conv(after, after))
+        self.conv2 = parts.wrap(_gained(nn.Conv2d(after, after, 3, 1, 1)))
         self.shortcut = parts.wrap(nn.Conv2d(before, after, 1))
 
     def forward(self, x_BCHW: Tensor, condition: Tensor | None) -> Tensor:
-        h = self.conv1(upsampled(self.enter(x_BCHW, condition)))
-        return self.conv2(self.middle(h, condition)) + self.shortcut(upsampled(x_BCHW))
+        h = self.conv1(self.enter(x_BCHW, condition))
+        # A 1x1 convolution and the upsampling of its result commute: a quarter of the work.
+        return self.conv2(self.middle(h, condition)) + upsampled(self.shortcut(x_BCHW))
 
 
 class DownBlock(nn.Module):
-    """ReLU, 3x3, ReLU, 3x3, mean over 2x2; the shortcut is 1x1, mean over 2x2.
+    """ReLU, 3x3, ReLU, 3x3, mean over 2x2; the shortcut is mean over 2x2, 1x1 (the two commute).
 
     Args:
-        is_first: images are not rectified, and the shortcut's mean comes before its 1x1.
+        is_first: images are not rectified.
         halves: whether the side is halved; where it is not and channels stay, the shortcut is the identity.
         wide: whether the first convolution has the block's output channels, and not its input's.
     """
@@ -98,26 +100,18 @@ class DownBlock(nn.Module):
         super().__init__()
         hidden = after if wide or is_first else before
         self.is_first, self.halves = is_first, halves
-        self.conv1 = parts.wrap(_residual_conv(before, hidden))
-        self.conv2 = parts.wrap(_residual_conv(hidden, after))
+        self.conv1 = parts.wrap(_gained(nn.Conv2d(before, hidden, 3, 1, 1)))
+        last = DownConv2d(hidden, after) if halves else nn.Conv2d(hidden, after, 3, 1, 1)
+        self.conv2 = parts.wrap(_gained(last))
         self.shortcut = parts.wrap(nn.Conv2d(before, after, 1)) if halves or before != after else nn.Identity()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         h = self.conv1(x_BCHW if self.is_first else F.relu(x_BCHW))
-        h = self._pooled(self.conv2(F.relu(h)))
-        return h + (self.shortcut(self._pooled(x_BCHW)) if self.is_first else self._pooled(self.shortcut(x_BCHW)))
-
-    def _pooled(self, x_BCHW: Tensor) -> Tensor:
-        return F.avg_pool2d(x_BCHW, 2) if self.halves else x_BCHW
+        h = self.conv2(F.relu(h))
+        return h + self.shortcut(F.avg_pool2d(x_BCHW, 2) if self.halves else x_BCHW)
 
 
-def upsampled(x_BCHW: Tensor) -> Tensor:
-    """Twice the side, nearest neighbours."""
-    return F.interpolate(x_BCHW, scale_factor=2, mode="nearest")
-
-
-def _residual_conv(before: int, after: int) -> nn.Conv2d:
-    conv = nn.Conv2d(before, after, 3, 1, 1)
+def _gained(conv: nn.Conv2d) -> nn.Conv2d:
     # Glorot with a gain for the ReLU before it; shortcuts have none (Miyato et al.'s code). Read by `initialise`.
     conv.init_gain = 2**0.5
     return conv
