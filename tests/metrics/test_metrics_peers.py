@@ -1,0 +1,136 @@
+"""Our chain, from memory, against other programs over saved pictures: torch-fidelity's command line, pytorch-fid."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pytorch_fid.fid_score import calculate_fid_given_paths, calculate_frechet_distance
+from safetensors.torch import save_file
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from sagan.metrics import values
+from sagan.metrics.classifier import Classifier
+from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
+from sagan.metrics.features import features_of_images
+from sagan.metrics.inception import EXTRACTOR_NAME
+from sagan.paths import Paths
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+FETCHED = Paths(ROOT).weights_file("inception", ROOT)
+needs_weights = pytest.mark.skipif(
+    not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
+)
+# The command line, with our classifier among the extractors that it knows.
+COMMAND = "import sagan.metrics.extractors; from torch_fidelity.fidelity import main; main()"
+
+
+def blots(count, side, seed, bright=256):
+    """uint8 [count, 3, side, side]: coarse coloured patterns, which features tell apart better than pixel noise."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, bright, (count, 3, 4, 4), dtype=np.uint8)
+    return coarse.repeat(-(-side // 4), 2).repeat(-(-side // 4), 3)[:, :, :side, :side]
+
+
+def as_pictures(images, folder):
+    folder.mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{index:04}.png")
+    return str(folder)
+
+
+def torch_fidelity_says(generated, real, extractor, weights, subset_size, *metrics):
+    """What torch-fidelity's command line prints of two folders, in a process of its own."""
+    command = [sys.executable, "-c", COMMAND, *metrics, "--cpu", "--json", "--silent", "--no-cache", "--save-cpu-ram"]
+    command += ["--input1", generated, "--input2", real, "--feature-extractor", extractor]
+    command += ["--feature-extractor-weights-path", str(weights), "--batch-size", "50"]
+    command += ["--kid-subsets", str(values.KID_SUBSETS), "--kid-subset-size", str(subset_size)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_metric_is_that_of_torch_fidelitys_command_line(tmp_path):
+    """FID, KID, IS, precision and recall of 250 and 300 pictures, in the space of a made-up colour classifier."""
+    torch.manual_seed(0)
+    network = Classifier(channels=3, classes=10)
+    for layer in (network.to_features, network.to_logits):
+        layer.weight.data *= 30  # decided enough for an Inception score away from 1
+    weights = tmp_path / "classifier.safetensors"
+    save_file(network.state_dict(), weights)
+    generated, real = blots(250, 32, seed=1, bright=220), blots(300, 32, seed=2)
+    folders = as_pictures(generated, tmp_path / "generated"), as_pictures(real, tmp_path / "real")
+    theirs = torch_fidelity_says(*folders, CLASSIFIER_NAME, weights, 200, "--fid", "--kid", "--isc", "--prc")
+
+    extractor = Extractor("classifier", tmp_path, Paths(tmp_path), CPU)
+    ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
+    features, real_features = ours["features"], ours_real["features"]
+    fid = values.fid(values.statistics(features), values.statistics(real_features))
+    assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4) and fid > 0
+    kid = values.kid(features, real_features, subset_size=200)
+    assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
+    score = values.inception_score(ours["logits"])
+    assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.5
+    assert score[1] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
+    found = values.precision_recall(features, real_features)
+    assert found == pytest.approx((theirs["precision"], theirs["recall"]), abs=0.005) and 0.05 < min(found) < 1
+
+
+@needs_weights
+def test_inception_figures_are_those_of_torch_fidelitys_command_line(tmp_path):
+    """KID and IS with 2,048 features; a made-up classifier layer stands in where the weights lack theirs."""
+    state = torch.load(FETCHED)
+    generator = torch.Generator().manual_seed(0)
+    state["fc.weight"] = torch.randn(state["fc.weight"].shape, generator=generator)
+    weights = Paths(tmp_path).weights_file("inception", tmp_path)
+    weights.parent.mkdir(parents=True)
+    torch.save(state, weights)
+    generated, real = blots(20, 32, seed=1, bright=220), blots(16, 32, seed=2)
+    folders = as_pictures(generated, tmp_path / "generated"), as_pictures(real, tmp_path / "real")
+    theirs = torch_fidelity_says(*folders, EXTRACTOR_NAME, weights, 16, "--kid", "--isc")
+
+    extractor = Extractor("inception", tmp_path, Paths(tmp_path), CPU)
+    ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
+    kid = values.kid(ours["features"], ours_real["features"], subset_size=16)
+    assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    score = values.inception_score(ours["logits"])
+    assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.1
+
+
+@needs_weights
+def test_fid_is_that_of_pytorch_fid_on_the_same_pictures(tmp_path, monkeypatch):
+    """The 64 features of the first block, so that 80 images are enough; 299x299, since the two resize differently.
+
+    What is left, 1.2 %, is that pytorch-fid takes bytes to x / 127.5 - 1, and the original network to (x - 128) / 128.
+    """
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "pt_inception-2015-12-05-6726825d.pth").symlink_to(FETCHED.resolve())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    generated, real = blots(80, 299, seed=1, bright=220), blots(80, 299, seed=2)
+    folders = [as_pictures(generated, tmp_path / "generated"), as_pictures(real, tmp_path / "real")]
+    theirs = calculate_fid_given_paths(folders, batch_size=40, device="cpu", dims=64, num_workers=0)
+
+    network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, ["64"], str(FETCHED))
+
+    def extractor(images):
+        return {"features": network(images)[0]}
+
+    ours = [values.statistics(features_of_images(extractor, images, CPU)["features"]) for images in (generated, real)]
+    assert values.fid(*ours) == pytest.approx(theirs, rel=0.02) and theirs > 0.1
+
+
+def test_fid_of_the_same_statistics_is_that_of_pytorch_fid():
+    """pytorch-fid takes scipy's root of the product, torch-fidelity the eigenvalues of it."""
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.rand(64, 64, generator=generator)
+    one, other = (torch.randn(500, 64, generator=generator) @ mix + shift for shift in (0.0, 0.5))
+    a, b = values.statistics(one), values.statistics(other)
+    theirs = calculate_frechet_distance(a["mu"], a["sigma"], b["mu"], b["sigma"])
+    assert values.fid(a, b) == pytest.approx(theirs, rel=1e-6)
