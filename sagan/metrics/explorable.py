@@ -44,12 +44,9 @@ def _queries_and_keys(network: nn.Module, inputs: Tensor) -> dict[int, tuple[Ten
     """Feature side -> ([B, N, D], [B, M, D]) of every attention layer, in one pass."""
     found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def keep(side: int, q_B1ND: Tensor, k_B1MD: Tensor) -> None:
-        found[side] = (q_B1ND.squeeze(1), k_B1MD.squeeze(1))
-
     hooks = [
         layer.register_forward_pre_hook(
-            lambda layer, arguments, side=side: keep(side, *layer._project(arguments[0])[:2])
+            lambda layer, arguments, side=side: found.update({side: layer.queries_and_keys(arguments[0])})
         )
         for side, layer in attention_layers(network).items()
     ]
