@@ -22,8 +22,8 @@ from sagan.errors import UserError
 def device_for(execution: Mapping[str, Any]) -> Iterator[torch.device]:
     """A device, held until the block ends: "auto" takes a GPU where there is one.
 
-    A GPU is taken under a lock for each share (`jobs_per_gpu`) of each physical device, among those that an
-    inherited CUDA_VISIBLE_DEVICES names, so that parallel jobs of one machine spread over its GPUs.
+    A GPU is taken under a lock for each share (`jobs_per_gpu`) of each physical device, among those that this
+    process sees, so that parallel jobs of one machine spread over its GPUs.
 
     Args:
         execution: a suite's `execution` settings.
@@ -75,11 +75,22 @@ def _gpu_slot(jobs_per_gpu: int) -> Iterator[int]:
 
 
 def physical_gpus() -> list[str]:
-    """Identifiers of the GPUs that this process may use, in torch's order."""
-    inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if inherited:
-        return [part.strip() for part in inherited.split(",")][: torch.cuda.device_count()]
-    return [str(index) for index in range(torch.cuda.device_count())]
+    """Identifiers of the GPUs that this process may use, in torch's order: the same ones in every process.
+
+    An index is not such a name: under a scheduler that confines jobs to their devices each sees its own as "0".
+    """
+    inherited = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    names = []
+    for index in range(torch.cuda.device_count()):
+        entry = inherited[index] if index < len(inherited) else ""
+        if entry.startswith("MIG-"):
+            # All slices of a GPU may tell the GPU's own UUID.
+            names.append(entry)
+        else:
+            # Builds of torch for other makers' GPUs tell none.
+            uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
+            names.append(entry or str(index) if uuid is None else f"GPU-{uuid}")
+    return names
 
 
 def describe(device: torch.device) -> str:

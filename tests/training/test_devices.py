@@ -1,5 +1,7 @@
 """Jobs share GPUs as told; tested with locks alone, so that no GPU is needed."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -8,14 +10,55 @@ from sagan.training import devices
 
 
 @pytest.fixture
-def two_gpus(monkeypatch, tmp_path):
+def with_gpus(monkeypatch, tmp_path):
+    """Makes torch tell of GPUs with these UUIDs, as a process sees them with this CUDA_VISIBLE_DEVICES."""
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5f2a")
+
+    def seen(*uuids, visible=None):
+        properties = [SimpleNamespace(uuid=uuid) if uuid else SimpleNamespace() for uuid in uuids]
+        monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: len(uuids))
+        monkeypatch.setattr(devices.torch.cuda, "get_device_properties", properties.__getitem__)
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    return seen
 
 
-def test_the_inherited_list_names_the_physical_gpus(two_gpus):
-    assert devices.physical_gpus() == ["3", "GPU-5f2a"]
+@pytest.fixture
+def two_gpus(with_gpus):
+    with_gpus("aaaa", "bbbb")
+
+
+def test_a_gpu_has_one_name_in_every_process(with_gpus):
+    with_gpus("aaaa", "bbbb")
+    assert devices.physical_gpus() == ["GPU-aaaa", "GPU-bbbb"]
+    with_gpus("bbbb", visible="1")
+    assert devices.physical_gpus() == ["GPU-bbbb"]
+    with_gpus("bbbb", visible="GPU-bb")
+    assert devices.physical_gpus() == ["GPU-bbbb"]
+
+
+def test_slices_of_a_gpu_are_told_apart_by_what_was_inherited(with_gpus):
+    with_gpus("aaaa", visible="MIG-1111")
+    assert devices.physical_gpus() == ["MIG-1111"]
+
+
+def test_gpus_without_a_uuid_go_by_the_inherited_list_or_their_index(with_gpus):
+    with_gpus(None, None, visible="3, 5")
+    assert devices.physical_gpus() == ["3", "5"]
+    with_gpus(None, None)
+    assert devices.physical_gpus() == ["0", "1"]
+
+
+def test_jobs_that_a_scheduler_confined_to_their_own_gpus_do_not_wait_for_each_other(with_gpus, monkeypatch):
+    monkeypatch.setattr(devices.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with_gpus("aaaa", visible="0")
+    with devices._gpu_slot(1) as first:
+        with_gpus("bbbb", visible="0")
+        with devices._gpu_slot(1) as second:
+            assert first == second == 0
 
 
 def test_jobs_spread_over_gpus_before_they_share_one(two_gpus, monkeypatch):
