@@ -23,11 +23,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.loading import load_params, merge
+from sagan.params.suites import Ema, Training
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
+from sagan.training.numerics import set_numerics
 from sagan.training.step import Trainer
+
+NUMERICS = ("precision", "memory_format", "deterministic", "compile")
 
 
 def main() -> None:
@@ -40,6 +44,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="of a round")
+    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16"))
+    parser.add_argument("--memory-format", default="channels_last", choices=("channels_last", "contiguous"))
+    parser.add_argument("--deterministic", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action="store_true", help="both networks")
+    parser.add_argument("--graphs", action=argparse.BooleanOptionalAction, default=True, help="CUDA graphs")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -49,7 +58,7 @@ def main() -> None:
     loops = {name: Loop(variants[name], arguments, device) for name in names}
     ceiling = matrix_product_rate(device)
     for loop in loops.values():
-        loop.milliseconds_a_step(3)  # warm-up: allocators, algorithm choice
+        loop.milliseconds_a_step(6)  # warm-up: allocators, algorithm choice, graphs
     rounds = [
         {n: loop.milliseconds_a_step(arguments.steps) for n, loop in loops.items()} for _ in range(arguments.rounds)
     ]
@@ -60,6 +69,7 @@ def main() -> None:
         "threads": arguments.threads,
         "resolution": arguments.resolution,
         "batch_size": arguments.batch_size,
+        **{name: getattr(arguments, name) for name in NUMERICS},
         "rounds": arguments.rounds,
         "steps_a_round": arguments.steps,
         "matrix_product_gflops": round(ceiling / 1e9, 1),
@@ -78,14 +88,19 @@ class Loop:
         if arguments.width:
             width = {"width": arguments.width}
             resolved = merge(resolved, {"generator": width, "discriminator": width})
+        batch_size, ema = arguments.batch_size, Ema(decay=0.999)
+        training = Training(
+            steps=10**6, batch_size=batch_size, ema=ema, snapshots=1, **{n: getattr(arguments, n) for n in NUMERICS}
+        )
+        set_numerics(training.model_dump())
         config = {
             "variant": resolved,
-            "training": {"steps": 100_000, "ema": {"decay": 0.999, "start": 0}},
+            "training": training.model_dump(),
             "seed": 0,
             "image": {"channels": arguments.channels, "resolution": arguments.resolution},
         }
         self.device, self.position = device, 0
-        self.trainer = Trainer(config, device)
+        self.trainer = Trainer(config, device, graphs=arguments.graphs)
         shape = (2000, arguments.channels, arguments.resolution, arguments.resolution)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         self.real = RealBatches(images, arguments.batch_size, 0, False, device)

@@ -29,7 +29,12 @@ def tiny_config(steps: int = 8, **variant: object) -> dict:
         "training": {
             "steps": steps,
             "batch_size": 4,
+            "accumulate": 1,
             "horizontal_flip": False,
+            "precision": "float32",
+            "deterministic": True,
+            "memory_format": "channels_last",
+            "compile": False,
             "ema": {"decay": 0.9, "start": 2},
             "snapshots": [0, steps // 2, steps],
         },
@@ -50,7 +55,8 @@ def paths(tmp_path) -> Paths:
 
 @pytest.fixture
 def run() -> Run:
-    execution = {"device": "cpu", "threads": 1, "jobs_per_gpu": 1, "log_every": 1, "checkpoint_every": 3}
+    execution = {"device": "cpu", "threads": 1, "jobs_per_gpu": 1, "cuda_graph": True}
+    execution |= {"log_every": 1, "checkpoint_every": 3}
     return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
 
 

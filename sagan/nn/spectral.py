@@ -50,7 +50,9 @@ class SpectralNorm(nn.Module):
         return torch.dot(self.u.clone(), self._matrix(weight).mv(self.v.clone()))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight / self.sigma(weight)
+        # Mixed precision would round the estimate to 8 bits.
+        with torch.autocast(weight.device.type, enabled=False):
+            return weight / self.sigma(weight)
 
 
 def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:

@@ -21,7 +21,16 @@ class Training(Strict):
 
     steps: Positive = Field(description="generator steps")
     batch_size: Positive
+    accumulate: Positive = Field(
+        1, description="parts of a batch, one after another, whose gradients are added up; batch norm sees each part"
+    )
     horizontal_flip: bool = False
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32", description="of products: `tf32` on GPUs; `bfloat16` in mixed precision"
+    )
+    deterministic: bool = Field(True, description="algorithms that give the same bytes each time")
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
     ema: Ema
     snapshots: Positive | list[Positive] = Field(
         description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
@@ -34,6 +43,7 @@ class Execution(Strict):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
     threads: Positive = Field(1, description="CPU threads of a run")
     jobs_per_gpu: Positive = Field(1, description="runs that share one GPU")
+    cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 

@@ -1,28 +1,38 @@
 """Differentiable augmentation (Zhao et al. 2020): what the discriminator sees, real and generated, is altered alike.
 
-Each function takes images [B, C, R, R] in [-1, 1] and random numbers that are a function of the seed and the step
-alone, and lets gradients through.
+Each function takes images [B, C, R, R] in [-1, 1] and random numbers [B] in [0, 1), and lets gradients through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def augmented(images: Tensor, kinds: Sequence[str], random: torch.Generator) -> Tensor:
-    """Images after each kind of augmentation in turn: "color", "translation", "cutout"."""
+def augmented(images: Tensor, kinds: Sequence[str], numbers: Tensor) -> Tensor:
+    """Images after each kind of augmentation in turn: "color", "translation", "cutout".
+
+    Args:
+        numbers: [B, `numbers_needed(kinds)`] in [0, 1).
+    """
     for kind in kinds:
-        images = AUGMENTATIONS[kind](images, random)
+        function, count = AUGMENTATIONS[kind]
+        images = function(images, *numbers[:, :count].t())
+        numbers = numbers[:, count:]
     return images
 
 
-def color(images: Tensor, random: torch.Generator) -> Tensor:
+def numbers_needed(kinds: Sequence[str]) -> int:
+    """How many random numbers an image takes."""
+    return sum(AUGMENTATIONS[kind][1] for kind in kinds)
+
+
+def color(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
     """Brightness + U(-0.5, 0.5), saturation * U(0, 2), contrast * U(0.5, 1.5), in this order."""
-    brightness, saturation, contrast = _uniform(images, 3, random)
+    brightness, saturation, contrast = (n.view(-1, 1, 1, 1) for n in (brightness, saturation, contrast))
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
@@ -30,11 +40,11 @@ def color(images: Tensor, random: torch.Generator) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def translation(images: Tensor, random: torch.Generator) -> Tensor:
+def translation(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """A shift by up to an eighth of the side both ways, filled with zeros."""
     side = images.shape[-1]
     reach = side // 8
-    down, right = ((share * (2 * reach + 1)).floor().long() for share in _uniform(images, 2, random))
+    down, right = ((share * (2 * reach + 1)).floor().long() for share in (vertical, horizontal))
     padded = F.pad(images, [reach] * 4)
     positions = torch.arange(side, device=images.device)
     rows, columns = positions.view(1, -1, 1) + down.view(-1, 1, 1), positions.view(1, 1, -1) + right.view(-1, 1, 1)
@@ -42,20 +52,19 @@ def translation(images: Tensor, random: torch.Generator) -> Tensor:
     return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
 
 
-def cutout(images: Tensor, random: torch.Generator) -> Tensor:
+def cutout(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
     """A square of half the side, centred anywhere, set to zero."""
     side = images.shape[-1]
     positions = torch.arange(side, device=images.device)
-    starts = [(share * side).floor() - side // 4 for share in _uniform(images, 2, random)]
+    starts = [(share * side).floor() - side // 4 for share in (vertical, horizontal)]
     down, right = ((positions >= start.view(-1, 1)) & (positions < start.view(-1, 1) + side // 2) for start in starts)
     inside = down[:, None, :, None] & right[:, None, None, :]
     return images * ~inside
 
 
-def _uniform(images: Tensor, count: int, random: torch.Generator) -> list[Tensor]:
-    """`count` numbers in [0, 1) for each image, each [B, 1, 1, 1]."""
-    numbers = torch.rand(count, len(images), 1, 1, 1, generator=random, device=images.device)
-    return list(numbers)
-
-
-AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
+# Kind -> function and the random numbers that an image takes.
+AUGMENTATIONS: dict[str, tuple[Callable[..., Tensor], int]] = {
+    "color": (color, 3),
+    "translation": (translation, 2),
+    "cutout": (cutout, 2),
+}

@@ -57,7 +57,7 @@ class RealBatches:
             coin = torch.Generator().manual_seed(derived_seed(self.seed, "flip", index))
             flip = torch.rand(len(batch), generator=coin).lt(0.5).to(self.device)
             batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
-        return batch.contiguous(memory_format=torch.channels_last)
+        return batch
 
     def labels_of(self, index: int) -> Tensor | None:
         """The classes of that batch's images, int64 [B]; None without labels."""

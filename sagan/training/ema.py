@@ -30,13 +30,17 @@ class Ema:
         self.decay = decay
         self.start = start
 
+    def copies(self, step: int) -> bool:
+        """Whether the average is still a copy after `step`."""
+        return step <= self.start
+
     @torch.no_grad()
-    def update(self, generator: nn.Module, step: int) -> None:
-        """Take in the weights as they are after `step`."""
+    def update(self, generator: nn.Module, copies: bool) -> None:
+        """Take in the generator's present weights."""
         state = folded_state(generator)
         names, averages = zip(*self.network.named_parameters(), strict=True)
         values = [state[name] for name in names]
-        if step <= self.start:
+        if copies:
             torch._foreach_copy_(averages, values)
         else:
             torch._foreach_lerp_(averages, values, 1.0 - self.decay)

@@ -24,6 +24,8 @@ from sagan.training.checkpoints import load_checkpoint, save_checkpoint
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 from sagan.training.log import RunLog
+from sagan.training.numerics import set_numerics
+from sagan.training.processes import Processes, joined
 from sagan.training.progress import progress
 from sagan.training.provenance import now, provenance
 from sagan.training.step import Trainer
@@ -57,33 +59,64 @@ def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None 
     Raises:
         Interrupted: by a signal, after a checkpoint.
     """
-    with exclusive(paths.state(run.key) / "lock", run.key):
-        if (record := run_record(run.key, paths)) is not None:
-            return record
-        with device_for(run.execution) as device:
-            record = _train(run, images, labels, paths, device)
+    with joined() as processes:
+        if not processes.is_first:
+            return _assist(run, images, labels, paths, processes)
+        with exclusive(paths.state(run.key) / "lock", run.key):
+            processes.wait()
+            if (record := run_record(run.key, paths)) is None:
+                with device_for(run.execution) as device:
+                    record = _train(run, images, labels, paths, device, processes)
+            processes.wait()
     # The folder with the lock in it: all that it held is now in the run's own.
     shutil.rmtree(paths.state(run.key), ignore_errors=True)
     return record
 
 
-def _train(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, device: torch.device) -> Json:
+def _assist(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, processes: Processes) -> Json:
+    """What every process but the first does: its part of each step, and no writing."""
+    processes.wait()  # until the first one holds the run's lock
+    if (record := run_record(run.key, paths)) is None:
+        with device_for(run.execution) as device:
+            trainer, position = _trainer(run, labels, paths, device, processes)
+            _loop(run, images, labels, paths, trainer, None, position)
+    processes.wait()  # until the first one has written everything
+    return record or run_record(run.key, paths)
+
+
+def _trainer(
+    run: Run, labels: np.ndarray | None, paths: Paths, device: torch.device, processes: Processes
+) -> tuple[Trainer, _Position]:
+    """As the last checkpoint left it; at the beginning where there is none."""
+    training = run.config["training"]
+    parts = processes.count * training["accumulate"]
+    if training["batch_size"] % parts:
+        raise UserError(
+            f"{run.key}: training.batch_size = {training['batch_size']} does not divide into {processes.count} "
+            f"processes x training.accumulate = {training['accumulate']}; start a number of processes that does"
+        )
+    set_numerics(training)
+    trainer = Trainer(run.config, device, labels, processes, run.execution["cuda_graph"], run.key)
+    if (checkpoint := load_checkpoint(paths.state(run.key), device)) is None:
+        return trainer, _Position()
+    tensors, saved = checkpoint
+    trainer.load_state(tensors)
+    return trainer, _Position(saved["step"], saved["seconds"], saved["log_bytes"])
+
+
+def _train(
+    run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, device: torch.device, processes: Processes
+) -> Json:
     started = now()
     folder, training = paths.run(run.key), run.config["training"]
     # Files of a torn copy must not stand for what is made now.
     (folder / "run.json").unlink(missing_ok=True)
-    trainer = Trainer(run.config, device, labels)
-    position = _Position()
-    if (checkpoint := load_checkpoint(paths.state(run.key), device)) is not None:
-        tensors, saved = checkpoint
-        trainer.load_state(tensors)
-        position = _Position(saved["step"], saved["seconds"], saved["log_bytes"])
-    elif folder.exists():
-        shutil.rmtree(folder)
-    log = RunLog(folder / "log.jsonl", position.log_bytes)
+    trainer, position = _trainer(run, labels, paths, device, processes)
     if position.step == 0:
+        shutil.rmtree(folder, ignore_errors=True)
         _save_snapshot(trainer, run, folder, 0)
-    diverged_at = _loop(run, images, labels, paths, device, trainer, log, position)
+    log = RunLog(folder / "log.jsonl", position.log_bytes)
+    diverged_at = _loop(run, images, labels, paths, trainer, log, position)
     log.close()
     if diverged_at is None:
         _save_network(_measured_state(trainer, run), folder / "generator.safetensors", run.config)
@@ -113,7 +146,7 @@ def _train(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
-        "provenance": provenance(device, started),
+        "provenance": provenance(device, started) | {"processes": processes.count},
     }
     write_json(folder / "run.json", record)
     return record
@@ -124,51 +157,56 @@ def _loop(
     images: np.ndarray,
     labels: np.ndarray | None,
     paths: Paths,
-    device: torch.device,
     trainer: Trainer,
-    log: RunLog,
+    log: RunLog | None,
     position: _Position,
 ) -> int | None:
-    """Step to the end of the budget; returns the step of divergence, or None."""
-    training, execution = run.config["training"], run.config["training"] | run.execution
+    """Step to the end of the budget; returns the step of divergence, or None. Without a log, nothing is written."""
+    training, execution = run.config["training"], run.execution
     steps, batch_size = training["steps"], training["batch_size"]
+    device, processes = trainer.device, trainer.processes
     real = RealBatches(images, batch_size, run.seed, training["horizontal_flip"], device, labels)
     noise = Noise(batch_size, trainer.generator.z_dim, run.seed, "z", device)
     # The first step whose losses are not finite, kept on the device: looking costs nothing there.
     bad_step = torch.full((), -1, device=device)
     stop = _StopSignal()
     began = time.perf_counter() - position.seconds
-    with stop, progress(run.key, steps, position.step, batch_size) as update:
+    with stop, progress(run.key, steps, position.step, batch_size, shown=log is not None) as update:
         while position.step < steps:
             step = position.step + 1
             try:
                 scalars = trainer.step(step, real, noise)
             except torch.OutOfMemoryError:
                 raise UserError(
-                    f"{run.key}: out of GPU memory at training.batch_size = {batch_size} with "
-                    f"execution.jobs_per_gpu = {execution['jobs_per_gpu']}; lower one of them"
+                    f"{run.key}: out of GPU memory at training.batch_size = {batch_size} with training.accumulate = "
+                    f"{training['accumulate']} and execution.jobs_per_gpu = {execution['jobs_per_gpu']}; lower the "
+                    "first or the last, or raise the second"
                 ) from None
             finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
             bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
             position.step = step
             position.seconds = time.perf_counter() - began
 
+            is_asked = processes.any(stop.asked)
             is_snapshot = step in training["snapshots"]
-            is_checkpoint = step % execution["checkpoint_every"] == 0 or stop.asked
+            is_checkpoint = step % execution["checkpoint_every"] == 0 or is_asked
             is_logged = step % execution["log_every"] == 0 or step == steps
             if is_logged:
-                log.add(step, step * batch_size, position.seconds, scalars | trainer.diagnostics())
+                processes.mean_(list(scalars.values()))
+                if log is not None:
+                    log.add(step, step * batch_size, position.seconds, scalars | trainer.diagnostics())
             if is_logged or is_snapshot or is_checkpoint:
-                if (bad := int(bad_step)) >= 0 or not trainer.weights_finite():
+                if (bad := processes.earliest(int(bad_step))) >= 0 or not trainer.weights_finite():
                     return bad if bad >= 0 else step
                 update(step)
-            if is_snapshot:
+            if is_snapshot and log is not None:
                 _save_snapshot(trainer, run, paths.run(run.key), step)
             if is_checkpoint and step < steps:
-                log.flush()
-                record = {"seconds": position.seconds, "log_bytes": log.size()}
-                save_checkpoint(paths.state(run.key), step, trainer.state(), record)
-                if stop.asked:
+                if log is not None:
+                    log.flush()
+                    record = {"seconds": position.seconds, "log_bytes": log.size()}
+                    save_checkpoint(paths.state(run.key), step, trainer.state(), record)
+                if is_asked:
                     raise Interrupted(f"{run.key}: stopped at step {step} of {steps}; run it again to go on")
     return None
 
@@ -194,8 +232,7 @@ def _save_snapshot(trainer: Trainer, run: Run, folder: Path, step: int) -> None:
 
 
 def _measured_state(trainer: Trainer, run: Run) -> dict[str, Tensor]:
-    device = next(trainer.ema.network.parameters()).device
-    noise = Noise(_STANDING_BATCH_SIZE, trainer.generator.z_dim, run.seed, "standing statistics", device)
+    noise = Noise(_STANDING_BATCH_SIZE, trainer.generator.z_dim, run.seed, "standing statistics", trainer.device)
     return trainer.ema.measured_state(noise)
 
 

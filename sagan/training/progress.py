@@ -11,9 +11,13 @@ _PLAIN_INTERVAL = 30.0
 
 
 @contextmanager
-def progress(title: str, total: int, done: int, images_per_step: int) -> Iterator[Callable[[int], None]]:
+def progress(
+    title: str, total: int, done: int, images_per_step: int, shown: bool = True
+) -> Iterator[Callable[[int], None]]:
     """Yields a function to be called with the number of finished steps."""
-    if sys.stderr.isatty():
+    if not shown:
+        yield lambda step: None
+    elif sys.stderr.isatty():
         with _bar(title, total, done, images_per_step) as update:
             yield update
     else:

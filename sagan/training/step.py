@@ -17,11 +17,18 @@ from sagan.nn.attention import gammas
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import advance_power_iteration, sigmas
 from sagan.objectives import OBJECTIVES, gradient_penalty, r1_penalty
-from sagan.training.augment import augmented
+from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches, derived_seed
 from sagan.training.ema import Ema
+from sagan.training.graphs import GraphedStep, cuda_capture
+from sagan.training.processes import ALONE, Processes, synchronise_batch_norm
 
 PENALTIES = ("gradient_penalty", "r1", "orthogonal")
+_LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+# What one update of the discriminator takes, batch first: "real", "z", and as the variant has it "labels_real",
+# "labels_fake", "mixing" and the numbers of augmentation.
+Inputs = dict[str, Tensor]
 
 
 class Trainer:
@@ -30,17 +37,30 @@ class Trainer:
     Args:
         config: a run's complete configuration (`sagan.plan.Run.config`).
         labels: each training image's class, int64 [N], where the variant is conditional.
+        processes: those that share the batch.
+        graphs: whether steps are replayed as CUDA graphs, on a GPU. The bytes are the same.
+        title: what messages begin with.
     """
 
-    def __init__(self, config: dict[str, Any], device: torch.device, labels: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        device: torch.device,
+        labels: np.ndarray | None = None,
+        processes: Processes = ALONE,
+        graphs: bool = True,
+        title: str = "training",
+    ) -> None:
         variant, training = config["variant"], config["training"]
+        self.device, self.processes = device, processes
+        self.layout = _LAYOUTS[training["memory_format"]]
         torch.manual_seed(derived_seed(config["seed"], "init", 0))
         # Built on the CPU: the same first weights on every device.
-        self.generator = _placed(build_generator(config), device)
-        self.discriminator = _placed(build_discriminator(config), device)
+        self.generator = self._placed(build_generator(config))
+        self.discriminator = self._placed(build_discriminator(config))
         average = build_generator(without_spectral_norm(config, "generator"))
-        self.ema = Ema(_placed(average, device), **training["ema"])
-        self.ema.update(self.generator, step=0)
+        self.ema = Ema(self._placed(average), **training["ema"])
+        self.ema.update(self.generator, copies=True)
         self.conditional = labels is not None
         if self.conditional:
             for network in (self.generator, self.ema.network):
@@ -49,7 +69,8 @@ class Trainer:
         self.n_dis = variant["n_dis"]
         self.augment = variant.get("augment", [])
         self.weights = dict.fromkeys(PENALTIES, 0.0) | variant.get("regularisers", {})
-        self.seed, self.steps = config["seed"], training["steps"]
+        self.seed, self.steps, self.pieces = config["seed"], training["steps"], training["accumulate"]
+        self.bfloat16 = training["precision"] == "bfloat16"
         self._random = torch.Generator(device)
         # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
         self.joint_pass = variant["discriminator"]["norm"] != "batch"
@@ -57,93 +78,155 @@ class Trainer:
         self.decays = optimizer.get("decay", "none") == "linear"
         self.lr_g = optimizer["lr_g"]
         self.lr_d = optimizer["lr_g"] * optimizer["lr_ratio"]
-        betas = tuple(optimizer["betas"])
-        self.optimizer_g = torch.optim.Adam(self.generator.parameters(), self.lr_g, betas, fused=True)
-        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), self.lr_d, betas, fused=True)
+        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer["betas"])
+        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer["betas"])
+        for network in (self.generator, self.discriminator):
+            synchronise_batch_norm(network, processes)
+            if training["compile"]:
+                network.compile()
+        self._carry_out = self._compute
+        if graphs and device.type == "cuda" and processes.count == 1:
+            self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture)
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        return network.to(device=self.device, memory_format=self.layout).train()
+
+    def _adam(self, network: nn.Module, rate: float, betas: list[float]) -> torch.optim.Adam:
+        on_gpu = self.device.type == "cuda"
+        # On a GPU the rate is a tensor, so that a graph reads its present value.
+        rate = torch.tensor(rate, device=self.device) if on_gpu else rate
+        return torch.optim.Adam(network.parameters(), rate, tuple(betas), fused=True, capturable=on_gpu)
 
     def step(self, step: int, real: RealBatches, noise: Noise) -> dict[str, Tensor]:
         """Carry out step number `step` (from 1); returns scalars that stay on the device."""
-        first = (step - 1) * self.n_dis
         self._set_learning_rates(step)
-        advance_power_iteration(self.generator)
-        for index in range(first, first + self.n_dis):
-            is_last = index == first + self.n_dis - 1
-            # The generator's own update reuses the last fakes: one pass through it serves both.
-            labels_fake = real.drawn_labels(index) if self.conditional else None
-            with torch.set_grad_enabled(is_last):
-                fake = self.generator(noise[index], labels_fake)
-            labels_real = real.labels_of(index) if self.conditional else None
-            scalars = self._discriminator_update(index, real[index], fake.detach(), labels_real, labels_fake)
-        scalars["loss_g"] = self._generator_update(step, fake, labels_fake)
-        self.ema.update(self.generator, step)
-        return scalars
+        first = (step - 1) * self.n_dis
+        inputs = [self._inputs(index, step, real, noise) for index in range(first, first + self.n_dis)]
+        return self._carry_out(inputs, self.ema.copies(step))
 
     def _set_learning_rates(self, step: int) -> None:
         """Linear decay from the full rate in the first step to 1/steps of it in the last."""
         left = (self.steps - step + 1) / self.steps if self.decays else 1.0
         for optimizer, rate in ((self.optimizer_g, self.lr_g), (self.optimizer_d, self.lr_d)):
             for group in optimizer.param_groups:
-                group["lr"] = rate * left
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * left)
+                else:
+                    group["lr"] = rate * left
 
-    def _discriminator_update(
-        self, index: int, real: Tensor, fake: Tensor, labels_real: Tensor | None, labels_fake: Tensor | None
-    ) -> dict[str, Tensor]:
-        advance_power_iteration(self.discriminator)
-        real, fake = self._augmented(real, "real", index), self._augmented(fake, "fake", index)
-        real.requires_grad_(self.weights["r1"] > 0)
-        with self._differentiable_twice():
-            if self.joint_pass:
-                labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
-                logits_real, logits_fake = self.discriminator(torch.cat([real, fake]), labels).chunk(2)
-            else:
-                logits_real = self.discriminator(real, labels_real)
-                logits_fake = self.discriminator(fake, labels_fake)
-            loss = self.objective.discriminator(logits_real, logits_fake)
-            scalars = {
-                "loss_d": loss.detach(),
-                "logits_real": logits_real.detach().mean(),
-                "logits_fake": logits_fake.detach().mean(),
-            }
-            if (penalty := self._penalty(index, real, fake, logits_real, labels_real)) is not None:
-                loss = loss + penalty
-                scalars["penalty_d"] = penalty.detach()
-            self.optimizer_d.zero_grad()
-            loss.backward()
-        self.optimizer_d.step()
+    def _inputs(self, index: int, step: int, real: RealBatches, noise: Noise) -> Inputs:
+        """All that is random or read from data in the discriminator's update `index`, and in the step's end."""
+        inputs = {"real": real[index].contiguous(memory_format=self.layout), "z": noise[index]}
+        if self.conditional:
+            inputs |= {"labels_real": real.labels_of(index), "labels_fake": real.drawn_labels(index)}
+        if self.weights["gradient_penalty"]:
+            inputs["mixing"] = self._uniform("mixing", index, (len(inputs["z"]), 1, 1, 1))
+        if self.augment:
+            shape = (len(inputs["z"]), numbers_needed(self.augment))
+            for purpose, place in (("real", index), ("fake", index), ("generator", step)):
+                inputs[f"augment {purpose}"] = self._uniform(f"augment {purpose}", place, shape)
+        if self.processes.count == 1:
+            return inputs
+        # Everything is drawn for the whole batch, so that the number of processes changes none of it.
+        return {name: value.chunk(self.processes.count)[self.processes.rank] for name, value in inputs.items()}
+
+    def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
+        """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
+        self._random.manual_seed(derived_seed(self.seed, purpose, index))
+        return torch.rand(shape, generator=self._random, device=self.device)
+
+    def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:
+        """The step itself: a function of its inputs and the state, on the device alone."""
+        advance_power_iteration(self.generator)
+        for inputs in updates:
+            # The generator's own update reuses the last fakes: one pass through it serves both.
+            reuses = inputs is updates[-1] and self.pieces == 1
+            scalars, fake = self._discriminator_update(inputs, reuses)
+        scalars["loss_g"] = self._generator_update(updates[-1], fake if reuses else None)
+        self.ema.update(self.generator, copies)
         return scalars
 
-    def _penalty(
-        self, index: int, real: Tensor, fake: Tensor, logits_real: Tensor, labels_real: Tensor | None
-    ) -> Tensor | None:
-        """The weighted penalties on the discriminator's gradients; None where there are none."""
-        penalty = None
+    def _discriminator_update(self, inputs: Inputs, keeps_graph: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """One update; returns scalars, and the last fakes with their graph where it is kept."""
+        advance_power_iteration(self.discriminator)
+        self.optimizer_d.zero_grad()
+        found = []
+        for piece in self._pieces(inputs):
+            with torch.set_grad_enabled(keeps_graph):
+                fake = self._generated(piece)
+            with self._differentiable_twice():
+                loss, scalars = self._discriminator_loss(piece, fake.detach())
+                (loss / self.pieces).backward()
+            found.append(scalars)
+        self._update(self.optimizer_d)
+        return {name: torch.stack([s[name] for s in found]).mean() for name in found[0]}, fake
+
+    def _discriminator_loss(self, inputs: Inputs, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        real = self._augmented(inputs["real"], inputs, "real").detach().requires_grad_(self.weights["r1"] > 0)
+        fake = self._augmented(fake, inputs, "fake")
+        labels_real, labels_fake = inputs.get("labels_real"), inputs.get("labels_fake")
+        if self.joint_pass:
+            labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
+            logits_real, logits_fake = self._logits(torch.cat([real, fake]), labels).chunk(2)
+        else:
+            logits_real, logits_fake = self._logits(real, labels_real), self._logits(fake, labels_fake)
+        loss = self.objective.discriminator(logits_real, logits_fake)
+        scalars = {
+            "loss_d": loss.detach(),
+            "logits_real": logits_real.detach().mean(),
+            "logits_fake": logits_fake.detach().mean(),
+        }
+        penalties = []
         if weight := self.weights["r1"]:
-            penalty = weight / 2 * r1_penalty(logits_real, real)
+            penalties.append(weight / 2 * r1_penalty(logits_real, real))
         if weight := self.weights["gradient_penalty"]:
-            shares = torch.rand(len(real), 1, 1, 1, generator=self._seeded("mixing", index), device=real.device)
-            critic = partial(self.discriminator, labels=labels_real)
-            term = weight * gradient_penalty(critic, real.detach(), fake, shares)
-            penalty = term if penalty is None else penalty + term
-        return penalty
+            critic = partial(self._logits, labels=labels_real)
+            penalties.append(weight * gradient_penalty(critic, real.detach(), fake, inputs["mixing"]))
+        if penalties:
+            loss = loss + sum(penalties)
+            scalars["penalty_d"] = sum(penalties).detach()
+        return loss, scalars
 
-    def _generator_update(self, step: int, fake: Tensor, labels: Tensor | None) -> Tensor:
+    def _generator_update(self, inputs: Inputs, fake: Tensor | None) -> Tensor:
+        """One update, through `fake` where it is given; returns the loss."""
         self.discriminator.requires_grad_(False)
-        loss = self.objective.generator(self.discriminator(self._augmented(fake, "generator", step), labels))
-        total = loss
-        if weight := self.weights["orthogonal"]:
-            total = loss + weight * orthogonality(self.generator)
         self.optimizer_g.zero_grad()
-        total.backward()
-        self.optimizer_g.step()
+        losses = []
+        for piece in self._pieces(inputs):
+            images = self._augmented(self._generated(piece) if fake is None else fake, piece, "generator")
+            losses.append(self.objective.generator(self._logits(images, piece.get("labels_fake"))) / self.pieces)
+            losses[-1].backward()
+        if weight := self.weights["orthogonal"]:
+            (weight * orthogonality(self.generator)).backward()
         self.discriminator.requires_grad_(True)
-        return loss.detach()
+        self._update(self.optimizer_g)
+        return torch.stack(losses).detach().sum()
 
-    def _augmented(self, images: Tensor, purpose: str, index: int) -> Tensor:
-        return augmented(images, self.augment, self._seeded(f"augment {purpose}", index)) if self.augment else images
+    def _update(self, optimizer: torch.optim.Adam) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.processes.mean_([p.grad for p in parameters if p.grad is not None])
+        optimizer.step()
 
-    def _seeded(self, purpose: str, index: int) -> torch.Generator:
-        """Random numbers that are a function of the run's seed, a purpose and an index."""
-        return self._random.manual_seed(derived_seed(self.seed, purpose, index))
+    def _pieces(self, inputs: Inputs) -> Iterator[Inputs]:
+        """The parts of a batch whose gradients are added up."""
+        parts = {name: value.chunk(self.pieces) for name, value in inputs.items()}
+        for index in range(self.pieces):
+            yield {name: chunks[index] for name, chunks in parts.items()}
+
+    def _generated(self, inputs: Inputs) -> Tensor:
+        with self._mixed_precision():
+            return self.generator(inputs["z"], inputs.get("labels_fake")).float()
+
+    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        with self._mixed_precision():
+            return self.discriminator(images, labels).float()
+
+    def _mixed_precision(self) -> torch.autocast:
+        """With bfloat16: products in it; weights, sums, losses and the average stay in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def _augmented(self, images: Tensor, inputs: Inputs, purpose: str) -> Tensor:
+        return augmented(images, self.augment, inputs[f"augment {purpose}"]) if self.augment else images
 
     @contextmanager
     def _differentiable_twice(self) -> Iterator[None]:
@@ -191,11 +274,6 @@ class Trainer:
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema.network}
-
-
-def _placed(network: nn.Module, device: torch.device) -> nn.Module:
-    # Channels last is the layout that convolutions are fastest in, on CPUs and on tensor cores.
-    return network.to(device=device, memory_format=torch.channels_last).train()
 
 
 def _laid_out_like(value: Tensor, parameter: Tensor) -> Tensor:

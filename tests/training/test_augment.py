@@ -3,11 +3,16 @@
 import pytest
 import torch
 
-from sagan.training.augment import AUGMENTATIONS, augmented
+from sagan.training.augment import AUGMENTATIONS, numbers_needed
+from sagan.training.augment import augmented as augmented_by
 
 
 def random(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def augmented(images, kinds, generator):
+    return augmented_by(images, kinds, torch.rand(len(images), numbers_needed(kinds), generator=generator))
 
 
 @pytest.fixture

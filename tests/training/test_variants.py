@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sagan.loading import load_params
+from sagan.params.suites import Ema, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.step import Trainer
@@ -15,6 +16,7 @@ PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 NAMES = [name for name in PARAMS.variants if not name.startswith("sagan-grid-")]
 STEPS, BATCH, WIDTH = 20, 4, 4
 CPU = torch.device("cpu")
+TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), snapshots=1)
 
 
 def tiny(variant) -> dict:
@@ -26,7 +28,7 @@ def tiny(variant) -> dict:
         resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
     return {
         "variant": resolved,
-        "training": {"steps": STEPS, "batch_size": BATCH, "horizontal_flip": False, "ema": {"decay": 0.9, "start": 2}},
+        "training": TRAINING.model_dump(),
         "seed": 0,
         "image": {"channels": 1, "resolution": resolution}
         | ({"classes": ["a", "b", "c"]} if variant.condition else {}),

@@ -1,0 +1,101 @@
+"""A step as one CUDA graph: its kernels are launched together, so that small networks do not wait for Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Inputs = list[dict[str, Tensor]]
+Scalars = dict[str, Tensor]
+Compute = Callable[[Inputs, bool], Scalars]
+
+# Steps that run as they are first: optimisers make their state, libraries choose their algorithms.
+_WARM_UP = 3
+
+
+class GraphedStep:
+    """`compute`, recorded once and then replayed.
+
+    A replay is believed where it leaves the same bytes as the step itself: the first recorded step is carried out
+    both ways. Where it cannot be recorded, or the bytes differ, one line says so and steps go on without a graph.
+
+    Args:
+        compute: a step's work on the device, without random numbers or host values of its own, given its inputs and
+            whether the average is still a copy; each of the two is a graph of its own.
+        state: all tensors that a step changes, by name, the same storage each time.
+        title: what the line begins with.
+        capture: turns a function into what replays it and returns its outputs.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        state: Callable[[], dict[str, Tensor]],
+        title: str,
+        capture: Callable[[Callable[[], Scalars]], Callable[[], Scalars]],
+    ) -> None:
+        self._compute, self._state, self._title, self._capture = compute, state, title, capture
+        self._done = 0
+        self._inputs: Inputs = []
+        self._replays: dict[bool, Callable[[], Scalars]] = {}
+        self.reason: str | None = None  # why there is no graph
+
+    def __call__(self, inputs: Inputs, copies: bool) -> Scalars:
+        """Carry out a step; returns scalars that stay on the device."""
+        self._done += 1
+        if self.reason is not None or self._done <= _WARM_UP:
+            return self._compute(inputs, copies)
+        if not self._inputs:
+            self._inputs = [{name: value.clone() for name, value in part.items()} for part in inputs]
+        for ours, theirs in zip(self._inputs, inputs, strict=True):
+            for name, value in theirs.items():
+                ours[name].copy_(value)
+        if copies not in self._replays:
+            return self._record(copies)
+        return {name: value.clone() for name, value in self._replays[copies]().items()}
+
+    def _record(self, copies: bool) -> Scalars:
+        """Carry out the step at hand, and record it where its replay is the same."""
+        before = _copied(self._state())
+        scalars = self._compute(self._inputs, copies)
+        after = _copied(self._state())
+        try:
+            replay = self._capture(lambda: self._compute(self._inputs, copies))
+            _put_back(self._state(), before)
+            replay()
+        except RuntimeError as error:
+            self.reason = str(error).strip().splitlines()[0]
+        else:
+            if all(torch.equal(value, after[name]) for name, value in self._state().items()):
+                self._replays[copies] = replay
+                return scalars
+            self.reason = "its replay leaves other bytes"
+        _put_back(self._state(), after)
+        print(f"{self._title}: no CUDA graph ({self.reason}); kernels are launched one by one", file=sys.stderr)
+        return scalars
+
+
+def cuda_capture(compute: Callable[[], Scalars]) -> Callable[[], Scalars]:
+    """Record the kernels that `compute` launches."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = compute()
+
+    def replay() -> Scalars:
+        graph.replay()
+        return outputs
+
+    return replay
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in state.items()}
+
+
+@torch.no_grad()
+def _put_back(state: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
+    for name, value in state.items():
+        value.copy_(saved[name])

@@ -1,0 +1,129 @@
+"""Several processes that train one run together, each on its own part of every batch (data parallelism).
+
+`torchrun --nproc-per-node=N -m sagan train KEY` starts them. All hold the same weights at every step: each computes
+gradients of its part of the batch, the parts' mean is taken, and all make the same update. The whole batch stays the
+one that the run's key says, and so do batch norm's statistics, which are taken over all parts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among `count`; alone, every method is a matter of course."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one process that writes."""
+        return self.rank == 0
+
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Put the mean over all processes in place of each tensor."""
+        if self.count == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether it holds in any process."""
+        if self.count == 1:
+            return flag
+        found = torch.tensor(int(flag))
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return bool(found)
+
+    def earliest(self, step: int) -> int:
+        """The lowest of the processes' steps, of which -1 stands for none."""
+        if self.count == 1:
+            return step
+        found = torch.tensor(step if step >= 0 else torch.iinfo(torch.int64).max)
+        dist.all_reduce(found, dist.ReduceOp.MIN)
+        return int(found) if int(found) < torch.iinfo(torch.int64).max else -1
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.any(False)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun started, connected until the block ends; `ALONE` where it did not start this one."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1 or not dist.is_torchelastic_launched():
+        yield ALONE
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Processes(dist.get_rank(), count)
+    finally:
+        dist.destroy_process_group()
+
+
+def synchronise_batch_norm(network: nn.Module, processes: Processes) -> None:
+    """Let batch norm take its statistics over all processes' parts of the batch, in place.
+
+    torch's own SyncBatchNorm does not work on CPUs.
+    """
+    if processes.count > 1:
+        for module in network.modules():
+            if type(module) is nn.BatchNorm2d:
+                # The same parameters and buffers under the same names; only `forward` differs.
+                module.__class__ = _SynchronisedBatchNorm2d
+
+
+class _SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x_BCHW)
+        x = x_BCHW.float()
+        # Parts are of equal size, so that the whole's mean is the mean of means.
+        mean = _Mean.apply(x.mean((0, 2, 3)))
+        centred = x - mean[:, None, None]
+        variance = _Mean.apply(centred.square().mean((0, 2, 3)))
+        with torch.no_grad():
+            count = dist.get_world_size() * x.numel() / x.shape[1]
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            normalised = normalised * self.weight[:, None, None] + self.bias[:, None, None]
+        return normalised.to(x_BCHW.dtype)
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over processes, through which the gradients of all of them flow back."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:
+        return _mean(part)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        # Each process's loss is of its own part, and `Processes.mean_` divides the sum of gradients later.
+        return _mean(gradient)
+
+
+def _mean(part: Tensor) -> Tensor:
+    whole = part.clone()
+    dist.all_reduce(whole)
+    return whole / dist.get_world_size()
