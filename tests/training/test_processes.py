@@ -1,0 +1,104 @@
+"""Several processes train one run as one process does, and a batch in parts as the whole."""
+
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sagan.errors import UserError
+from sagan.records import read_lines
+from sagan.training.batches import Noise, RealBatches
+from sagan.training.loop import train
+from sagan.training.processes import Processes
+from sagan.training.step import Trainer
+
+CPU = torch.device("cpu")
+CHILD = """
+import pickle, sys
+from pathlib import Path
+from sagan.training.loop import train
+train(*pickle.loads(Path(sys.argv[1]).read_bytes()))
+"""
+
+
+def torchrun(folder, run, images, paths, count=2):
+    """Train with several processes, as a user would start them."""
+    (folder / "child.py").write_text(CHILD)
+    (folder / "arguments").write_bytes(pickle.dumps((run, images, paths)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    arguments = [str(folder / "child.py"), str(folder / "arguments")]
+    return subprocess.run(command + arguments, capture_output=True, text=True, env=environment, timeout=240)
+
+
+def gently(run, **variant):
+    """Adam's first steps are lr * sign(gradient), which rounding can turn: with betas (0.9, 0.999) and a small rate
+    such weights stay where they are within the tolerance."""
+    optimizer = {"lr_g": 1e-5, "lr_ratio": 2.0, "betas": [0.9, 0.999]}
+    return dataclasses.replace(
+        run, config={**run.config, "variant": {**run.config["variant"], "optimizer": optimizer, **variant}}
+    )
+
+
+def test_two_processes_train_what_one_does(run, images, paths, tmp_path):
+    """Batch norm in the generator, augmentation and the gradient penalty's mixing: all are of the whole batch."""
+    regularisers = {"gradient_penalty": 1.0}
+    run = gently(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
+    alone = train(run, images, paths)
+    shared = dataclasses.replace(paths, root=tmp_path / "shared")
+    done = torchrun(tmp_path, run, images, shared)
+    assert done.returncode == 0, done.stderr
+    together = pickle.loads(pickle.dumps(read_lines(shared.run(run.key) / "log.jsonl")))
+    for ours, theirs in zip(read_lines(paths.run(run.key) / "log.jsonl"), together, strict=True):
+        for name in ("loss_d", "loss_g", "penalty_d", "logits_real"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4), (ours["step"], name)
+    for file in ("generator.safetensors", "discriminator.safetensors"):
+        one, two = load_file(paths.run(run.key) / file), load_file(shared.run(run.key) / file)
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}")
+    record = train(run, images, shared)
+    assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == (1, 2)
+    assert record["images"] == alone["images"] and not shared.state(run.key).exists()
+
+
+def test_a_batch_that_does_not_divide_is_one_line(run, images, paths, tmp_path):
+    done = torchrun(tmp_path, run, images, paths, count=3)
+    assert done.returncode != 0
+    assert "training.batch_size = 4 does not divide into 3 processes" in done.stderr
+
+
+@pytest.mark.parametrize("objective", ["hinge", "non-saturating"])
+def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objective):
+    """Without batch norm, whose statistics are each part's own."""
+    generator = {**run.config["variant"]["generator"], "norm": "none"}
+    run = gently(run, generator=generator, objective=objective, n_dis=2)
+
+    def gradients(parts):
+        config = {**run.config, "training": {**run.config["training"], "accumulate": parts}}
+        trainer = Trainer(config, CPU)
+        real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
+        scalars = trainer.step(1, real, noise)
+        networks = (trainer.generator, trainer.discriminator)
+        return scalars, torch.cat([p.grad.flatten() for network in networks for p in network.parameters()])
+
+    (scalars, whole), (scalars_of_parts, of_parts) = gradients(1), gradients(4)
+    torch.testing.assert_close(of_parts, whole, rtol=1e-4, atol=1e-6)
+    for name, value in scalars.items():
+        torch.testing.assert_close(scalars_of_parts[name], value)
+
+
+def test_parts_must_divide_the_batch(run, images, paths):
+    config = {**run.config, "training": {**run.config["training"], "accumulate": 3}}
+    with pytest.raises(UserError, match=r"training\.accumulate = 3"):
+        train(dataclasses.replace(run, config=config), images, paths)
+
+
+def test_alone_nothing_is_exchanged():
+    tensor = torch.ones(2)
+    Processes().mean_([tensor])
+    assert tensor.tolist() == [1, 1] and Processes().earliest(7) == 7 and not Processes().any(False)
