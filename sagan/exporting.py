@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sagan.errors import UserError
+from sagan.metrics.latents import latents
 from sagan.records import atomic
-from sagan.sampling import latents, read_generator
+from sagan.sampling import read_generator
 
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
 

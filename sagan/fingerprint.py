@@ -19,7 +19,7 @@ _NOT_NUMBERS = ("training/progress.py", "training/devices.py", "training/provena
 TRAINING = ("nn", "objectives.py", "shapes.py", "training")
 REFERENCE = tuple(
     f"metrics/{name}.py"
-    for name in ("classifier", "extractors", "features", "inception", "measures", "reference", "values")
+    for name in ("classes", "classifier", "extractors", "features", "inception", "measures", "reference", "values")
 )
 EVALUATION = ("metrics",)
 

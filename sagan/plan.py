@@ -8,7 +8,7 @@ evaluation code. A result under a key can therefore never be stale, and is never
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagan import fingerprint
@@ -44,7 +44,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Reference:
-    """The real side of a comparison: statistics of a dataset's split in one feature space."""
+    """The real side of a comparison: statistics of a dataset's split in one feature space.
+
+    `conditions` are what some variants are told of images, so that classes are compared too. They do not enter the
+    key: what is asked for later is added.
+    """
 
     key: str
     dataset: str
@@ -54,6 +58,7 @@ class Reference:
     split: str
     code: str
     execution: Json
+    conditions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of a suite: which run and which evaluation stand for a variant and a seed."""
+    """A row of a suite: which run and which evaluation stand for a variant and a seed.
+
+    `also` has the evaluations in further feature spaces, by extractor.
+    """
 
     variant: str
     seed: int
     run: str
     evaluation: str
+    also: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def evaluations(self) -> list[str]:
+        """The keys of all evaluations of the run that the suite asks for."""
+        return [self.evaluation, *self.also.values()]
 
 
 @dataclass(frozen=True)
@@ -129,16 +143,24 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
 def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
     suite = params.suites[name]
     manifest = _manifest(params, paths, name)
-    reference = _reference(suite, manifest, paths)
-    plan.references.setdefault(reference.key, reference)
+    variants = {variant: suite_variant(params, name, variant) for variant in suite.variants}
+    conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
+    references = [_reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces]
+    for reference in references:
+        known = plan.references.setdefault(reference.key, reference)
+        asked = sorted({*known.conditions, *conditions})
+        plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
     cells = plan.suites.setdefault(name, [])
-    for variant in suite.variants:
+    for variant, recipe in variants.items():
         for seed in suite.seed_list():
-            run = _run(suite, variant, suite_variant(params, name, variant), seed, manifest)
+            run = _run(suite, variant, recipe, seed, manifest)
             run = plan.runs.setdefault(run.key, run)
-            evaluation = _evaluation(suite, run, reference)
-            plan.evaluations.setdefault(evaluation.key, evaluation)
-            cells.append(Cell(variant, seed, run.key, evaluation.key))
+            evaluations = [_evaluation(suite, run, reference) for reference in references]
+            for evaluation in evaluations:
+                plan.evaluations.setdefault(evaluation.key, evaluation)
+            first, *others = (evaluation.key for evaluation in evaluations)
+            also = dict(zip(suite.evaluation.also, others, strict=True))
+            cells.append(Cell(variant, seed, run.key, first, also))
 
 
 def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
@@ -177,26 +199,27 @@ def snapshot_steps(training: Training) -> list[int]:
     return sorted({0, *asked, training.steps})
 
 
-def _reference(suite: Suite, manifest: Json, paths: Paths) -> Reference:
-    settings = suite.evaluation
+def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Json, paths: Paths) -> Reference:
+    split = suite.evaluation.split
     code = fingerprint.code_fingerprint(fingerprint.REFERENCE)
-    weights = extractor_digest(settings.extractor, paths)
-    identity = [manifest["digest"], settings.extractor, weights, settings.split, code]
-    key = f"{suite.dataset}-{settings.split}-{settings.extractor}-{digest(identity, 10)}"
+    weights = extractor_digest(extractor, paths)
+    identity = [manifest["digest"], extractor, weights, split, code]
+    key = f"{suite.dataset}-{split}-{extractor}-{digest(identity, 10)}"
     return Reference(
         key=key,
         dataset=suite.dataset,
         resolution=manifest["resolution"],
         dataset_digest=manifest["digest"],
-        extractor=settings.extractor,
-        split=settings.split,
+        extractor=extractor,
+        split=split,
         code=code,
         execution=suite.execution.model_dump(),
+        conditions=conditions,
     )
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
-    settings = suite.evaluation.model_dump()
+    settings = suite.evaluation.settings(reference.extractor)
     code = fingerprint.code_fingerprint(fingerprint.EVALUATION)
     key = f"{run.key}.{digest([run.key, settings, reference.key, code], 10)}"
     return Evaluation(key, run.key, reference.key, settings, code, suite.execution.model_dump())

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from sagan.errors import UserError
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.features import generated_images, to_uint8
+from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.nn.files import load_generator
 from sagan.records import atomic
-from sagan.training.batches import derived_seed
 
 _BATCH = 250
 FORMS = ("grid", "images", "interpolation")
@@ -100,11 +100,6 @@ def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
     return torch.cat(parts)
 
 
-def latents(z_dim: int, count: int, seed: int) -> Tensor:
-    """z [count, z_dim] ~ N(0, 1)."""
-    return torch.randn(count, z_dim, generator=torch.Generator().manual_seed(derived_seed(seed, "grid", 0)))
-
-
 def truncated(z: Tensor, threshold: float) -> Tensor:
     """Normal z to z of the normal distribution cut off at +- threshold (BigGAN's truncation, Brock et al. 2019).
 
@@ -113,13 +108,6 @@ def truncated(z: Tensor, threshold: float) -> Tensor:
     low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.double))
     quantiles = low + torch.special.ndtr(z.double()) * (high - low)
     return torch.special.ndtri(quantiles).to(z.dtype)
-
-
-def walk(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """`count` points from z to z [z_dim], on the arc between them, where N(0, 1) has its mass (White 2016)."""
-    angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
-    shares = torch.linspace(0, 1, count)[:, None]
-    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)
 
 
 def read_generator(source: Path) -> nn.Module:

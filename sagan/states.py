@@ -129,14 +129,15 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         seconds, unknown, size = 0.0, 0, 0
         for cell in cells:
             state = run_state(cell.run, paths)
-            measured = (paths.evaluation(cell.evaluation) / "metrics.json").exists()
-            todo = _cost(cell, state, measured, costs, paths)
-            size += _size(paths.run(cell.run)) + _size(paths.evaluation(cell.evaluation))
+            unmeasured = [key for key in cell.evaluations if not (paths.evaluation(key) / "metrics.json").exists()]
+            todo = _cost(cell, state, unmeasured, costs, paths)
+            size += _cell_size(cell, paths)
             if cell.evaluation not in counted:
                 seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
             counted.add(cell.evaluation)
             cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
-            yield f"  {cell.run}  {state}{', measured' if measured else ''}{cost}  (evaluation {cell.evaluation})"
+            keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
+            yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}  (evaluation {keys})"
         rest = f" and {unknown} runs of unknown cost (none like them has been done here)" if unknown else ""
         yield f"  {size / 1e6:.1f} MB on disk; to do: {_clock(seconds)} of one job after another{rest}"
     for key in plan.references:
@@ -144,13 +145,19 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         yield f"reference {key}  {'made' if there else 'missing'}"
 
 
-def _cost(cell: Cell, state: str, measured: bool, costs: Costs, paths: Paths) -> float | None:
+def _measured(cell: Cell, unmeasured: list[str]) -> str:
+    done, asked = len(cell.evaluations) - len(unmeasured), len(cell.evaluations)
+    if not done:
+        return ""
+    return ", measured" if done == asked else f", measured in {done} of {asked} feature spaces"
+
+
+def _cost(cell: Cell, state: str, unmeasured: list[str], costs: Costs, paths: Paths) -> float | None:
     """Seconds that a cell still takes; None where nothing like it has been done."""
     parts = []
     if not state.startswith(("finished", "diverged")):
         parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
-    if not measured:
-        parts.append(costs.seconds(cell.evaluation))
+    parts += [costs.seconds(key) for key in unmeasured]
     return None if None in parts else sum(parts)
 
 
@@ -158,6 +165,10 @@ def _clock(seconds: float) -> str:
     return (
         f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min" if seconds else "nothing"
     )
+
+
+def _cell_size(cell: Cell, paths: Paths) -> int:
+    return _size(paths.run(cell.run)) + sum(_size(paths.evaluation(key)) for key in cell.evaluations)
 
 
 def _size(folder: Path) -> int:
@@ -180,7 +191,7 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
             unknown.add(spec.dataset)
             continue
         wanted |= {*plan.runs, *plan.references, *plan.evaluations}
-        size = sum(_size(paths.run(c.run)) + _size(paths.evaluation(c.evaluation)) for c in plan.suites[suite])
+        size = sum(_cell_size(cell, paths) for cell in plan.suites[suite])
         yield f"suite {suite}  {size / 1e6:.1f} MB"
     if unknown:
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"

@@ -25,8 +25,8 @@ def params():
 def planned(paths):
     """Plans a changed params over a dataset of a given digest."""
 
-    def plan(params: Params, digest="d" * 64, suites=None) -> Plan:
-        manifest = {"digest": digest, "channels": 1, "resolution": 28}
+    def plan(params: Params, digest="d" * 64, suites=None, labels=None) -> Plan:
+        manifest = {"digest": digest, "channels": 1, "resolution": 28, "dataset": "mnist5k", "labels": labels}
         write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
         return make_plan(params, paths, suites)
 
@@ -159,3 +159,63 @@ def test_snapshots_always_hold_the_first_and_the_last():
 
     assert steps(4) == [0, 25, 50, 75, 100]
     assert steps([10, 30]) == [0, 10, 30, 100]
+
+
+@pytest.fixture
+def inception(paths):
+    """Bytes where Inception's weights lie: to plan, their digest is enough."""
+    file = paths.weights_file("inception", paths.root)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    return file
+
+
+def test_further_feature_spaces_are_evaluations_of_their_own_and_move_nothing(params, planned, inception):
+    before, after = planned(params), planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
+    assert before.runs == after.runs and before.references.items() <= after.references.items()
+    assert before.evaluations.items() <= after.evaluations.items()
+    assert len(after.references) == 2 and len(after.evaluations) == 2 * len(before.evaluations)
+    for old, new in zip(before.suites["quick"], after.suites["quick"], strict=True):
+        assert (old.run, old.evaluation, old.also) == (new.run, new.evaluation, {})
+        further = after.evaluations[new.also["inception"]]
+        assert further.run == new.run and further.settings["extractor"] == "inception"
+        assert after.references[further.reference].extractor == "inception"
+
+
+def test_what_is_measured_in_a_space_is_found_there_whichever_space_comes_first(params, planned, inception):
+    """A list that is turned round, or a space that becomes the first one, asks for the same evaluations."""
+    first = planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
+    second = changed(changed(params, "suites.quick.evaluation.extractor", "inception"), "suites.quick.title", "x")
+    turned = planned(changed(second, "suites.quick.evaluation.also", ["classifier"]))
+    assert set(first.evaluations) == set(turned.evaluations) and set(first.references) == set(turned.references)
+    alone = planned(second)
+    assert set(alone.evaluations) < set(first.evaluations)
+
+
+def test_a_plan_with_further_spaces_survives_its_file(params, planned, inception, tmp_path):
+    plan = planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+
+
+def test_weights_that_are_not_there_are_one_line(params, planned):
+    with pytest.raises(UserError, match=r"inception-2015-12-05\.pth.*python -m sagan weights") as raised:
+        planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("also", [["classifier"], ["inception", "inception"]])
+def test_a_feature_space_is_named_once(params, also):
+    with pytest.raises(ValueError, match="must not repeat a feature space"):
+        changed(params, "suites.quick.evaluation.also", also)
+
+
+def test_a_reference_knows_the_conditions_of_its_suites_variants(params, planned):
+    tree = params.model_dump() | {"grids": {}}
+    tree["suites"]["told"] = tree["suites"]["quick"] | {"variants": ["sagan", "sagan-conditional"]}
+    told = Params.model_validate(tree)
+    manifest = {"kind": "classes", "names": ["zero", "one"]}
+    both = planned(told, suites=["quick", "told"], labels=manifest)
+    alone = planned(params, labels=manifest)
+    [reference], [plain] = both.references.values(), alone.references.values()
+    assert reference.key == plain.key and (reference.conditions, plain.conditions) == (["class"], [])

@@ -8,9 +8,10 @@ from filelock import FileLock
 
 from sagan.costs import Costs
 from sagan.loading import load_params
+from sagan.params import Params
 from sagan.plan import Plan, make_plan
 from sagan.records import write_json
-from sagan.states import last_step, prune_results, run_state, set_aside_torn
+from sagan.states import last_step, missing, plan_lines, prune_results, run_state, set_aside_torn
 from sagan.training.loop import train
 
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
@@ -51,6 +52,27 @@ def test_prune_lists_first_and_deletes_what_nothing_asks_for_when_told(planned, 
     assert paths.run("old-s0-0123456789").exists()
     list(prune_results(PARAMS, paths, delete=True))
     assert not paths.run("old-s0-0123456789").exists() and paths.run(planned).exists()
+
+
+def test_results_in_further_feature_spaces_are_asked_for(paths):
+    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
+    file = paths.weights_file("inception", paths.root)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    tree = PARAMS.model_dump() | {"grids": {}}
+    tree["suites"]["quick"]["evaluation"]["also"] = ["inception"]
+    params = Params.model_validate(tree)
+    plan = make_plan(params, paths)
+    cell = plan.suites["quick"][0]
+    for key in cell.evaluations:
+        assert key in missing(plan, paths)[2]
+    write_json(paths.evaluation(cell.also["inception"]) / "metrics.json", {"dataset": "mnist5k", "status": "diverged"})
+    assert cell.also["inception"] not in missing(plan, paths)[2] and cell.evaluation in missing(plan, paths)[2]
+    assert any(f"{cell.run}  missing, measured in 1 of 2 feature spaces" in line for line in plan_lines(plan, paths))
+    list(prune_results(params, paths, delete=True))
+    assert paths.evaluation(cell.also["inception"]).exists()
+    list(prune_results(PARAMS, paths, delete=True))
+    assert not paths.evaluation(cell.also["inception"]).exists()
 
 
 def test_prune_never_touches_what_is_running(planned, paths):

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagan.data import load
-from sagan.data.prepared import read_manifest
 from sagan.errors import UserError
-from sagan.metrics import values
-from sagan.metrics.attention import layer_maps
-from sagan.metrics.explorable import save_explorable
+from sagan.metrics import gallery, values
+from sagan.metrics.collapse import collapse
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_generator, generated_images
-from sagan.metrics.measures import Measure, all_measures, fid, memorisation
-from sagan.metrics.pictures import GRID, save_attention, save_grid
-from sagan.metrics.reference import load_reference
+from sagan.metrics.features import Sampled, sample_features
+from sagan.metrics.latents import latents
+from sagan.metrics.measures import Measure, all_measures, fid, intra_class_fid, memorisation, not_finite
+from sagan.metrics.reference import class_side, load_reference
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.paths import Paths
 from sagan.plan import Evaluation
-from sagan.records import Json, finite_or_none, read_json, write_json
+from sagan.records import Json, read_json, write_json
 from sagan.states import run_record
-from sagan.training.batches import derived_seed
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 from sagan.training.provenance import now, provenance
-
-_ATTENTION_IMAGES = 4
-_FILM_ROWS = 6
-# Datasets whose licence lets their images be shown in a report.
-_SHOWABLE = ("mnist5k", "mnist", "fashion-mnist", "cifar10")
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
@@ -80,11 +69,11 @@ class _Measurement:
         self.evaluation, self.run, self.paths, self.device = evaluation, run, paths, device
         self.settings = evaluation.settings
         self.run_folder, self.folder = paths.run(run["key"]), paths.evaluation(evaluation.key)
-        reference_folder = paths.reference(evaluation.reference)
-        self.real = load_reference(reference_folder)
+        self.reference_folder = paths.reference(evaluation.reference)
+        self.real = load_reference(self.reference_folder)
         self.reference = self.real.record
         self.extractor: Callable[[Tensor], dict[str, Tensor]] = Extractor(
-            self.reference["extractor"], reference_folder, paths, device
+            self.reference["extractor"], self.reference_folder, paths, device
         )
 
     def record(self) -> Json:
@@ -93,20 +82,15 @@ class _Measurement:
         final_path = snapshots[-1] if diverged else self.run_folder / "generator.safetensors"
         generator = self._network(load_generator, final_path)
         discriminator = None if diverged else self._network(load_discriminator, self.run_folder)
-        count = self.settings["samples"]
-        metrics, copies, generation_seconds = {}, {}, math.inf
-        if not diverged:
-            began = time.perf_counter()
-            features = self._features(generator, count, "final")
-            generation_seconds = time.perf_counter() - began
-            # The final figures are of samples that nothing else has used.
-            metrics = {
-                name: self._value(name, found, count) for name, found in all_measures(features, self.real).items()
-            }
-            copies = memorisation(features["features"], self.real)
-            self._neighbours(generator, features["features"])
+        final = {} if diverged else self._final(generator)
         curve = [self._curve_point(path) for path in snapshots]
-        self._pictures(generator, snapshots)
+        seed, count = self.settings["seed"], self.settings["samples"]
+        loaded = (self._network(load_generator, path) for path in snapshots)
+        gallery.save_samples(generator, loaded, seed, self.device, self.folder)
+        attention = {}
+        if not diverged:
+            maps = self.folder / "attention"
+            attention = gallery.save_attention_maps(generator, discriminator, seed, self.device, maps)
         return {
             "key": self.evaluation.key,
             "run": self.run["key"],
@@ -115,37 +99,72 @@ class _Measurement:
             "seed": self.run["seed"],
             "dataset": self.run["dataset"],
             "status": "diverged" if diverged else "measured",
-            "metrics": metrics,
+            "metrics": final.get("metrics", {}),
+            "classes": final.get("classes", {}),
             "untrained": {"fid": self._value("fid", self._fid(snapshots[0], count, "final"), count)},
-            "best": {} if diverged else self._best(curve, snapshots, metrics["fid"]),
+            "best": {} if diverged else self._best(curve, snapshots, final["metrics"]["fid"]),
             "curve": curve,
             "curve_protocol": self._protocol(self.settings["curve_samples"]),
-            "memorisation": copies,
-            "attention": {} if diverged else self._attention(generator, discriminator),
-            "generated_per_second": round(count / generation_seconds, 1),
+            "collapse": collapse(curve),
+            "memorisation": final.get("memorisation", {}),
+            "attention": attention,
+            "generated_per_second": final.get("generated_per_second", 0.0),
             "seconds": round(time.perf_counter() - self.clock, 3),
             "provenance": provenance(self.device, self.started),
         }
+
+    def _final(self, generator: nn.Module) -> Json:
+        """The final figures, of samples that nothing else has used."""
+        count = self.settings["samples"]
+        z = self._z(count, "final", generator.z_dim)
+        began = time.perf_counter()
+        sampled = sample_features(self.extractor, generator, z, self.device)
+        seconds = time.perf_counter() - began
+        measures = all_measures(sampled.features, self.real)
+        classes: Json = {}
+        if sampled.labels is not None:
+            measures["intra_fid"], classes = self._intra_class(generator, sampled)
+        gallery.save_neighbours(generator, z, sampled, self.real, self.paths, self.device, self.folder)
+        return {
+            "metrics": {name: self._value(name, found, count) for name, found in measures.items()},
+            "classes": classes,
+            "memorisation": memorisation(sampled.features["features"], self.real),
+            "generated_per_second": round(count / seconds, 1),
+        }
+
+    def _intra_class(self, generator: nn.Module, sampled: Sampled) -> tuple[Measure, dict[str, Json]]:
+        condition = self.run["config"]["variant"]["condition"]
+        real = class_side(self.reference_folder, condition, self.real, self.extractor, self.paths, self.device)
+        names = generator.config["image"]["classes"]
+        return intra_class_fid(sampled.features["features"], sampled.labels, real, names)
 
     def _network(self, load: Callable[[Path], nn.Module], path: Path) -> nn.Module:
         return load(path).to(self.device, memory_format=torch.channels_last)
 
     def _z(self, count: int, purpose: str, z_dim: int) -> Tensor:
         """z [count, z_dim] of this evaluation's seed, the same for every run with that z_dim."""
-        generator = torch.Generator().manual_seed(derived_seed(self.settings["seed"], purpose, 0))
-        return torch.randn(count, z_dim, generator=generator)
+        return latents(z_dim, count, self.settings["seed"], purpose)
 
-    def _features(self, generator: nn.Module, count: int, purpose: str) -> dict[str, Tensor]:
+    def _sampled(self, snapshot: Path, count: int, purpose: str) -> Sampled:
+        generator = self._network(load_generator, snapshot)
         z = self._z(count, purpose, generator.z_dim)
-        return features_of_generator(self.extractor, generator, z, self.device)
+        return sample_features(self.extractor, generator, z, self.device)
 
     def _fid(self, snapshot: Path, count: int, purpose: str) -> Measure:
-        generator = self._network(load_generator, snapshot)
-        return fid(self._features(generator, count, purpose)["features"], self.real)
+        return fid(self._sampled(snapshot, count, purpose).features["features"], self.real)
 
     def _curve_point(self, snapshot: Path) -> Json:
-        found = self._fid(snapshot, self.settings["curve_samples"], "curve")
-        return {"step": int(snapshot.stem), "fid": found.value, "status": found.status}
+        sampled = self._sampled(snapshot, self.settings["curve_samples"], "curve")
+        features = sampled.features["features"]
+        found = fid(features, self.real)
+        real = self.reference["pixel_deviation"]
+        return {
+            "step": int(snapshot.stem),
+            "fid": found.value,
+            "status": found.status,
+            "recall": None if not_finite(features) else values.recall(features, self.real.features),
+            "diversity": None if sampled.deviation is None else sampled.deviation / real,
+        }
 
     def _best(self, curve: list[Json], snapshots: list[Path], final: Json) -> Json:
         """The snapshot with the curve's lowest FID, scored on samples that did not choose it."""
@@ -180,60 +199,3 @@ class _Measurement:
             "quantised": "uint8, rounded",
             "library": f"torch-fidelity {version('torch-fidelity')}",
         }
-
-    def _neighbours(self, generator: nn.Module, features: Tensor) -> None:
-        """The generated images that are closest to a training image, each followed by its nearest training images.
-
-        Only for datasets whose images may be shown, and where the dataset lies here.
-        """
-        record = self.reference
-        folder = self.paths.prepared(record["dataset"], record["resolution"])
-        manifest = read_manifest(folder)
-        if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
-            return
-        distances, rows = values.nearest(features.nan_to_num(), self.real.train, GRID - 1)
-        closest = distances[:, 0].argsort()[:GRID]
-        # All of them again, since a conditional generator's classes follow from an image's place among the others.
-        generated = generated_images(generator, self._z(len(features), "final", generator.z_dim), self.device)[closest]
-        training = load(folder).split("train")[0]
-        near = [training[self.real.train_rows[row].numpy()] for row in rows[closest]]
-        sheet = np.concatenate(
-            [np.concatenate([image[None], others]) for image, others in zip(generated.numpy(), near, strict=True)]
-        )
-        save_grid(sheet, GRID, self.folder / "neighbours.png")
-
-    def _pictures(self, generator: nn.Module, snapshots: list[Path]) -> None:
-        """The grid at fixed z; the first of them over training; walks between pairs of them."""
-        z = self._z(GRID * GRID, "grid", generator.z_dim)
-        save_grid(generated_images(generator, z, self.device).numpy(), GRID, self.folder / "samples.png")
-        frames = [generated_images(self._network(load_generator, s), z[:_FILM_ROWS], self.device) for s in snapshots]
-        film = torch.stack(frames, dim=1).flatten(0, 1)
-        save_grid(film.numpy(), len(snapshots), self.folder / "film.png")
-        walks = torch.cat([_great_circle(a, b, GRID) for a, b in zip(z[:4], z[4:8], strict=True)])
-        save_grid(generated_images(generator, walks, self.device).numpy(), GRID, self.folder / "interpolation.png")
-
-    def _attention(self, generator: nn.Module, discriminator: nn.Module) -> Json:
-        """Statistics over the grid's images; pictures of the first few."""
-        z = self._z(GRID * GRID, "grid", generator.z_dim).to(self.device)
-        images = generated_images(generator, z, self.device)
-        inputs = {"generator": (generator, z), "discriminator": (discriminator, images.to(self.device) / 127.5 - 1.0)}
-        record = {}
-        for role, (network, batch) in inputs.items():
-            for layer in layer_maps(network, batch):
-                record[f"{role}.{layer.side}"] = {
-                    "gamma": finite_or_none(layer.gamma),
-                    "entropy": finite_or_none(layer.entropy()),
-                    "entropy_uniform": layer.entropy_uniform(),
-                }
-                shown = slice(_ATTENTION_IMAGES)
-                path = self.folder / "attention" / f"{role}-{layer.side}.png"
-                save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)
-            save_explorable(network, role, batch, images, self.folder / "attention")
-        return record
-
-
-def _great_circle(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """`count` points from z to z [z_dim] on the arc between them, where N(0, 1) has its mass (White 2016)."""
-    angle = math.acos(float(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1)))
-    shares = torch.linspace(0, 1, count)[:, None]
-    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / math.sin(angle)

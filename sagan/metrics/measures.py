@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sagan.metrics import values
+from sagan.metrics.classes import ClassSide
 from sagan.metrics.features import Features
 from sagan.metrics.reference import RealSide
 from sagan.records import Json
@@ -40,7 +43,7 @@ def fid(generated: Tensor, real: RealSide) -> Measure:
         return Measure(None, defect)
     if lacking := too_few(min(len(generated), real.record["real_count"]), generated.shape[1]):
         return Measure(None, lacking)
-    return _measure(values.fid(values.statistics(generated), real.statistics), is_constant(generated))
+    return measured(values.fid(values.statistics(generated), real.statistics), is_constant(generated))
 
 
 def all_measures(generated: Features, real: RealSide) -> dict[str, Measure]:
@@ -55,17 +58,46 @@ def all_measures(generated: Features, real: RealSide) -> dict[str, Measure]:
     kid, kid_std = values.kid(features, real.features)
     subset_size = min(values.KID_SUBSET_SIZE, len(features), len(real.features))
     kept = {"real_count": len(real.features)}
-    found["kid"] = _measure(kid, constant, std=kid_std, subsets=values.KID_SUBSETS, subset_size=subset_size, **kept)
+    found["kid"] = measured(kid, constant, std=kid_std, subsets=values.KID_SUBSETS, subset_size=subset_size, **kept)
     precision, recall = values.precision_recall(features, real.features)
     density, coverage = values.density_coverage(features, real.features)
     # One image in a dense place is precise without being good.
     found["precision"] = _without(constant, precision, neighbourhood=values.NEIGHBOURHOOD, **kept)
-    found["recall"] = _measure(recall, constant, neighbourhood=values.NEIGHBOURHOOD, **kept)
+    found["recall"] = measured(recall, constant, neighbourhood=values.NEIGHBOURHOOD, **kept)
     own = {"neighbourhood": values.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)", **kept}
     found["density"] = _without(constant, density, **own)
-    found["coverage"] = _measure(coverage, constant, **own)
+    found["coverage"] = measured(coverage, constant, **own)
     found["is"] = _inception_score(logits, constant)
     return found
+
+
+def intra_class_fid(
+    features: Tensor, labels: Tensor, real: ClassSide, names: Sequence[str]
+) -> tuple[Measure, dict[str, Json]]:
+    """Mean over classes of the FID between a class's generated and real images (Miyato & Koyama 2018), and of each.
+
+    There is no mean where a class has fewer images than features on either side: leaving it out would flatter.
+
+    Args:
+        features, labels: of generated images, [N, D] and int64 [N].
+        names: of the classes.
+    """
+    if defect := not_finite(features):
+        return Measure(None, defect), {}
+    each: dict[str, Json] = {}
+    lacking = None
+    for index, name in enumerate(names):
+        mine = features[labels == index]
+        counts = {"generated_count": len(mine), "real_count": real.counts[index]}
+        short = too_few(min(counts.values()), features.shape[1])
+        if short is None:
+            each[name] = {"fid": values.fid(values.statistics(mine), real.statistics[index]), **counts}
+        else:
+            each[name] = {"fid": None, **counts}
+            lacking = lacking or f"class {name!r} has {short}"
+    if lacking:
+        return Measure(None, lacking), each
+    return measured(float(np.mean([entry["fid"] for entry in each.values()])), is_constant(features)), each
 
 
 def _fid_infinity(features: Tensor, real: RealSide, constant: bool) -> Measure:
@@ -77,7 +109,7 @@ def _fid_infinity(features: Tensor, real: RealSide, constant: bool) -> Measure:
         return Measure(
             None, f"too few images: {count}, and to extrapolate with {feature_dim} features {4 * feature_dim}"
         )
-    return _measure(values.fid_infinity(features, real.statistics, sizes), constant, sizes=sizes)
+    return measured(values.fid_infinity(features, real.statistics, sizes), constant, sizes=sizes)
 
 
 def _inception_score(logits: Tensor | None, constant: bool) -> Measure:
@@ -86,10 +118,11 @@ def _inception_score(logits: Tensor | None, constant: bool) -> Measure:
     if defect := not_finite(logits):
         return Measure(None, defect)
     score, std = values.inception_score(logits)
-    return _measure(score, constant, std=std, splits=values.IS_SPLITS)
+    return measured(score, constant, std=std, splits=values.IS_SPLITS)
 
 
-def _measure(value: float, constant: bool, **facts: Json) -> Measure:
+def measured(value: float, constant: bool, **facts: Json) -> Measure:
+    """A value as it is, and said to be of a constant generator where it is; None where it is not finite."""
     if not math.isfinite(value):
         return Measure(None, "the value is not finite", facts)
     return Measure(value, CONSTANT if constant else MEASURED, facts)
@@ -97,7 +130,7 @@ def _measure(value: float, constant: bool, **facts: Json) -> Measure:
 
 def _without(constant: bool, value: float, **facts: Json) -> Measure:
     """A figure that means nothing where the generator is constant."""
-    return Measure(None, CONSTANT, facts) if constant else _measure(value, False, **facts)
+    return Measure(None, CONSTANT, facts) if constant else measured(value, False, **facts)
 
 
 def not_finite(features: Tensor) -> str | None:

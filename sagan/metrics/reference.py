@@ -11,12 +11,14 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sagan.data import PreparedDataset
+from sagan.conditions import class_labels, class_names
+from sagan.data import PreparedDataset, load
 from sagan.errors import UserError
 from sagan.metrics import values
+from sagan.metrics.classes import ClassSide, class_file, load_classes, save_classes
 from sagan.metrics.classifier import accuracy, train_classifier
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_images
+from sagan.metrics.features import deviation_of_images, features_of_images
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.records import Json, file_digest, read_json, write_json
@@ -67,6 +69,8 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         train, train_rows, test = other_features, torch.arange(len(other_features)), kept
         arrays = {"features": kept, "train": train}
     save_tensors(folder / "features.safetensors", {**arrays, "train_rows": train_rows})
+    for condition in reference.conditions:
+        _save_classes(dataset, reference.split, condition, features, folder)
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
@@ -77,6 +81,7 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "weights_digest": file_digest(weights),
         "feature_dim": features.shape[1],
         "accuracy": accuracy_held_out,
+        "pixel_deviation": deviation_of_images(dataset.split(reference.split)[0]),
         "floor": _noise_floor(reference.split, features, order, other_features, statistics),
         "memorisation": _held_out_distances(train, test),
         "kind": manifest["kind"],
@@ -137,6 +142,11 @@ def _held_out_distances(train: Tensor, test: Tensor) -> Json:
     }
 
 
+def _save_classes(dataset: PreparedDataset, split: str, condition: str, features: Tensor, folder: Path) -> None:
+    labels = class_labels(dataset.split(split)[1], dataset.manifest, condition)
+    save_classes(class_file(folder, condition), features, labels, len(class_names(dataset.manifest, condition)))
+
+
 @dataclass(frozen=True)
 class RealSide:
     """A reference as it is compared with.
@@ -166,3 +176,23 @@ def load_reference(folder: Path) -> RealSide:
         train=kept.get("train", kept["features"]),
         train_rows=kept["train_rows"],
     )
+
+
+def class_side(
+    folder: Path, condition: str, real: RealSide, extractor: Extractor, paths: Paths, device: torch.device
+) -> ClassSide:
+    """The real images of each class, from the reference's folder; made there where no suite asked for it before.
+
+    Raises:
+        UserError: it has to be made, and the dataset is not here, or is another.
+    """
+    path, record = class_file(folder, condition), real.record
+    with exclusive(paths.state(record["key"]) / "lock", record["key"]):
+        if not path.exists():
+            prepared = paths.prepared(record["dataset"], record["resolution"])
+            dataset = load(prepared)
+            if dataset.manifest["digest"] != record["dataset_digest"]:
+                raise UserError(f"{prepared}: not the dataset that {folder} was made of; delete {folder}")
+            features = features_of_images(extractor, dataset.split(record["split"])[0], device)["features"]
+            _save_classes(dataset, record["split"], condition, features, folder)
+    return load_classes(path)

@@ -48,14 +48,35 @@ class Execution(Strict):
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 
 
+Extractor = Literal["classifier", "inception"]
+
+
 class Evaluation(Strict):
     """How finished runs are measured. Changing it retrains nothing."""
 
-    extractor: Literal["classifier", "inception"] = Field(description="the feature space of every metric")
+    extractor: Extractor = Field(description="the feature space of every metric, and of the report's verdicts")
+    also: list[Extractor] = Field(
+        default=[], description="further feature spaces; each is an evaluation of its own, shown apart"
+    )
     split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
     samples: Annotated[int, Field(ge=100)] = Field(description="generated images for the final figures")
     curve_samples: Annotated[int, Field(ge=100)] = Field(description="generated images at each snapshot")
     seed: NotNegative = Field(0, description="of the z that are measured; not the training seed")
+
+    @property
+    def spaces(self) -> list[str]:
+        """All feature spaces, `extractor` first."""
+        return [self.extractor, *self.also]
+
+    def settings(self, extractor: str) -> dict:
+        """What one evaluation in one of the spaces is determined by."""
+        return {**self.model_dump(exclude={"also"}), "extractor": extractor}
+
+    @model_validator(mode="after")
+    def _spaces_differ(self):
+        if len(set(self.spaces)) < len(self.spaces):
+            raise ValueError("`also` must not repeat a feature space, nor name `extractor` again")
+        return self
 
 
 class Suite(Strict):

@@ -105,6 +105,25 @@ def unmeasured(_measured, tmp_path) -> World:
     return world
 
 
+@pytest.fixture(scope="session")
+def _conditional(_measured, tmp_path_factory):
+    root = tmp_path_factory.mktemp("conditional")
+    shutil.copytree(_measured.paths.root / "data", root / "data")
+    reference = _measured.paths.reference(_measured.reference.key).relative_to(_measured.paths.root)
+    shutil.copytree(_measured.paths.root / reference, root / reference)
+    world = World(root, PARAMS.replace("    objective: hinge", "    condition: class\n    objective: hinge"))
+    images, labels = world.dataset.split("train")
+    train(world.run, images, world.paths, labels)
+    world.record = evaluate(world.evaluation, world.paths)
+    return world
+
+
+@pytest.fixture
+def conditional(_conditional) -> World:
+    """The small suite with a generator that is told of the class, trained and measured; not to be changed."""
+    return _conditional
+
+
 @pytest.fixture
 def make_pictures():
     return pictures

@@ -1,0 +1,54 @@
+"""The real images class by class, which intra-class FID compares with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sagan.metrics import values
+from sagan.tensors import save_tensors
+
+
+@dataclass(frozen=True)
+class ClassSide:
+    """The real images of each class.
+
+    Attributes:
+        counts: images of each class.
+        statistics: of each class; None where it has fewer images than there are features.
+    """
+
+    counts: list[int]
+    statistics: list[values.Statistics | None]
+
+
+def class_file(reference_folder: Path, condition: str) -> Path:
+    """Where the statistics of the classes that a condition makes lie."""
+    return reference_folder / f"classes-{condition}.safetensors"
+
+
+def save_classes(path: Path, features: Tensor, labels: np.ndarray, classes: int) -> None:
+    """Write each class's statistics, of features [N, D] and labels int64 [N]."""
+    counts = np.bincount(labels, minlength=classes)
+    tensors = {"counts": torch.from_numpy(counts)}
+    for index, count in enumerate(counts):
+        if count >= features.shape[1]:
+            found = values.statistics(features[torch.from_numpy(labels == index)])
+            tensors |= {f"{name}.{index}": torch.from_numpy(array) for name, array in found.items()}
+    save_tensors(path, tensors)
+
+
+def load_classes(path: Path) -> ClassSide:
+    """What `save_classes` wrote."""
+    tensors = load_file(path)
+    counts = tensors["counts"].tolist()
+    found: list[values.Statistics | None] = [
+        {name: tensors[f"{name}.{index}"].numpy() for name in ("mu", "sigma")} if f"mu.{index}" in tensors else None
+        for index in range(len(counts))
+    ]
+    return ClassSide(counts, found)

@@ -1,0 +1,105 @@
+"""The pictures that lie beside an evaluation's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sagan.data import load
+from sagan.data.prepared import read_manifest
+from sagan.metrics import values
+from sagan.metrics.attention import layer_maps
+from sagan.metrics.explorable import save_explorable
+from sagan.metrics.features import Sampled, generated_images, labels_of
+from sagan.metrics.latents import latents, walk
+from sagan.metrics.pictures import GRID, save_attention, save_grid
+from sagan.metrics.reference import RealSide
+from sagan.paths import Paths
+from sagan.records import Json, finite_or_none
+
+_ATTENTION_IMAGES = 4
+_FILM_ROWS = 6
+_WALKS = 4
+# Datasets whose licence lets their images be shown in a report.
+_SHOWABLE = ("mnist5k", "mnist", "fashion-mnist", "cifar10")
+
+
+def save_samples(
+    generator: nn.Module, snapshots: Iterable[nn.Module], seed: int, device: torch.device, folder: Path
+) -> None:
+    """The grid at fixed z; the first of them over training; walks between pairs of them; each class's at the same z."""
+    z = latents(generator.z_dim, GRID * GRID, seed)
+    labels = labels_of(generator, len(z))
+    save_grid(generated_images(generator, z, device, labels).numpy(), GRID, folder / "samples.png")
+
+    first = None if labels is None else labels[:_FILM_ROWS]
+    frames = [generated_images(snapshot, z[:_FILM_ROWS], device, first) for snapshot in snapshots]
+    film = torch.stack(frames, dim=1).flatten(0, 1)
+    save_grid(film.numpy(), len(frames), folder / "film.png")
+
+    walks = torch.cat([walk(a, b, GRID) for a, b in zip(z[:_WALKS], z[_WALKS : 2 * _WALKS], strict=True)])
+    on_the_way = None if labels is None else labels[:_WALKS].repeat_interleave(GRID)
+    save_grid(generated_images(generator, walks, device, on_the_way).numpy(), GRID, folder / "interpolation.png")
+
+    if labels is not None:
+        classes = len(generator.shares.shares)
+        each = torch.arange(classes).repeat_interleave(GRID)
+        images = generated_images(generator, z[:GRID].repeat(classes, 1), device, each)
+        save_grid(images.numpy(), GRID, folder / "samples-by-class.png")
+
+
+def save_neighbours(
+    generator: nn.Module, z: Tensor, sampled: Sampled, real: RealSide, paths: Paths, device: torch.device, folder: Path
+) -> None:
+    """The generated images that are closest to a training image, each followed by its nearest training images.
+
+    Only for datasets whose images may be shown, and where the dataset lies here.
+
+    Args:
+        z, sampled: what was measured of the generator, row for row.
+    """
+    record = real.record
+    prepared = paths.prepared(record["dataset"], record["resolution"])
+    manifest = read_manifest(prepared)
+    if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
+        return
+    distances, rows = values.nearest(sampled.features["features"].nan_to_num(), real.train, GRID - 1)
+    closest = distances[:, 0].argsort()[:GRID]
+    labels = None if sampled.labels is None else sampled.labels[closest]
+    generated = generated_images(generator, z[closest], device, labels)
+    training = load(prepared).split("train")[0]
+    near = [training[real.train_rows[row].numpy()] for row in rows[closest]]
+    sheet = np.concatenate(
+        [np.concatenate([image[None], others]) for image, others in zip(generated.numpy(), near, strict=True)]
+    )
+    save_grid(sheet, GRID, folder / "neighbours.png")
+
+
+def save_attention_maps(
+    generator: nn.Module, discriminator: nn.Module, seed: int, device: torch.device, folder: Path
+) -> Json:
+    """Pictures of where attention layers look in the grid's first images; statistics over all of the grid's.
+
+    Returns:
+        "<network>.<side>" -> gamma, entropy and the entropy of uniform attention, of each layer.
+    """
+    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
+    images = generated_images(generator, z, device)
+    inputs = {"generator": (generator, z), "discriminator": (discriminator, images.to(device) / 127.5 - 1.0)}
+    record = {}
+    for role, (network, batch) in inputs.items():
+        for layer in layer_maps(network, batch):
+            record[f"{role}.{layer.side}"] = {
+                "gamma": finite_or_none(layer.gamma),
+                "entropy": finite_or_none(layer.entropy()),
+                "entropy_uniform": layer.entropy_uniform(),
+            }
+            shown = slice(_ATTENTION_IMAGES)
+            path = folder / f"{role}-{layer.side}.png"
+            save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)
+        save_explorable(network, role, batch, images, folder)
+    return record
