@@ -27,6 +27,7 @@ $(READY): requirements.lock
 	@touch $@
 
 repro: $(READY) ## train, measure and report what params.yaml asks for
+	@$(BIN)/python -m workflow.unlock
 	@$(BIN)/dvc repro
 	@$(BIN)/python -m sagan where
 

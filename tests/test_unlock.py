@@ -1,0 +1,72 @@
+"""What killed `dvc` processes leave in DVC's lock file is cleared, and nothing of the living."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from workflow import unlock
+
+SLEEP = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def living():
+    process = subprocess.Popen([sys.executable, "-c", SLEEP, "dvc", "repro"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def stranger():
+    """A process that got the PID of a `dvc` that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", SLEEP])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def zombie():
+    process = subprocess.Popen([sys.executable, "-c", SLEEP, "dvc", "repro"])
+    process.kill()
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    yield process.pid
+    process.wait()
+
+
+def note(pid):
+    return {"pid": pid, "cmd": "dvc repro"}
+
+
+def test_notes_of_the_dead_go_and_those_of_the_living_stay(tmp_path, living, stranger, zombie, capsys):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    notes = {
+        "read": {"a": [note(living), note(zombie)], "b": [note(gone.pid)]},
+        "write": {"c": note(living), "d": note(zombie), "e": note(stranger)},
+    }
+    (tmp_path / "rwlock").write_text(json.dumps(notes))
+    unlock.main(tmp_path)
+    kept = json.loads((tmp_path / "rwlock").read_text())
+    assert kept == {"read": {"a": [note(living)]}, "write": {"c": note(living)}}
+    assert "cleared" in capsys.readouterr().out
+    unlock.main(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_torn_file_goes(tmp_path):
+    (tmp_path / "rwlock").write_text('{"write": {"a"')
+    unlock.main(tmp_path)
+    assert not (tmp_path / "rwlock").exists()
+
+
+def test_nothing_is_made_where_dvc_never_was(tmp_path):
+    unlock.main(tmp_path / "none")
+    assert os.listdir(tmp_path) == []
