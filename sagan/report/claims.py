@@ -128,7 +128,7 @@ def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tupl
     lost, kept, deviations = [], [], []
     for side in (effect.treated, effect.control):
         rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
-        lost.append(sum(row.status == "diverged" or row.collapsed for row in rows))
+        lost.append(sum(row.status == "diverged" or row.went_wrong for row in rows))
         kept.append(len(rows) - lost[-1])
         deviations.append([d for variant in side for d in _deviations(records, variant)])
     if min(map(len, deviations)) < FEWEST_FOR_P:
@@ -152,10 +152,10 @@ def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[s
         if effect.ingredient == name and effect.other == "1":
             return _more_is_needless(records, effect)
     rows = [row for row in records.rows if row.status != "missing" and _is_sn_ttur(row)]
-    lost = sum(row.status == "diverged" or row.collapsed for row in rows)
+    lost = sum(row.status == "diverged" or row.went_wrong for row in rows)
     measured = "no two variants differ in this alone"
     if rows:
-        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {lost} diverged or collapsed"
+        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {lost} diverged or went wrong"
     return measured, "not decided"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -17,9 +17,9 @@ from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import Json, read_json, read_lines
 
-METRICS = ("fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage")
+METRICS = ("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage")
 HIGHER_IS_BETTER = ("is", "precision", "recall", "density", "coverage")
-COLLAPSE_FACTOR = 2.0
+WORSENED_FACTOR = 2.0
 
 Status = Literal["measured", "diverged", "missing"]
 
@@ -61,8 +61,12 @@ class Row:
     @property
     def curve(self) -> list[tuple[int, float]]:
         """(step, FID), without snapshots that could not be measured."""
-        points = self.evaluation_record.get("curve", [])
-        return [(point["step"], point["fid"]) for point in points if point["fid"] is not None]
+        return [(point["step"], point["fid"]) for point in self.points]
+
+    @property
+    def points(self) -> list[Json]:
+        """The snapshots that could be measured, with all that is known of them."""
+        return [point for point in self.evaluation_record.get("curve", []) if point["fid"] is not None]
 
     @property
     def learned_nothing(self) -> bool:
@@ -71,11 +75,25 @@ class Row:
         return fid is not None and untrained is not None and fid >= untrained
 
     @property
+    def collapse(self) -> Json:
+        """Since when the images had almost no variance or reached almost nothing real ("began"), and why."""
+        return self.evaluation_record.get("collapse", {})
+
+    @property
     def collapsed(self) -> bool:
-        """Finished, but defective, no better than untrained, or more than twice as far from the data as it once was."""
+        """Collapsed at some snapshot and to the end, or all final images are the same."""
+        is_constant = self.defect is not None and self.metric("fid") is not None
+        return self.collapse.get("began") is not None or is_constant
+
+    @property
+    def worsened(self) -> bool:
+        """Finished, but more than twice as far from the data as it once was."""
         fids = [fid for _, fid in self.curve]
-        fell_back = self.status == "measured" and len(fids) > 1 and fids[-1] > COLLAPSE_FACTOR * min(fids)
-        return fell_back or self.learned_nothing or self.defect is not None
+        return self.status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
+
+    @property
+    def went_wrong(self) -> bool:
+        return self.collapsed or self.learned_nothing or self.worsened
 
     @property
     def images_per_second(self) -> float | None:
@@ -110,7 +128,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SuiteRecords:
-    """A suite with its rows, in the order of `params.yaml`."""
+    """A suite with its rows, in the order of `params.yaml`, measured in one feature space.
+
+    `also` has the same runs in further spaces, by extractor. Figures of two spaces do not compare.
+    """
 
     name: str
     suite: Suite
@@ -118,6 +139,8 @@ class SuiteRecords:
     reference: Json
     grids: dict[str, dict[str, dict[str, str]]]
     descriptions: dict[str, str]
+    extractor: str
+    also: dict[str, SuiteRecords] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[str]:
@@ -169,15 +192,22 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     """
     if suite not in plan.suites:
         raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
+    first, *others = params.suites[suite].evaluation.spaces
+    also = {extractor: _collect(suite, plan, params, paths, extractor) for extractor in others}
+    return replace(_collect(suite, plan, params, paths, first), also=also)
+
+
+def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: str) -> SuiteRecords:
+    keys = {cell.run: cell.also.get(extractor, cell.evaluation) for cell in plan.suites[suite]}
     rows = []
     for cell in plan.suites[suite]:
-        folder = paths.evaluation(cell.evaluation)
+        folder = paths.evaluation(keys[cell.run])
         rows.append(
             Row(
                 variant=cell.variant,
                 seed=cell.seed,
                 run=cell.run,
-                evaluation=cell.evaluation,
+                evaluation=keys[cell.run],
                 config=plan.runs[cell.run].config,
                 run_record=_record(paths.run(cell.run) / "run.json"),
                 evaluation_record=_record(folder / "metrics.json"),
@@ -185,7 +215,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
                 folder=folder,
             )
         )
-    references = {plan.evaluations[cell.evaluation].reference for cell in plan.suites[suite]}
+    references = {plan.evaluations[key].reference for key in keys.values()}
     variants = dict.fromkeys(row.variant for row in rows)
     return SuiteRecords(
         name=suite,
@@ -194,6 +224,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
         reference=_record(paths.reference(references.pop()) / "reference.json") if references else {},
         grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
         descriptions={name: params.variants[name].description for name in variants},
+        extractor=extractor,
     )
 
 

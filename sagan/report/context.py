@@ -25,6 +25,7 @@ from sagan.report.wording import (
 
 METRIC_TITLES = {
     "fid_infinity": "FID∞ ↓",
+    "intra_fid": "intra-class FID ↓",
     "kid": "1000 KID ↓",
     "is": "IS ↑",
     "precision": "precision ↑",
@@ -56,25 +57,25 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "total": len(records.rows),
         "with_figures": sum(row.metric("fid") is not None for row in records.rows),
         "collapsed": sum(row.collapsed for row in records.rows),
+        "ended_badly": sum(row.went_wrong and not row.collapsed for row in records.rows),
         "learned_nothing": sum(row.learned_nothing for row in records.rows),
         "floor": records.reference.get("floor"),
         "verdict": [effect_sentence(effect) for effect in headline_effects(effects, records.baseline)],
         "best": _best(records),
         "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
-        "fid_name": next(
-            (row.evaluation_record["metrics"]["fid"]["name"] for row in records.rows if row.metric("fid")), None
-        ),
+        "class_rows": _class_rows(records),
+        "spaces": [_space(other) for other in records.also.values()],
         "variants": [_variant_line(records, variant) for variant in records.variants],
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
         "claims": claims(records),
         "copies": _copies(records),
-        "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.collapsed],
+        "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.went_wrong],
         "training": records.suite.training,
         "evaluation": records.suite.evaluation,
         "reference": records.reference,
         "facts": provenance.facts(records),
-        "protocols": provenance.protocols(records),
+        "protocols": [line for space in (records, *records.also.values()) for line in provenance.protocols(space)],
         "runs": records.rows,
     }
 
@@ -108,6 +109,35 @@ def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
     }
 
 
+def _space(records: SuiteRecords) -> dict[str, Any]:
+    """The suite's figures in a further feature space."""
+    return {
+        "extractor": records.extractor,
+        "floor": records.floor,
+        "missing": sum(row.status == "missing" for row in records.rows),
+        "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
+        "variants": [
+            {
+                "variant": variant,
+                "count": len(records.figures(variant)),
+                "fid": _metric_cell(records, variant, "fid"),
+                "interval": interval(estimate(list(records.figures(variant).values()))),
+                "others": [_metric_cell(records, variant, metric) for metric in _others(records)],
+            }
+            for variant in records.variants
+        ],
+    }
+
+
+def _class_rows(records: SuiteRecords) -> list[str]:
+    """What the rows of the samples by class are, for each set of classes that variants are told of."""
+    names: dict[str, list[str]] = {}
+    for variant in records.variants:
+        if classes := records.of(variant)[0].config["image"].get("classes"):
+            names.setdefault(", ".join(classes), []).append(variant)
+    return [f"{', '.join(md(v) for v in variants)}: {md(classes)}" for classes, variants in names.items()]
+
+
 def _others(records: SuiteRecords) -> list[str]:
     return [metric for metric in records.measured_metrics if metric != "fid"]
 
@@ -116,6 +146,7 @@ def _seeds(rows: list[Row]) -> str:
     """How many of the planned runs gave a figure, and what became of the others."""
     counted = {status: sum(row.status == status for row in rows) for status in ("diverged", "missing")}
     counted["collapsed"] = sum(row.collapsed for row in rows)
+    counted["ended badly"] = sum(row.went_wrong and not row.collapsed for row in rows)
     measured = sum(row.status == "measured" for row in rows)
     notes = [f"{count} {what}" for what, count in counted.items() if count]
     return f"{measured} of {len(rows)}" + (f" ({', '.join(notes)})" if notes else "")
@@ -188,12 +219,14 @@ def _trouble(row: Row) -> dict[str, Any]:
     elif row.status == "diverged":
         what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
         what = what if row.run_record else "diverged"
-    elif row.defect:
-        what = row.defect
+    elif row.collapsed:
+        began, why = row.collapse.get("began"), row.collapse.get("why")
+        what = row.defect if began is None else f"collapsed, from step {began} to the end: {why}"
+        what += f"; FID {number(row.metric('fid'))}"
     elif row.metric("fid") is None:
-        what = "measured, but its FID is not a finite number"
+        what = row.defect or "measured, but its FID is not a finite number"
     else:
-        verdict = "no better than untrained" if row.learned_nothing else "collapsed"
+        verdict = "no better than untrained" if row.learned_nothing else "worsened"
         what = f"{verdict}: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"
         what += f"; best snapshot {number(min(fid for _, fid in row.curve))}" if row.curve else ""
     return {"variant": row.variant, "seed": row.seed, "what": what, "run": row.run}

@@ -48,7 +48,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
     """
     records = collect(suite, plan, params, paths)
     folder = paths.report(suite)
-    for stale in sorted((folder / "figures").glob("*.png")):
+    for stale in [*(folder / "figures").glob("*.png"), *folder.glob("results-*.csv")]:
         stale.unlink()
     figures = [*_write_charts(records, folder), *_write_sheets(records, folder)]
     write_json(folder / "summary.json", tables.summary(records))
@@ -56,6 +56,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         ("results", tables.results(records)),
         ("curves", tables.curves(records)),
         ("training", tables.training(records)),
+        *((f"results-{extractor}", tables.results(other)) for extractor, other in records.also.items()),
     ):
         _write_csv(table, folder / f"{name}.csv")
     text = readme(records, figures)
@@ -96,6 +97,7 @@ def _write_sheets(records: SuiteRecords, folder: Path) -> list[str]:
     """The names of the contact sheets for which there were pictures."""
     sheets = {
         "samples": (_tiles(records, "samples.png"), 4),
+        "samples-by-class": (_tiles(records, "samples-by-class.png"), 4),
         "film": (_tiles(records, "film.png"), 2),
         "interpolation": (_tiles(records, "interpolation.png"), 2),
         "neighbours": (_tiles(records, "neighbours.png"), 2),

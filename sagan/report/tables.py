@@ -23,6 +23,7 @@ def results(records: SuiteRecords) -> pd.DataFrame:
                 "evaluation": row.evaluation,
                 "status": row.status,
                 "collapsed": int(row.collapsed),
+                "collapsed_at": row.collapse.get("began"),
                 "diverged_at": row.run_record.get("diverged_at"),
                 **{metric: row.metric(metric) for metric in METRICS},
                 "fid_untrained": row.fid_untrained,
@@ -47,22 +48,23 @@ def results(records: SuiteRecords) -> pd.DataFrame:
 
 
 def curves(records: SuiteRecords) -> pd.DataFrame:
-    """FID at each snapshot of each run."""
+    """FID, recall and relative diversity at each snapshot of each run."""
+    columns = ["variant", "seed", "step", "images", "seconds", "fid", "recall", "diversity"]
     lines = []
     for row in records.rows:
-        for step, fid in row.curve:
-            images, seconds = row.at_step(step)
+        for point in row.points:
+            images, seconds = row.at_step(point["step"])
             lines.append(
                 {
                     "variant": row.variant,
                     "seed": row.seed,
-                    "step": step,
+                    "step": point["step"],
                     "images": images,
                     "seconds": seconds,
-                    "fid": fid,
+                    **{name: point.get(name) for name in ("fid", "recall", "diversity")},
                 }
             )
-    return pd.DataFrame(lines, columns=["variant", "seed", "step", "images", "seconds", "fid"]).convert_dtypes()
+    return pd.DataFrame(lines, columns=columns).convert_dtypes()
 
 
 def training(records: SuiteRecords) -> pd.DataFrame:
@@ -88,8 +90,13 @@ def largest_sigmas(line: Json) -> dict[str, float]:
 
 
 def summary(records: SuiteRecords) -> Json:
-    """A flat mapping of names to numbers, for `dvc metrics`; what was not measured is left out."""
+    """A flat mapping of names to numbers, for `dvc metrics`; what was not measured is left out.
+
+    Figures of further feature spaces are named by them.
+    """
     flat: Json = {"noise_floor.fid": records.floor}
+    for extractor, other in records.also.items():
+        flat |= {f"{extractor}/{name}": value for name, value in summary(other).items() if _is_figure(name)}
     effects = baseline_effects(records)
     for variant in records.variants:
         rows = records.of(variant)
@@ -110,3 +117,8 @@ def summary(records: SuiteRecords) -> Json:
         if variant in effects and effects[variant].difference:
             flat[f"{variant}.fid_difference"] = effects[variant].difference.estimate.mean
     return {key: value for key, value in flat.items() if value is not None}
+
+
+def _is_figure(name: str) -> bool:
+    """Whether an entry of the summary depends on the feature space."""
+    return name.split(".")[1] not in ("measured", "diverged", "missing", "images_per_second")

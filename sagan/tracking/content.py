@@ -32,7 +32,10 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """What is planned and what is on disk of one run. `result` is run.json, `measures` is metrics.json."""
+    """What is planned and what is on disk of one run. `result` is run.json, `measures` is metrics.json.
+
+    `also` has metrics.json of further feature spaces, by extractor.
+    """
 
     cell: Cell
     run: Run
@@ -41,6 +44,7 @@ class Records:
     result: Json | None
     measures: Json | None
     pictures: dict[str, Path]
+    also: dict[str, Json]
 
     @property
     def started(self) -> int:
@@ -55,9 +59,8 @@ class Records:
 
     def digest(self) -> str:
         """Of everything here that does not change once it is written."""
-        return digest(
-            [self.result, self.measures, {name: file_digest(path) for name, path in self.pictures.items()}], 16
-        )
+        pictures = {name: file_digest(path) for name, path in self.pictures.items()}
+        return digest([self.result, self.measures, pictures, self.also], 16)
 
 
 def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
@@ -75,13 +78,15 @@ def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
         result=result,
         measures=measures,
         pictures=_pictures(evaluation) if measures else {},
+        also=_also(cell, paths) if result else {},
     )
 
 
 def signature(cell: Cell, paths: Paths) -> list[tuple[str, int, int]]:
     """Changes whenever a record of this cell is written."""
     run, evaluation = paths.run(cell.run), paths.evaluation(cell.evaluation)
-    files = [run / "log.jsonl", run / "run.json", evaluation / "metrics.json", *_pictures(evaluation).values()]
+    files = [run / "log.jsonl", run / "run.json", *_pictures(evaluation).values()]
+    files += [paths.evaluation(key) / "metrics.json" for key in cell.evaluations]
     stats = [(str(file), file.stat()) for file in files if file.exists()]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
@@ -146,6 +151,9 @@ def _outcome_tags(records: Records) -> dict[str, str]:
     }
     if records.measures:
         told |= {f"protocol.{name}": metric["name"] for name, metric in records.measures["metrics"].items()}
+        told["collapsed_at"] = records.measures["collapse"]["began"]
+    for extractor, measures in records.also.items():
+        told |= {f"protocol.{extractor}.{name}": metric["name"] for name, metric in measures["metrics"].items()}
     found = {f"sagan.{name}": str(value) for name, value in told.items() if value is not None}
     if provenance["commit"]:
         found["mlflow.source.git.commit"] = provenance["commit"]
@@ -182,19 +190,29 @@ def result_points(records: Records) -> list[Point]:
     values = {"images_per_second": result["images_per_second"], "seconds": result["seconds"]}
     values |= {f"parameters/{network}": count for network, count in result["parameters"].items()}
     points = _points(values, records.finished, 0)
-    if measures is None:
-        return points
+    for extractor, figures in records.also.items():
+        points += [point._replace(key=f"{extractor}/{point.key}") for point in _measured_points(figures)]
+    return points if measures is None else points + _evaluation_points(measures)
+
+
+def _measured_points(measures: Json) -> list[Point]:
+    """What depends on the feature space: the figures, and the curve."""
     stamp = _ms_of(measures["provenance"]["finished"])
     values = {name: metric["value"] for name, metric in measures["metrics"].items()}
     values |= {f"{name}_untrained": metric["value"] for name, metric in measures["untrained"].items()}
+    points = _points(values, stamp, 0)
+    for at in measures["curve"]:
+        points += _points({f"curve/{name}": at[name] for name in ("fid", "recall", "diversity")}, stamp, at["step"])
+    return points
+
+
+def _evaluation_points(measures: Json) -> list[Point]:
+    values: Json = {}
     for place, statistics in measures["attention"].items():
         values |= {f"attention/{place}.{name}": value for name, value in statistics.items()}
     values["evaluation/seconds"] = measures["seconds"]
     values["evaluation/generated_per_second"] = measures["generated_per_second"]
-    points += _points(values, stamp, 0)
-    for at in measures["curve"]:
-        points += _points({"curve/fid": at["fid"]}, stamp, at["step"])
-    return points
+    return _measured_points(measures) + _points(values, _ms_of(measures["provenance"]["finished"]), 0)
 
 
 def _points(values: Json, stamp: int, step: int) -> list[Point]:
@@ -240,6 +258,11 @@ def _measures(folder: Path) -> Json | None:
         return read_json(folder / "metrics.json")
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _also(cell: Cell, paths: Paths) -> dict[str, Json]:
+    found = {extractor: _measures(paths.evaluation(key)) for extractor, key in cell.also.items()}
+    return {extractor: measures for extractor, measures in found.items() if measures is not None}
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

@@ -182,6 +182,7 @@ def _find(client: MlflowClient, experiment: str, cell: Cell) -> Mirror | None:
 def _origins(records: Records) -> dict[str, str]:
     """Which records the figures come from, said before the first figure is sent."""
     origins = {"sagan.trained": records.result, "sagan.measured": records.measures}
+    origins |= {f"sagan.measured.{extractor}": record for extractor, record in records.also.items()}
     return {tag: records_digest(record, 16) for tag, record in origins.items() if record}
 
 
@@ -264,6 +265,8 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
         write_json(folder / "run.json", records.result)
         if records.measures:
             write_json(folder / "metrics.json", records.measures)
+        for extractor, record in records.also.items():
+            write_json(folder / f"metrics-{extractor}.json", record)
         for relative, path in records.pictures.items():
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,12 @@ suites:
     training: {steps: 400, batch_size: 32, ema: {decay: 0.99}, snapshots: 4}
     evaluation: {extractor: classifier, split: train, samples: 4000, curve_samples: 1000}
   factorial: {<<: *suite, title: "", variants: [grid], seeds: 4}
-  few: {<<: *suite, title: "", variants: [sagan, no-attention], seeds: 2}
+  few:
+    <<: *suite
+    title: ""
+    variants: [sagan, no-attention]
+    seeds: 2
+    evaluation: {extractor: classifier, also: [inception], split: train, samples: 4000, curve_samples: 1000}
   empty: {<<: *suite, title: "", variants: [sagan, dcgan], seeds: 3}
 """
 
@@ -79,6 +84,7 @@ FID = {
 }
 FLOOR = 0.9
 REFERENCE = "digits-train-classifier-0123456789"
+INCEPTION = "digits-train-inception-0123456789"
 STEPS = (0, 100, 200, 300, 400)
 
 
@@ -127,6 +133,8 @@ def build(
             if pictures and paths.evaluation(cell.evaluation).exists():
                 _write_pictures(paths.evaluation(cell.evaluation), cell, plan.runs[cell.run])
     write_json(paths.reference(REFERENCE) / "reference.json", _reference_record())
+    if "few" in plan.suites:
+        write_json(paths.reference(INCEPTION) / "reference.json", _inception_record())
     return Library(params, plan, paths)
 
 
@@ -148,7 +156,12 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
             plan.runs[key] = Run(key, variant, seed, "digits", "d" * 64, "c" * 64, config, {})
             evaluation = f"{key}.{seed:010d}"
             plan.evaluations[evaluation] = Evaluation(evaluation, key, reference.key, {}, "e" * 64, {})
-            plan.suites[suite].append(Cell(variant, seed, key, evaluation))
+            also = {}
+            if "inception" in settings.evaluation.also:
+                also = {"inception": f"{key}.1{seed:09d}"}
+                settled = Evaluation(also["inception"], key, INCEPTION, {}, "e" * 64, {})
+                plan.evaluations[settled.key] = settled
+            plan.suites[suite].append(Cell(variant, seed, key, evaluation, also))
 
 
 def _write_cell(plan: Plan, paths: Paths, suite: str, cell: Cell, fids: dict[str, float]) -> None:
@@ -167,7 +180,10 @@ def _write_cell(plan: Plan, paths: Paths, suite: str, cell: Cell, fids: dict[str
     write_json(folder / "run.json", _run_record(run, diverged_at, last, speed))
     if mishap == "unevaluated":
         return
-    write_json(paths.evaluation(cell.evaluation) / "metrics.json", _evaluation_record(run, cell, mishap, attends, fids))
+    record = _evaluation_record(run, cell, mishap, attends, fids)
+    write_json(paths.evaluation(cell.evaluation) / "metrics.json", record)
+    if "inception" in cell.also:
+        write_json(paths.evaluation(cell.also["inception"]) / "metrics.json", _in_inception(record, cell))
 
 
 def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
@@ -259,13 +275,31 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
             "coverage": measured("coverage", max(0.02, 0.9 - fid / 70)),
         },
         "untrained": {"fid": measured("fid", untrained)},
-        "curve": [{"step": s, "fid": f} for s, f in zip(STEPS, curve, strict=True) if not diverged or s < 230],
+        "curve": [
+            {"step": s, "fid": f, "recall": 0.0 if s == 400 and mishap == "collapsed" else s / 1000, "diversity": 0.9}
+            for s, f in zip(STEPS, curve, strict=True)
+            if not diverged or s < 230
+        ],
+        "collapse": {
+            "began": 400 if mishap == "collapsed" else None,
+            "why": "recall near 0" if mishap == "collapsed" else None,
+        },
         "best": {} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
         "memorisation": {} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
         "attention": attention if attends else {},
         "seconds": 12.5,
         "provenance": _provenance(),
     }
+
+
+def _in_inception(record: dict, cell: Cell) -> dict:
+    """The same run in another space: an FID four times as large, and no IS."""
+    metrics = {
+        name: entry | {"value": 4 * entry["value"], "name": entry["name"].replace("classifier", "inception")}
+        for name, entry in record["metrics"].items()
+        if name in ("fid", "kid")
+    }
+    return record | {"key": cell.also["inception"], "reference": INCEPTION, "metrics": metrics}
 
 
 def _write_pictures(folder: Path, cell: Cell, run: Run) -> None:
@@ -297,3 +331,8 @@ def _reference_record() -> dict:
         "accuracy": 0.985,
         "floor": {"fid": FLOOR, "count": 1000, "what": "1000 held-out test images against the train split"},
     }
+
+
+def _inception_record() -> dict:
+    floor = {"fid": 3.1, "count": 2000, "what": "one half of the train split against the other, 2000 each"}
+    return _reference_record() | {"key": INCEPTION, "accuracy": None, "floor": floor}

@@ -24,11 +24,48 @@ def test_status_tells_missing_diverged_and_unevaluated_apart(records):
     assert status["sagan", 0] == ("measured", True)
 
 
-def test_collapse_is_worse_than_untrained_or_twice_the_best(records, make_library, tmp_path):
+def test_collapse_is_what_the_measurement_recorded(records):
     assert [(row.variant, row.seed) for row in records.rows if row.collapsed] == [("sn-d-only", 4)]
+
+
+def changed_record(library, change):
+    """A row of the suite `few` after a change of its metrics.json."""
+    path = library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    return collect("few", library.plan, library.params, library.paths).of("sagan")[1]
+
+
+def test_what_went_wrong_without_a_collapse_is_told_apart(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], {"sagan": 300.0}, pictures=False)
     rows = collect("few", library.plan, library.params, library.paths).of("sagan")
-    assert all(row.learned_nothing and row.collapsed for row in rows)
+    assert all(row.learned_nothing and row.went_wrong and not row.collapsed for row in rows)
+
+    def end_far_from_its_best(record):
+        record["curve"][-2]["fid"] = 0.4 * record["curve"][-1]["fid"]
+        record["untrained"]["fid"]["value"] = 1000.0
+
+    row = changed_record(library, end_far_from_its_best)
+    assert row.worsened and row.went_wrong and not row.collapsed and not row.learned_nothing
+
+
+def test_too_few_images_for_a_figure_are_no_collapse(make_library, tmp_path):
+    def without_fid(record):
+        record["metrics"]["fid"] |= {"value": None, "status": "too few images: 100, and 2048 features need 2048"}
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), without_fid)
+    assert row.defect.startswith("too few") and not row.collapsed and not row.went_wrong
+
+
+def test_a_further_space_has_rows_and_a_floor_of_its_own(library):
+    records = collect("few", library.plan, library.params, library.paths)
+    [(extractor, other)] = records.also.items()
+    assert (records.extractor, extractor, other.extractor) == ("classifier", "inception", "inception")
+    assert (records.floor, other.floor) == (0.9, 3.1)
+    for mine, same in zip(records.rows, other.rows, strict=True):
+        assert (mine.run, mine.seed) == (same.run, same.seed) and mine.evaluation != same.evaluation
+        assert same.metric("fid") == 4 * mine.metric("fid")
 
 
 def test_seconds_between_log_lines_are_interpolated(records):

@@ -43,11 +43,45 @@ def test_summary_is_a_flat_metric_of_numbers(rendered):
     assert summary["noise_floor.fid"] == 0.9
 
 
+def test_a_further_space_has_a_table_a_file_and_names_of_its_own(rendered):
+    folder = rendered("few")
+    first, other = (pd.read_csv(folder / name) for name in ("results.csv", "results-inception.csv"))
+    assert other["fid"].tolist() == pytest.approx((4 * first["fid"]).tolist())
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["inception/sagan.fid"] == pytest.approx(4 * summary["sagan.fid"])
+    assert summary["inception/noise_floor.fid"] == 3.1
+    assert "inception/sagan.images_per_second" not in summary and "inception/sagan.missing" not in summary
+    text = (folder / "README.md").read_text()
+    rank, space = text.index("Lowest mean FID: sagan"), text.index("## In other feature spaces")
+    assert "13.78" not in text[space : text.index("## Claims")] and rank < space
+    assert "fid4000_train.inception" in text[text.index("## Protocol") :]
+
+
+def test_a_space_that_is_asked_for_no_more_leaves_no_file(library, rendered):
+    stale = rendered("empty") / "results-inception.csv"
+    stale.write_text("old")
+    render("empty", library.plan, library.params, library.paths)
+    assert not stale.exists()
+
+
+def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"])
+    for seed in (0, 1):
+        cell = library.cell("few", "sagan", seed)
+        library.plan.runs[cell.run].config["image"]["classes"] = ["cat", "dog"]
+        folder = library.paths.evaluation(cell.evaluation)
+        shutil.copy(folder / "samples.png", folder / "samples-by-class.png")
+    readme_path = render("few", library.plan, library.params, library.paths)
+    assert "Rows, from the top: sagan: cat, dog." in readme_path.read_text()
+    assert (readme_path.parent / "figures" / "samples-by-class.png").exists()
+
+
 def test_curves_have_the_seconds_of_their_steps(rendered):
     curves = pd.read_csv(rendered("made-up") / "curves.csv").set_index(["variant", "seed", "step"])
     assert curves.loc[("sagan", 0, 0), "seconds"] == 0
     assert curves.loc[("sagan", 0, 400), "images"] == 400 * 32
     assert curves.loc[("sagan", 0, 400), "seconds"] == pytest.approx(400 * 32 / 820)
+    assert curves.loc[("sagan", 0, 400), ["recall", "diversity"]].tolist() == [0.4, 0.9]
 
 
 def test_summary_leaves_out_what_was_not_measured(rendered):

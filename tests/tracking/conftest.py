@@ -126,16 +126,19 @@ class Workspace:
         }
         write_json(self.paths.run(cell.run) / "run.json", record | changes)
 
-    def evaluation(self, cell: Cell, fid: float = 12.5, diverged: bool = False, **provenance) -> None:
-        """metrics.json and the pictures of a run."""
-        run, folder = self.plan.runs[cell.run], self.paths.evaluation(cell.evaluation)
-        metric = {"value": fid, "name": "fid4000_train.classifier", "protocol": {"extractor": "classifier"}}
+    def evaluation(
+        self, cell: Cell, fid: float = 12.5, diverged: bool = False, extractor: str = "classifier", **provenance
+    ) -> None:
+        """metrics.json and the pictures of a run, in the first feature space or in a further one."""
+        key = cell.also.get(extractor, cell.evaluation)
+        run, folder = self.plan.runs[cell.run], self.paths.evaluation(key)
+        metric = {"value": fid, "name": f"fid4000_train.{extractor}", "protocol": {"extractor": extractor}}
         attends = run.config["variant"]["generator"]["attention_at"] and not diverged
         statistics = {"gamma": 0.1, "entropy": 3.0, "entropy_uniform": math.log(49)}
         record = {
-            "key": cell.evaluation,
+            "key": key,
             "run": cell.run,
-            "reference": self.plan.evaluations[cell.evaluation].reference,
+            "reference": self.plan.evaluations[key].reference,
             "variant": cell.variant,
             "seed": cell.seed,
             "dataset": run.dataset,
@@ -143,8 +146,15 @@ class Workspace:
             "metrics": {} if diverged else {"fid": metric, "kid": metric | {"value": 0.01, "name": "kid"}},
             "untrained": {"fid": metric | {"value": 300.0}},
             "curve": [
-                {"step": step, "fid": fid + (300 + 60 * cell.seed) * math.exp(-step / 40)} for step in (0, 50, 100)
+                {
+                    "step": step,
+                    "fid": fid + (300 + 60 * cell.seed) * math.exp(-step / 40),
+                    "recall": step / 200,
+                    "diversity": 0.9,
+                }
+                for step in (0, 50, 100)
             ],
+            "collapse": {"began": None, "why": None},
             "curve_protocol": {},
             "attention": {"generator.14": statistics, "discriminator.14": statistics} if attends else {},
             "generated_per_second": 500.0,
@@ -167,6 +177,9 @@ class Workspace:
 def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
     """A root folder with params.yaml and a prepared dataset of which there is only the manifest."""
     root.mkdir()
+    weights = Paths(root).weights_file("inception", root)
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
     (root / "params.yaml").write_text(text)
     paths = Paths(root)
     params = load_params(paths.params)
@@ -188,8 +201,8 @@ def make(tmp_path, monkeypatch, empty_store):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("sagan.fingerprint.code_fingerprint", lambda places: "c0de" * 16)
 
-    def make(name: str = "root", store: bool = True) -> Workspace:
-        workspace = make_workspace(tmp_path / name)
+    def make(name: str = "root", store: bool = True, text: str = PARAMS) -> Workspace:
+        workspace = make_workspace(tmp_path / name, text)
         if store:
             folder = tmp_path / name / "state" / "mlflow"
             folder.mkdir(parents=True)
@@ -197,6 +210,12 @@ def make(tmp_path, monkeypatch, empty_store):
         return workspace
 
     return make
+
+
+@pytest.fixture
+def two_spaces(make) -> Workspace:
+    """Measured by the classifier, and by Inception too."""
+    return make(text=PARAMS.replace("{extractor: classifier,", "{extractor: classifier, also: [inception],"))
 
 
 @pytest.fixture
