@@ -13,10 +13,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-# Modules of the training room that carry runs out but cannot change a number in them.
-_NOT_NUMBERS = ("training/progress.py", "training/devices.py", "training/provenance.py", "training/locks.py")
+# Modules of these rooms that cannot change a number: they carry runs out, or describe.
+_NOT_NUMBERS = (
+    "nn/describe.py",
+    "training/devices.py",
+    "training/locks.py",
+    "training/progress.py",
+    "training/provenance.py",
+)
 
-TRAINING = ("nn", "objectives.py", "shapes.py", "training")
+TRAINING = ("nn", "objectives.py", "shapes.py", "conditions.py", "training")
 REFERENCE = tuple(
     f"metrics/{name}.py"
     for name in ("classes", "classifier", "extractors", "features", "inception", "measures", "reference", "values")

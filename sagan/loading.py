@@ -146,6 +146,12 @@ def _check_references(params: Params) -> None:
         _check_known(f"{place}.baseline", suite.baseline, suite.variants, "variant of this suite")
         for variant in suite.variants:
             _check_attention(params, name, variant)
+            penalties = suite_variant(params, name, variant).regularisers
+            if suite.training.compile and (penalties.gradient_penalty or penalties.r1):
+                raise UserError(
+                    f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
+                    f"of variant {variant!r} needs; say compile: false"
+                )
 
 
 def _check_attention(params: Params, suite_name: str, variant_name: str) -> None:

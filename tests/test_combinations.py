@@ -94,3 +94,17 @@ def test_what_a_backbone_cannot_do_with_a_suites_images(tmp_path, backbone, disc
 def test_a_condition_needs_batch_norm_in_the_generator():
     with pytest.raises(ValidationError, match=r"say generator\.norm: batch"):
         variant(condition="class", generator={"width": 8, "norm": "none"})
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [("compile: true", "no gradients of gradients"), ("accumulate: 3", "must divide batch_size = 8")],
+)
+def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, training, reason):
+    body = BODY.format(backbone="dcgan", discriminator="norm: none").replace("batch_size: 2", "batch_size: 8")
+    body = body.replace("    objective: hinge", "    objective: hinge\n    regularisers: {r1: 1.0}")
+    path = tmp_path / "params.yaml"
+    path.write_text(body.replace("snapshots: 1", f"snapshots: 1, {training}"), encoding="utf-8")
+    with pytest.raises(UserError, match=reason) as error:
+        load_params(path)
+    assert "\n" not in str(error.value)

@@ -36,6 +36,12 @@ class Training(Strict):
         description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
     )
 
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate must divide batch_size = {self.batch_size}")
+        return self
+
 
 class Execution(Strict):
     """How runs are carried out. None of it changes what a run is, so none of it enters its key."""

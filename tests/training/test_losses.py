@@ -19,7 +19,7 @@ from sagan.training.batches import Noise, RealBatches
 from sagan.training.step import Trainer
 
 FILE = Path(__file__).parent / "losses.json"
-VARIANTS = ("dcgan", "sngan", "sagan", "sagan-resnet", "wgan-gp", "biggan-small", "sagan-conditional")
+VARIANTS = ("dcgan", "sngan-resnet-32", "sagan", "sagan-resnet", "wgan-gp", "biggan-small", "sagan-conditional")
 STEPS, BATCH = 20, 8
 TOLERANCE = 2e-4
 

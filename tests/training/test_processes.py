@@ -36,10 +36,9 @@ def torchrun(folder, run, images, paths, count=2):
     return subprocess.run(command + arguments, capture_output=True, text=True, env=environment, timeout=240)
 
 
-def gently(run, **variant):
-    """Adam's first steps are lr * sign(gradient), which rounding can turn: with betas (0.9, 0.999) and a small rate
-    such weights stay where they are within the tolerance."""
-    optimizer = {"lr_g": 1e-5, "lr_ratio": 2.0, "betas": [0.9, 0.999]}
+def smoothly(run, **variant):
+    """With Adam's usual betas: with (0, 0.9) every step is nearly the gradient's sign, which rounding turns."""
+    optimizer = {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.9, 0.999]}
     return dataclasses.replace(
         run, config={**run.config, "variant": {**run.config["variant"], "optimizer": optimizer, **variant}}
     )
@@ -48,19 +47,20 @@ def gently(run, **variant):
 def test_two_processes_train_what_one_does(run, images, paths, tmp_path):
     """Batch norm in the generator, augmentation and the gradient penalty's mixing: all are of the whole batch."""
     regularisers = {"gradient_penalty": 1.0}
-    run = gently(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
+    run = smoothly(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
     alone = train(run, images, paths)
     shared = dataclasses.replace(paths, root=tmp_path / "shared")
     done = torchrun(tmp_path, run, images, shared)
     assert done.returncode == 0, done.stderr
-    together = pickle.loads(pickle.dumps(read_lines(shared.run(run.key) / "log.jsonl")))
+    together = read_lines(shared.run(run.key) / "log.jsonl")
     for ours, theirs in zip(read_lines(paths.run(run.key) / "log.jsonl"), together, strict=True):
         for name in ("loss_d", "loss_g", "penalty_d", "logits_real"):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4), (ours["step"], name)
     for file in ("generator.safetensors", "discriminator.safetensors"):
         one, two = load_file(paths.run(run.key) / file), load_file(shared.run(run.key) / file)
         for name, value in one.items():
-            torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}")
+            # Eight steps move a weight by up to 8e-3.
+            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=5e-5, msg=lambda m, n=name: f"{n}: {m}")
     record = train(run, images, shared)
     assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == (1, 2)
     assert record["images"] == alone["images"] and not shared.state(run.key).exists()
@@ -76,7 +76,7 @@ def test_a_batch_that_does_not_divide_is_one_line(run, images, paths, tmp_path):
 def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objective):
     """Without batch norm, whose statistics are each part's own."""
     generator = {**run.config["variant"]["generator"], "norm": "none"}
-    run = gently(run, generator=generator, objective=objective, n_dis=2)
+    run = smoothly(run, generator=generator, objective=objective, n_dis=2)
 
     def gradients(parts):
         config = {**run.config, "training": {**run.config["training"], "accumulate": parts}}
