@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,6 +79,29 @@ class Clone:
 
     def record(self, key: str) -> dict:
         return json.loads((self.folder / "results/runs" / key / "run.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def copy_finished(make_clone, tmp_path_factory):
+    """Copies a clone in which `dvc repro` is done and committed; it is made once for all tests and processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    source = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not source.exists():
+            clone = make_clone()
+            clone.repro()
+            clone.run("git", "add", "-A")
+            clone.run("git", "commit", "-qm", "made")
+            clone.folder.rename(source)
+
+    def copied() -> Clone:
+        folder = tmp_path_factory.mktemp("copy") / "clone"
+        shutil.copytree(source, folder, symlinks=True)
+        return Clone(folder)
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,8 @@ SlurmUser=root
 SlurmctldPort=$((20000 + $$ % 20000))
 SlurmdPort=$((20001 + $$ % 20000))
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge/socket
+# A job that was put back waits as long as credentials live, two minutes unless told otherwise.
+AuthInfo=socket=$folder/munge/socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool

@@ -13,12 +13,8 @@ RATIO = "variants.sagan.optimizer.lr_ratio={}"
 
 
 @pytest.fixture(scope="module")
-def clone(make_clone):
-    clone = make_clone()
-    clone.repro()
-    clone.run("git", "add", "-A")
-    clone.run("git", "commit", "-qm", "made")
-    return clone
+def clone(copy_finished):
+    return copy_finished()
 
 
 def shared(clone):
