@@ -48,4 +48,5 @@ class Paths:
         """The weights that an extractor computes with: pretrained, or trained for the reference."""
         if extractor == "classifier":
             return reference_folder / "classifier.safetensors"
-        return self.weights / "inception-2015-12-05.pth"
+        name = "inception-2015-12-05" if extractor == "inception" else extractor
+        return self.weights / f"{name}.pth"

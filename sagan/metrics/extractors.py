@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
+from sagan.errors import UserError
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
 from sagan.paths import Paths
@@ -63,21 +66,36 @@ class Extractor:
 
     def __init__(self, kind: str, reference_folder: Path, paths: Paths, device: torch.device) -> None:
         self.kind = kind
-        weights = str(paths.weights_file(kind, reference_folder))
-        if kind == "classifier":
-            self._names = {"features": "features", "logits": "logits"}
-            network = ClassifierExtractor(CLASSIFIER_NAME, list(self._names), weights)
-        else:
-            self._names = {"2048": "features", "logits_unbiased": "logits"}
-            network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(self._names), weights)
-            if not has_classes(network):
-                self._names = {"2048": "features"}
-                network.features_list = list(self._names)
+        path = paths.weights_file(kind, reference_folder)
+        network, self._names = _network(kind, path)
         self._network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """uint8 [B, C, R, R] on the device -> {"features": [B, D], "logits": [B, classes]} (no logits: no key)."""
-        if self.kind == "inception" and images.shape[1] == 1:
+        if self.kind != "classifier" and images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         return {self._names[n]: value for n, value in zip(self._names, self._network(images), strict=True)}
+
+
+def _network(kind: str, path: Path) -> tuple[FeatureExtractorBase, dict[str, str]]:
+    """torch-fidelity's extractor, and what its outputs are to us."""
+    if kind == "classifier":
+        names = {"features": "features", "logits": "logits"}
+        return ClassifierExtractor(CLASSIFIER_NAME, list(names), str(path)), names
+    if kind == "inception":
+        names = {"2048": "features", "logits_unbiased": "logits"}
+        network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(names), str(path))
+        if not has_classes(network):
+            del names["logits_unbiased"]
+            network.features_list = list(names)
+        return network, names
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
+            return FeatureExtractorCLIP(kind, ["clip"], str(path)), {"clip": "features"}
+    except (RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{path}: not the TorchScript file of {kind!r} ({reason}); delete it and fetch it anew"
+        ) from None

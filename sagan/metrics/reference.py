@@ -99,7 +99,7 @@ def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device
     if labels["kind"] != "classes":
         name = dataset.manifest["dataset"]
         raise UserError(
-            f"params.yaml: evaluation.extractor = 'classifier': dataset {name!r} has no classes to train one on; "
+            f"params.yaml: evaluation: the extractor 'classifier': dataset {name!r} has no classes to train one on; "
             "use 'inception'"
         )
     network = train_classifier(*dataset.split("train"), len(labels["names"]), device)

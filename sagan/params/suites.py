@@ -54,7 +54,7 @@ class Execution(Strict):
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 
 
-Extractor = Literal["classifier", "inception"]
+Extractor = Literal["classifier", "inception", "clip-vit-b-32"]
 
 
 class Evaluation(Strict):
