@@ -74,9 +74,14 @@ def _kept_files(record: Json) -> list[tuple[str, Json]]:
     return [(name, entry) for name, entry in record["files"].items() if name not in left_behind]
 
 
+def last_checkpoint(key: str, paths: Paths) -> int:
+    """The step that a run would resume from; 0 where there is no checkpoint."""
+    return max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+
+
 def last_step(key: str, paths: Paths) -> int:
     """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
-    checkpoint = max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+    checkpoint = last_checkpoint(key, paths)
     try:
         with (paths.run(key) / "log.jsonl").open("rb") as file:
             file.seek(0, 2)
@@ -93,7 +98,7 @@ def run_state(key: str, paths: Paths) -> str:
         return "finished" if record["status"] == "finished" else f"diverged at step {record['diverged_at']}"
     if is_locked(paths.state(key) / "lock"):
         return f"training at step {last_step(key, paths)}"
-    checkpoint = max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+    checkpoint = last_checkpoint(key, paths)
     if (code := _exit_code(key, paths)) is not None and code != GO_ON_LATER:
         return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
     return f"stopped at step {checkpoint}" if checkpoint else "missing"

@@ -1,5 +1,6 @@
 """The command line: help for a newcomer, one line for a mistake, and the exit codes."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from sagan.records import write_json
 
 ROOT = Path(__file__).parent.parent
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
@@ -75,3 +78,43 @@ def test_training_never_imports_the_trackers():
         "print({'mlflow', 'dvc', 'snakemake', 'pandas', 'matplotlib'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+
+
+def everything_in(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(sagan, tmp_path):
+    assert "mnist5k-28: would be prepared" in sagan("data", "--dry-run").stdout
+    assert not (tmp_path / "data").exists()
+    sagan("data")
+    assert "there, nothing to do" in sagan("data", "--dry-run").stdout
+    sagan("plan", "--out", "plan.json")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    run, reference, evaluation = (next(iter(plan[kind])) for kind in ("runs", "references", "evaluations"))
+    (tmp_path / "results/runs/unasked-s0-0123456789").mkdir(parents=True)
+    (tmp_path / "results/runs/unasked-s0-0123456789/run.json").write_text('{"dataset": "mnist5k"}')
+    before = everything_in(tmp_path)
+    for arguments, says in (
+        (("train", run), f"{run}: would train from step 0 to 800 on mnist5k"),
+        (("reference", reference), f"{reference}: would measure mnist5k"),
+        (("evaluate", evaluation), f"once there is run {run} and reference {reference}"),
+        (("report",), "reports/quick: would be written from 0 of 12 measurements"),
+        (("track",), "of 0 runs that are there"),
+        (("prune", "--yes"), "unasked results/runs/unasked-s0-0123456789"),
+    ):
+        done = sagan(*arguments, "--dry-run")
+        assert done.returncode == 0 and says in done.stdout, done
+    assert everything_in(tmp_path) == before
+
+
+def test_a_dry_run_of_what_is_there_has_nothing_to_do(sagan, tmp_path):
+    sagan("data")
+    sagan("plan", "--out", "plan.json")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    run, evaluation = next(iter(plan["runs"])), next(iter(plan["evaluations"]))
+    write_json(tmp_path / "results/runs" / run / "run.json", {"key": run, "status": "finished", "files": {}})
+    write_json(tmp_path / "results/evaluations" / evaluation / "metrics.json", {})
+    assert "finished, nothing to do" in sagan("train", run, "--dry-run").stdout
+    assert "measured, nothing to do" in sagan("evaluate", evaluation, "--dry-run").stdout
+    assert "of 1 runs that are there" in sagan("track", "--dry-run").stdout

@@ -58,10 +58,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         UserError: originals are missing, damaged or not what they should be.
     """
     settings = spec.model_dump()
-    ready = read_manifest(folder)
-    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
-    if ready and any(ready.get(key) != value for key, value in wanted.items()):
-        ready = None
+    ready = _ready(name, settings, folder)
     try:
         source = _LOCATE[spec.kind](spec, root)
     except MissingOriginals:
@@ -73,7 +70,14 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         source = _LOCATE[spec.kind](spec, root)
     if ready and ready.get("source_stamp") == source.stamp:
         return ready
-    head = {**wanted, "kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
+    head = {
+        "dataset": name,
+        "settings": settings,
+        "preparation": PREPARATION,
+        "kind": spec.kind,
+        "resolution": spec.resolution,
+        "source_stamp": source.stamp,
+    }
     try:
         return _prepare(folder, head, source, workers or _cores())
     except OSError as error:
@@ -82,6 +86,32 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         raise UserError(
             f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again to go on"
         ) from None
+
+
+def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
+    """What `prepare` would do, in words; None where the dataset is there.
+
+    Raises:
+        UserError: originals are missing, and may not be downloaded.
+    """
+    settings = spec.model_dump()
+    ready = _ready(name, settings, folder)
+    try:
+        source = _LOCATE[spec.kind](spec, root)
+    except MissingOriginals:
+        if ready:
+            return None
+        if not settings.get("download"):
+            raise
+        return f"would be prepared, after a download into {root / spec.source}"
+    return None if ready and ready.get("source_stamp") == source.stamp else "would be prepared"
+
+
+def _ready(name: str, settings: Json, folder: Path) -> Json | None:
+    """The manifest of a dataset that was prepared with these settings."""
+    ready = read_manifest(folder)
+    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
+    return None if ready and any(ready.get(key) != value for key, value in wanted.items()) else ready
 
 
 def _cores() -> int:

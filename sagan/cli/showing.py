@@ -1,0 +1,124 @@
+"""Verbs that look at what is there: trained generators, variants, weights, the runs' pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sagan.cli.app import PATHS, app
+from sagan.errors import UserError
+
+
+@app.command()
+def ui() -> None:
+    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent."""
+    import os
+
+    from sagan.loading import load_params
+    from sagan.tracking import TrackingUnavailable, ui_command
+
+    try:
+        command = ui_command(load_params(PATHS.params), PATHS)
+    except TrackingUnavailable as error:
+        raise UserError(str(error)) from None
+    os.execvp(command[0], command)
+
+
+@app.command()
+def sample(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Option(help="The PNG to write; the folder, for --as images.")] = Path("samples.png"),
+    form: Annotated[
+        str, typer.Option("--as", help="`grid`, `images` (one PNG each), or `interpolation` (a walk in each row).")
+    ] = "grid",
+    count: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    columns: Annotated[int, typer.Option(min=1, help="Images in a row.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(min=0.01, help="Keep z within this: more typical images, fewer kinds.")
+    ] = None,
+    of_class: Annotated[
+        str | None, typer.Option("--class", help="For conditional generators. Default: a class for each row in turn.")
+    ] = None,
+) -> None:
+    """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
+    from sagan.sampling import Draw, write_samples
+
+    for path in write_samples(source, out, form, Draw(count, columns, seed, truncation, of_class)):
+        print(path)
+
+
+@app.command()
+def describe(
+    variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
+    suite: Annotated[str | None, typer.Option(help="Lay this suite's overrides over the variant.")] = None,
+    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    channels: Annotated[int, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour.")] = 3,
+) -> None:
+    """Show a variant's two networks layer by layer: shapes, parameters, multiply-adds, spectral norm, attention."""
+    from sagan.describing import describe_variant
+    from sagan.loading import load_params
+
+    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels):
+        print(line)
+
+
+@app.command()
+def attend(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for one PNG an attention layer.")] = Path("attention"),
+    count: Annotated[int, typer.Option(min=1, help="Images.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+) -> None:
+    """Show where a generator's attention layers look, for fixed query points."""
+    from sagan.sampling import attention_pictures
+
+    for path in attention_pictures(source, out, count, seed):
+        print(path)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    out: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+) -> None:
+    """Write a trained generator for other programs, and hold the result to the generator's own output."""
+    from sagan.exporting import export_generator
+
+    print(f"{out}: differs by at most {export_generator(source, out):.1e} of pixel values in [-1, 1]")
+
+
+@app.command()
+def weights(
+    only_list: Annotated[bool, typer.Option("--list", help="Say which weights are there, and fetch nothing.")] = False,
+) -> None:
+    """Fetch the Inception weights that `extractor: inception` needs, check them by digest, and say what is there."""
+    from sagan.weights import weights_lines
+
+    if not only_list:
+        from sagan.metrics.inception import fetch_inception
+
+        print(fetch_inception(PATHS))
+    for line in weights_lines(PATHS):
+        print(line)
+
+
+@app.command(hidden=True)
+def where() -> None:
+    """Say where the reports are and how to look at the runs: the last lines of `make repro`."""
+    from sagan.loading import load_params
+
+    for suite in load_params(PATHS.params).repro:
+        print(f"Report: {PATHS.report(suite) / 'README.md'}")
+    print("MLflow: make ui")
+
+
+@app.command(hidden=True)
+def schema(out: Annotated[Path, typer.Argument()] = Path("workflow/schemas/params.schema.json")) -> None:
+    """Write the JSON schema of params.yaml anew from its types."""
+    from sagan.schema import write_schema
+
+    write_schema(out)
+    print(out)

@@ -1,0 +1,46 @@
+"""What a verb would do, in words, for `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sagan.paths import Paths
+from sagan.plan import Evaluation, Plan, Reference, Run
+from sagan.states import last_checkpoint, missing, run_record, run_state
+
+
+def would_train(run: Run, paths: Paths) -> str:
+    if run_record(run.key, paths) is not None:
+        return f"{run.key}: {run_state(run.key, paths)}, nothing to do"
+    step, steps = last_checkpoint(run.key, paths), run.config["training"]["steps"]
+    return f"{run.key}: would train from step {step} to {steps} on {run.dataset}, into {paths.run(run.key)}"
+
+
+def would_make_reference(reference: Reference, paths: Paths) -> str:
+    folder = paths.reference(reference.key)
+    if (folder / "reference.json").exists():
+        return f"{reference.key}: made, nothing to do"
+    return f"{reference.key}: would measure {reference.dataset} ({reference.split}), into {folder}"
+
+
+def would_evaluate(evaluation: Evaluation, paths: Paths) -> str:
+    folder = paths.evaluation(evaluation.key)
+    if (folder / "metrics.json").exists():
+        return f"{evaluation.key}: measured, nothing to do"
+    lacking = [] if run_record(evaluation.run, paths) else [f"run {evaluation.run}"]
+    if not (paths.reference(evaluation.reference) / "reference.json").exists():
+        lacking.append(f"reference {evaluation.reference}")
+    after = f", once there is {' and '.join(lacking)}" if lacking else ""
+    return f"{evaluation.key}: would measure {evaluation.run}, into {folder}{after}"
+
+
+def would_report(plan: Plan, paths: Paths) -> Iterator[str]:
+    unmeasured = set(missing(plan, paths)[2])
+    for suite, cells in plan.suites.items():
+        measured = sum(cell.evaluation not in unmeasured for cell in cells)
+        yield f"{paths.report(suite)}: would be written from {measured} of {len(cells)} measurements"
+
+
+def would_track(plan: Plan, paths: Paths, uri: str) -> str:
+    absent = set(missing(plan, paths)[0])
+    return f"mlflow: would send what {uri} does not have of {len(plan.runs) - len(absent)} runs that are there"
