@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,7 @@ from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
 from sagan.states import missing, set_aside_torn
 from workflow.machine import gpu_count, usable_cores
+from workflow.mirror import Mirror
 from workflow.progress import LiveLine
 from workflow.sharing import bring, main_workspace, publish
 from workflow.summary import log_stamps, summary
@@ -190,7 +192,8 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
     os.set_inheritable(descriptor, True)
     log = PATHS.root / "state" / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output, LiveLine(plan, PATHS):
+    mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
+    with log.open("wb") as output, mirror, LiveLine(plan, PATHS):
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
         previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))
         try:

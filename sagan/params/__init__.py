@@ -15,10 +15,12 @@ from sagan.params.variants import Variant
 
 
 class Tracking(Strict):
-    """Where `python -m sagan track` sends finished runs. MLFLOW_TRACKING_URI wins over `uri`."""
+    """Where runs are sent, while they train and by `python -m sagan track`. MLFLOW_TRACKING_URI wins over `uri`."""
 
     uri: str = Field("sqlite:///state/mlflow/mlflow.db", description="an MLflow tracking URI")
     experiment_prefix: str = Field("sagan-", description="an experiment is named by this and the suite")
+    live: bool = Field(True, description="runs appear while they train, not only when `dvc repro` ends")
+    models: bool = Field(True, description="generators of finished runs go along, as MLflow models (1-20 MB each)")
 
 
 class Params(Strict):

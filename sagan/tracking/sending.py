@@ -22,6 +22,8 @@ from sagan.records import digest as records_digest
 from sagan.tracking import content
 from sagan.tracking.content import Point, Records
 from sagan.tracking.experiments import introduce, open_experiment
+from sagan.tracking.models import TAG as MODEL_TAG
+from sagan.tracking.models import drop_models, send_model
 from sagan.tracking.store import TrackingUnavailable, available, connect, lock, tracking_uri
 
 BATCH = 1000  # points in one request: MLflow's limit
@@ -85,8 +87,9 @@ class _Sender:
             report.missing.append(cell.run)
             return
         tags = content.tags(records, suite, self.params)
+        weights = self.paths.run(cell.run) / "generator.safetensors" if self.params.tracking.models else None
         with lock(self.paths):
-            changed, points = _send(self.client, self.experiments[suite], records, tags)
+            changed, points = _send(self.client, self.experiments[suite], records, tags, weights)
         (report.sent if changed else report.unchanged).append(cell.run)
         report.points += points
         self.seen[suite, cell.run] = signature
@@ -141,17 +144,21 @@ def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> No
             return
 
 
-def _send(client: MlflowClient, experiment: str, records: Records, tags: dict[str, str]) -> tuple[bool, int]:
+def _send(
+    client: MlflowClient, experiment: str, records: Records, tags: dict[str, str], weights: Path | None
+) -> tuple[bool, int]:
     """Completes the mirror of one run. Returns whether anything changed, and how many points were sent.
 
-    The tag `sagan.sent` comes last and says that all of these records have arrived.
+    The tag `sagan.sent` comes last and says that all of these records have arrived. The generator's `weights` become
+    a model after that; a light copy of a run has none.
     """
     mirror = _find(client, experiment, records.cell)
     digest = records.digest()
     if mirror and records.result and mirror.data.tags.get("sagan.sent") == digest:
-        return _set_tags(client, mirror, tags), 0
+        changed = _send_model(client, mirror, records, weights)
+        return _set_tags(client, mirror, tags) or changed, 0
     if mirror and _contradicts(client, mirror, records):
-        client.delete_run(mirror.info.run_id)
+        _discard(client, mirror)
         mirror = None
     tags = tags | _origins(records)
     changed = mirror is None
@@ -166,6 +173,7 @@ def _send(client: MlflowClient, experiment: str, records: Records, tags: dict[st
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
         arrived = {"sagan.sent": digest} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
         changed |= _set_tags(client, mirror, arrived)
+        changed |= _send_model(client, mirror, records, weights)
     return changed or points > 0, points
 
 
@@ -175,8 +183,14 @@ def _find(client: MlflowClient, experiment: str, cell: Cell) -> Mirror | None:
     wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
     first, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
     for other in others:
-        client.delete_run(other.info.run_id)
+        _discard(client, other)
     return first
+
+
+def _discard(client: MlflowClient, mirror: Mirror) -> None:
+    """To MLflow's trash, its models with it."""
+    drop_models(client, mirror)
+    client.delete_run(mirror.info.run_id)
 
 
 def _origins(records: Records) -> dict[str, str]:
@@ -277,6 +291,14 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
             picture.thumbnail((PREVIEW, PREVIEW))
             picture.save(folder / "images" / f"{image}+compressed.webp")
         client.log_artifacts(mirror.info.run_id, name)
+
+
+def _send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: Path | None) -> bool:
+    """Makes the model of a finished run, once. Returns whether it did."""
+    is_wanted = weights and weights.exists() and records.result["status"] == "finished"
+    if not is_wanted or MODEL_TAG in mirror.data.tags:
+        return False
+    return _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})
 
 
 def _set_tags(client: MlflowClient, mirror: Mirror, tags: dict[str, str]) -> bool:

@@ -1,0 +1,118 @@
+"""Runs in MLflow while `workflow.launch` trains them: each point once, and never in the way of training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.exhaustive
+
+PATIENCE_S = 240
+STEPS = 400
+
+
+@pytest.fixture(scope="module")
+def clone(make_clone):
+    clone = make_clone()
+    clone.set_param("suites.quick.training.steps", STEPS)
+    clone.set_param("suites.quick.training.batch_size", 32)
+    clone.set_param("suites.quick.execution.log_every", 5)
+    clone.set_param("suites.quick.execution.checkpoint_every", 20)
+    clone.sagan("data")
+    return clone
+
+
+def start(clone, *command, **environment):
+    """A Python module at work in the clone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=clone.folder,
+        env=clone.environment | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def followers(clone):
+    found = psutil.process_iter(["cmdline", "cwd"])
+    return [p for p in found if "workflow.mirror" in (p.info["cmdline"] or []) and p.info["cwd"] == str(clone.folder)]
+
+
+def points(clone):
+    """Run -> the steps of its losses, as often as MLflow holds them."""
+    store = clone.folder / "state/mlflow/mlflow.db"
+    if not store.exists():
+        return {}
+    query = (
+        "select tags.value, step from metrics join tags using (run_uuid) join runs using (run_uuid) where "
+        "metrics.key = 'train/loss_d' and tags.key = 'sagan.run' and lifecycle_stage = 'active' order by step"
+    )
+    found = {}
+    try:
+        with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30) as database:
+            for key, step in database.execute(query):
+                found.setdefault(key, []).append(step)
+    except sqlite3.OperationalError:  # the tables are being made
+        return {}
+    return found
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_runs_appear_while_they_train_and_each_point_once_through_kills_and_a_second_follower(clone):
+    launch = start(clone, "workflow.launch", "--cores", "1")
+    wait_for(lambda: any(points(clone).values()))
+    assert not clone.runs()  # none has finished
+    (follower,) = followers(clone)
+    assert follower.nice() == 19
+    os.killpg(launch.pid, signal.SIGKILL)  # Snakemake and the training too
+    launch.wait()
+    wait_for(lambda: not followers(clone))
+    before = points(clone)
+    (plan,) = (clone.folder / "state/plans").glob("*.json")
+    second = start(clone, "workflow.mirror", f"state/plans/{plan.name}")
+    clone.run(sys.executable, "-m", "workflow.launch", "--cores", "2")
+    assert followers(clone) == [psutil.Process(second.pid)]
+    second.communicate()  # closes its input
+    assert second.returncode == 0
+    assert before.keys() <= points(clone).keys() == clone.runs().keys()
+    assert all(steps == list(range(5, STEPS + 1, 5)) for steps in points(clone).values())
+    clone.sagan("track")
+    assert all(steps == list(range(5, STEPS + 1, 5)) for steps in points(clone).values())
+
+
+@pytest.mark.parametrize("store", ["down", "silent"])
+def test_a_server_that_is_away_changes_nothing_for_training(clone, store):
+    clone.set_param("suites.quick.training.steps", 30 if store == "down" else 31)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if store == "silent":
+            listening.listen()
+        away = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        output = clone.run(sys.executable, "-m", "workflow.launch", MLFLOW_TRACKING_URI=away)
+    assert "2 finished" in output and "MLflow" not in output and "Traceback" not in output
+    assert not followers(clone)
+    assert "nothing is lost" in (clone.folder / "state/logs/mlflow.log").read_text()
+
+
+def test_one_setting_switches_it_off(clone):
+    clone.set_param("suites.quick.training.steps", 32)
+    clone.set_param("tracking.live", False)
+    (clone.folder / "state/logs/mlflow.log").unlink(missing_ok=True)
+    clone.run(sys.executable, "-m", "workflow.launch")
+    assert not (clone.folder / "state/logs/mlflow.log").exists()

@@ -1,0 +1,209 @@
+"""A finished run's generator as an MLflow model: once, without pickles, and images come out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from sagan.metrics.features import generated_images
+from sagan.metrics.latents import latents
+from sagan.nn import build_generator
+from sagan.nn.files import load_generator
+from sagan.nn.spectral import folded_state
+from sagan.tensors import save_tensors
+from sagan.tracking import TrackingUnavailable
+
+torch.set_num_threads(1)
+PATIENCE_S = 180
+
+
+def write_weights(workspace, cell) -> Path:
+    """generator.safetensors as training leaves it."""
+    torch.manual_seed(cell.seed)
+    config = workspace.plan.runs[cell.run].config
+    path = workspace.paths.run(cell.run) / "generator.safetensors"
+    save_tensors(path, folded_state(build_generator(config).eval()), {"config": json.dumps(config)})
+    return path
+
+
+def models(workspace):
+    client = workspace.client
+    return client.search_logged_models([client.get_experiment_by_name("sagan-quick").experiment_id])
+
+
+@pytest.fixture
+def sent(workspace):
+    """A cell whose run is finished and sent with its generator."""
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    write_weights(workspace, cell)
+    workspace.send()
+    return cell
+
+
+def test_sending_one_says_nothing(workspace, capfd, recwarn):
+    workspace.finish(workspace.cells[0])
+    write_weights(workspace, workspace.cells[0])
+    workspace.send()
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace, sent):
+    (model,) = models(workspace)
+    assert (model.status, model.tags["sagan.run"]) == ("READY", sent.run)
+    assert model.params["generator.attention_at"] == "[14]"
+    assert [(m.key, m.value) for m in model.metrics if m.key == "fid"] == [("fid", 12.5)]
+    mirror = workspace.mirror(sent)
+    assert mirror["tags"]["sagan.model"] == model.model_id
+    assert len(mirror["points"]["fid"]) == 1
+    assert workspace.send().sent == []
+    assert [again.model_id for again in models(workspace)] == [model.model_id]
+
+
+def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, tmp_path):
+    (model,) = models(workspace)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
+        ".py",
+        ".json",
+        ".yaml",
+        ".txt",
+        "",
+        ".safetensors",
+    }
+    assert (folder / "artifacts/generator.safetensors").read_bytes() == (
+        workspace.paths.run(sent.run) / "generator.safetensors"
+    ).read_bytes()
+    loaded = mlflow.pyfunc.load_model(str(folder))
+    z = latents(128, 3, seed=0)
+    images = loaded.predict({"z": z.numpy()})
+    generator = load_generator(workspace.paths.run(sent.run))
+    expected = generated_images(generator, z, torch.device("cpu")).permute(0, 2, 3, 1).numpy()
+    assert images.dtype == np.uint8 and images.shape == (3, 28, 28, 1)
+    assert np.array_equal(images, expected)
+    with pytest.raises(mlflow.MlflowException):  # another z_dim
+        loaded.predict({"z": np.zeros((3, 5), np.float32)})
+
+
+def test_a_model_needs_nothing_of_this_clone(workspace, sent, tmp_path):
+    (model,) = models(workspace)
+    shutil.copytree(model.artifact_location.removeprefix("file://"), tmp_path / "elsewhere")
+    script = """
+import mlflow, numpy, sys
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(model.predict({"z": numpy.zeros((2, 128), numpy.float32)}).shape)
+print(sys.modules["sagan"].__file__)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "elsewhere")]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split("\n")
+    assert out[0] == "(2, 28, 28, 1)" and out[1].startswith(str(tmp_path / "elsewhere" / "code"))
+
+
+def test_runs_that_diverged_or_left_no_weights_have_none(workspace):
+    light, diverged = workspace.cells[:2]
+    workspace.finish(light)
+    workspace.log(diverged, range(10, 31, 10))
+    workspace.result(diverged, diverged_at=30)
+    write_weights(workspace, diverged)
+    workspace.send()
+    assert models(workspace) == []
+    write_weights(workspace, light)  # brought later
+    assert workspace.send().sent == [light.run]
+    assert [model.tags["sagan.run"] for model in models(workspace)] == [light.run]
+
+
+def test_a_setting_leaves_them_out(workspace):
+    tracking = workspace.params.tracking.model_copy(update={"models": False})
+    workspace.params = workspace.params.model_copy(update={"tracking": tracking})
+    workspace.finish(workspace.cells[0])
+    write_weights(workspace, workspace.cells[0])
+    workspace.send()
+    assert models(workspace) == []
+
+
+@pytest.mark.parametrize(
+    "broken", ["create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs"]
+)
+def test_one_that_broke_off_is_made_whole(workspace, monkeypatch, broken):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    write_weights(workspace, cell)
+    write = getattr(MlflowClient, broken)
+
+    def lost(*args, **kwargs):
+        write(*args, **kwargs)
+        raise ConnectionResetError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, broken, lost)
+        with pytest.raises(TrackingUnavailable):
+            workspace.send()
+    workspace.send()
+    (model,) = models(workspace)
+    assert model.status == "READY" and workspace.mirror(cell)["tags"]["sagan.model"] == model.model_id
+
+
+def test_a_mirror_made_anew_takes_its_model_along(workspace, sent):
+    (before,) = models(workspace)
+    workspace.evaluation(sent, fid=10.0, finished="2025-10-10T09:10:00+00:00")
+    workspace.send()
+    (after,) = models(workspace)
+    assert after.model_id != before.model_id
+    assert [m.value for m in after.metrics if m.key == "fid"] == [10.0]
+
+
+@pytest.mark.exhaustive
+def test_one_is_registered_and_served(workspace, sent, tmp_path, monkeypatch):
+    uri = f"sqlite:///{workspace.paths.root}/state/mlflow/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (model,) = models(workspace)
+    client = workspace.client
+    client.create_registered_model("digits")
+    client.create_model_version("digits", f"models:/{model.model_id}", model_id=model.model_id)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/digits/1", "--env-manager", "local"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": uri,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    log = (tmp_path / "log.txt").open("w+")
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.5)
+        z = latents(128, 2, seed=0)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"inputs": {"z": z.tolist()}}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            images = np.array(json.load(answer)["predictions"], np.uint8)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    expected = generated_images(load_generator(workspace.paths.run(sent.run)), z, torch.device("cpu"))
+    assert np.array_equal(images, expected.permute(0, 2, 3, 1).numpy())
