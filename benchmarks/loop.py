@@ -1,6 +1,6 @@
 """What a run costs beyond its bare steps: logging, divergence checks, checkpoints, snapshots.
 
-    python benchmarks/loop.py --variant sagan --width 16 --batch-size 32 --steps 200
+    python -m benchmarks.loop --variant sagan --width 16 --batch-size 32 --steps 200
 
 Each round makes a whole run as `python -m sagan train` does, in a temporary folder, and then the same number of
 steps of a trainer by themselves; the figure is the median of the rounds' ratios. Logging is every 10 steps and a
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sagan.loading import load_params, merge
-from sagan.params.suites import Ema, Execution, Training
+from benchmarks.settings import add_options, configuration, noise_images
+from sagan.params.suites import Execution
 from sagan.paths import Paths
-from sagan.plan import Run, resolved_variant, snapshot_steps
+from sagan.plan import Run
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe, device_for
 from sagan.training.loop import train
@@ -33,15 +33,11 @@ from sagan.training.step import Trainer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", default="sagan", help="of params.yaml")
-    parser.add_argument("--resolution", type=int, default=28, choices=(28, 32, 64, 128))
-    parser.add_argument("--channels", type=int, default=1)
-    parser.add_argument("--width", type=int, help="of both networks; default: the variant's own")
-    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=10)
     parser.add_argument("--checkpoint-every", type=int, default=200)
+    add_options(parser, batch_size=32)
     arguments = parser.parse_args()
     run, images = made_up_run(arguments)
     with device_for(run.execution) as device, tempfile.TemporaryDirectory() as folder:
@@ -61,23 +57,10 @@ def main() -> None:
 
 def made_up_run(arguments: argparse.Namespace) -> tuple[Run, np.ndarray]:
     """A run on noise, and the noise."""
-    variant = resolved_variant(load_params().variants[arguments.variant], arguments.resolution)
-    if arguments.width:
-        network = {"width": arguments.width}
-        variant = merge(variant, {"generator": network, "discriminator": network})
-    ema = Ema(decay=0.99)
-    training = Training(steps=arguments.steps, batch_size=arguments.batch_size, ema=ema, snapshots=4)
     execution = Execution(
         threads=arguments.threads, log_every=arguments.log_every, checkpoint_every=arguments.checkpoint_every
     )
-    config = {
-        "variant": variant,
-        "training": {**training.model_dump(), "snapshots": snapshot_steps(training)},
-        "seed": 0,
-        "image": {"channels": arguments.channels, "resolution": arguments.resolution},
-    }
-    shape = (2000, arguments.channels, arguments.resolution, arguments.resolution)
-    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    config, images = configuration(arguments.variant, arguments.steps, arguments), noise_images(arguments)
     key = f"{arguments.variant}-s0-0000000000"
     return Run(key, arguments.variant, 0, "noise", "", "", config, execution.model_dump()), images
 

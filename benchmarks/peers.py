@@ -1,7 +1,7 @@
 """The same networks trained by torch-mimicry and by this package, turn about in one process.
 
     pip install --no-deps --target DIR torch-mimicry==0.1.16
-    python benchmarks/peers.py --mimicry DIR --network sngan-32 --batch-size 64 --threads 2
+    python -m benchmarks.peers --mimicry DIR --network sngan-32 --batch-size 64 --threads 2
 
 A round is one step of each, theirs and ours, and the figure is the median of the rounds' ratios, so that a drift of
 the machine's speed touches both alike. A step is `n_dis` updates of the discriminator and one of the generator with

@@ -1,6 +1,6 @@
 """Speed of a training step: ms, images/s, peak memory, and FLOP/s against what the device can do.
 
-    python benchmarks/throughput.py --resolution 28 --batch-size 64 --variant sagan --variant sagan-no-attention
+    python -m benchmarks.throughput --resolution 28 --batch-size 64 --variant sagan --variant sagan-no-attention
 
 Every variant's step is measured in turn, round by round, so that a drift of the machine's speed touches all of them
 alike; the table shows medians over rounds, and each variant's step time relative to the first one's as the median of
@@ -18,44 +18,29 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sagan.loading import load_params, merge
-from sagan.params.suites import Ema, Training
-from sagan.params.variants import Variant
-from sagan.plan import resolved_variant
+from benchmarks.settings import NUMERICS, add_options, configuration, noise_images
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
 from sagan.training.numerics import set_numerics
 from sagan.training.step import Trainer
 
-NUMERICS = ("precision", "memory_format", "deterministic", "compile")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", action="append", help="of params.yaml; the first is what others are compared with")
-    parser.add_argument("--resolution", type=int, default=28, choices=(28, 32, 64, 128))
-    parser.add_argument("--channels", type=int, default=1)
-    parser.add_argument("--width", type=int, help="of both networks; default: the variant's own")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=1)
+    add_options(parser, batch_size=64)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="of a round")
-    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16"))
-    parser.add_argument("--memory-format", default="channels_last", choices=("channels_last", "contiguous"))
-    parser.add_argument("--deterministic", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--compile", action="store_true", help="both networks")
     parser.add_argument("--graphs", action=argparse.BooleanOptionalAction, default=True, help="CUDA graphs")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    variants = load_params().variants
     names = arguments.variant or ["sagan-no-attention", "sagan", "dcgan", "sngan"]
-    loops = {name: Loop(variants[name], arguments, device) for name in names}
+    loops = {name: Loop(name, arguments, device) for name in names}
     ceiling = matrix_product_rate(device)
     for loop in loops.values():
         loop.milliseconds_a_step(6)  # warm-up: allocators, algorithm choice, graphs
@@ -83,28 +68,13 @@ def main() -> None:
 class Loop:
     """One variant's networks and data, ready to step."""
 
-    def __init__(self, variant: Variant, arguments: argparse.Namespace, device: torch.device) -> None:
-        resolved = resolved_variant(variant, arguments.resolution)
-        if arguments.width:
-            width = {"width": arguments.width}
-            resolved = merge(resolved, {"generator": width, "discriminator": width})
-        batch_size, ema = arguments.batch_size, Ema(decay=0.999)
-        training = Training(
-            steps=10**6, batch_size=batch_size, ema=ema, snapshots=1, **{n: getattr(arguments, n) for n in NUMERICS}
-        )
-        set_numerics(training.model_dump())
-        config = {
-            "variant": resolved,
-            "training": training.model_dump(),
-            "seed": 0,
-            "image": {"channels": arguments.channels, "resolution": arguments.resolution},
-        }
+    def __init__(self, variant: str, arguments: argparse.Namespace, device: torch.device) -> None:
+        config = configuration(variant, 10**6, arguments)
+        set_numerics(config["training"])
         self.device, self.position = device, 0
         self.trainer = Trainer(config, device, graphs=arguments.graphs)
-        shape = (2000, arguments.channels, arguments.resolution, arguments.resolution)
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        self.real = RealBatches(images, arguments.batch_size, 0, False, device)
-        self.noise = Noise(arguments.batch_size, resolved["generator"]["z_dim"], 0, "z", device)
+        self.real = RealBatches(noise_images(arguments), arguments.batch_size, 0, False, device)
+        self.noise = Noise(arguments.batch_size, self.trainer.generator.z_dim, 0, "z", device)
         # Of the first step, which no graph hides from the counter.
         self.flops = self._flops()
 

@@ -32,7 +32,7 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
     """For images of side `resolution`; `width` channels in the largest feature map."""
     channels = stage_channels(backbone, resolution, width)
     side = min(channels)
-    stages = _up(channels, image_channels, parts)
+    stages = up_stages(channels, nn.ConvTranspose2d(channels[max(channels)], image_channels, 4, 2, 1), parts)
     return Generator(z_dim, channels[side], side, not parts.normalises, stages, parts)
 
 
@@ -43,7 +43,8 @@ def discriminator(backbone: str, resolution: int, image_channels: int, width: in
     return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)
 
 
-def _up(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
+def up_stages(channels: dict[int, int], to_image: nn.Module, parts: Parts) -> Layers:
+    """Through the feature maps `channels` (side -> channels, smallest side first) to images."""
     previous = None
     for side, count in channels.items():
         if previous is not None:
@@ -52,7 +53,7 @@ def _up(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
         yield f"relu{side}", nn.ReLU()
         yield from parts.attention(side, count)
         previous = count
-    yield "image", parts.wrap(nn.ConvTranspose2d(previous, image_channels, 4, 2, 1))
+    yield "image", parts.wrap(to_image)
     yield "tanh", nn.Tanh()
 
 

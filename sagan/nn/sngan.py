@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from sagan.nn.conditional import Layers
+from sagan.nn.dcgan import up_stages
 from sagan.nn.networks import Discriminator, Generator
 from sagan.nn.parts import Parts
 from sagan.shapes import doublings
@@ -20,7 +21,7 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
     """For images of side `resolution`; `width` channels at the image's own side."""
     channels = _channels(backbone, resolution, width)
     side = min(channels)
-    stages = _up(channels, image_channels, parts)
+    stages = up_stages(channels, nn.Conv2d(width, image_channels, 3, 1, 1), parts)
     return Generator(z_dim, channels[side], side, not parts.normalises, stages, parts)
 
 
@@ -36,28 +37,15 @@ def _channels(backbone: str, resolution: int, width: int) -> dict[int, int]:
     return {side: width * (resolution // side) for side in doublings(backbone, resolution)}
 
 
-def _up(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
-    previous = None
-    for side, count in channels.items():
-        if previous is not None:
-            yield f"up{side}", parts.wrap(nn.ConvTranspose2d(previous, count, 4, 2, 1, bias=not parts.normalises))
-        yield from parts.norm(f"norm{side}", count)
-        yield f"relu{side}", nn.ReLU()
-        yield from parts.attention(side, count)
-        previous = count
-    yield "image", parts.wrap(nn.Conv2d(previous, image_channels, 3, 1, 1))
-    yield "tanh", nn.Tanh()
-
-
 def _down(channels: dict[int, int], image_channels: int, parts: Parts) -> Layers:
     previous = image_channels
-    for side, count in reversed(channels.items()):
-        if previous != image_channels:
+    for position, (side, count) in enumerate(reversed(channels.items())):
+        if position > 0:
             yield f"down{side}", parts.wrap(nn.Conv2d(previous, previous, 4, 2, 1))
             yield from parts.plain_norm(f"norm{side}", previous)
             yield f"down_relu{side}", nn.LeakyReLU(0.1)
         yield f"conv{side}", parts.wrap(nn.Conv2d(previous, count, 3, 1, 1))
-        if previous != image_channels:
+        if position > 0:
             yield from parts.plain_norm(f"conv_norm{side}", count)
         yield f"relu{side}", nn.LeakyReLU(0.1)
         yield from parts.attention(side, count)

@@ -1,0 +1,49 @@
+"""What the benchmarks of training share: their options, and configurations on noise."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from sagan.loading import load_params, merge
+from sagan.params.suites import Ema, Training
+from sagan.plan import resolved_variant, snapshot_steps
+
+NUMERICS = ("precision", "memory_format", "deterministic", "compile")
+
+
+def add_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    """The options that `configuration` reads."""
+    parser.add_argument("--resolution", type=int, default=28, choices=(28, 32, 64, 128))
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--width", type=int, help="of both networks; default: the variant's own")
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16"))
+    parser.add_argument("--memory-format", default="channels_last", choices=("channels_last", "contiguous"))
+    parser.add_argument("--deterministic", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action="store_true", help="both networks")
+
+
+def configuration(variant: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
+    """A run's complete configuration for a variant of params.yaml."""
+    resolved = resolved_variant(load_params().variants[variant], options.resolution)
+    if options.width:
+        network = {"width": options.width}
+        resolved = merge(resolved, {"generator": network, "discriminator": network})
+    numerics = {name: getattr(options, name) for name in NUMERICS}
+    training = Training(steps=steps, batch_size=options.batch_size, ema=Ema(decay=0.99), snapshots=4, **numerics)
+    return {
+        "variant": resolved,
+        "training": {**training.model_dump(), "snapshots": snapshot_steps(training)},
+        "seed": 0,
+        "image": {"channels": options.channels, "resolution": options.resolution},
+    }
+
+
+def noise_images(options: argparse.Namespace) -> np.ndarray:
+    """2,000 images of noise, uint8 [N, C, R, R]."""
+    shape = (2000, options.channels, options.resolution, options.resolution)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
