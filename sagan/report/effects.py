@@ -164,6 +164,8 @@ def _settings(config: Json, ingredient: str) -> list:
 def _in_a_word(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if value is None:
+        return "none"
     if isinstance(value, list):
         listed = ", ".join(map(str, value))
         is_places = all(isinstance(item, int) for item in value)
@@ -273,7 +275,9 @@ def _only_ingredient(records: SuiteRecords, first: str, second: str) -> str | No
 
 def _oriented(records: SuiteRecords, ingredient: str, first: str, second: str) -> tuple[str, str]:
     """(with, without): on before off, more before less, and otherwise the baseline first."""
-    amounts = [_amount(_settings(records.config(name), ingredient)) for name in (first, second)]
+    settings = [_settings(records.config(name), ingredient) for name in (first, second)]
+    # What may be left out, such as a condition, is there or not.
+    amounts = [values != [None] if [None] in settings else _amount(values) for values in settings]
     if None not in amounts and amounts[0] != amounts[1]:
         return (first, second) if amounts[0] > amounts[1] else (second, first)
     return (second, first) if second == records.baseline else (first, second)

@@ -31,6 +31,16 @@ def test_pairs_that_differ_in_one_ingredient_are_found_and_oriented(records):
     assert attention.judgement == "likely better"
 
 
+def test_a_variant_that_is_told_of_the_class_is_compared_with_one_that_is_not(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for seed in (0, 1):
+        told, not_told = (library.plan.runs[library.cell("few", name, seed).run] for name in ("no-attention", "sagan"))
+        told.config["variant"] = not_told.config["variant"] | {"condition": "class"}
+    found = effects.ingredient_effects(collect("few", library.plan, library.params, library.paths))
+    assert [(e.treated, e.control) for e in found] == [(("no-attention",), ("sagan",))]
+    assert (found[0].level, found[0].other) == ("class", "none")
+
+
 def test_equal_results_are_identical_and_small_ones_noise(records):
     found = effects.baseline_effects(records("made-up"))
     assert found["same-again"].judgement == "same"
