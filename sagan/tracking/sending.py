@@ -166,9 +166,9 @@ def _send(
         mirror = client.create_run(experiment, records.started, tags, records.cell.run)
     changed |= _set_tags(client, mirror, tags)
     _describe(client, mirror, records)
-    points = _send_log(client, mirror, records.log)
+    results = [content.result_points(records)] if records.result else []
+    points = _send_points(client, mirror, [*_new_lines(mirror, records.log), *results])
     if records.result:
-        points += _send_points(client, mirror, [content.result_points(records)])
         _send_files(client, mirror, records)
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
         arrived = {"sagan.sent": digest} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
@@ -238,8 +238,8 @@ def _dataset_input(records: Records) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _send_log(client: MlflowClient, mirror: Mirror, log: list[Json]) -> int:
-    """Sends the lines after the last one that arrived.
+def _new_lines(mirror: Mirror, log: list[Json]) -> list[list[Point]]:
+    """The points of the lines after the last one that arrived.
 
     Lines are sent in order and never split between requests, and a request is one transaction: what
     has arrived is always a beginning of the log, and the latest `train/images` says how long a one.
@@ -247,7 +247,7 @@ def _send_log(client: MlflowClient, mirror: Mirror, log: list[Json]) -> int:
     time, which would make them second points.
     """
     arrived = mirror.data.metrics.get("train/images", -1.0)
-    return _send_points(client, mirror, [content.log_points(line) for line in log if line["images"] > arrived])
+    return [content.log_points(line) for line in log if line["images"] > arrived]
 
 
 def _send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:
