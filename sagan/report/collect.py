@@ -140,6 +140,7 @@ class SuiteRecords:
     grids: dict[str, dict[str, dict[str, str]]]
     descriptions: dict[str, str]
     extractor: str
+    experiment: str  # its name in MLflow
     also: dict[str, SuiteRecords] = field(default_factory=dict)
 
     @property
@@ -225,6 +226,7 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
         grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
         descriptions={name: params.variants[name].description for name in variants},
         extractor=extractor,
+        experiment=f"{params.tracking.experiment_prefix}{suite}",
     )
 
 

@@ -77,6 +77,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "facts": provenance.facts(records),
         "protocols": [line for space in (records, *records.also.values()) for line in provenance.protocols(space)],
         "runs": records.rows,
+        "experiment": records.experiment,
     }
 
 
