@@ -1,7 +1,7 @@
-"""How fast runs are measured: images/s of the extractors, seconds of the metrics, seconds of the imports.
+"""How fast runs are measured: images/s of a generator's features, seconds of the metrics, of a reference, of imports.
 
-    python benchmarks/evaluation.py                       # the classifier, on made-up digits
-    python benchmarks/evaluation.py --extractor inception --images 200
+    python -m benchmarks.evaluation                       # the classifier, on made-up digits
+    python -m benchmarks.evaluation --extractor inception --images 200
 
 Prints one JSON object. Nothing else should run at the same time: the load average is printed with the
 figures, and beside each time what the process itself used of the processor.
@@ -23,11 +23,16 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from sagan.data.prepared import Content, load, store
 from sagan.metrics import values
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_images
+from sagan.metrics.features import features_of_images, generated_images, sample_features
+from sagan.metrics.latents import latents
+from sagan.metrics.reference import make_reference
+from sagan.nn import build_generator
 from sagan.paths import Paths
+from sagan.plan import Reference
 from sagan.training.devices import describe, device_for
 
 
@@ -48,15 +53,22 @@ def main() -> None:
             save_file(Classifier(channels, 10).state_dict(), Path(folder, "classifier.safetensors"))
         extractor = Extractor(options.extractor, Path(folder), Paths(), device)
         features_of_images(extractor, images[:100], device)
+        generator = made_up_generator(side, channels).to(device, memory_format=torch.channels_last)
+        z = latents(generator.z_dim, options.images, seed=0)
+        generated_images(generator, z[:100], device)
         extraction = timed(lambda: features_of_images(extractor, images, device))
+        generation = timed(lambda: generated_images(generator, z, device))
+        both = timed(lambda: sample_features(extractor, generator, z, device))
         record = {
             "extractor": options.extractor,
             "images": options.images,
             "device": describe(device),
             "threads": options.threads,
             "load_average_before": load,
-            "images_per_second": round(options.images / extraction["seconds"], 2),
-            "images_per_cpu_second": round(options.images / extraction["cpu_seconds"], 2),
+            "stored images to features": rates(options.images, extraction),
+            "z to images": rates(options.images, generation),
+            "z to features": rates(options.images, both),
+            "reference": {"images": options.images, **reference_seconds(options, images, execution)},
             "metrics": metrics_seconds(options.images, 128 if options.extractor == "classifier" else 2048),
             "imports": import_seconds(),
         }
@@ -67,6 +79,37 @@ def timed(work: Callable[[], object]) -> dict[str, float]:
     began, cpu = time.perf_counter(), time.process_time()
     work()
     return {"seconds": round(time.perf_counter() - began, 3), "cpu_seconds": round(time.process_time() - cpu, 3)}
+
+
+def rates(images: int, taken: dict[str, float]) -> dict[str, float]:
+    return {f"images_per_{name.removesuffix('s')}": round(images / value, 2) for name, value in taken.items()}
+
+
+def made_up_generator(side: int, channels: int) -> torch.nn.Module:
+    """DCGAN's, with 64 channels in its largest feature map."""
+    generator = {"z_dim": 128, "width": 64, "norm": "batch"}
+    variant = {"backbone": "dcgan", "generator": generator, "init": "normal"}
+    torch.manual_seed(0)
+    config = {"variant": variant, "image": {"channels": channels, "resolution": side}}
+    return build_generator(config).eval().requires_grad_(False)
+
+
+def reference_seconds(options: argparse.Namespace, images: np.ndarray, execution: dict) -> dict[str, float]:
+    """The whole real side, of which 100 images are held out: classifier, features, statistics, noise floor."""
+    count, channels, side, _ = images.shape
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Paths(Path(folder))
+        if options.extractor == "inception":
+            paths.weights.parent.mkdir(parents=True)
+            paths.weights.symlink_to(Paths().weights.resolve())
+        head = {"dataset": "noise", "kind": "mnist", "resolution": side, "settings": {}}
+        splits, facts = {"train": (0, count - 100), "test": (count - 100, count)}, {"crop": None, "resize": None}
+        names = [str(digit) for digit in range(10)]
+        content = Content([images], (channels, side, side), np.arange(count) % 10, "classes", names, splits, facts)
+        manifest = store(paths.prepared("noise", side), head, content)
+        dataset = load(paths.prepared("noise", side))
+        spec = Reference("noise", "noise", side, manifest["digest"], options.extractor, "train", "", execution)
+        return timed(lambda: make_reference(spec, dataset, paths))
 
 
 def metrics_seconds(count: int, dim: int) -> dict[str, dict[str, float]]:
@@ -80,6 +123,7 @@ def metrics_seconds(count: int, dim: int) -> dict[str, dict[str, float]]:
         "fid": lambda: values.fid(values.statistics(fake), statistics),
         "kid": lambda: values.kid(fake, real),
         "is": lambda: values.inception_score(logits),
+        "recall alone": lambda: values.recall(fake, real),
         "precision and recall": lambda: values.precision_recall(fake, real),
         "density and coverage": lambda: values.density_coverage(fake, real),
         "memorisation": lambda: values.nearest(fake, real),

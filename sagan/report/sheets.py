@@ -57,7 +57,7 @@ def save_sheet(tiles: list[Tile], path: Path, columns: int) -> None:
 
 def _enlarged(path: Path) -> Image.Image:
     picture = Image.open(path).convert("RGB")
-    factor = max(1, -(-SMALLEST_SIDE // max(picture.size)))
+    factor = max(1, -(-SMALLEST_SIDE // picture.width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
