@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raw = {**raw, "variants": variants, "grids": grids}
         params = _validated(Params, raw, prefix="")
         params = params.model_copy(update={"suites": {n: _with_grids(s, grids) for n, s in params.suites.items()}})
+        _check_names(params)
         _check_references(params)
         return params
     except UserError as error:
@@ -133,6 +135,16 @@ def _with_grids(suite: Suite, grids: Mapping[str, Tree]) -> Suite:
 
 
 # --- checks across sections ---------------------------------------------------------------------
+
+
+def _check_names(params: Params) -> None:
+    """Names become names of files and folders, which must stay where they belong."""
+    for section in ("datasets", "variants", "suites"):
+        for name in getattr(params, section):
+            if not re.fullmatch(r"[A-Za-z0-9][\w.+=-]*", name, re.ASCII):
+                raise UserError(
+                    f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + ="
+                )
 
 
 def _check_references(params: Params) -> None:

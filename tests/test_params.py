@@ -161,3 +161,18 @@ def test_overrides_lie_over_every_variant_of_the_suite_alone(tree, load):
 
 def test_merge_replaces_lists_and_keeps_what_is_not_named():
     assert merge({"a": {"b": [1], "c": 2}}, {"a": {"b": []}}) == {"a": {"b": [], "c": 2}}
+
+
+@pytest.mark.parametrize("section", ["datasets", "variants", "suites"])
+@pytest.mark.parametrize("name", ["../outside", "a/b", "/tmp/outside", ".hidden", "a b", "-rf", ""])
+def test_a_name_that_could_leave_its_folder_is_refused(tree, load, section, name):
+    tree[section][name] = next(iter(tree[section].values()))
+    with pytest.raises(UserError, match="names files") as caught:
+        load(tree)
+    assert section in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_level_of_a_grid_is_part_of_a_name_too(tree, load):
+    tree["variants"]["sagan-grid"]["grid"]["attention"]["../../outside"] = {"generator": {"attention_at": [7]}}
+    with pytest.raises(UserError, match="names files"):
+        load(tree)
