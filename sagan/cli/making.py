@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -133,7 +134,8 @@ def train(
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None
-    print(f"{run}: {record['status']} after {record['steps']} steps, {record['images_per_second']} images/s")
+    if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
+        print(f"{run}: {record['status']} after {record['steps']} steps, {record['images_per_second']} images/s")
 
 
 @app.command()
