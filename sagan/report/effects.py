@@ -24,6 +24,7 @@ INGREDIENTS = {
     "discriminator steps per generator step": ("n_dis",),
 }
 # What decides, apart from the training seed, the z and the real images that a run sees at a step.
+_PAIRWISE_UP_TO = 30
 _SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
 
 Judgement = Literal[
@@ -121,10 +122,17 @@ def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
 
 
 def ingredient_effects(records: SuiteRecords) -> list[Effect]:
-    """The effect of each ingredient with the others held: a grid's main effects, and pairs that differ in it alone."""
+    """The effect of each ingredient with the others held: a grid's main effects, and pairs that differ in it alone.
+
+    With more than 30 variants only pairs with the baseline: nobody reads thousands.
+    """
     effects = [effect for grid in records.grids for effect in _grid_effects(records, grid)]
     in_grids = {variant for cells in records.grids.values() for variant in cells}
-    for first, second in itertools.combinations(records.variants, 2):
+    variants = records.variants
+    pairs = itertools.combinations(variants, 2)
+    if len(variants) > _PAIRWISE_UP_TO:
+        pairs = ((records.baseline, other) for other in variants if other != records.baseline)
+    for first, second in pairs:
         ingredient = _only_ingredient(records, first, second)
         if ingredient is None or {first, second} <= in_grids:
             continue

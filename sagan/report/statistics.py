@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -85,12 +86,19 @@ def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
     smallest = min(map(len, samples))
     if smallest < FEWEST_FOR_INTERVAL:
         return None
-    rng = np.random.default_rng(0)
-    means = [np.mean(rng.choice(sample, size=(RESAMPLES, len(sample))), axis=1) for sample in samples]
+    places = _resampled_places(tuple(map(len, samples)))
+    means = [np.mean(np.asarray(sample)[of], axis=1) for sample, of in zip(samples, places, strict=True)]
     resampled = means[0] if len(means) == 1 else means[0] - means[1]
     tail = expanded_tail(smallest)
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=4)
+def _resampled_places(counts: tuple[int, ...]) -> list[np.ndarray]:
+    """Which observations each resample takes; the same for all samples of these sizes."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, count, size=(RESAMPLES, count)) for count in counts]
 
 
 def expanded_tail(count: int) -> float:
@@ -105,7 +113,19 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     Exact as long as there are at most 100,000 assignments, a seeded sample of them beyond. It
     cannot go below 2 / 2^n.
     """
-    return _permutation_p((differences,), lambda d, axis: np.mean(d, axis=axis), "samples")
+    count = len(differences)
+    if 2**count <= ARRANGEMENTS:
+        return _permutation_p((differences,), lambda d, axis: np.mean(d, axis=axis), "samples")
+    flipped = np.abs(_sampled_signs(count) @ np.asarray(differences, dtype=float))
+    # Rounding must not make the observed assignment less extreme than itself; it counts as one of the sample.
+    extreme = np.sum(flipped >= abs(math.fsum(differences)) * (1 - 1e-12))
+    return float((extreme + 1) / (ARRANGEMENTS + 1))
+
+
+@lru_cache(maxsize=4)
+def _sampled_signs(count: int) -> np.ndarray:
+    """Assignments of signs, float64 [ARRANGEMENTS, count]."""
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=(ARRANGEMENTS, count))
 
 
 def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:

@@ -46,7 +46,7 @@ JobRequeue=1
 KillWait=20
 MinJobAge=600
 ReturnToService=2
-SchedulerParameters=sched_min_interval=200000
+SchedulerParameters=sched_min_interval=200000,sched_interval=3,bf_interval=3
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$cores RealMemory=1000 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES PriorityTier=1 MaxTime=$minutes DefaultTime=$minutes State=UP
 PartitionName=urgent Nodes=ALL PriorityTier=10 PreemptMode=OFF State=UP

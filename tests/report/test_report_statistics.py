@@ -121,3 +121,13 @@ def test_three_levels_are_each_compared_with_the_reference():
 def test_pareto_front_leaves_out_what_is_beaten_in_both():
     points = {"slow-good": (10, 1), "fast-bad": (1, 10), "beaten": (11, 2), "middle": (5, 5), "slower-equal": (12, 1)}
     assert st.pareto_front(points) == ["fast-bad", "middle", "slow-good"]
+
+
+def test_beyond_enumeration_the_sampled_p_is_that_of_scipy():
+    rng = np.random.default_rng(3)
+    for shift in (0.0, 0.3, 1.0):
+        differences = list(rng.normal(shift, 1.0, 40))
+        expected = stats.permutation_test(
+            (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(1)
+        ).pvalue
+        assert st.sign_flip_p(differences) == pytest.approx(expected, abs=0.02)
