@@ -11,8 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sagan.errors import UserError
+from sagan.metrics import values
 from sagan.metrics.evaluate import _Measurement, evaluate
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import sample_features
+from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
+from sagan.metrics.reference import load_reference
+from sagan.nn.files import load_generator
 from sagan.records import read_json, write_json
 
 METRICS = {"fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage"}
@@ -67,6 +73,15 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     assert best["step"] == 3 and best["fid"]["protocol"]["generated_count"] == 600
     assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
     assert best["fid"]["value"] == pytest.approx(record["metrics"]["fid"]["value"], rel=0.2)
+    # By hand, with z that neither the curve nor the final figures have seen.
+    z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final", "curve")}
+    assert not any((z["best"][:, None] == z[other][None]).all(-1).any() for other in ("final", "curve"))
+    folder = unmeasured.paths.reference(unmeasured.reference.key)
+    device = torch.device("cpu")
+    extractor = Extractor("classifier", folder, unmeasured.paths, device)
+    sampled = sample_features(extractor, load_generator(snapshots / "000003.safetensors"), z["best"], device)
+    found = values.fid(values.statistics(sampled.features["features"]), load_reference(folder).statistics)
+    assert best["fid"]["value"] == pytest.approx(found, rel=1e-6)
 
 
 def test_pictures_lie_beside_the_record(measured):
