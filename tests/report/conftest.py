@@ -4,48 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sagan.loading import load_params, suite_variant
+from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run
 from sagan.records import write_json
 from sagan.report import render
+from tests.made_up import SAGAN, evaluation_record, run_record
+from tests.report.explorable import Attending, random_images
 
-PARAMS = """
+PARAMS = f"""
 repro: [made-up]
 datasets:
-  digits: {kind: mnist5k, resolution: 28}
-variants:
-  sagan:
-    description: the whole recipe
-    generator: {width: 64, spectral_norm: true, attention_at: [14]}
-    discriminator: {width: 64, spectral_norm: true, attention_at: [14]}
-    objective: hinge
-    optimizer: {lr_g: 0.0001, lr_ratio: 4.0, betas: [0.0, 0.9]}
-  no-attention: {like: sagan, generator: {attention_at: []}, discriminator: {attention_at: []}}
-  sn-d-only: {like: sagan, generator: {spectral_norm: false}}
-  ttur-1: {like: sagan, optimizer: {lr_ratio: 1.0}}
-  two-d-steps: {like: sagan, n_dis: 2}
-  same-again: {like: sagan, init: xavier}
+  digits: {{kind: mnist5k, resolution: 28}}
+variants:{SAGAN.rstrip()}
+  no-attention: {{like: sagan, generator: {{attention_at: []}}, discriminator: {{attention_at: []}}}}
+  sn-d-only: {{like: sagan, generator: {{spectral_norm: false}}}}
+  ttur-1: {{like: sagan, optimizer: {{lr_ratio: 1.0}}}}
+  two-d-steps: {{like: sagan, n_dis: 2}}
+  same-again: {{like: sagan, init: xavier}}
   dcgan:
     description: "a name with | and <b>"
-    generator: {z_dim: 100, width: 64}
-    discriminator: {width: 64, norm: batch}
+    generator: {{z_dim: 100, width: 64}}
+    discriminator: {{width: 64, norm: batch}}
     objective: non-saturating
-    optimizer: {lr_g: 0.0002, betas: [0.5, 0.999]}
+    optimizer: {{lr_g: 0.0002, betas: [0.5, 0.999]}}
   grid:
     like: sagan
     grid:
-      attention: {"on": {}, "off": {generator: {attention_at: []}, discriminator: {attention_at: []}}}
-      sn: {gd: {}, d: {generator: {spectral_norm: false}}}
+      attention: {{"on": {{}}, "off": {{generator: {{attention_at: []}}, discriminator: {{attention_at: []}}}}}}
+      sn: {{gd: {{}}, d: {{generator: {{spectral_norm: false}}}}}}
 suites:
   made-up: &suite
     title: Made-up digits
@@ -53,16 +51,16 @@ suites:
     variants: [sagan, no-attention, sn-d-only, ttur-1, two-d-steps, same-again, dcgan]
     baseline: sagan
     seeds: 5
-    training: {steps: 400, batch_size: 32, ema: {decay: 0.99}, snapshots: 4}
-    evaluation: {extractor: classifier, split: train, samples: 4000, curve_samples: 1000}
-  factorial: {<<: *suite, title: "", variants: [grid], seeds: 4}
+    training: {{steps: 400, batch_size: 32, ema: {{decay: 0.99}}, snapshots: 4}}
+    evaluation: {{extractor: classifier, split: train, samples: 4000, curve_samples: 1000}}
+  factorial: {{<<: *suite, title: "", variants: [grid], seeds: 4}}
   few:
     <<: *suite
     title: ""
     variants: [sagan, no-attention]
     seeds: 2
-    evaluation: {extractor: classifier, also: [inception], split: train, samples: 4000, curve_samples: 1000}
-  empty: {<<: *suite, title: "", variants: [sagan, dcgan], seeds: 3}
+    evaluation: {{extractor: classifier, also: [inception], split: train, samples: 4000, curve_samples: 1000}}
+  empty: {{<<: *suite, title: "", variants: [sagan, dcgan], seeds: 3}}
 """
 
 # (suite, variant, seed) -> what became of it; everything else is measured.
@@ -116,6 +114,19 @@ def rendered(library):
 def make_library():
     """A function that writes the same library, or some of its suites, under another root."""
     return build
+
+
+@pytest.fixture
+def explorable(make_library, tmp_path):
+    """The suite "few" with queries and keys: variant sagan attends, seed 1 with others than seed 0."""
+    library = make_library(tmp_path / "root", ["few"], pictures=False)
+    for seed in (0, 1):
+        folder = library.paths.evaluation(library.cell("few", "sagan", seed).evaluation)
+        torch.manual_seed(seed)
+        images = random_images(EXPLORABLE_IMAGES + 2, seed)
+        for role, network in (("generator", Attending(14)), ("discriminator", Attending(14, "unpooled"))):
+            save_explorable(network, role, images / 127.5 - 1, images, folder / "attention")
+    return library
 
 
 def build(
@@ -177,7 +188,7 @@ def _write_cell(plan: Plan, paths: Paths, suite: str, cell: Cell, fids: dict[str
     folder = paths.run(cell.run)
     folder.mkdir(parents=True)
     (folder / "log.jsonl").write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in log))
-    write_json(folder / "run.json", _run_record(run, diverged_at, last, speed))
+    write_json(folder / "run.json", run_record(run, log[-1], diverged_at, speed))
     if mishap == "unevaluated":
         return
     record = _evaluation_record(run, cell, mishap, attends, fids)
@@ -206,34 +217,6 @@ def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
     return line
 
 
-def _run_record(run: Run, diverged_at: int | None, last: int, speed: float) -> dict:
-    return {
-        **asdict(run),
-        "status": "diverged" if diverged_at else "finished",
-        "diverged_at": diverged_at,
-        "reason": "loss_d is not finite" if diverged_at else None,
-        "steps": last,
-        "images": last * 32,
-        "seconds": last * 32 / speed,
-        "images_per_second": speed,
-        "parameters": {"generator": 1_234_567, "discriminator": 765_432},
-        "provenance": _provenance(),
-    }
-
-
-def _provenance() -> dict:
-    return {
-        "commit": "0123456789abcdef0123456789abcdef01234567",
-        "dirty": False,
-        "device": "cpu (Made-up 3000)",
-        "device_kind": "cpu",
-        "threads": 1,
-        "versions": {"python": "3.11.2", "torch": "2.15.0", "sagan": "0.1.0"},
-        "started": "2026-01-02T03:04:05+00:00",
-        "finished": "2026-01-02T03:05:05+00:00",
-    }
-
-
 def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, fids: dict[str, float]) -> dict:
     recipe = run.variant if run.variant != "same-again" else "sagan"
     rng = np.random.default_rng([sum(map(ord, recipe)), cell.seed])
@@ -256,40 +239,32 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         }
         for network, share in (("generator", 0.62), ("discriminator", 0.81))
     }
-    return {
-        "key": cell.evaluation,
-        "run": cell.run,
-        "reference": REFERENCE,
-        "variant": cell.variant,
-        "seed": cell.seed,
-        "dataset": "digits",
-        "status": "diverged" if diverged else "measured",
-        "metrics": {}
-        if diverged
-        else {
-            "fid": measured("fid", fid),
-            "kid": measured("kid", fid / 1000),
-            "is": measured("is", 9.5 - fid / 20),
-            "precision": measured("precision", max(0.05, 0.9 - fid / 80)),
-            "recall": measured("recall", max(0.02, 0.8 - fid / 70)),
-            "coverage": measured("coverage", max(0.02, 0.9 - fid / 70)),
-        },
-        "untrained": {"fid": measured("fid", untrained)},
-        "curve": [
-            {"step": s, "fid": f, "recall": 0.0 if s == 400 and mishap == "collapsed" else s / 1000, "diversity": 0.9}
+    metrics = {
+        "fid": measured("fid", fid),
+        "kid": measured("kid", fid / 1000),
+        "is": measured("is", 9.5 - fid / 20),
+        "precision": measured("precision", max(0.05, 0.9 - fid / 80)),
+        "recall": measured("recall", max(0.02, 0.8 - fid / 70)),
+        "coverage": measured("coverage", max(0.02, 0.9 - fid / 70)),
+    }
+    collapsed = mishap == "collapsed"
+    return evaluation_record(
+        run,
+        cell,
+        REFERENCE,
+        None if diverged else metrics,
+        untrained={"fid": measured("fid", untrained)},
+        curve=[
+            {"step": s, "fid": f, "recall": 0.0 if s == 400 and collapsed else s / 1000, "diversity": 0.9}
             for s, f in zip(STEPS, curve, strict=True)
             if not diverged or s < 230
         ],
-        "collapse": {
-            "began": 400 if mishap == "collapsed" else None,
-            "why": "recall near 0" if mishap == "collapsed" else None,
-        },
-        "best": {} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
-        "memorisation": {} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
-        "attention": attention if attends else {},
-        "seconds": 12.5,
-        "provenance": _provenance(),
-    }
+        collapse={"began": 400 if collapsed else None, "why": "recall near 0" if collapsed else None},
+        best={} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
+        memorisation={} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
+        attention=attention if attends else {},
+        seconds=12.5,
+    )
 
 
 def _in_inception(record: dict, cell: Cell) -> dict:

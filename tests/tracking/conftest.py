@@ -18,42 +18,28 @@ from sagan.paths import Paths
 from sagan.plan import Cell, Plan, make_plan
 from sagan.records import Json, read_lines, write_json
 from sagan.tracking import SyncReport, sync
+from tests.made_up import PROVENANCE, SAGAN, evaluation_record, run_record
 
-PARAMS = """
+PARAMS = f"""
 repro: [quick]
 datasets:
-  mnist5k: {kind: mnist5k}
-variants:
-  sagan:
-    description: the whole recipe
-    generator: {width: 64, spectral_norm: true, attention_at: [14]}
-    discriminator: {width: 64, spectral_norm: true, attention_at: [14]}
-    objective: hinge
-    optimizer: {lr_g: 1.0e-4, lr_ratio: 4.0, betas: [0.0, 0.9]}
-  plain: {like: sagan, generator: {attention_at: []}, discriminator: {attention_at: []}}
+  mnist5k: {{kind: mnist5k}}
+variants:{SAGAN.rstrip()}
+  plain: {{like: sagan, generator: {{attention_at: []}}, discriminator: {{attention_at: []}}}}
   grid:
     like: sagan
     grid:
-      attention: {on: {}, off: {generator: {attention_at: []}, discriminator: {attention_at: []}}}
+      attention: {{on: {{}}, off: {{generator: {{attention_at: []}}, discriminator: {{attention_at: []}}}}}}
 suites:
   quick:
     dataset: mnist5k
     variants: [sagan, plain]
     baseline: sagan
     seeds: 2
-    training: {steps: 100, batch_size: 8, ema: {decay: 0.9}, snapshots: 2}
-    evaluation: {extractor: classifier, split: train, samples: 4000, curve_samples: 1000}
+    training: {{steps: 100, batch_size: 8, ema: {{decay: 0.9}}, snapshots: 2}}
+    evaluation: {{extractor: classifier, split: train, samples: 4000, curve_samples: 1000}}
 """
-PROVENANCE = {
-    "commit": "0123456789abcdef0123456789abcdef01234567",
-    "dirty": False,
-    "device": "cpu (made up)",
-    "device_kind": "cpu",
-    "threads": 1,
-    "versions": {"python": "3.11.0", "torch": "2.15.0", "sagan": "0.1"},
-    "started": "2025-10-09T08:53:20+00:00",
-    "finished": "2025-10-09T09:03:20+00:00",
-}
+TIMES = PROVENANCE | {"started": "2025-10-09T08:53:20+00:00", "finished": "2025-10-09T09:03:20+00:00"}
 
 
 @dataclass
@@ -108,22 +94,7 @@ class Workspace:
     def result(self, cell: Cell, diverged_at: int | None = None, **changes) -> None:
         """run.json of a run whose log is there."""
         run, log = self.plan.runs[cell.run], read_lines(self.paths.run(cell.run) / "log.jsonl")
-        record = {
-            **{
-                name: getattr(run, name)
-                for name in ("key", "variant", "seed", "dataset", "dataset_digest", "code", "config", "execution")
-            },
-            "status": "finished" if diverged_at is None else "diverged",
-            "diverged_at": diverged_at,
-            "reason": None if diverged_at is None else "loss_d is not finite",
-            "steps": log[-1]["step"],
-            "images": log[-1]["images"],
-            "seconds": log[-1]["seconds"],
-            "images_per_second": 80.0 + cell.seed,
-            "parameters": {"generator": 1000, "discriminator": 2000},
-            "files": {},
-            "provenance": PROVENANCE,
-        }
+        record = run_record(run, log[-1], diverged_at, 80.0 + cell.seed, provenance=TIMES)
         write_json(self.paths.run(cell.run) / "run.json", record | changes)
 
     def evaluation(
@@ -135,32 +106,28 @@ class Workspace:
         metric = {"value": fid, "name": f"fid4000_train.{extractor}", "protocol": {"extractor": extractor}}
         attends = run.config["variant"]["generator"]["attention_at"] and not diverged
         statistics = {"gamma": 0.1, "entropy": 3.0, "entropy_uniform": math.log(49)}
-        record = {
-            "key": key,
-            "run": cell.run,
-            "reference": self.plan.evaluations[key].reference,
-            "variant": cell.variant,
-            "seed": cell.seed,
-            "dataset": run.dataset,
-            "status": "diverged" if diverged else "measured",
-            "metrics": {} if diverged else {"fid": metric, "kid": metric | {"value": 0.01, "name": "kid"}},
-            "untrained": {"fid": metric | {"value": 300.0}},
-            "curve": [
-                {
-                    "step": step,
-                    "fid": fid + (300 + 60 * cell.seed) * math.exp(-step / 40),
-                    "recall": step / 200,
-                    "diversity": 0.9,
-                }
-                for step in (0, 50, 100)
-            ],
-            "collapse": {"began": None, "why": None},
-            "curve_protocol": {},
-            "attention": {"generator.14": statistics, "discriminator.14": statistics} if attends else {},
-            "generated_per_second": 500.0,
-            "seconds": 9.0,
-            "provenance": PROVENANCE | {"finished": "2025-10-09T09:10:00+00:00"} | provenance,
-        }
+        curve = [
+            {
+                "step": step,
+                "fid": fid + (300 + 60 * cell.seed) * math.exp(-step / 40),
+                "recall": step / 200,
+                "diversity": 0.9,
+            }
+            for step in (0, 50, 100)
+        ]
+        record = evaluation_record(
+            run,
+            cell,
+            self.plan.evaluations[key].reference,
+            None if diverged else {"fid": metric, "kid": metric | {"value": 0.01, "name": "kid"}},
+            key=key,
+            untrained={"fid": metric | {"value": 300.0}},
+            curve=curve,
+            attention={"generator.14": statistics, "discriminator.14": statistics} if attends else {},
+            generated_per_second=500.0,
+            seconds=9.0,
+            provenance=TIMES | {"finished": "2025-10-09T09:10:00+00:00"} | provenance,
+        )
         pictures = {"samples.png": 64, "film.png": 3 * 28 + 4 * 2}
         pictures |= {"attention/generator-14.png": 64} if attends else {}
         for number, (name, width) in enumerate(pictures.items()):

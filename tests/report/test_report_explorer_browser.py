@@ -1,0 +1,156 @@
+"""The explorer's page in a real browser."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import colormaps
+from safetensors.torch import load_file
+
+from tests.report.browser import CHROMIUM, Browser
+from tests.report.explorable import file_of, render, row_of
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here (Debian: apt-get install chromium)")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+def weights(browser: Browser) -> torch.Tensor:
+    return torch.tensor(browser.value("[...shown.weights]"), dtype=torch.double)
+
+
+def pixels(browser: Browser, canvas: str, side: int) -> np.ndarray:
+    """The colours [side, side, 3] in the middles of the squares of a canvas."""
+    script = f"""(() => {{ const c = el('{canvas}'), d = c.getContext('2d'), step = c.width / {side};
+      return Array.from({{length: {side * side}}}, (_, i) => [...d.getImageData(
+        ((i % {side}) + 0.5) * step, (Math.floor(i / {side}) + 0.5) * step, 1, 1).data.slice(0, 3)]); }})()"""
+    return np.array(browser.value(script), float).reshape(side, side, 3)
+
+
+def test_pointer_shows_the_exact_row(browser, explorable):
+    browser.open(render(explorable))
+    seen = []
+    for row, column in ((3, 9), (0, 0), (13, 13)):
+        browser.mouse("mouseMoved", row, column)
+        expected = row_of(file_of(explorable), 0, row * 14 + column)
+        torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
+        # What is drawn is what was computed: the map alone, and over the picture.
+        shares = (expected / expected.max()).reshape(7, 7).numpy()
+        colours = 255 * colormaps["viridis"](shares)[..., :3]
+        drawn = pixels(browser, "map", 7)
+        inside = np.ones((7, 7), bool)
+        inside[row // 2, column // 2] = False  # the mark
+        assert np.abs(drawn - colours)[inside].max() < 4
+        picture = load_file(file_of(explorable))["images"][0, 0].numpy()
+        at = 4 * np.arange(7) + 2
+        opacity = 0.75 * np.sqrt(shares)[..., None]
+        overlay = (1 - opacity) * 0.6 * picture[np.ix_(at, at)][..., None] + opacity * colours
+        assert np.abs(pixels(browser, "stage", 7) - overlay)[inside].max() < 8
+        entropy = float(torch.special.entr(expected).sum())
+        assert browser.text("entropy") == f"{entropy:.2f} nats"
+        assert browser.text("position") == f"Row {row + 1}, column {column + 1}"
+        assert browser.text("top") == f"{expected.max():#.3g}"
+        seen.append(drawn)
+    assert np.abs(seen[0] - seen[1]).max() > 50
+    assert browser.text("gamma") == "+0.1500"
+    assert browser.text("layer-entropy") == f"{0.62 * np.log(49):.2f} nats"
+    requests = [trouble["request"]["url"] for trouble in browser.troubles if "request" in trouble]
+    assert all(url.startswith(("file:", "data:image/png")) for url in requests)
+    assert not [trouble for trouble in browser.troubles if "exceptionDetails" in trouble]
+    assert not [trouble for trouble in browser.troubles if trouble.get("entry", {}).get("level") == "error"]
+
+
+def test_every_16_bit_float_is_read_as_it_is(browser, explorable):
+    browser.open(render(explorable))
+    halves = np.arange(2**16, dtype="<u2")
+    read = browser.value(f"[...floats('{base64.b64encode(halves.tobytes()).decode()}')].map(String)")
+    np.testing.assert_array_equal(np.array(read, float), halves.view("<f2").astype(float))
+
+
+def test_a_click_pins_and_another_lets_go(browser, explorable):
+    browser.open(render(explorable))
+    browser.click(4, 5)
+    assert browser.text("pinned") == "pinned"
+    browser.mouse("mouseMoved", 9, 9)
+    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 4 * 14 + 5), atol=1e-12, rtol=1e-6)
+    browser.click(4, 5)
+    browser.mouse("mouseMoved", 9, 9)
+    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 9 * 14 + 9), atol=1e-12, rtol=1e-6)
+
+
+# A radio button is seen by its label's picture or words.
+RINGED = "document.activeElement.type === 'radio' ? document.activeElement.nextSibling : document.activeElement"
+
+
+def test_keys_alone_reach_everything(browser, explorable):
+    browser.open(render(explorable))
+    reached = []
+    while not reached or reached[-1] != "same":
+        browser.press("Tab")
+        reached.append(browser.value("document.activeElement.id || document.activeElement.name"))
+        ring = browser.value(f"getComputedStyle({RINGED}).outlineStyle")
+        assert reached[-1] == "" or ring != "none", reached[-1]
+        if reached[-1] == "stage":
+            browser.press("ArrowUp", "ArrowLeft", "ArrowLeft", "Enter")
+    assert reached == ["", "variant", "seed", "network", "side", "stage", "image", "same"]
+    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 6 * 14 + 5), atol=1e-12, rtol=1e-6)
+    assert browser.text("said").startswith("Row 7, column 6, pinned. Strongest weight 0.")
+    browser.value("el('stage').focus()")
+    browser.press("Escape", "Home", "ArrowLeft", *["ArrowDown"] * 9)
+    assert browser.text("position") == "Row 14, column 1"
+    assert browser.text("pinned") == "of 14 \N{MULTIPLICATION SIGN} 14 positions"
+    browser.press("End")
+    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 195), atol=1e-12, rtol=1e-6)
+
+
+def test_choices_scale_and_address(browser, explorable):
+    page = render(explorable)
+    browser.open(page)
+    for name, wanted in (("seed", "1"), ("network", "discriminator"), ("image", "3")):
+        browser.value(f"document.querySelector('input[name={name}][value=\"{wanted}\"]').click()")
+    everything = torch.stack([row_of(file_of(explorable, "discriminator", 1), 3, n) for n in range(196)])
+    query = int(everything.amax(1).argmin())
+    assert everything[query].max() < 0.9 * everything.max()
+    browser.click(*divmod(query, 14))
+    torch.testing.assert_close(weights(browser), everything[query], atol=1e-12, rtol=1e-6)
+    assert len(weights(browser)) == 196
+    browser.value("el('same').click()")
+    assert browser.value("shown.top") == pytest.approx(float(everything.max()), rel=1e-6)
+    browser.value("new Promise((done) => setTimeout(done, 500))")
+    words = browser.value("location.hash")
+    browser.open(page, words=words)
+    torch.testing.assert_close(weights(browser), everything[query], atol=1e-12, rtol=1e-6)
+    assert browser.text("pinned") == "pinned"
+    browser.open(page, words="#variant=gone&seed=x&row=-5&column=999&image=77")
+    assert browser.text("position") == "Row 1, column 14"
+
+
+def test_a_finger_asks_on_a_phone(browser, explorable):
+    browser.open(render(explorable), width=390, height=844)
+    assert browser.value("document.documentElement.scrollWidth") == 390
+    # Upwards, as one scrolls down: the page must not take the finger for itself.
+    points = [[browser.at(row, 3, 14)] for row in (12, 9, 6, 3, 1)]
+    for kind, touched in (("touchStart", points[0]), *(("touchMove", p) for p in points[1:]), ("touchEnd", [])):
+        browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
+    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 1 * 14 + 3), atol=1e-12, rtol=1e-6)
+    assert browser.text("pinned") == "pinned"
+    assert browser.value("scrollY") == 0
+
+
+def test_page_follows_the_readers_theme(browser, explorable):
+    page, shades = render(explorable), []
+    for dark in (False, True):
+        browser.open(page, dark=dark)
+        shades.append(
+            [browser.value(f"getComputedStyle(document.body).{what}") for what in ("backgroundColor", "color")]
+        )
+    assert shades == [["rgb(255, 255, 255)", "rgb(31, 35, 40)"], ["rgb(13, 17, 23)", "rgb(240, 246, 252)"]]
