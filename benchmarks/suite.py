@@ -78,7 +78,7 @@ def run_bare(folder: Path, suite: str) -> None:
 
 
 def run(folder: Path, *command: str) -> None:
-    limits = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | limits | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
