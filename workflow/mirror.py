@@ -59,6 +59,8 @@ def main() -> int:
     from sagan.tracking import TrackingUnavailable, follow
 
     logging.basicConfig(format="%(asctime)s %(message)s")
+    if stop.is_set():
+        return 0
     try:
         follow(Plan.load(Path(sys.argv[1])), load_params(PATHS.params), PATHS, stop)
     except TrackingUnavailable as error:

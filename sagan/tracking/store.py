@@ -85,9 +85,22 @@ def connect(uri: str, paths: Paths) -> MlflowClient:
     if _is_server_database(uri):
         _probe(uri)
     with lock(paths):
+        if uri.startswith(SQLITE):
+            _create(Path(uri.removeprefix(SQLITE)))
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _create(store: Path) -> None:
+    """Makes an SQLite store under another name: half of one, from a process that was killed, is refused by MLflow."""
+    if store.exists():
+        return
+    new = store.with_name(f"{store.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"{SQLITE}{new}").search_experiments(max_results=1)
+    new.rename(store)
 
 
 def ui_command(params: Params, paths: Paths) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -39,6 +41,27 @@ def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(TrackingUnavailable):
             workspace.send()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2, 1.6, 2.0, 2.4])
+def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_one(make, seconds):
+    workspace = make(store=False)
+    workspace.finish(workspace.cells[0])
+    script = f"""
+from pathlib import Path
+from sagan.paths import Paths
+from sagan.tracking.store import connect
+folder = Path({str(workspace.paths.root)!r})
+print("ready", flush=True)
+connect(f"sqlite:///{{folder}}/state/mlflow/mlflow.db", Paths(folder))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.readline()
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    assert workspace.send().sent == [workspace.cells[0].run]
 
 
 def test_the_ui_listens_to_this_machine_only(make, monkeypatch):
