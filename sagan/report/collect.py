@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -143,16 +144,23 @@ class SuiteRecords:
     experiment: str  # its name in MLflow
     also: dict[str, SuiteRecords] = field(default_factory=dict)
 
+    @cached_property
+    def _by_variant(self) -> dict[str, list[Row]]:
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row.variant, []).append(row)
+        return rows
+
     @property
     def variants(self) -> list[str]:
-        return list(dict.fromkeys(row.variant for row in self.rows))
+        return list(self._by_variant)
 
     @property
     def baseline(self) -> str:
         return self.suite.baseline
 
     def of(self, variant: str, status: Status | None = None) -> list[Row]:
-        return [row for row in self.rows if row.variant == variant and status in (None, row.status)]
+        return [row for row in self._by_variant.get(variant, []) if status in (None, row.status)]
 
     def config(self, variant: str) -> Json:
         """The variant's resolved recipe."""

@@ -83,6 +83,12 @@ def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
     bootstrap", section 4.3.3): a plain percentile interval is too narrow for a handful of seeds.
     Seeded, so that the same figures give the same interval. None where a sample has fewer than three.
     """
+    return _interval(tuple(map(tuple, samples)))
+
+
+@lru_cache(maxsize=4096)
+def _interval(samples: tuple[tuple[float, ...], ...]) -> tuple[float, float] | None:
+    """Kept, because a report asks for the same one in each of its tables and figures."""
     smallest = min(map(len, samples))
     if smallest < FEWEST_FOR_INTERVAL:
         return None
