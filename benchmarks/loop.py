@@ -1,4 +1,4 @@
-"""What a run costs beyond its bare steps: logging, divergence checks, checkpoints, snapshots.
+"""What a run costs beyond its bare steps: logging, divergence checks, checkpoints, the snapshots before the last.
 
     python -m benchmarks.loop --variant sagan --width 16 --batch-size 32 --steps 200
 
@@ -40,16 +40,17 @@ def main() -> None:
     add_options(parser, batch_size=32)
     arguments = parser.parse_args()
     run, images = made_up_run(arguments)
-    with device_for(run.execution) as device, tempfile.TemporaryDirectory() as folder:
+    with device_for(run.execution) as device:
         seconds_of_steps(run, images, device)  # warm-up: allocators, algorithm choice
-        rounds = []
+    rounds = []
+    with tempfile.TemporaryDirectory() as folder:
         for index in range(arguments.rounds):
             with contextlib.redirect_stderr(io.StringIO()):
                 record = train(run, images, Paths(Path(folder) / str(index)))
-            rounds.append((record["seconds"], seconds_of_steps(run, images, device)))
-        device_name = describe(device)
+            with device_for(run.execution) as device:
+                rounds.append((record["seconds"], seconds_of_steps(run, images, device)))
     ratios = [loop / steps for loop, steps in rounds]
-    print(f"{device_name}, {arguments.threads} threads, {arguments.variant}, {arguments.steps} steps")
+    print(f"{describe(device)}, {arguments.threads} threads, {arguments.variant}, {arguments.steps} steps")
     print(f"bare step   {statistics.median(b for _, b in rounds) / arguments.steps * 1e3:.2f} ms (median of rounds)")
     print(f"run's step  {statistics.median(a for a, _ in rounds) / arguments.steps * 1e3:.2f} ms")
     print(f"ratio       {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")

@@ -7,7 +7,8 @@ A round is one step of each, theirs and ours, and the figure is the median of th
 the machine's speed touches both alike. A step is `n_dis` updates of the discriminator and one of the generator with
 Adam, hinge loss and spectral norm in the discriminator. Theirs is mimicry's own `train_step`, as its trainer calls
 it, fed with images that lie on the device already; ours is the whole of what a run does between two log lines: the
-drawing of real images and noise, the step, the average of the generator.
+drawing of real images and noise, the step, the average of the generator. Flags of the process, such as deterministic
+algorithms and TF32, are ours and hold for both.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=1, help="of each in a round")
     parser.add_argument("--n-dis", type=int, default=5)
-    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16"), help="of ours")
+    parser.add_argument(
+        "--precision", default="float32", choices=("float32", "tf32", "bfloat16"), help="bfloat16: ours alone"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

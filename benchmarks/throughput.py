@@ -4,8 +4,8 @@
 
 Every variant's step is measured in turn, round by round, so that a drift of the machine's speed touches all of them
 alike; the table shows medians over rounds, and each variant's step time relative to the first one's as the median of
-the ratios round by round. The ceiling is a large float32 matrix product on the same device, measured in the same
-process. FLOPs are counted by torch's own counter over one step.
+the ratios round by round. The ceiling is a large matrix product of the same precision on the same device, measured in
+the same process. FLOPs are counted by torch's own counter over one step.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = arguments.variant or ["sagan-no-attention", "sagan", "dcgan", "sngan"]
     loops = {name: Loop(name, arguments, device) for name in names}
-    ceiling = matrix_product_rate(device)
+    ceiling = matrix_product_rate(device, torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32)
     for loop in loops.values():
         loop.milliseconds_a_step(6)  # warm-up: allocators, algorithm choice, graphs
     rounds = [
@@ -116,10 +116,10 @@ def row(name: str, loop: Loop, rounds: list[dict[str, float]], first: str, batch
     }
 
 
-def matrix_product_rate(device: torch.device) -> float:
-    """FLOP/s of a large float32 product, the best of several."""
+def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a large product, the best of several."""
     side = 8192 if device.type == "cuda" else 1536
-    a, b = (torch.randn(side, side, device=device) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(6):
         began = time.perf_counter()

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from filelock import FileLock, Timeout
 
 from sagan.errors import UserError
+from sagan.training.numerics import EXACT, set_numerics
 
 
 @contextmanager
@@ -33,21 +35,29 @@ def device_for(execution: Mapping[str, Any]) -> Iterator[torch.device]:
     """
     setting = execution["device"]
     torch.set_num_threads(execution["threads"])
-    torch.use_deterministic_algorithms(True)
-    # Without this cuBLAS may choose an algorithm whose sums depend on the stream (its documentation says so).
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    set_numerics(EXACT)
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         raise UserError("execution.device = 'cuda': torch sees no GPU here; use 'auto' or 'cpu'")
     if setting == "cpu" or not available:
         yield torch.device("cpu")
         return
-    # TF32 rounds to 10 bits: never unasked.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    with _gpu_slot(execution["jobs_per_gpu"]) as index:
+    gpu = _own_gpu() if dist.is_initialized() else _gpu_slot(execution["jobs_per_gpu"])
+    # Graphs and collectives are made on the current device.
+    with gpu as index, torch.cuda.device(index):
         yield torch.device("cuda", index)
+
+
+@contextmanager
+def _own_gpu() -> Iterator[int]:
+    """Each of several processes of one run has a GPU at once: waiting for slots one by one could go on for ever."""
+    rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if count > torch.cuda.device_count():
+        raise UserError(
+            f"{count} processes and {torch.cuda.device_count()} GPUs: each process needs one of its own; "
+            "start torchrun with a lower --nproc-per-node"
+        )
+    yield rank
 
 
 @contextmanager

@@ -21,13 +21,15 @@ class GraphedStep:
 
     A replay is believed where it leaves the same bytes as the step itself: the first recorded step is carried out
     both ways. Where it cannot be recorded, or the bytes differ, one line says so and steps go on without a graph.
+    Without deterministic algorithms a step does not repeat its own bytes; then the two need only be close.
 
     Args:
         compute: a step's work on the device, without random numbers or host values of its own, given its inputs and
-            whether the average is still a copy; each of the two is a graph of its own.
+            whether the average is still a copy. When that changes, the graph is made anew.
         state: all tensors that a step changes, by name, the same storage each time.
         title: what the line begins with.
         capture: turns a function into what replays it and returns its outputs.
+        exact: whether bytes are compared.
     """
 
     def __init__(
@@ -36,11 +38,14 @@ class GraphedStep:
         state: Callable[[], dict[str, Tensor]],
         title: str,
         capture: Callable[[Callable[[], Scalars]], Callable[[], Scalars]],
+        exact: bool = True,
     ) -> None:
         self._compute, self._state, self._title, self._capture = compute, state, title, capture
+        self._same = torch.equal if exact else torch.allclose
         self._done = 0
         self._inputs: Inputs = []
-        self._replays: dict[bool, Callable[[], Scalars]] = {}
+        self._replay: Callable[[], Scalars] | None = None
+        self._replays_copying = True  # which kind of step `_replay` is
         self.reason: str | None = None  # why there is no graph
 
     def __call__(self, inputs: Inputs, copies: bool) -> Scalars:
@@ -53,12 +58,13 @@ class GraphedStep:
         for ours, theirs in zip(self._inputs, inputs, strict=True):
             for name, value in theirs.items():
                 ours[name].copy_(value)
-        if copies not in self._replays:
+        if self._replay is None or copies != self._replays_copying:
             return self._record(copies)
-        return {name: value.clone() for name, value in self._replays[copies]().items()}
+        return {name: value.clone() for name, value in self._replay().items()}
 
     def _record(self, copies: bool) -> Scalars:
         """Carry out the step at hand, and record it where its replay is the same."""
+        self._replay = None  # with the memory that an earlier graph holds
         before = _copied(self._state())
         scalars = self._compute(self._inputs, copies)
         after = _copied(self._state())
@@ -67,12 +73,15 @@ class GraphedStep:
             _put_back(self._state(), before)
             replay()
         except RuntimeError as error:
-            self.reason = str(error).strip().splitlines()[0]
+            # What broke a recording off stands behind the error of its end.
+            cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            self.reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         else:
-            if all(torch.equal(value, after[name]) for name, value in self._state().items()):
-                self._replays[copies] = replay
+            if all(self._same(value, after[name]) for name, value in self._state().items()):
+                self._replay, self._replays_copying = replay, copies
                 return scalars
             self.reason = "its replay leaves other bytes"
+        self._inputs = []
         _put_back(self._state(), after)
         print(f"{self._title}: no CUDA graph ({self.reason}); kernels are launched one by one", file=sys.stderr)
         return scalars

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,7 @@ class _Position:
     step: int = 0
     seconds: float = 0.0
     log_bytes: int = 0
+    processes: list[int] = field(default_factory=list)  # how many there were, in each session
 
 
 def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None = None) -> Json:
@@ -65,7 +68,7 @@ def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None 
         with exclusive(paths.state(run.key) / "lock", run.key):
             processes.wait()
             if (record := run_record(run.key, paths)) is None:
-                with device_for(run.execution) as device:
+                with device_for(run.execution) as device, _errors_explained(run):
                     record = _train(run, images, labels, paths, device, processes)
             processes.wait()
     # The folder with the lock in it: all that it held is now in the run's own.
@@ -73,11 +76,31 @@ def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None 
     return record
 
 
+@contextmanager
+def _errors_explained(run: Run) -> Iterator[None]:
+    """What a setting causes and can mend, in one line that names it."""
+    training, execution = run.config["training"], run.execution
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{run.key}: out of GPU memory with execution.jobs_per_gpu = {execution['jobs_per_gpu']} and "
+            f"execution.cuda_graph = {str(execution['cuda_graph']).lower()}: fewer jobs, or false, leave the run what "
+            f"it is; lower training.batch_size = {training['batch_size']}, or raise training.accumulate = "
+            f"{training['accumulate']}, for another run that needs less"
+        ) from None
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{run.key}: training.compile = true: {reason}; install a C++ compiler, or say false") from None
+
+
 def _assist(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, processes: Processes) -> Json:
     """What every process but the first does: its part of each step, and no writing."""
     processes.wait()  # until the first one holds the run's lock
     if (record := run_record(run.key, paths)) is None:
-        with device_for(run.execution) as device:
+        with device_for(run.execution) as device, _errors_explained(run):
             trainer, position = _trainer(run, labels, paths, device, processes)
             _loop(run, images, labels, paths, trainer, None, position)
     processes.wait()  # until the first one has written everything
@@ -98,10 +121,11 @@ def _trainer(
     set_numerics(training)
     trainer = Trainer(run.config, device, labels, processes, run.execution["cuda_graph"], run.key)
     if (checkpoint := load_checkpoint(paths.state(run.key), device)) is None:
-        return trainer, _Position()
+        return trainer, _Position(processes=[processes.count])
     tensors, saved = checkpoint
     trainer.load_state(tensors)
-    return trainer, _Position(saved["step"], saved["seconds"], saved["log_bytes"])
+    counts = sorted({*saved["processes"], processes.count})
+    return trainer, _Position(saved["step"], saved["seconds"], saved["log_bytes"], counts)
 
 
 def _train(
@@ -146,7 +170,7 @@ def _train(
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
-        "provenance": provenance(device, started) | {"processes": processes.count},
+        "provenance": provenance(device, started) | {"processes": position.processes},
     }
     write_json(folder / "run.json", record)
     return record
@@ -174,14 +198,7 @@ def _loop(
     with stop, progress(run.key, steps, position.step, batch_size, shown=log is not None) as update:
         while position.step < steps:
             step = position.step + 1
-            try:
-                scalars = trainer.step(step, real, noise)
-            except torch.OutOfMemoryError:
-                raise UserError(
-                    f"{run.key}: out of GPU memory at training.batch_size = {batch_size} with training.accumulate = "
-                    f"{training['accumulate']} and execution.jobs_per_gpu = {execution['jobs_per_gpu']}; lower the "
-                    "first or the last, or raise the second"
-                ) from None
+            scalars = trainer.step(step, real, noise)
             finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
             bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
             position.step = step
@@ -198,15 +215,18 @@ def _loop(
             if is_logged or is_snapshot or is_checkpoint:
                 if (bad := processes.earliest(int(bad_step))) >= 0 or not trainer.weights_finite():
                     return bad if bad >= 0 else step
+                # By now the device has done what was asked of it.
+                position.seconds = time.perf_counter() - began
                 update(step)
             if is_snapshot and log is not None:
                 _save_snapshot(trainer, run, paths.run(run.key), step)
             if is_checkpoint and step < steps:
                 if log is not None:
                     log.flush()
-                    record = {"seconds": position.seconds, "log_bytes": log.size()}
+                    record = {"seconds": position.seconds, "log_bytes": log.size(), "processes": position.processes}
                     save_checkpoint(paths.state(run.key), step, trainer.state(), record)
                 if is_asked:
+                    processes.wait()  # torchrun gives the rest little time once one has left
                     raise Interrupted(f"{run.key}: stopped at step {step} of {steps}; run it again to go on")
     return None
 

@@ -7,6 +7,7 @@ one that the run's key says, and so do batch norm's statistics, which are taken 
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,12 @@ class Processes:
     def is_first(self) -> bool:
         """Whether this is the one process that writes."""
         return self.rank == 0
+
+    def part(self, batch: Tensor, pieces: int) -> Tensor:
+        """This process's rows of a batch [B, ...] that is taken in `pieces`, of each piece an equal part."""
+        if self.count == 1:
+            return batch
+        return torch.cat([piece.chunk(self.count)[self.rank] for piece in batch.chunk(pieces)])
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:
         """Put the mean over all processes in place of each tensor."""
@@ -71,11 +78,12 @@ def joined() -> Iterator[Processes]:
     if count == 1 or not dist.is_torchelastic_launched():
         yield ALONE
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Processes(dist.get_rank(), count)
-    finally:
-        dist.destroy_process_group()
+    # The first process may have to wait for the run's lock, and the others for it. Where one dies torchrun ends all.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=datetime.timedelta(days=30))
+    yield Processes(dist.get_rank(), count)
+    # Not after an error: leaving the group waits for processes that wait for this one.
+    dist.destroy_process_group()
 
 
 def synchronise_batch_norm(network: nn.Module, processes: Processes) -> None:

@@ -86,7 +86,7 @@ class Trainer:
                 network.compile()
         self._carry_out = self._compute
         if graphs and device.type == "cuda" and processes.count == 1:
-            self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture)
+            self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture, training["deterministic"])
 
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(device=self.device, memory_format=self.layout).train()
@@ -123,12 +123,11 @@ class Trainer:
             inputs["mixing"] = self._uniform("mixing", index, (len(inputs["z"]), 1, 1, 1))
         if self.augment:
             shape = (len(inputs["z"]), numbers_needed(self.augment))
+            # The generator's are of the step: drawn anew for each update, they are the same, and the last are used.
             for purpose, place in (("real", index), ("fake", index), ("generator", step)):
                 inputs[f"augment {purpose}"] = self._uniform(f"augment {purpose}", place, shape)
-        if self.processes.count == 1:
-            return inputs
         # Everything is drawn for the whole batch, so that the number of processes changes none of it.
-        return {name: value.chunk(self.processes.count)[self.processes.rank] for name, value in inputs.items()}
+        return {name: self.processes.part(value, self.pieces) for name, value in inputs.items()}
 
     def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
         """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
@@ -189,18 +188,26 @@ class Trainer:
 
     def _generator_update(self, inputs: Inputs, fake: Tensor | None) -> Tensor:
         """One update, through `fake` where it is given; returns the loss."""
-        self.discriminator.requires_grad_(False)
         self.optimizer_g.zero_grad()
         losses = []
-        for piece in self._pieces(inputs):
-            images = self._augmented(self._generated(piece) if fake is None else fake, piece, "generator")
-            losses.append(self.objective.generator(self._logits(images, piece.get("labels_fake"))) / self.pieces)
-            losses[-1].backward()
+        with self._frozen_discriminator():
+            for piece in self._pieces(inputs):
+                images = self._augmented(self._generated(piece) if fake is None else fake, piece, "generator")
+                losses.append(self.objective.generator(self._logits(images, piece.get("labels_fake"))) / self.pieces)
+                losses[-1].backward()
         if weight := self.weights["orthogonal"]:
             (weight * orthogonality(self.generator)).backward()
-        self.discriminator.requires_grad_(True)
         self._update(self.optimizer_g)
         return torch.stack(losses).detach().sum()
+
+    @contextmanager
+    def _frozen_discriminator(self) -> Iterator[None]:
+        """No gradients of its weights; after an error too, since a step may be tried again without a graph."""
+        self.discriminator.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.discriminator.requires_grad_(True)
 
     def _update(self, optimizer: torch.optim.Adam) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

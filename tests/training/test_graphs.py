@@ -1,10 +1,13 @@
 """A recorded step is believed only where its replay leaves the same bytes."""
 
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
 
+from sagan.objectives import Objective
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep
 from sagan.training.loop import train
@@ -13,30 +16,53 @@ from sagan.training.step import Trainer
 CPU = torch.device("cpu")
 
 
-def recording(compute):
+def recording(trainer):
     """What a graph does, without a GPU: it runs on the inputs' storage, and its outputs lie where they lay."""
-    outputs = {}
 
-    def replay():
-        for name, value in compute().items():
-            outputs.setdefault(name, torch.empty_like(value)).copy_(value)
-        return outputs
+    def capture(compute):
+        outputs = {}
 
-    return replay
+        def replay():
+            for name, value in compute().items():
+                outputs.setdefault(name, torch.empty_like(value)).copy_(value)
+            return outputs
+
+        return replay
+
+    return capture
 
 
-def refused(compute):
-    raise RuntimeError("operation not permitted when stream is capturing\nmore")
+def refused(trainer):
+    def capture(compute):
+        raise RuntimeError("not permitted when stream is capturing\nmore")
+
+    return capture
 
 
-def wrong(compute):
-    return lambda: compute() and compute()
+def broken_off(trainer):
+    """As when memory runs out in the middle of a recording, in the generator's own update."""
+
+    def fails(logits):
+        raise RuntimeError("out of memory")
+
+    def capture(compute):
+        objective, trainer.objective = trainer.objective, Objective(trainer.objective.discriminator, fails)
+        try:
+            compute()
+        finally:
+            trainer.objective = objective
+
+    return capture
+
+
+def wrong(trainer):
+    return lambda compute: lambda: compute() and compute()
 
 
 def trained(config, images, capture=None, steps=10):
     trainer = Trainer(config, CPU)
     if capture:
-        trainer._carry_out = GraphedStep(trainer._compute, trainer.state, "run", capture)
+        trainer._carry_out = GraphedStep(trainer._compute, trainer.state, "run", capture(trainer))
     size = config["training"]["batch_size"]
     real, noise = RealBatches(images, size, 0, False, CPU), Noise(size, 8, 0, "z", CPU)
     scalars = [trainer.step(step, real, noise) for step in range(1, steps + 1)]
@@ -44,7 +70,7 @@ def trained(config, images, capture=None, steps=10):
 
 
 @pytest.mark.parametrize("start", [2, 6], ids=["average-before", "average-after"])
-@pytest.mark.parametrize("capture", [recording, refused, wrong])
+@pytest.mark.parametrize("capture", [recording, refused, broken_off, wrong])
 def test_steps_are_the_same_with_a_graph_and_where_there_can_be_none(run, images, capfd, start, capture):
     """The average starts before or after steps are recorded: each way is a graph of its own."""
     training = {**run.config["training"], "ema": {"decay": 0.9, "start": start}}
@@ -56,15 +82,47 @@ def test_steps_are_the_same_with_a_graph_and_where_there_can_be_none(run, images
     assert all(torch.equal(value, graphed.state()[name]) for name, value in plain.state().items())
     said = capfd.readouterr().err.splitlines()
     if capture is recording:
-        assert not said and len(graphed._carry_out._replays) == (2 if start == 6 else 1)
+        assert not said and graphed._carry_out._replay is not None
     else:
-        reason = "operation not permitted when stream is capturing" if capture is refused else "leaves other bytes"
-        assert len(said) == 1 and reason in said[0] and said[0].startswith("run: no CUDA graph")
+        reason = {refused: "not permitted when stream is capturing", broken_off: "out of memory", wrong: "its replay"}
+        assert len(said) == 1 and said[0].startswith(f"run: no CUDA graph ({reason[capture]}")
+
+
+def test_only_one_graph_is_held_at_a_time(run, images):
+    """What a graph has recorded keeps its memory."""
+    held = []
+
+    def counting(trainer):
+        def capture(compute):
+            replay = recording(trainer)(compute)
+            held.append(weakref.ref(replay))
+            return replay
+
+        return capture
+
+    training = {**run.config["training"], "ema": {"decay": 0.9, "start": 6}}
+    trained({**run.config, "training": training}, images, counting)
+    gc.collect()
+    assert len(held) == 2 and held[0]() is None
+
+
+def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
+    """What is written down as a number in a graph stays what it was."""
+    optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
+    trainer = Trainer({**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}, CPU)
+    group = trainer.optimizer_g.param_groups[0]
+    group["lr"] = rate = torch.tensor(0.0)
+    for step, left in ((1, 1.0), (5, 0.5)):
+        trainer._set_learning_rates(step)
+        assert group["lr"] is rate and float(rate) == pytest.approx(left * 1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(with_training, images, paths, tmp_path, capfd):
-    run = with_training(steps=12, snapshots=[0, 12])
+    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 7})
+    optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
+    variant = {**run.config["variant"], "optimizer": optimizer, "n_dis": 2, "augment": ["color", "translation"]}
+    run = dataclasses.replace(run, config={**run.config, "variant": variant})
     records = []
     for graphs in (True, False):
         execution = {**run.execution, "device": "cuda", "cuda_graph": graphs}

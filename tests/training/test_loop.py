@@ -63,7 +63,7 @@ def test_a_run_leaves_what_its_record_says(run, images, paths):
     record = train(run, images, paths)
     folder = paths.run(run.key)
     assert record == json.loads((folder / "run.json").read_text())
-    assert record["provenance"]["flags"]["deterministic_algorithms"] and record["provenance"]["processes"] == 1
+    assert record["provenance"]["flags"]["deterministic_algorithms"] and record["provenance"]["processes"] == [1]
     assert record["status"] == "finished" and record["steps"] == 8 and record["images"] == 32
     assert {f"snapshots/{step:06d}.safetensors" for step in (0, 4, 8)} < set(record["files"])
     assert all(file_digest(folder / name) == entry["sha256"] for name, entry in record["files"].items())
@@ -122,7 +122,7 @@ def test_out_of_gpu_memory_names_the_settings_to_change(run, images, paths, monk
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(UserError, match=r"training\.batch_size = 4 .*jobs_per_gpu = 1"):
+    with pytest.raises(UserError, match=r"jobs_per_gpu = 1 .*cuda_graph = true.*training\.batch_size = 4"):
         train(run, images, paths)
 
 

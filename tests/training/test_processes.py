@@ -3,8 +3,10 @@
 import dataclasses
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -21,19 +23,31 @@ CPU = torch.device("cpu")
 CHILD = """
 import pickle, sys
 from pathlib import Path
-from sagan.training.loop import train
-train(*pickle.loads(Path(sys.argv[1]).read_bytes()))
+from sagan.errors import UserError
+from sagan.training.loop import Interrupted, train
+try:
+    train(*pickle.loads(Path(sys.argv[1]).read_bytes()))
+except (Interrupted, UserError) as error:
+    sys.exit(f"said: {error}")
 """
 
 
-def torchrun(folder, run, images, paths, count=2):
-    """Train with several processes, as a user would start them."""
+def torchrun(folder, run, images, paths, count=2, until=None):
+    """Train with several processes, as a user would start them; with SIGTERM once there are `until` logged steps."""
     (folder / "child.py").write_text(CHILD)
     (folder / "arguments").write_bytes(pickle.dumps((run, images, paths)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     arguments = [str(folder / "child.py"), str(folder / "arguments")]
-    return subprocess.run(command + arguments, capture_output=True, text=True, env=environment, timeout=240)
+    process = subprocess.Popen(command + arguments, stderr=subprocess.PIPE, text=True, env=environment)
+    log = paths.run(run.key) / "log.jsonl"
+    while until and not (log.exists() and len(log.read_text().splitlines()) >= until):
+        assert process.poll() is None
+        time.sleep(0.01)
+    if until:
+        process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=240)[1]
+    return process.returncode, said
 
 
 def smoothly(run, **variant):
@@ -44,14 +58,16 @@ def smoothly(run, **variant):
     )
 
 
-def test_two_processes_train_what_one_does(run, images, paths, tmp_path):
+@pytest.mark.parametrize("parts", [1, 2])
+def test_two_processes_train_what_one_does(with_training, images, paths, tmp_path, parts):
     """Batch norm in the generator, augmentation and the gradient penalty's mixing: all are of the whole batch."""
     regularisers = {"gradient_penalty": 1.0}
+    run = with_training(accumulate=parts)
     run = smoothly(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
     alone = train(run, images, paths)
     shared = dataclasses.replace(paths, root=tmp_path / "shared")
-    done = torchrun(tmp_path, run, images, shared)
-    assert done.returncode == 0, done.stderr
+    code, said = torchrun(tmp_path, run, images, shared)
+    assert code == 0, said
     together = read_lines(shared.run(run.key) / "log.jsonl")
     for ours, theirs in zip(read_lines(paths.run(run.key) / "log.jsonl"), together, strict=True):
         for name in ("loss_d", "loss_g", "penalty_d", "logits_real"):
@@ -62,14 +78,27 @@ def test_two_processes_train_what_one_does(run, images, paths, tmp_path):
             # Eight steps move a weight by up to 8e-3.
             torch.testing.assert_close(two[name], value, rtol=1e-4, atol=5e-5, msg=lambda m, n=name: f"{n}: {m}")
     record = train(run, images, shared)
-    assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == (1, 2)
+    assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == ([1], [2])
     assert record["images"] == alone["images"] and not shared.state(run.key).exists()
 
 
 def test_a_batch_that_does_not_divide_is_one_line(run, images, paths, tmp_path):
-    done = torchrun(tmp_path, run, images, paths, count=3)
-    assert done.returncode != 0
-    assert "training.batch_size = 4 does not divide into 3 processes" in done.stderr
+    code, said = torchrun(tmp_path, run, images, paths, count=3)
+    lines = [line for line in said.splitlines() if line.startswith("said: ")]
+    assert code != 0 and lines and "Error" not in said.split("said: ")[0]
+    assert all("training.batch_size = 4 does not divide into 3 processes" in line for line in lines)
+
+
+def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(with_training, images, paths, tmp_path):
+    run = with_training(steps=200, snapshots=[0, 200])
+    run = dataclasses.replace(run, execution={**run.execution, "checkpoint_every": 1000})
+    code, said = torchrun(tmp_path, run, images, paths, until=5)
+    stopped = [int(path.stem) for path in paths.state(run.key).glob("*.json")]
+    assert code != 0 and len(stopped) == 1 and f"stopped at step {stopped[0]} of 200" in said
+    record = train(run, images, paths)
+    assert record["status"] == "finished" and record["provenance"]["processes"] == [1, 2]
+    steps = [entry["step"] for entry in read_lines(paths.run(run.key) / "log.jsonl")]
+    assert steps == list(range(1, 201))
 
 
 @pytest.mark.parametrize("objective", ["hinge", "non-saturating"])
