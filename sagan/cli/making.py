@@ -26,16 +26,18 @@ def _plan(plan_file: Path | None, key: str, kind: str):
     if plan_file is not None:
         return Plan.load(plan_file)
     params = load_params(PATHS.params)
+    unplanned = []
     for suite in params.suites:
         try:
             plan = make_plan(params, PATHS, [suite])
-        except UserError:
+        except UserError as error:
+            unplanned.append(f"; suite {suite} cannot be planned: {error}")
             continue
         if key in getattr(plan, kind):
             return plan
     raise UserError(
-        f"{key}: params.yaml asks for no such key under {kind} (or its dataset is not prepared); "
-        "`python -m sagan plan --suite NAME` lists the keys"
+        f"{key}: params.yaml asks for no such key under {kind}; `python -m sagan plan --suite NAME` lists the keys"
+        + "".join(unplanned)
     )
 
 
