@@ -56,6 +56,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         ("results", tables.results(records)),
         ("curves", tables.curves(records)),
         ("training", tables.training(records)),
+        ("effects", tables.effects(records)),
         *((f"results-{extractor}", tables.results(other)) for extractor, other in records.also.items()),
     ):
         _write_csv(table, folder / f"{name}.csv")

@@ -6,10 +6,15 @@ import pandas as pd
 
 from sagan.records import Json
 from sagan.report.collect import METRICS, SuiteRecords
-from sagan.report.effects import baseline_effects
+from sagan.report.effects import Effect, baseline_effects, ingredient_effects
 from sagan.report.statistics import estimate
 
 LOG_POINTS = 200
+
+EFFECT_COLUMNS = (
+    *("table", "ingredient", "level", "other", "compared", "interaction"),
+    *("fid_difference", "low", "high", "p", "p_holm", "training_time_percent", "judged"),
+)
 
 
 def results(records: SuiteRecords) -> pd.DataFrame:
@@ -77,6 +82,33 @@ def training(records: SuiteRecords) -> pd.DataFrame:
             lines.append({"variant": row.variant, "seed": row.seed, **kept, **largest_sigmas(line)})
     columns = ["variant", "seed", "step", "images", "seconds"]
     return pd.DataFrame(lines, columns=columns + sorted({key for line in lines for key in line} - set(columns)))
+
+
+def effects(records: SuiteRecords) -> pd.DataFrame:
+    """A row for each difference from the baseline, and for each ingredient's effect; empty where nothing is known."""
+    against = [("baseline", effect) for effect in baseline_effects(records).values()]
+    rows = [_effect_row(*pair) for pair in [*against, *(("ingredient", e) for e in ingredient_effects(records))]]
+    return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
+
+
+def _effect_row(table: str, effect: Effect) -> Json:
+    found = effect.difference
+    row = {
+        "table": table,
+        "ingredient": effect.ingredient,
+        "level": effect.level,
+        "other": effect.other,
+        "compared": effect.where,
+        "interaction": int(effect.interaction),
+        "p_holm": effect.p_holm,
+        "judged": effect.judgement,
+    }
+    if found:
+        estimated = found.estimate
+        row |= {"fid_difference": estimated.mean, "low": estimated.low, "high": estimated.high, "p": found.p}
+    if effect.cost:
+        row["training_time_percent"] = effect.cost.median
+    return row
 
 
 def largest_sigmas(line: Json) -> dict[str, float]:
