@@ -33,13 +33,19 @@ def facts(records: SuiteRecords) -> list[tuple[str, str]]:
     return [(what, value) for what, value in lines if value]
 
 
+# Stand beside a metric's settings, and are a run's own figures: the spread over KID's subsets and IS's splits.
+_MEASURED = ("std",)
+
+
 def protocols(records: SuiteRecords) -> list[tuple[str, str, str]]:
     """(metric, its full name, its settings) of each metric; several lines where runs were measured differently."""
     lines: dict[tuple[str, str, str], None] = {}
     for row in records.rows:
         measured = row.evaluation_record.get("metrics", {})
         for metric, record in measured.items():
-            settings = flat(record.get("protocol", {}))
+            settings = {k: v for k, v in flat(record.get("protocol", {})).items() if k not in _MEASURED}
+            if settings.get("weights_digest"):
+                settings["weights_digest"] = settings["weights_digest"][:12]
             text = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()) if value is not None)
             lines[metric, record.get("name", ""), text] = None
     return list(lines)

@@ -228,7 +228,9 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
     protocol = {"extractor": "classifier", "split": "train", "real_count": 4000, "generated_count": 4000, "seed": 0}
 
     def measured(name: str, value: float) -> dict:
-        return {"value": value, "status": "measured", "name": f"{name}4000_train.classifier", "protocol": protocol}
+        # Each run's own, and no part of how it was measured.
+        facts = {**protocol, "std": value / 10} if name in ("kid", "is") else protocol
+        return {"value": value, "status": "measured", "name": f"{name}4000_train.classifier", "protocol": facts}
 
     diverged = mishap == "diverged"
     attention = {
