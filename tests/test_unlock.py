@@ -61,6 +61,13 @@ def test_notes_of_the_dead_go_and_those_of_the_living_stay(tmp_path, living, str
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("notes", [{}, {"read": {}}, {"write": {}}])
+def test_what_dvc_leaves_after_an_ordinary_end_stays(tmp_path, notes):
+    (tmp_path / "rwlock").write_text(json.dumps(notes))
+    unlock.main(tmp_path)
+    assert json.loads((tmp_path / "rwlock").read_text()) == notes
+
+
 def test_a_torn_file_goes(tmp_path):
     (tmp_path / "rwlock").write_text('{"write": {"a"')
     unlock.main(tmp_path)

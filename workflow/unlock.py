@@ -35,10 +35,13 @@ def main(folder: Path = Path(".dvc/tmp")) -> None:
             path.unlink()
             print("unlock: .dvc/tmp/rwlock was torn; removed")
             return
-        kept = {
-            "read": {place: readers for place, all_ in notes["read"].items() if (readers := [*filter(_lives, all_)])},
-            "write": {place: note for place, note in notes["write"].items() if _lives(note)},
-        }
+        kept = dict(notes)
+        # Either is absent where nobody has read or written since.
+        if "read" in notes:
+            living = {place: [*filter(_lives, readers)] for place, readers in notes["read"].items()}
+            kept["read"] = {place: readers for place, readers in living.items() if readers}
+        if "write" in notes:
+            kept["write"] = {place: note for place, note in notes["write"].items() if _lives(note)}
         if kept != notes:
             write_json(path, kept)
             print("unlock: a `dvc` that was killed had left .dvc/tmp/rwlock behind; cleared")
