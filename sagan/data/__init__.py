@@ -57,22 +57,15 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, damaged or not what they should be.
     """
-    settings = spec.model_dump()
-    ready = _ready(name, settings, folder)
-    try:
-        source = _LOCATE[spec.kind](spec, root)
-    except MissingOriginals:
-        if ready:
-            return ready
-        if not settings.get("download"):
-            raise
+    ready, source = _at_hand(name, spec, folder, root)
+    if ready is not None:
+        return ready
+    if source is None:
         download(spec.kind, root / spec.source)
         source = _LOCATE[spec.kind](spec, root)
-    if ready and ready.get("source_stamp") == source.stamp:
-        return ready
     head = {
         "dataset": name,
-        "settings": settings,
+        "settings": spec.model_dump(),
         "preparation": PREPARATION,
         "kind": spec.kind,
         "resolution": spec.resolution,
@@ -94,24 +87,30 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, and may not be downloaded.
     """
-    settings = spec.model_dump()
-    ready = _ready(name, settings, folder)
+    ready, source = _at_hand(name, spec, folder, root)
+    if ready is not None:
+        return None
+    return "would be prepared" + ("" if source else f", after a download into {root / spec.source}")
+
+
+def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Json | None, Source | None]:
+    """The manifest of the dataset, None where it is yet to be made; and its originals, None where they are not here.
+
+    Raises:
+        UserError: neither is here, and the originals may not be downloaded.
+    """
+    settings, ready = spec.model_dump(), read_manifest(folder)
+    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
+    if ready is not None and any(ready.get(key) != value for key, value in wanted.items()):
+        ready = None
     try:
         source = _LOCATE[spec.kind](spec, root)
     except MissingOriginals:
-        if ready:
-            return None
-        if not settings.get("download"):
+        if ready is None and not settings.get("download"):
             raise
-        return f"would be prepared, after a download into {root / spec.source}"
-    return None if ready and ready.get("source_stamp") == source.stamp else "would be prepared"
-
-
-def _ready(name: str, settings: Json, folder: Path) -> Json | None:
-    """The manifest of a dataset that was prepared with these settings."""
-    ready = read_manifest(folder)
-    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
-    return None if ready and any(ready.get(key) != value for key, value in wanted.items()) else ready
+        return ready, None
+    # Other originals than those that it was made of.
+    return (None if ready is not None and ready.get("source_stamp") != source.stamp else ready), source
 
 
 def _cores() -> int:
