@@ -1,13 +1,14 @@
 """The real side of a comparison: what it holds, both splits, and two processes that want it at once."""
 
 import dataclasses
-import multiprocessing
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from sagan.data import load
 from sagan.errors import UserError
 from sagan.metrics import classifier, measures, values
 from sagan.metrics import reference as module
@@ -98,30 +99,38 @@ def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
     assert not (paths.reference(measured.reference.key) / "reference.json").exists()
 
 
-def _make(root, reference, folder, results):
-    """What each process does; it notes every classifier that it trains."""
-    train = module.train_classifier
+# A process of its own that makes a reference, and notes every classifier that it trains.
+MAKING = """
+import pickle, sys
+from sagan.data import load
+from sagan.metrics import classifier, reference
+from sagan.paths import Paths
 
-    def noting(*arguments):
-        with (root / "trained").open("a") as file:
-            file.write("once\n")
-        return train(*arguments)
+root, wanted, folder = pickle.load(sys.stdin.buffer)
+train = reference.train_classifier
 
-    module.train_classifier = noting
-    classifier._STEPS = 5
-    results.put(make_reference(reference, load(folder), Paths(root)))
+def noting(*arguments):
+    with (root / "trained").open("a") as file:
+        file.write("once\\n")
+    return train(*arguments)
+
+reference.train_classifier = noting
+classifier._STEPS = 5
+sys.stdout.buffer.write(pickle.dumps(reference.make_reference(wanted, load(folder), Paths(root))))
+"""
 
 
 def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    folder = measured.paths.prepared("strokes", 28)
-    both = [context.Process(target=_make, args=(tmp_path, measured.reference, folder, results)) for _ in range(2)]
+    folder = measured.paths.prepared("strokes", 28).absolute()
+    arguments = pickle.dumps((tmp_path, measured.reference, folder))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    both = [subprocess.Popen([sys.executable, "-c", MAKING], **pipes) for _ in range(2)]
     for process in both:
-        process.start()
-    records = [results.get(timeout=120) for _ in both]
+        process.stdin.write(arguments)
+        process.stdin.close()
+    records = [pickle.loads(process.stdout.read()) for process in both]
     for process in both:
-        process.join()
+        assert process.wait(timeout=120) == 0
     assert records[0] == records[1]
     made = tmp_path / "results" / "references" / measured.reference.key
     assert (tmp_path / "trained").read_text() == "once\n"
