@@ -8,6 +8,8 @@ makes their comparison a paired one.
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -21,15 +23,17 @@ def derived_seed(seed: int, purpose: str, index: int) -> int:
 
 
 class RealBatches:
-    """Batches of real images from an array that lies on the device as uint8.
+    """Batches of real images, from an array that lies on the device or, where it is too large, on the disk.
 
     The images come in the order of one random permutation after another, so that each is seen once
     an epoch and none is dropped.
 
     Args:
-        images: uint8 [N, C, R, R].
+        images: uint8 [N, C, R, R]; a memory-mapped array where it may be too large.
         horizontal_flip: mirror each image with probability one half.
         labels: int64 [N], each image's class, for conditional variants.
+        streams: whether batches are read from `images` one by one, the next one while the present one is used;
+            None: where the array would take more than half of the memory. The batches are the same.
     """
 
     def __init__(
@@ -40,18 +44,22 @@ class RealBatches:
         horizontal_flip: bool,
         device: torch.device,
         labels: np.ndarray | None = None,
+        streams: bool | None = None,
     ) -> None:
-        self.images = torch.from_numpy(np.array(images)).to(device)
+        self.streams = images.nbytes > _memory(device) // 2 if streams is None else streams
+        self.images = images if self.streams else torch.from_numpy(np.array(images)).to(device)
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.horizontal_flip = horizontal_flip
         self.device = device
         self._orders: dict[int, Tensor] = {}
+        self._reader = ThreadPoolExecutor(1) if self.streams else None
+        self._ahead: dict[int, Future[Tensor]] = {}
 
     def __getitem__(self, index: int) -> Tensor:
         """The batch of that index: float32 [B, C, R, R] in [-1, 1]."""
-        images = self.images[self._rows(index)]
+        images = self._streamed(index) if self.streams else self.images[self._rows(index)]
         batch = images.float().div_(127.5).sub_(1.0)
         if self.horizontal_flip:
             coin = torch.Generator().manual_seed(derived_seed(self.seed, "flip", index))
@@ -61,7 +69,7 @@ class RealBatches:
 
     def labels_of(self, index: int) -> Tensor | None:
         """The classes of that batch's images, int64 [B]; None without labels."""
-        return None if self.labels is None else self.labels[self._rows(index)]
+        return None if self.labels is None else self.labels[self._rows(index).to(self.device)]
 
     def drawn_labels(self, index: int) -> Tensor | None:
         """Classes for generated images, drawn from the training set's at random: int64 [B]; None without labels."""
@@ -69,6 +77,14 @@ class RealBatches:
             return None
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "drawn labels", index))
         return self.labels[torch.randint(len(self.labels), (self.batch_size,), generator=generator).to(self.device)]
+
+    def _streamed(self, index: int) -> Tensor:
+        reading = self._ahead.get(index) or self._read(index)
+        self._ahead = {index + 1: self._read(index + 1)}
+        return reading.result().to(self.device, non_blocking=True)
+
+    def _read(self, index: int) -> Future[Tensor]:
+        return self._reader.submit(_gathered, self.images, self._rows(index).numpy(), self.device.type == "cuda")
 
     def _rows(self, index: int) -> Tensor:
         count = len(self.images)
@@ -83,8 +99,24 @@ class RealBatches:
         if epoch not in self._orders:
             self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
             generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", epoch))
-            self._orders[epoch] = torch.randperm(len(self.images), generator=generator).to(self.device)
+            order = torch.randperm(len(self.images), generator=generator)
+            self._orders[epoch] = order if self.streams else order.to(self.device)
         return self._orders[epoch]
+
+
+def _gathered(images: np.ndarray, rows: np.ndarray, pins: bool) -> Tensor:
+    """Those rows, read in the order in which they lie; in pinned memory, from which a GPU copies by itself."""
+    order = np.argsort(rows)
+    batch = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    batch[order] = images[rows[order]]
+    return torch.from_numpy(batch).pin_memory() if pins else torch.from_numpy(batch)
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes: what is free on a GPU, or all that the machine has."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class Noise:

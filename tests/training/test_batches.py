@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagan.training import batches
 from sagan.training.batches import Noise, RealBatches
 
 CPU = torch.device("cpu")
@@ -59,3 +60,34 @@ def test_noise_is_normal_and_depends_on_seed_purpose_and_index():
     assert torch.equal(z, noise(0, "z")[5])
     for other in (noise(0, "z")[6], noise(1, "z")[5], noise(0, "other")[5]):
         assert not torch.equal(z, other)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_batches_read_from_disk_are_those_from_memory(tmp_path, flips):
+    """In order, as training takes them, and from the middle, as a resumed run does; over the ends of epochs."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 1, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    labels = np.arange(10)
+    stored = np.load(tmp_path / "images.npy", mmap_mode="r")
+    resident = RealBatches(images, 4, 0, flips, CPU, labels)
+    streamed = RealBatches(stored, 4, 0, flips, CPU, labels, streams=True)
+    assert streamed.streams and not resident.streams
+    for index in (0, 1, 2, 3, 9, 10, 4):
+        assert torch.equal(streamed[index], resident[index])
+        assert torch.equal(streamed.labels_of(index), resident.labels_of(index))
+        assert torch.equal(streamed.drawn_labels(index), resident.drawn_labels(index))
+
+
+def test_an_array_beyond_half_the_memory_stays_on_disk(numbered, monkeypatch):
+    monkeypatch.setattr(batches, "_memory", lambda device: 2 * numbered.nbytes)
+    assert not RealBatches(numbered, 4, 0, False, CPU).streams
+    monkeypatch.setattr(batches, "_memory", lambda device: 2 * numbered.nbytes - 2)
+    assert RealBatches(numbered, 4, 0, False, CPU).streams
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_streamed_batches_are_pinned_and_the_same(numbered):
+    device = torch.device("cuda")
+    resident, streamed = (RealBatches(numbered, 4, 0, True, device, streams=streams) for streams in (False, True))
+    assert all(torch.equal(streamed[index], resident[index]) for index in range(6))
+    assert streamed._ahead[6].result().is_pinned()

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from sagan.errors import UserError
 from sagan.records import file_digest, read_lines
 from sagan.states import run_record
+from sagan.training import batches
 from sagan.training.loop import train
 from sagan.training.step import Trainer
 
@@ -143,3 +144,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(ru
     assert record["status"] == "diverged" and record["diverged_at"] < 5
     assert str(record["diverged_at"]) in record["reason"]
     assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]
+
+
+def test_a_run_whose_images_stay_on_disk_gives_the_same_bytes(run, images, paths, tmp_path, monkeypatch):
+    train(run, images, paths)
+    monkeypatch.setattr(batches, "_memory", lambda device: 0)
+    elsewhere = dataclasses.replace(paths, root=tmp_path / "elsewhere")
+    train(run, images, elsewhere)
+    assert weights(run, paths) == weights(run, elsewhere)
