@@ -104,12 +104,14 @@ def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str,
 
 
 def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+    """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
     low, high = GAMMA_RANGE
-    return _by_layer(
-        {(row.run, layer): entry["gamma"] for row in records.rows for layer, entry in _attention_of(row).items()},
+    measured, verdict = _by_layer(
+        {(row.run, layer): abs(entry["gamma"]) for row in records.rows for layer, entry in _attention_of(row).items()},
         "no run with attention was measured",
-        lambda gamma: low <= gamma <= high,
+        lambda magnitude: low <= magnitude <= high,
     )
+    return f"magnitude at the end: {measured}", verdict
 
 
 def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:

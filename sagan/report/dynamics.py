@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,13 @@ def losses(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 
 def attention(records: SuiteRecords, theme: Theme) -> Figure | None:
-    """gamma over training in each network that attends, and how concentrated the final maps are."""
+    """The magnitude of gamma over training in each network that attends, and how concentrated the final maps are.
+
+    Its sign says nothing: with gamma and the output convolution both negated a layer is the same layer.
+    """
     names = sorted({key for row in records.rows for line in row.log[-1:] for key in line if key.startswith("gamma.")})
     names.sort(key=lambda name: NETWORKS.index(name.split(".")[1]))
-    drawn = {_gamma_title(name): _series(records, name) for name in names}
+    drawn = {_gamma_title(name): _series(records, name, np.abs) for name in names}
     drawn = {title: series for title, series in drawn.items() if series}
     entropies = _entropies(records)
     if not drawn and not entropies:
@@ -50,7 +54,7 @@ def attention(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 def _gamma_title(name: str) -> str:
     _, network, side = name.split(".")
-    return rf"$\gamma$, {network} at {side}x{side}"
+    return rf"$|\gamma|$, {network} at {side}x{side}"
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,14 @@ class _Line:
 Series = dict[str, list[_Line]]
 
 
-def _series(records: SuiteRecords, name: str) -> Series:
-    """variant -> a line for each run whose log has the name."""
+def _series(records: SuiteRecords, name: str, of: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Series:
+    """variant -> a line for each run whose log has the name, of a function of the values."""
     series: Series = {}
     for row in records.rows:
         points = [(line["step"], value) for line in row.log if (value := _value(line, name)) is not None]
         if points:
             steps, values = zip(*points, strict=True)
-            line = _Line(list(steps), _smooth(np.array(values)), row.status != "diverged")
+            line = _Line(list(steps), _smooth(of(np.array(values))), row.status != "diverged")
             series.setdefault(row.variant, []).append(line)
     return series
 

@@ -68,6 +68,15 @@ def test_attention_that_stays_shut_and_uniform_contradicts(judged):
     assert (found[3].verdict, found[4].verdict) == ("contradicted", "contradicted")
 
 
+def test_the_sign_of_gamma_says_nothing(judged):
+    def negated(record):
+        for layer in record["attention"].values():
+            layer["gamma"] = -layer["gamma"]
+
+    found = judged("factorial", change=negated)[3]
+    assert found.verdict == "supported" and "generator at 14: 0.150 to 0.240" in found.measured
+
+
 def test_steadier_generators_are_seen_in_the_spread(judged):
     def wild(record):
         if record["variant"] in ("sn-d-only", "grid-off-d"):
