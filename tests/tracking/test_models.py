@@ -74,7 +74,7 @@ def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace
     assert [again.model_id for again in models(workspace)] == [model.model_id]
 
 
-def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, tmp_path):
+def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, tmp_path, monkeypatch):
     (model,) = models(workspace)
     folder = Path(model.artifact_location.removeprefix("file://"))
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
@@ -88,6 +88,8 @@ def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent
     assert (folder / "artifacts/generator.safetensors").read_bytes() == (
         workspace.paths.run(sent.run) / "generator.safetensors"
     ).read_bytes()
+    # Loading puts the model's own copy of the networks first in the path, for the rest of the process.
+    monkeypatch.setattr(sys, "path", sys.path)
     loaded = mlflow.pyfunc.load_model(str(folder))
     z = latents(128, 3, seed=0)
     images = loaded.predict({"z": z.numpy()})
