@@ -49,11 +49,15 @@ class Row:
     def metric(self, name: str) -> float | None:
         return self.evaluation_record.get("metrics", {}).get(name, {}).get("value")
 
+    def reason(self, name: str) -> str | None:
+        """What a metric's status says of it where that is not "measured": why it has no figure, or a bad one."""
+        status = self.evaluation_record.get("metrics", {}).get(name, {}).get("status", "measured")
+        return None if status == "measured" else status
+
     @property
     def defect(self) -> str | None:
         """What the measurement found wrong with the generated images, such as that all are the same."""
-        status = self.evaluation_record.get("metrics", {}).get("fid", {}).get("status", "measured")
-        return None if status == "measured" else status
+        return self.reason("fid")
 
     @property
     def fid_untrained(self) -> float | None:
@@ -61,13 +65,13 @@ class Row:
 
     @property
     def curve(self) -> list[tuple[int, float]]:
-        """(step, FID), without snapshots that could not be measured."""
-        return [(point["step"], point["fid"]) for point in self.points]
+        """(step, FID), without snapshots whose FID could not be measured."""
+        return [(point["step"], point["fid"]) for point in self.points if point["fid"] is not None]
 
     @property
     def points(self) -> list[Json]:
-        """The snapshots that could be measured, with all that is known of them."""
-        return [point for point in self.evaluation_record.get("curve", []) if point["fid"] is not None]
+        """All snapshots, each with what could be measured of it."""
+        return self.evaluation_record.get("curve", [])
 
     @property
     def learned_nothing(self) -> bool:

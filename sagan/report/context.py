@@ -63,6 +63,8 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "verdict": [effect_sentence(effect) for effect in headline_effects(effects, records.baseline)],
         "best": _best(records),
         "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
+        "unmeasured": _unmeasured(records),
+        "no_curve": _no_curve(records),
         "class_rows": _class_rows(records),
         "spaces": [_space(other) for other in records.also.values()],
         "variants": [_variant_line(records, variant) for variant in records.variants],
@@ -117,6 +119,7 @@ def _space(records: SuiteRecords) -> dict[str, Any]:
         "floor": records.floor,
         "missing": sum(row.status == "missing" for row in records.rows),
         "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
+        "unmeasured": _unmeasured(records),
         "variants": [
             {
                 "variant": variant,
@@ -141,6 +144,23 @@ def _class_rows(records: SuiteRecords) -> list[str]:
 
 def _others(records: SuiteRecords) -> list[str]:
     return [metric for metric in records.measured_metrics if metric != "fid"]
+
+
+def _unmeasured(records: SuiteRecords) -> list[str]:
+    """The metrics that were asked for and that no run has a figure of, each with the first reason that was given."""
+    lines = []
+    for metric, title in {"fid": "FID", **METRIC_TITLES}.items():
+        reasons = [reason for row in records.rows if (reason := row.reason(metric))]
+        if reasons and metric not in records.measured_metrics:
+            lines.append(f"{title.rstrip(' ↑↓')} ({reasons[0]})")
+    return lines
+
+
+def _no_curve(records: SuiteRecords) -> str | None:
+    """Why there is no FID at any snapshot of any run; None where there is one, or where nothing was measured."""
+    if any(row.curve for row in records.rows):
+        return None
+    return next((point["status"] for row in records.rows for point in row.points if "status" in point), None)
 
 
 def _seeds(rows: list[Row]) -> str:
@@ -209,7 +229,8 @@ def _copies(records: SuiteRecords) -> list[str]:
         shares = [row.evaluation_record.get("memorisation", {}).get("closer") for row in records.of(variant)]
         shares = [100 * share for share in shares if share is not None]
         if shares:
-            lines.append(f"{md(variant)} {number(min(shares), places=1)} to {number(max(shares), places=1)} %")
+            ends = dict.fromkeys(number(share, places=1) for share in (min(shares), max(shares)))
+            lines.append(f"{md(variant)} {' to '.join(ends)} %")
     return lines
 
 

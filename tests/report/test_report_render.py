@@ -84,6 +84,40 @@ def test_curves_have_the_seconds_of_their_steps(rendered):
     assert curves.loc[("sagan", 0, 400), ["recall", "diversity"]].tolist() == [0.4, 0.9]
 
 
+@pytest.fixture
+def few_images(make_library, tmp_path):
+    """The suite "few" where FID at snapshots, and every IS, could not be measured; nor the noise floor."""
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+        record = json.loads(path.read_text())
+        for point in record["curve"]:
+            point |= {"fid": None, "status": "too few images: 20, and 128 features need 128"}
+        record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
+        path.write_text(json.dumps(record))
+    path = library.paths.reference(next(iter(library.plan.references))) / "reference.json"
+    record = json.loads(path.read_text())
+    record["floor"] |= {"fid": None, "what": "one half of the train split against the other, 60 each"}
+    path.write_text(json.dumps(record | {"feature_dim": 128}))
+    return library
+
+
+def test_what_could_not_be_measured_is_said_with_the_reason(few_images):
+    text = render("few", few_images.plan, few_images.params, few_images.paths).read_text()
+    assert "*Not measured: IS (refused: no classifier layer).*" in text
+    assert "**No noise floor**: one half of the train split against the other, 60 each, are too few images" in text
+    assert "grey band" not in text and "a smaller difference is noise" not in text
+    assert "no best snapshot: too few images: 20, and 128 features need 128." in text
+    assert text.index("## Claims") < text.index("## Training curves") < text.index("fid-against-cost.png")
+
+
+def test_recall_and_diversity_are_kept_where_there_is_no_fid(few_images):
+    records = collect("few", few_images.plan, few_images.params, few_images.paths)
+    curves = tables.curves(records)
+    assert len(curves) == 4 * 5 and curves["fid"].isna().all()
+    assert curves["recall"].tolist()[:2] == [0.0, 0.1] and (curves["diversity"] == 0.9).all()
+
+
 def test_summary_leaves_out_what_was_not_measured(rendered):
     summary = json.loads((rendered("empty") / "summary.json").read_text())
     assert set(summary.values()) == {0, 3, 0.9}
