@@ -6,15 +6,19 @@ from collections import defaultdict
 from statistics import median
 
 from sagan.paths import Paths
-from sagan.plan import Plan, Run
+from sagan.plan import Evaluation, Plan, Run
 from sagan.records import Json, canonical, digest, read_json
+
+# A measurement makes `samples` images of the final generator and of the untrained one.
+_FULL_SETS = 2
 
 
 class Costs:
     """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
 
-    A run is estimated by runs of the same recipe, else by those of the same backbone and image size; a
-    measurement by those of the same settings. Where nothing of the kind has been done, nothing is said.
+    A run is estimated by runs of the same recipe, else by those of the same backbone, width and image size; a
+    measurement by those against the same reference, image for image. Where nothing of the kind has been done,
+    nothing is said.
     """
 
     def __init__(self, plan: Plan, paths: Paths) -> None:
@@ -27,7 +31,9 @@ class Costs:
                 similar[_shape(record["config"])].append(per_step / record["config"]["training"]["batch_size"])
         for record in _records(paths, "evaluations/*/metrics.json"):
             if record["status"] == "measured":
-                measured[record["reference"]].append(record["seconds"])
+                images = record["metrics"]["fid"]["protocol"]["generated_count"]
+                at_snapshots = len(record["curve"]) * record["curve_protocol"]["generated_count"]
+                measured[record["reference"]].append(record["seconds"] / (_FULL_SETS * images + at_snapshots))
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
@@ -35,8 +41,16 @@ class Costs:
         if key in self._plan.runs:
             return self._training(self._plan.runs[key], from_step)
         if key in self._plan.evaluations:
-            return self._measured.get(self._plan.evaluations[key].reference)
+            return self._measuring(self._plan.evaluations[key])
         return None
+
+    def _measuring(self, evaluation: Evaluation) -> float | None:
+        per_image = self._measured.get(evaluation.reference)
+        if per_image is None:
+            return None
+        snapshots = len(self._plan.runs[evaluation.run].config["training"]["snapshots"])
+        settings = evaluation.settings
+        return per_image * (_FULL_SETS * settings["samples"] + snapshots * settings["curve_samples"])
 
     def _training(self, run: Run, from_step: int) -> float | None:
         training = run.config["training"]

@@ -143,8 +143,13 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
             cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
             keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
             yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}  (evaluation {keys})"
-        rest = f" and {unknown} runs of unknown cost (none like them has been done here)" if unknown else ""
-        yield f"  {size / 1e6:.1f} MB on disk; to do: {_clock(seconds)} of one job after another{rest}"
+        to_do = [f"{_clock(seconds)} of one job after another"] if seconds else []
+        to_do += (
+            [f"{unknown} run{'s' if unknown > 1 else ''} of unknown cost (none like them has been done here)"]
+            if unknown
+            else []
+        )
+        yield f"  {size / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
         there = (paths.reference(key) / "reference.json").exists()
         yield f"reference {key}  {'made' if there else 'missing'}"
@@ -167,9 +172,7 @@ def _cost(cell: Cell, state: str, unmeasured: list[str], costs: Costs, paths: Pa
 
 
 def _clock(seconds: float) -> str:
-    return (
-        f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min" if seconds else "nothing"
-    )
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min"
 
 
 def _cell_size(cell: Cell, paths: Paths) -> int:

@@ -9,7 +9,7 @@ from filelock import FileLock
 from sagan.costs import Costs
 from sagan.loading import load_params
 from sagan.params import Params
-from sagan.plan import Plan, make_plan
+from sagan.plan import Evaluation, Plan, make_plan
 from sagan.records import write_json
 from sagan.states import last_step, missing, plan_lines, prune_results, run_state, set_aside_torn
 from sagan.training.loop import train
@@ -139,3 +139,32 @@ def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
     costs = Costs(Plan({"longer": longer}, {}, {}, {}), paths)
     assert costs.seconds("longer") == pytest.approx(10 * record["seconds"])
     assert costs.seconds("longer", record["steps"]) == pytest.approx(9 * record["seconds"])
+
+
+def test_a_measurement_costs_as_much_as_its_images(run, paths):
+    """Twice 10 and 2 times 5 images took 60 s: twice as many take twice as long."""
+    settings = {"samples": 10, "curve_samples": 5}
+    cheap = Evaluation("cheap", run.key, "real", settings, "c", {})
+    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10})
+    other = dataclasses.replace(cheap, key="other", reference="another")
+    run.config["training"]["snapshots"] = [0, 4]
+    plan = Plan({run.key: run}, {}, {e.key: e for e in (cheap, dear, other)}, {})
+    assert Costs(plan, paths).seconds("cheap") is None
+    record = {
+        "status": "measured",
+        "reference": "real",
+        "seconds": 60.0,
+        "metrics": {"fid": {"protocol": {"generated_count": 10}}},
+        "curve": [{}, {}],
+        "curve_protocol": {"generated_count": 5},
+    }
+    write_json(paths.evaluation("cheap") / "metrics.json", record)
+    costs = Costs(plan, paths)
+    assert costs.seconds("cheap") == pytest.approx(60) and costs.seconds("dear") == pytest.approx(120)
+    assert costs.seconds("other") is None
+
+
+def test_a_plan_says_what_is_to_do_and_what_of_it_is_unknown(paths):
+    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
+    plan = make_plan(PARAMS, paths)
+    assert any(f"to do: {len(plan.runs)} runs of unknown cost (none" in line for line in plan_lines(plan, paths))
