@@ -1,25 +1,53 @@
 """Where pretrained weights of feature extractors lie, and what they are. Without torch.
 
-Beside each file of weights lies a record of the same name with the suffix .json: its sha256, where it
-came from, and whether it has the classifier layer that the Inception score needs.
+A file is known by its sha256: as the one that was published, or by a record beside it (the suffix .json) that
+says what it was made from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.errors import UserError
 from sagan.paths import Paths
-from sagan.records import Json, file_digest, read_json
+from sagan.records import file_digest, read_json
 
-# Extractors whose weights are brought by hand: where they are published, and the sha256 of that file.
-BY_HAND = {
-    "clip-vit-b-32": (
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights as its makers publish it.
+
+    Attributes:
+        has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
+    """
+
+    url: str
+    sha256: str
+    has_classes: bool = False
+
+
+# Every extractor whose weights are not trained here.
+PUBLISHED = {
+    "inception": Published(
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        has_classes=True,
+    ),
+    "clip-vit-b-32": Published(
         "https://openaipublic.azureedge.net/clip/models/"
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-    )
+    ),
+    "dinov2-vit-b-14": Published(
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+    ),
+    "dinov2-vit-l-14": Published(
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+    ),
 }
 
 
@@ -33,44 +61,53 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
         return None
     path = paths.weights_file(extractor, paths.root)
     if not path.exists():
-        raise UserError(f"{path}: the weights of {extractor!r} are not there; {_how_to_fetch(extractor, path)}")
+        raise UserError(
+            f"{path}: the weights of {extractor!r} are not there; fetch them with `python -m sagan weights {extractor}`"
+        )
     return file_digest(path)
 
 
-def _how_to_fetch(extractor: str, path: Path) -> str:
-    if extractor == "inception":
-        return "fetch them with `python -m sagan weights`"
-    return f"fetch them with `curl --create-dirs -o {path} {BY_HAND[extractor][0]}`"
+@dataclass(frozen=True)
+class Found:
+    """A file of weights that is there.
+
+    Attributes:
+        origin: where its bytes come from, in words; None where nothing vouches for them.
+        has_classes: see `Published`.
+    """
+
+    sha256: str
+    origin: str | None
+    has_classes: bool
 
 
-def weights_record(path: Path) -> Json | None:
-    """What is known of a file of weights; None where there is no record, or the record tells of other bytes."""
+def inspect(extractor: str, path: Path) -> Found:
+    """What is known of an extractor's file of weights: its bytes are read, and the record beside it."""
+    published, sha256 = PUBLISHED[extractor], file_digest(path)
+    if sha256 == published.sha256:
+        return Found(sha256, "as published", published.has_classes)
     try:
         record = read_json(path.with_suffix(".json"))
     except (OSError, ValueError):
-        return None
-    return record if record.get("sha256") == file_digest(path) else None
+        record = {}
+    if record.get("sha256") != sha256:
+        return Found(sha256, None, published.has_classes)
+    return Found(sha256, f"from {record['source']}", record["classifier_layer"])
 
 
 def weights_lines(paths: Paths) -> Iterator[str]:
     """A line for each extractor: where its weights are, what they are good for."""
-    yield "classifier  trained on each dataset with classes, for its reference; nothing to fetch"
-    yield _inception_line(paths.weights_file("inception", paths.root))
-    for extractor, (_, published) in BY_HAND.items():
-        path = paths.weights_file(extractor, paths.root)
-        if not path.exists():
-            yield f"{extractor}  not there ({path}); {_how_to_fetch(extractor, path)}"
-            continue
-        found = file_digest(path)
-        origin = "as published" if found == published else "not the published file"
-        yield f"{extractor}  {path}, sha256 {found[:12]}, {origin}: every metric but IS (no classes)"
+    width = max(map(len, PUBLISHED)) + 2
+    yield f"{'classifier':{width}}trained on each dataset with classes, for its reference; nothing to fetch"
+    for extractor in PUBLISHED:
+        yield f"{extractor:{width}}{_told(extractor, paths.weights_file(extractor, paths.root))}"
 
 
-def _inception_line(path: Path) -> str:
+def _told(extractor: str, path: Path) -> str:
     if not path.exists():
-        return f"inception   not there ({path}); `python -m sagan weights` fetches it"
-    record = weights_record(path)
-    if record is None:
-        return f"inception   {path}, of unknown origin, sha256 {file_digest(path)[:12]}"
-    use = "every metric" if record["classifier_layer"] else "every metric but IS (no classifier layer)"
-    return f"inception   {path}, sha256 {record['sha256'][:12]}, from {record['source']}: {use}"
+        return f"not there ({path}); `python -m sagan weights {extractor}` fetches it"
+    found = inspect(extractor, path)
+    told = f"{path}, sha256 {found.sha256[:12]}"
+    if found.origin is None:
+        return f"{told}, of unknown origin"
+    return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"

@@ -92,15 +92,24 @@ def export(
 
 @app.command()
 def weights(
+    extractors: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXTRACTOR]...", help="As under evaluation.extractor. Default: inception."),
+    ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Say which weights are there, and fetch nothing.")] = False,
 ) -> None:
-    """Fetch the Inception weights that `extractor: inception` needs, check them by digest, and say what is there."""
-    from sagan.weights import weights_lines
+    """Fetch the weights of feature extractors, check them by digest, and say which are there."""
+    from sagan.weights import PUBLISHED, weights_lines
 
+    wanted = extractors or ["inception"]
+    for extractor in wanted:
+        if extractor not in PUBLISHED:
+            raise UserError(f"weights: there is no {extractor!r} to fetch; there are: {', '.join(PUBLISHED)}")
     if not only_list:
-        from sagan.metrics.inception import fetch_inception
+        from sagan.metrics.fetching import fetch_weights
 
-        print(fetch_inception(PATHS))
+        for extractor in wanted:
+            print(fetch_weights(extractor, PATHS))
     for line in weights_lines(PATHS):
         print(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 
 from sagan.errors import UserError
 from sagan.metrics.classifier import Classifier
+from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
 from sagan.paths import Paths
 
 CLASSIFIER_NAME = "sagan-classifier"
+DINOV2_NAME = "sagan-dinov2"
 
 
 class ClassifierExtractor(FeatureExtractorBase):
@@ -57,8 +60,9 @@ class ClassifierExtractor(FeatureExtractorBase):
         return tuple({"features": features, "logits": logits}[name] for name in self.features_list)
 
 
-if CLASSIFIER_NAME not in FEATURE_EXTRACTORS_REGISTRY:
-    register_feature_extractor(CLASSIFIER_NAME, ClassifierExtractor)
+for _name, _extractor in ((CLASSIFIER_NAME, ClassifierExtractor), (DINOV2_NAME, DinoV2Extractor)):
+    if _name not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(_name, _extractor)
 
 
 class Extractor:
@@ -91,11 +95,14 @@ def _network(kind: str, path: Path) -> tuple[FeatureExtractorBase, dict[str, str
             network.features_list = list(names)
         return network, names
     try:
+        if kind.startswith("dinov2"):
+            return DinoV2Extractor(DINOV2_NAME, ["dinov2"], str(path)), {"dinov2": "features"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
             return FeatureExtractorCLIP(kind, ["clip"], str(path)), {"clip": "features"}
-    except (RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip().splitlines() or ["it is empty"])[0]
         raise UserError(
-            f"{path}: not the TorchScript file of {kind!r} ({reason}); delete it and fetch it anew"
+            f"{path}: not the file of {kind!r} as it is published ({reason}); delete it and fetch it anew with "
+            f"`python -m sagan weights {kind}`"
         ) from None

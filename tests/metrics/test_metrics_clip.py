@@ -10,13 +10,11 @@ from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 
-from sagan import weights as weights_module
 from sagan.errors import UserError
 from sagan.metrics import values
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
-from sagan.paths import Paths
-from sagan.weights import extractor_digest, weights_lines
+from sagan.weights import PUBLISHED, Published, extractor_digest, weights_lines
 
 CLIP = "clip-vit-b-32"
 CPU = torch.device("cpu")
@@ -96,7 +94,7 @@ def test_the_real_architecture_gives_512_features(paths):
 
 
 def test_weights_that_are_not_there_are_one_line_with_the_way_to_get_them(paths):
-    with pytest.raises(UserError, match=r"clip-vit-b-32\.pth: the weights .*`curl .*ViT-B-32\.pt") as raised:
+    with pytest.raises(UserError, match=r"clip-vit-b-32\.pth: the weights .*sagan weights clip-vit-b-32") as raised:
         extractor_digest(CLIP, paths)
     assert "\n" not in str(raised.value)
     assert any(line.startswith(CLIP) and "not there" in line for line in weights_lines(paths))
@@ -104,11 +102,11 @@ def test_weights_that_are_not_there_are_one_line_with_the_way_to_get_them(paths)
 
 def test_the_list_tells_whether_the_file_is_the_published_one(paths, monkeypatch):
     path = write_weights(paths)
-    assert any("not the published file" in line and "but IS" in line for line in weights_lines(paths))
+    assert any(line.startswith(CLIP) and "of unknown origin" in line for line in weights_lines(paths))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert extractor_digest(CLIP, paths) == digest
-    monkeypatch.setitem(weights_module.BY_HAND, CLIP, ("https://somewhere", digest))
-    assert any("as published" in line for line in weights_lines(paths))
+    monkeypatch.setitem(PUBLISHED, CLIP, Published("https://somewhere", digest))
+    assert any("as published" in line and "but IS" in line for line in weights_lines(paths))
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", None])
@@ -119,11 +117,11 @@ def test_another_file_in_its_place_is_one_line(paths, content):
         torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(path)
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match="not the TorchScript file") as raised:
+    with pytest.raises(UserError, match=r"not the file of .* as it is published") as raised:
         Extractor(CLIP, paths.root, paths, CPU)
     assert "\n" not in str(raised.value)
 
 
 def test_the_paths_of_the_spaces_differ(paths):
-    files = {paths.weights_file(kind, Paths().root) for kind in ("classifier", "inception", CLIP)}
-    assert len(files) == 3
+    files = {paths.weights_file(kind, paths.root) for kind in ("classifier", *PUBLISHED)}
+    assert len(files) == 1 + len(PUBLISHED)

