@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sagan.nn.attention import attention_layers
+from sagan.records import Json, finite_or_none
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ class LayerMaps:
 
     def entropy_uniform(self) -> float:
         return math.log(self.maps.shape[-1])
+
+    def statistics(self) -> Json:
+        """gamma, entropy and the entropy of uniform attention; null where a network's weights are not finite."""
+        return {
+            "gamma": finite_or_none(self.gamma),
+            "entropy": finite_or_none(self.entropy()),
+            "entropy_uniform": self.entropy_uniform(),
+        }
 
 
 @torch.no_grad()

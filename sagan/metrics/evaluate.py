@@ -145,16 +145,16 @@ class _Measurement:
         """z [count, z_dim] of this evaluation's seed, the same for every run with that z_dim."""
         return latents(z_dim, count, self.settings["seed"], purpose)
 
-    def _sampled(self, snapshot: Path, count: int, purpose: str) -> Sampled:
-        generator = self._network(load_generator, snapshot)
-        z = self._z(count, purpose, generator.z_dim)
-        return sample_features(self.extractor, generator, z, self.device)
+    def _sampled(self, generator: nn.Module, count: int, purpose: str) -> Sampled:
+        return sample_features(self.extractor, generator, self._z(count, purpose, generator.z_dim), self.device)
 
     def _fid(self, snapshot: Path, count: int, purpose: str) -> Measure:
-        return fid(self._sampled(snapshot, count, purpose).features["features"], self.real)
+        generator = self._network(load_generator, snapshot)
+        return fid(self._sampled(generator, count, purpose).features["features"], self.real)
 
     def _curve_point(self, snapshot: Path) -> Json:
-        sampled = self._sampled(snapshot, self.settings["curve_samples"], "curve")
+        generator = self._network(load_generator, snapshot)
+        sampled = self._sampled(generator, self.settings["curve_samples"], "curve")
         features = sampled.features["features"]
         found = fid(features, self.real)
         real = self.reference["pixel_deviation"]
@@ -164,6 +164,7 @@ class _Measurement:
             "status": found.status,
             "recall": None if not_finite(features) else values.recall(features, self.real.features),
             "diversity": None if sampled.deviation is None else sampled.deviation / real,
+            "attention": gallery.attention_statistics(generator, self.settings["seed"], self.device),
         }
 
     def _best(self, curve: list[Json], snapshots: list[Path], final: Json) -> Json:

@@ -19,7 +19,7 @@ from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import GRID, save_attention, save_grid
 from sagan.metrics.reference import RealSide
 from sagan.paths import Paths
-from sagan.records import Json, finite_or_none
+from sagan.records import Json
 
 _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6
@@ -79,13 +79,19 @@ def save_neighbours(
     save_grid(sheet, GRID, folder / "neighbours.png")
 
 
+def attention_statistics(generator: nn.Module, seed: int, device: torch.device) -> Json:
+    """`LayerMaps.statistics` over the grid's images for each attention layer, under "generator.<side>"."""
+    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
+    return {f"generator.{layer.side}": layer.statistics() for layer in layer_maps(generator, z)}
+
+
 def save_attention_maps(
     generator: nn.Module, discriminator: nn.Module, seed: int, device: torch.device, folder: Path
 ) -> Json:
     """Pictures of where attention layers look in the grid's first images; statistics over all of the grid's.
 
     Returns:
-        "<network>.<side>" -> gamma, entropy and the entropy of uniform attention, of each layer.
+        "<network>.<side>" -> `LayerMaps.statistics` of each layer.
     """
     z = latents(generator.z_dim, GRID * GRID, seed).to(device)
     images = generated_images(generator, z, device)
@@ -93,11 +99,7 @@ def save_attention_maps(
     record = {}
     for role, (network, batch) in inputs.items():
         for layer in layer_maps(network, batch):
-            record[f"{role}.{layer.side}"] = {
-                "gamma": finite_or_none(layer.gamma),
-                "entropy": finite_or_none(layer.entropy()),
-                "entropy_uniform": layer.entropy_uniform(),
-            }
+            record[f"{role}.{layer.side}"] = layer.statistics()
             shown = slice(_ATTENTION_IMAGES)
             path = folder / f"{role}-{layer.side}.png"
             save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)

@@ -1,6 +1,7 @@
 """From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -51,6 +52,11 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
     record = measured.record
     assert [point["step"] for point in record["curve"]] == [0, 3, 6]
     assert record["curve_protocol"]["generated_count"] == 300
+    layers = [point["attention"]["generator.14"] for point in record["curve"]]
+    assert layers[0]["gamma"] == 0 and 0 < layers[0]["entropy"] < layers[0]["entropy_uniform"] == pytest.approx(
+        math.log(49)
+    )
+    assert layers[-1] == record["attention"]["generator.14"] != layers[0]
     assert record["untrained"]["fid"]["name"] == "fid600_train.classifier"
 
 
