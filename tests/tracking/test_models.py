@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -113,6 +114,30 @@ print(sys.modules["sagan"].__file__)
     command = [sys.executable, "-c", script, str(tmp_path / "elsewhere")]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split("\n")
     assert out[0] == "(2, 28, 28, 1)" and out[1].startswith(str(tmp_path / "elsewhere" / "code"))
+
+
+def test_the_page_loads_one_and_leaves_nothing_but_the_store_behind(workspace, sent):
+    page = Path("docs/mlflow.md").read_text()
+    lines = re.search(r"In Python:\n\n((?:    .+\n)+)", page)[1].replace("    ", "")
+    (model,) = models(workspace)
+    script = "import mlflow, numpy\nz = numpy.zeros((2, 128), numpy.float32)\n"
+    script += lines.replace("<model id>", model.model_id) + "print(images.shape)"
+    root = workspace.paths.root
+    before = set(root.iterdir())
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "(2, 28, 28, 1)\n", done.stderr
+    assert set(root.iterdir()) == before
+
+
+def test_sending_leaves_nothing_in_the_current_directory(workspace, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    workspace.finish(workspace.cells[0])
+    write_weights(workspace, workspace.cells[0])
+    monkeypatch.chdir(elsewhere)
+    workspace.send()
+    assert len(models(workspace)) == 1
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_runs_that_diverged_or_left_no_weights_have_none(workspace):
