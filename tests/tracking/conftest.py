@@ -157,6 +157,7 @@ def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
         "channels": 1,
         "count": 5000,
         "digest": "ab" * 32,
+        "labels": {"kind": "classes", "names": ["circle", "square", "star"]},
     }
     write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
     return Workspace(params, paths, make_plan(params, paths))

@@ -20,13 +20,14 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from sagan.metrics.features import generated_images
+from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents
 from sagan.nn import build_generator
 from sagan.nn.files import load_generator
 from sagan.nn.spectral import folded_state
 from sagan.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
+from tests.tracking.conftest import PARAMS
 
 torch.set_num_threads(1)
 PATIENCE_S = 180
@@ -37,13 +38,30 @@ def write_weights(workspace, cell) -> Path:
     torch.manual_seed(cell.seed)
     config = workspace.plan.runs[cell.run].config
     path = workspace.paths.run(cell.run) / "generator.safetensors"
-    save_tensors(path, folded_state(build_generator(config).eval()), {"config": json.dumps(config)})
+    generator = build_generator(config).eval()
+    with torch.no_grad():
+        for parameter in generator.parameters():  # at the start gamma is 0, and all classes are the same
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    save_tensors(path, folded_state(generator), {"config": json.dumps(config)})
     return path
 
 
 def models(workspace):
     client = workspace.client
     return client.search_logged_models([client.get_experiment_by_name("sagan-quick").experiment_id])
+
+
+def folder_of_the_model(workspace) -> Path:
+    (model,) = models(workspace)
+    return Path(model.artifact_location.removeprefix("file://"))
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Loads a model from its folder, in this process."""
+    # Loading puts the model's own copy of the networks first in the path, for the rest of the process.
+    monkeypatch.setattr(sys, "path", sys.path)
+    return lambda folder: mlflow.pyfunc.load_model(str(folder))
 
 
 @pytest.fixture
@@ -75,9 +93,8 @@ def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace
     assert [again.model_id for again in models(workspace)] == [model.model_id]
 
 
-def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, tmp_path, monkeypatch):
-    (model,) = models(workspace)
-    folder = Path(model.artifact_location.removeprefix("file://"))
+def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, load):
+    folder = folder_of_the_model(workspace)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
         ".py",
         ".json",
@@ -89,9 +106,7 @@ def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent
     assert (folder / "artifacts/generator.safetensors").read_bytes() == (
         workspace.paths.run(sent.run) / "generator.safetensors"
     ).read_bytes()
-    # Loading puts the model's own copy of the networks first in the path, for the rest of the process.
-    monkeypatch.setattr(sys, "path", sys.path)
-    loaded = mlflow.pyfunc.load_model(str(folder))
+    loaded = load(folder)
     z = latents(128, 3, seed=0)
     images = loaded.predict({"z": z.numpy()})
     generator = load_generator(workspace.paths.run(sent.run))
@@ -102,9 +117,27 @@ def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent
         loaded.predict({"z": np.zeros((3, 5), np.float32)})
 
 
+def test_a_model_that_knows_classes_is_told_of_them(make, load):
+    text = PARAMS.replace("width: 64", "width: 8").replace("objective: hinge", "objective: hinge\n    condition: class")
+    workspace = make(text=text)
+    (cell, *_) = workspace.cells
+    workspace.finish(cell)
+    path = write_weights(workspace, cell)
+    workspace.send()
+    loaded = load(folder_of_the_model(workspace))
+    z, label = latents(128, 4, seed=0), torch.tensor([0, 2, 1, 2])
+    images = loaded.predict({"z": z.numpy(), "label": label.numpy()})
+    with torch.no_grad():
+        expected = to_uint8(load_generator(path)(z, label)).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(images, expected)
+    other = loaded.predict({"z": z.numpy(), "label": (label + 1).numpy() % 3})
+    assert all(not np.array_equal(*pair) for pair in zip(images, other, strict=True))
+    with pytest.raises(mlflow.MlflowException):  # no labels
+        loaded.predict({"z": z.numpy()})
+
+
 def test_a_model_needs_nothing_of_this_clone(workspace, sent, tmp_path):
-    (model,) = models(workspace)
-    shutil.copytree(model.artifact_location.removeprefix("file://"), tmp_path / "elsewhere")
+    shutil.copytree(folder_of_the_model(workspace), tmp_path / "elsewhere")
     script = """
 import mlflow, numpy, sys
 model = mlflow.pyfunc.load_model(sys.argv[1])
