@@ -106,21 +106,30 @@ def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str,
 def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
     """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
     low, high = GAMMA_RANGE
-    measured, verdict = _by_layer(
-        {(row.run, layer): abs(entry["gamma"]) for row in records.rows for layer, entry in _attention_of(row).items()},
-        "no run with attention was measured",
-        lambda magnitude: low <= magnitude <= high,
-    )
-    return f"magnitude at the end: {measured}", verdict
+    magnitudes = {
+        (row.run, layer): abs(entry["gamma"])
+        for row in records.rows
+        for layer, entry in _attention_of(row).items()
+        if entry["gamma"] is not None
+    }
+    if not magnitudes:
+        return "no run with attention was measured", "not decided"
+    holds = {key: low <= magnitude <= high for key, magnitude in magnitudes.items()}
+    return f"magnitude at the end: {_ranges(magnitudes)}", _in_most_runs(holds)
 
 
 def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
-    measured, verdict = _by_layer(
-        {(row.run, layer): share for row in records.rows for layer, share in entropy_shares(row).items()},
-        "no run with attention was measured",
-        lambda share: share < CONCENTRATED,
-    )
-    return f"entropy at the end over that of uniform maps (the start is not recorded): {measured}", verdict
+    """Of the discriminator, of which nothing is kept before the end, the end alone counts."""
+    starts, ends = {}, {}
+    for row in records.rows:
+        ends |= {(row.run, layer): share for layer, share in entropy_shares(row.evaluation_record).items()}
+        for untrained in row.evaluation_record.get("curve", [])[:1]:
+            starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained).items()}
+    if not ends:
+        return "no run with attention was measured", "not decided"
+    holds = {key: share < CONCENTRATED <= starts.get(key, CONCENTRATED) for key, share in ends.items()}
+    measured = f"entropy over that of uniform maps at the end: {_ranges(ends)}; before training: "
+    return measured + (_ranges(starts) if starts else "not recorded"), _in_most_runs(holds)
 
 
 def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
@@ -215,19 +224,20 @@ def _more_is_needless(records: SuiteRecords, effect: Effect) -> tuple[str, Verdi
     return measured, "contradicted" if found.high < -floor else "not decided"
 
 
-def _by_layer(
-    values: dict[tuple[str, str], float], nothing: str, holds: Callable[[float], bool]
-) -> tuple[str, Verdict]:
-    """Range by layer, and whether a condition holds for every layer of nearly all runs, or of nearly none."""
-    if not values:
-        return nothing, "not decided"
+def _ranges(values: dict[tuple[str, str], float]) -> str:
+    """The range over runs of each layer, of values by run and layer."""
     parts = []
     for layer in sorted({layer for _, layer in values}, reverse=True):
         found = [value for (_, name), value in values.items() if name == layer]
         network, _, side = layer.partition(".")
         parts.append(f"{network} at {side}: {number(min(found))} to {number(max(found))} in {len(found)} runs")
-    runs = {run: all(holds(value) for (name, _), value in values.items() if name == run) for run, _ in values}
-    return "; ".join(parts), _by_share(sum(runs.values()), len(runs))
+    return "; ".join(parts)
+
+
+def _in_most_runs(holds: dict[tuple[str, str], bool]) -> Verdict:
+    """Whether something holds for every layer of nearly all runs, or of nearly none."""
+    runs = {run: all(held for (name, _), held in holds.items() if name == run) for run, _ in holds}
+    return _by_share(sum(runs.values()), len(runs))
 
 
 def _by_share(count: int, total: int) -> Verdict:

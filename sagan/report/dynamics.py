@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sagan.records import Json
 from sagan.report.charts import WIDTH
-from sagan.report.collect import Row, SuiteRecords
+from sagan.report.collect import SuiteRecords
 from sagan.report.style import Theme, looks
 from sagan.report.tables import largest_sigmas
 
@@ -33,22 +34,26 @@ def losses(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 
 def attention(records: SuiteRecords, theme: Theme) -> Figure | None:
-    """The magnitude of gamma over training in each network that attends, and how concentrated the final maps are.
+    """The magnitude of gamma over training in each network that attends, and how concentrated its maps are.
 
-    Its sign says nothing: with gamma and the output convolution both negated a layer is the same layer.
+    Gamma's sign says nothing: with gamma and the output convolution both negated a layer is the same layer. Maps over
+    training are the generator's alone: of the discriminator there is only the last state.
     """
     names = sorted({key for row in records.rows for line in row.log[-1:] for key in line if key.startswith("gamma.")})
     names.sort(key=lambda name: NETWORKS.index(name.split(".")[1]))
     drawn = {_gamma_title(name): _series(records, name, np.abs) for name in names}
     drawn = {title: series for title, series in drawn.items() if series}
+    gammas = len(drawn)
+    drawn |= _entropy_series(records)
     entropies = _entropies(records)
     if not drawn and not entropies:
         return None
-    figure = _panels(records, theme, drawn, columns=len(drawn) + 1, extra=bool(entropies))
-    for ax in figure.axes[: len(drawn)]:
-        ax.axhline(0, color=theme.muted, lw=0.8)
+    panels = len(drawn) + bool(entropies)
+    figure = _panels(records, theme, drawn, columns=panels if panels < 4 else 2, extra=bool(entropies))
+    for index, ax in enumerate(figure.axes[: len(drawn)]):
+        ax.axhline(0 if index < gammas else 1, color=theme.muted, lw=0.8, ls="-" if index < gammas else "--")
     if entropies:
-        _entropy_panel(figure.axes[-1], entropies, records, theme)
+        _entropy_panel(figure.axes[len(drawn)], entropies, records, theme)
     return figure
 
 
@@ -124,19 +129,43 @@ def _panels(records: SuiteRecords, theme: Theme, drawn: dict[str, Series], colum
     return figure
 
 
+def _entropy_series(records: SuiteRecords) -> dict[str, Series]:
+    """Title -> for each layer whose maps every snapshot tells of: its entropy over that of uniform maps."""
+    drawn: dict[str, Series] = {}
+    for row in records.rows:
+        points: dict[str, list[tuple[int, float]]] = {}
+        for point in row.evaluation_record.get("curve", []):
+            for layer, share in entropy_shares(point).items():
+                points.setdefault(layer, []).append((point["step"], share))
+        for layer, found in points.items():
+            steps, shares = zip(*found, strict=True)
+            network, side = layer.split(".")
+            series = drawn.setdefault(f"entropy / uniform, {network} at {side}x{side}", {})
+            series.setdefault(row.variant, []).append(_Line(list(steps), np.array(shares), row.status != "diverged"))
+    return drawn
+
+
 def _entropies(records: SuiteRecords) -> dict[str, dict[str, list[float]]]:
-    """layer -> variant -> entropy over that of uniform maps, of each run."""
+    """layer -> variant -> entropy at the end over that of uniform maps, of each run."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in records.rows:
-        for layer, share in entropy_shares(row).items():
+        for layer, share in entropy_shares(row.evaluation_record).items():
             found.setdefault(layer, {}).setdefault(row.variant, []).append(share)
     return found
 
 
-def entropy_shares(row: Row) -> dict[str, float]:
-    """layer -> mean entropy of its maps over ln(number of keys): 1 is uniform, 0 looks at one place."""
-    layers = row.evaluation_record.get("attention", {})
-    return {name: layer["entropy"] / layer["entropy_uniform"] for name, layer in layers.items()}
+def entropy_shares(record: Json) -> dict[str, float]:
+    """layer -> mean entropy of its maps over ln(number of keys): 1 is uniform, 0 looks at one place.
+
+    Args:
+        record: an evaluation, or a point of its curve. Layers whose maps are not finite are left out.
+    """
+    layers = record.get("attention", {})
+    return {
+        name: layer["entropy"] / layer["entropy_uniform"]
+        for name, layer in layers.items()
+        if layer["entropy"] is not None
+    }
 
 
 def _entropy_panel(ax: Axes, entropies: dict[str, dict[str, list[float]]], records: SuiteRecords, theme: Theme) -> None:

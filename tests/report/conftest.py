@@ -233,14 +233,16 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         return {"value": value, "status": "measured", "name": f"{name}4000_train.classifier", "protocol": facts}
 
     diverged = mishap == "diverged"
-    attention = {
-        f"{network}.14": {
-            "gamma": 0.15 + 0.03 * cell.seed,
-            "entropy": share * math.log(49),
-            "entropy_uniform": math.log(49),
+
+    def attention(step: int, **shares: float) -> dict:
+        """Layers' statistics, of these shares of a uniform map's entropy at the end."""
+        uniform, gamma = math.log(49), (0.15 + 0.03 * cell.seed) * step / STEPS[-1]
+        entropies = {name: (1 - (1 - share) * step / STEPS[-1]) * uniform for name, share in shares.items() if attends}
+        return {
+            f"{name}.14": {"gamma": gamma, "entropy": entropy, "entropy_uniform": uniform}
+            for name, entropy in entropies.items()
         }
-        for network, share in (("generator", 0.62), ("discriminator", 0.81))
-    }
+
     metrics = {
         "fid": measured("fid", fid),
         "kid": measured("kid", fid / 1000),
@@ -257,14 +259,20 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         None if diverged else metrics,
         untrained={"fid": measured("fid", untrained)},
         curve=[
-            {"step": s, "fid": f, "recall": 0.0 if s == 400 and collapsed else s / 1000, "diversity": 0.9}
+            {
+                "step": s,
+                "fid": f,
+                "recall": 0.0 if s == 400 and collapsed else s / 1000,
+                "diversity": 0.9,
+                "attention": attention(s, generator=0.62),
+            }
             for s, f in zip(STEPS, curve, strict=True)
             if not diverged or s < 230
         ],
         collapse={"began": 400 if collapsed else None, "why": "recall near 0" if collapsed else None},
         best={} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
         memorisation={} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
-        attention=attention if attends else {},
+        attention=attention(STEPS[-1], generator=0.62, discriminator=0.81),
         seconds=12.5,
     )
 

@@ -50,7 +50,10 @@ def test_means_go_on_after_another_seed_diverged(records):
 def test_attention_panels_are_of_those_that_attend(records):
     with themed(DARK):
         figure = dynamics.attention(records("factorial"), DARK)
-    assert len(figure.axes) == 3
+        axes = panels(figure)
+    assert len(axes) == 4
+    lines = axes["entropy / uniform, generator at 14x14"].lines
+    assert {(line.get_ydata()[0], round(line.get_ydata()[-1], 2)) for line in lines} == {(1, 0.62), (1, 1)}
     assert [text.get_text() for text in figure.legends[0].texts] == ["sagan", "sn-d-only"]
 
 

@@ -68,6 +68,36 @@ def test_attention_that_stays_shut_and_uniform_contradicts(judged):
     assert (found[3].verdict, found[4].verdict) == ("contradicted", "contradicted")
 
 
+def test_maps_that_were_never_uniform_contradict(judged):
+    def sharp_from_the_start(record):
+        for point in record["curve"]:
+            for layer in point["attention"].values():
+                layer["entropy"] = 0.6 * layer["entropy_uniform"]
+
+    found = judged("factorial", change=sharp_from_the_start)[4]
+    assert found.verdict == "contradicted"
+    assert "before training: generator at 14: 0.600 to 0.600 in 8 runs" in found.measured
+
+
+def test_without_the_start_the_end_alone_decides(judged):
+    def unknown(record):
+        for point in record["curve"]:
+            del point["attention"]
+
+    found = judged("factorial", change=unknown)[4]
+    assert found.verdict == "supported" and found.measured.endswith("before training: not recorded")
+
+
+def test_layers_that_are_not_finite_are_left_out(judged):
+    def spoilt(record):
+        if record["seed"] == 0:
+            for layer in record["attention"].values():
+                layer.update(gamma=None, entropy=None)
+
+    found = judged("factorial", change=spoilt)
+    assert "in 6 runs" in found[3].measured and "in 6 runs" in found[4].measured
+
+
 def test_the_sign_of_gamma_says_nothing(judged):
     def negated(record):
         for layer in record["attention"].values():
