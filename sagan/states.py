@@ -131,12 +131,11 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
     counted: set[str] = set()
     for suite, cells in plan.suites.items():
         yield f"suite {suite}: {len(cells)} runs"
-        seconds, unknown, size = 0.0, 0, 0
+        seconds, unknown = 0.0, 0
         for cell in cells:
             state = run_state(cell.run, paths)
             unmeasured = [key for key in cell.evaluations if not (paths.evaluation(key) / "metrics.json").exists()]
             todo = _cost(cell, state, unmeasured, costs, paths)
-            size += _cell_size(cell, paths)
             if cell.evaluation not in counted:
                 seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
             counted.add(cell.evaluation)
@@ -149,7 +148,7 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
             if unknown
             else []
         )
-        yield f"  {size / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
+        yield f"  {_suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
         there = (paths.reference(key) / "reference.json").exists()
         yield f"reference {key}  {'made' if there else 'missing'}"
@@ -175,8 +174,14 @@ def _clock(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min"
 
 
-def _cell_size(cell: Cell, paths: Paths) -> int:
-    return _size(paths.run(cell.run)) + sum(_size(paths.evaluation(key)) for key in cell.evaluations)
+def _suite_size(plan: Plan, suite: str, paths: Paths) -> int:
+    """Bytes of a suite's runs, evaluations and references, each once."""
+    cells = plan.suites[suite]
+    evaluations = {key for cell in cells for key in cell.evaluations}
+    references = {plan.evaluations[key].reference for key in evaluations}
+    folders = [paths.run(key) for key in {cell.run for cell in cells}]
+    folders += [paths.evaluation(key) for key in evaluations] + [paths.reference(key) for key in references]
+    return sum(map(_size, folders))
 
 
 def _size(folder: Path) -> int:
@@ -199,8 +204,7 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
             unknown.add(spec.dataset)
             continue
         wanted |= {*plan.runs, *plan.references, *plan.evaluations}
-        size = sum(_cell_size(cell, paths) for cell in plan.suites[suite])
-        yield f"suite {suite}  {size / 1e6:.1f} MB"
+        yield f"suite {suite}  {_suite_size(plan, suite, paths) / 1e6:.1f} MB"
     if unknown:
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
     total = 0

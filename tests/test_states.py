@@ -96,7 +96,7 @@ def test_prune_keeps_what_it_cannot_tell_about(planned, paths):
 def test_prune_says_what_suites_take_and_clears_what_was_set_aside(planned, paths):
     write_json(paths.root / "state" / "torn" / "x" / "run.json", {})
     lines = list(prune_results(PARAMS, paths, delete=True))
-    assert any(line.startswith("suite quick") for line in lines)
+    assert any(line.startswith("suite quick  0.0 MB") for line in lines)
     assert not (paths.root / "state" / "torn" / "x").exists()
 
 
@@ -168,3 +168,12 @@ def test_a_plan_says_what_is_to_do_and_what_of_it_is_unknown(paths):
     write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
     plan = make_plan(PARAMS, paths)
     assert any(f"to do: {len(plan.runs)} runs of unknown cost (none" in line for line in plan_lines(plan, paths))
+
+
+def test_what_a_suite_takes_on_disk_counts_its_references(paths):
+    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
+    plan = make_plan(PARAMS, paths)
+    [reference] = plan.references
+    write_json(paths.reference(reference) / "reference.json", "x" * 3_000_000)
+    assert "suite quick  3.0 MB" in prune_results(PARAMS, paths, delete=False)
+    assert any(line.startswith("  3.0 MB on disk") for line in plan_lines(plan, paths))
