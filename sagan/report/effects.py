@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
@@ -11,20 +10,12 @@ from typing import Literal
 from sagan.records import Json
 from sagan.report import statistics
 from sagan.report.collect import SuiteRecords
+from sagan.report.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
 from sagan.report.statistics import Difference
 
-# An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
-INGREDIENTS = {
-    "attention": ("generator.attention_at", "discriminator.attention_at"),
-    "form of attention": ("generator.attention", "discriminator.attention"),
-    "spectral norm in the generator": ("generator.spectral_norm",),
-    "spectral norm in the discriminator": ("discriminator.spectral_norm",),
-    "power iterations": ("generator.power_iterations", "discriminator.power_iterations"),
-    "learning-rate ratio": ("optimizer.lr_ratio",),
-    "discriminator steps per generator step": ("n_dis",),
-}
+# Up to so many variants are compared each with each: 435 pairs. Of a hundred it would be 4,950.
+PAIRWISE_UP_TO = 30
 # What decides, apart from the training seed, the z and the real images that a run sees at a step.
-_PAIRWISE_UP_TO = 30
 _SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
 
 Judgement = Literal[
@@ -62,23 +53,6 @@ class Effect:
     interaction: bool = False
     p_holm: float | None = None
     judgement: Judgement = "no data"
-
-
-def flat(tree: Json, prefix: str = "") -> Json:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    flattened = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flattened |= flat(value, f"{prefix}{key}.")
-        else:
-            flattened[f"{prefix}{key}"] = value
-    return flattened
-
-
-def differing(first: Json, second: Json) -> set[str]:
-    """The settings in which two recipes differ."""
-    first, second = flat(first), flat(second)
-    return {key for key in first.keys() | second.keys() if first.get(key) != second.get(key)}
 
 
 def judge(difference: Difference | None, floor: float | None, p_holm: float | None) -> Judgement:
@@ -124,19 +98,19 @@ def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
 def ingredient_effects(records: SuiteRecords) -> list[Effect]:
     """The effect of each ingredient with the others held: a grid's main effects, and pairs that differ in it alone.
 
-    With more than 30 variants only pairs with the baseline: nobody reads thousands.
+    With more than PAIRWISE_UP_TO variants only pairs with the baseline.
     """
     effects = [effect for grid in records.grids for effect in _grid_effects(records, grid)]
     in_grids = {variant for cells in records.grids.values() for variant in cells}
     variants = records.variants
     pairs = itertools.combinations(variants, 2)
-    if len(variants) > _PAIRWISE_UP_TO:
+    if len(variants) > PAIRWISE_UP_TO:
         pairs = ((records.baseline, other) for other in variants if other != records.baseline)
     for first, second in pairs:
-        ingredient = _only_ingredient(records, first, second)
+        ingredient = only_ingredient(records, first, second)
         if ingredient is None or {first, second} <= in_grids:
             continue
-        treated, control = _oriented(records, ingredient, first, second)
+        treated, control = oriented(records, ingredient, first, second)
         level, other = (level_of(records.config(name), ingredient) for name in (treated, control))
         effects.append(_pair(records, ingredient, level, other, treated, control))
     return _judged(effects, records.floor)
@@ -157,28 +131,6 @@ def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
     return sorted(known, key=lambda e: order.index(e.ingredient)) + [
         e for e in best.values() if e.ingredient not in order
     ]
-
-
-def level_of(config: Json, ingredient: str) -> str:
-    """A recipe's setting of an ingredient in words; both networks' where they differ."""
-    words = [_in_a_word(value) for value in _settings(config, ingredient)]
-    return words[0] if len(set(words)) == 1 else ", ".join(f"{n} {word}" for n, word in zip("GD", words, strict=True))
-
-
-def _settings(config: Json, ingredient: str) -> list:
-    return [flat(config)[key] for key in INGREDIENTS.get(ingredient, (ingredient,))]
-
-
-def _in_a_word(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if value is None:
-        return "none"
-    if isinstance(value, list):
-        listed = ", ".join(map(str, value))
-        is_places = all(isinstance(item, int) for item in value)
-        return (f"at {listed}" if value else "off") if is_places else listed
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[str, ...]) -> Cost | None:
@@ -250,9 +202,9 @@ def _reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
     for factor in reference:
         for variant, levels in cells.items():
             others_held = {f for f in levels if levels[f] != cells[start][f]} == {factor}
-            ingredient = _only_ingredient(records, start, variant) if others_held else None
+            ingredient = only_ingredient(records, start, variant) if others_held else None
             if ingredient and len({cell[factor] for cell in cells.values()}) == 2:
-                reference[factor] = cells[_oriented(records, ingredient, start, variant)[0]][factor]
+                reference[factor] = cells[oriented(records, ingredient, start, variant)[0]][factor]
     return reference
 
 
@@ -260,7 +212,7 @@ def _in_words(
     records: SuiteRecords, contrast: statistics.Contrast, treated: tuple[str, ...], control: tuple[str, ...]
 ) -> tuple[str, str, str]:
     """(ingredient, level, other): what a factor switches, or the factor's own names where it is no one ingredient."""
-    ingredients = {_only_ingredient(records, *pair) for pair in zip(treated, control, strict=True)}
+    ingredients = {only_ingredient(records, *pair) for pair in zip(treated, control, strict=True)}
     if len(ingredients) == 1 and (ingredient := ingredients.pop()):
         return (
             ingredient,
@@ -270,32 +222,6 @@ def _in_words(
     if len(contrast.factors) == 1:
         return contrast.factors[0], contrast.levels[0], contrast.others[0]
     return f"interaction of {' and '.join(contrast.factors)}", ", ".join(contrast.levels), ", ".join(contrast.others)
-
-
-def _only_ingredient(records: SuiteRecords, first: str, second: str) -> str | None:
-    """The ingredient that alone separates two variants; a setting of no ingredient stands for itself."""
-    keys = differing(records.config(first), records.config(second))
-    for ingredient, settings in INGREDIENTS.items():
-        if keys and keys <= set(settings):
-            return ingredient
-    return keys.pop() if len(keys) == 1 else None
-
-
-def _oriented(records: SuiteRecords, ingredient: str, first: str, second: str) -> tuple[str, str]:
-    """(with, without): on before off, more before less, and otherwise the baseline first."""
-    settings = [_settings(records.config(name), ingredient) for name in (first, second)]
-    # What may be left out, such as a condition, is there or not.
-    amounts = [values != [None] if [None] in settings else _amount(values) for values in settings]
-    if None not in amounts and amounts[0] != amounts[1]:
-        return (first, second) if amounts[0] > amounts[1] else (second, first)
-    return (second, first) if second == records.baseline else (first, second)
-
-
-def _amount(settings: list) -> float | None:
-    """How much of an ingredient there is: of numbers and switches the sum, of places how many, of names nothing."""
-    if any(isinstance(value, str) for value in settings):
-        return None
-    return sum(len(value) if isinstance(value, list) else value for value in settings)
 
 
 def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sagan.records import Json
 from sagan.report.collect import SuiteRecords
-from sagan.report.effects import flat
+from sagan.report.ingredients import flat
 
 _NOT_PROTOCOL = ("seed",)
 

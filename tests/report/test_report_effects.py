@@ -4,6 +4,7 @@ import pytest
 
 from sagan.report import effects
 from sagan.report.collect import collect
+from sagan.report.ingredients import level_of
 from sagan.report.statistics import difference_of_pairs
 
 
@@ -101,9 +102,9 @@ def test_runs_on_other_hardware_are_not_compared_in_speed(make_library, tmp_path
 
 def test_settings_of_both_networks_are_one_ingredient(records):
     config = records("few").config("sagan")
-    assert effects.level_of(config, "attention") == "at 14"
+    assert level_of(config, "attention") == "at 14"
     config = {**config, "discriminator": {**config["discriminator"], "attention_at": [], "power_iterations": 5}}
-    assert effects.level_of(config, "attention") == "G at 14, D off"
-    assert effects.level_of(config, "power iterations") == "G 1, D 5"
-    assert effects.level_of(config, "optimizer.betas") == "0.0, 0.9"
-    assert effects.level_of(config, "learning-rate ratio") == "4"
+    assert level_of(config, "attention") == "G at 14, D off"
+    assert level_of(config, "power iterations") == "G 1, D 5"
+    assert level_of(config, "optimizer.betas") == "0.0, 0.9"
+    assert level_of(config, "learning-rate ratio") == "4"
