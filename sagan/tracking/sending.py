@@ -6,27 +6,26 @@ import logging
 import math
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Plan
-from sagan.records import Json, canonical, write_json
+from sagan.records import canonical, write_json
 from sagan.records import digest as records_digest
 from sagan.tracking import content
-from sagan.tracking.content import Point, Records
+from sagan.tracking.content import Records
 from sagan.tracking.experiments import introduce, open_experiment
 from sagan.tracking.models import TAG as MODEL_TAG
 from sagan.tracking.models import drop_models, send_model
+from sagan.tracking.points import new_lines, send_points
 from sagan.tracking.store import TrackingUnavailable, available, connect, lock, tracking_uri
 
-BATCH = 1000  # points in one request: MLflow's limit
 DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
 PREVIEW = 256  # pixels: the side of the small pictures that MLflow's image view loads first
 LOGGER = logging.getLogger("sagan.tracking")
@@ -167,7 +166,7 @@ def _send(
     changed |= _set_tags(client, mirror, tags)
     _describe(client, mirror, records)
     results = [content.result_points(records)] if records.result else []
-    points = _send_points(client, mirror, [*_new_lines(mirror, records.log), *results])
+    points = send_points(client, mirror, [*new_lines(mirror, records.log), *results])
     if records.result:
         _send_files(client, mirror, records)
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
@@ -236,39 +235,6 @@ def _dataset_input(records: Records) -> DatasetInput:
     source = canonical({"uri": f"data/prepared/{name}"})
     dataset = Dataset(name, records.run.dataset_digest[:DATASET_DIGEST], "local", source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-def _new_lines(mirror: Mirror, log: list[Json]) -> list[list[Point]]:
-    """The points of the lines after the last one that arrived.
-
-    Lines are sent in order and never split between requests, and a request is one transaction: what
-    has arrived is always a beginning of the log, and the latest `train/images` says how long a one.
-    After a resume the log holds lines again that were sent before; they are the same but for their
-    time, which would make them second points.
-    """
-    arrived = mirror.data.metrics.get("train/images", -1.0)
-    return [content.log_points(line) for line in log if line["images"] > arrived]
-
-
-def _send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:
-    total = 0
-    for batch in _batches(groups):
-        # Latest first: MLflow then moves a metric's latest value once a request, and not at every point.
-        client.log_batch(mirror.info.run_id, metrics=[Metric(*point) for point in reversed(batch)])
-        total += len(batch)
-    return total
-
-
-def _batches(groups: Iterable[list[Point]]) -> Iterator[list[Point]]:
-    """Points in lists of at most BATCH that split no group."""
-    batch: list[Point] = []
-    for group in groups:
-        if batch and len(batch) + len(group) > BATCH:
-            yield batch
-            batch = []
-        batch = batch + group
-    if batch:
-        yield batch
 
 
 def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:

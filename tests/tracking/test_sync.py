@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
-from sagan.tracking import TrackingUnavailable, sending
+from sagan.tracking import TrackingUnavailable
 
 
 def test_a_finished_run_arrives_whole(workspace):
@@ -82,7 +82,7 @@ def test_sending_twice_changes_nothing(workspace, everything):
 @pytest.mark.parametrize("requests", range(0, 11, 2))
 def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
     """The connection is lost after so many requests that write."""
-    monkeypatch.setattr(sending, "BATCH", 30)
+    monkeypatch.setattr("sagan.tracking.points._BATCH", 30)
     workspace, whole = make("broken"), make("whole")
     workspace.finish(workspace.cells[0])
     whole.finish(whole.cells[0])
