@@ -27,7 +27,10 @@ Status = Literal["measured", "diverged", "missing"]
 
 @dataclass(frozen=True)
 class Row:
-    """A variant with a seed. `run_record`, `evaluation_record` and `log` are empty where they are not on disk."""
+    """A variant with a seed. `run_record`, `evaluation_record` and `log` are empty where they are not on disk.
+
+    `set_aside` says why an evaluation that is on disk does not count; its record is empty then.
+    """
 
     variant: str
     seed: int
@@ -38,6 +41,7 @@ class Row:
     evaluation_record: Json
     log: list[Json]
     folder: Path
+    set_aside: str | None = None
 
     @property
     def status(self) -> Status:
@@ -212,9 +216,14 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
 
 def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: str) -> SuiteRecords:
     keys = {cell.run: cell.also.get(extractor, cell.evaluation) for cell in plan.suites[suite]}
+    references = {plan.evaluations[key].reference for key in keys.values()}
+    reference_folder = paths.reference(references.pop()) if references else None
+    reference = _record(reference_folder / "reference.json") if reference_folder else {}
     rows = []
     for cell in plan.suites[suite]:
         folder = paths.evaluation(keys[cell.run])
+        evaluation_record = _record(folder / "metrics.json")
+        set_aside = _other_weights(evaluation_record, reference, paths)
         rows.append(
             Row(
                 variant=cell.variant,
@@ -223,22 +232,41 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
                 evaluation=keys[cell.run],
                 config=plan.runs[cell.run].config,
                 run_record=_record(paths.run(cell.run) / "run.json"),
-                evaluation_record=_record(folder / "metrics.json"),
+                evaluation_record={} if set_aside else evaluation_record,
                 log=_log(paths.run(cell.run) / "log.jsonl"),
                 folder=folder,
+                set_aside=set_aside,
             )
         )
-    references = {plan.evaluations[key].reference for key in keys.values()}
     variants = dict.fromkeys(row.variant for row in rows)
     return SuiteRecords(
         name=suite,
         suite=params.suites[suite],
         rows=rows,
-        reference=_record(paths.reference(references.pop()) / "reference.json") if references else {},
+        reference=reference,
         grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
         descriptions={name: params.variants[name].description for name in variants},
         extractor=extractor,
         experiment=f"{params.tracking.experiment_prefix}{suite}",
+    )
+
+
+def _other_weights(evaluation: Json, reference: Json, paths: Paths) -> str | None:
+    """Why an evaluation's figures do not compare with the others: the network that measured is not the reference's.
+
+    Two machines train two classifiers under one reference key, and copied folders bring both together.
+    """
+    protocols = [metric.get("protocol", {}) for metric in evaluation.get("metrics", {}).values()]
+    digests = {p.get("weights_digest") for p in (evaluation.get("curve_protocol", {}), *protocols)} - {None}
+    here = reference.get("weights_digest")
+    if here is None or digests <= {here}:
+        return None
+    folder = paths.evaluation(evaluation["key"]).relative_to(paths.root).as_posix()
+    brought = paths.reference(reference["key"]).relative_to(paths.root).as_posix()
+    others = ", ".join(sorted(digest[:12] for digest in digests - {here}))
+    return (
+        f"measured with other weights ({others}) than the reference here has ({here[:12]}): delete {folder} and run "
+        f"`dvc repro`, or bring {brought} from where it was measured"
     )
 
 

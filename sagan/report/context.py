@@ -118,6 +118,7 @@ def _space(records: SuiteRecords) -> dict[str, Any]:
         "extractor": records.extractor,
         "floor": records.floor,
         "missing": sum(row.status == "missing" for row in records.rows),
+        "set_aside": [f"{r.variant} seed {r.seed}: {r.set_aside}" for r in records.rows if r.set_aside],
         "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
         "unmeasured": _unmeasured(records),
         "variants": [
@@ -237,10 +238,12 @@ def _copies(records: SuiteRecords) -> list[str]:
 def _trouble(row: Row) -> dict[str, Any]:
     """A line on a run that gave no figure, or a bad one."""
     if row.status == "missing":
-        what = "missing: not on disk" if not row.run_record else "missing: trained, not evaluated"
+        why = "trained, not evaluated" if row.run_record else "not on disk"
+        what = f"missing: {row.set_aside or why}"
     elif row.status == "diverged":
         what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
         what = what if row.run_record else "diverged"
+        what += f"; {row.set_aside}" if row.set_aside else ""
     elif row.collapsed:
         began, why = row.collapse.get("began"), row.collapse.get("why")
         what = row.defect if began is None else f"collapsed, from step {began} to the end: {why}"

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from sagan.report.collect import collect
+from sagan.report.document import readme
+from tests.report.outcomes import INCEPTION
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,53 @@ def test_images_that_are_all_the_same_are_a_collapse(make_library, tmp_path):
     path.write_text(json.dumps(record))
     row = collect("few", library.plan, library.params, library.paths).of("sagan")[1]
     assert (row.defect, row.collapsed, row.status) == ("the generator is constant", True, "measured")
+
+
+def with_digests(library, digests):
+    """The suite `few` with a reference of weights "1111…", and its evaluations, in order, measured with these."""
+    reference = library.paths.reference(next(iter(library.plan.references))) / "reference.json"
+    reference.write_text(json.dumps(json.loads(reference.read_text()) | {"weights_digest": "1" * 64}))
+    for cell, digest in zip(library.plan.suites["few"], digests, strict=False):
+        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+        record = json.loads(path.read_text()) | {"curve_protocol": {"weights_digest": digest * 64}}
+        for metric in record["metrics"].values():
+            metric["protocol"]["weights_digest"] = digest * 64
+        path.write_text(json.dumps(record))
+    return collect("few", library.plan, library.params, library.paths)
+
+
+def test_figures_of_another_classifier_than_the_references_do_not_count(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    records = with_digests(library, ["1", "2", "1", "1"])
+    assert [row.status for row in records.rows] == ["measured", "missing", "measured", "measured"]
+    assert list(records.figures("sagan")) == [0] and not records.rows[1].curve
+    key = records.rows[1].evaluation
+    line = next(line for line in readme(records, []).splitlines() if f"`{records.rows[1].run}`" in line)
+    assert "missing: measured with other weights (222222222222) than the reference here has (111111111111)" in line
+    assert f"delete results/evaluations/{key} and run" in line.replace("\\", "")
+
+
+def test_a_diverged_run_measured_with_another_classifier_stays_diverged_and_says_so(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    cell = library.plan.suites["few"][0]
+    for path, lost in (
+        (library.paths.run(cell.run) / "run.json", {"status": "diverged", "diverged_at": 230, "reason": "too bad"}),
+        (library.paths.evaluation(cell.evaluation) / "metrics.json", {"status": "diverged", "metrics": {}}),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | lost))
+    records = with_digests(library, ["2"])
+    assert records.rows[0].status == "diverged" and not records.rows[0].curve
+    assert "diverged at step 230: too bad; measured with other weights" in readme(records, [])
+
+
+def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    reference = library.paths.reference(INCEPTION) / "reference.json"
+    reference.write_text(json.dumps(json.loads(reference.read_text()) | {"weights_digest": "1" * 64}))
+    path = library.paths.evaluation(library.cell("few", "sagan", 1).also["inception"]) / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"curve_protocol": {"weights_digest": "2" * 64}}))
+    records = collect("few", library.plan, library.params, library.paths)
+    text = readme(records, [])
+    assert records.figures("sagan").keys() == {0, 1} and records.also["inception"].figures("sagan").keys() == {0}
+    assert "3 of 4 runs are measured in this space" in text
+    assert "\n- Not counted: sagan seed 1: measured with other weights" in text
