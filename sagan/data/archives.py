@@ -6,6 +6,7 @@ import functools
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -25,12 +26,20 @@ class ImageFile:
         size: bytes, as the file system or the zip declares.
         place: the folder or zip that the name is relative to.
         zipped: whether `place` is a zip.
+        changed: when the file, or the zip, last changed (`st_ctime_ns`): no copy can carry an old time over, as it can
+            a time of modification.
     """
 
     name: str
     size: int
     place: Path
     zipped: bool
+    changed: int
+
+    @property
+    def stamp(self) -> str:
+        """Another one where the bytes may be others."""
+        return f"{self.size} {self.changed}"
 
     @property
     def base(self) -> str:
@@ -54,7 +63,7 @@ class ImageFile:
         if not is_inside(self.name):
             raise BadImage("its name in the zip leads outside of the zip's folder")
         try:
-            archive = _open_zip(self.place)
+            archive = _open_zip(self.place, self.changed)
             member = archive.getinfo(self.name)
             # zipfile stops at the declared size, so that a member cannot inflate past it.
             _check_size(member.file_size)
@@ -85,10 +94,10 @@ def list_folder(folder: Path) -> list[ImageFile]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         within = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
         with os.scandir(place) as entries:
+            files = [(entry.name, entry.stat()) for entry in entries if _is_image_name(entry.name) and entry.is_file()]
             found += [
-                ImageFile(within + entry.name, entry.stat().st_size, folder, zipped=False)
-                for entry in entries
-                if _is_image_name(entry.name) and entry.is_file()
+                ImageFile(within + name, status.st_size, folder, zipped=False, changed=status.st_ctime_ns)
+                for name, status in files
             ]
     return sorted(found, key=lambda image: image.name)
 
@@ -99,12 +108,8 @@ def list_zip(path: Path) -> list[ImageFile]:
     Raises:
         UserError: it is not a zip, or a damaged one.
     """
-    members = [
-        ImageFile(info.filename, info.file_size, path, zipped=True)
-        for info in _open_zip(path).infolist()
-        if _is_image_name(PureWindowsPath(info.filename).name)
-    ]
-    return sorted(members, key=lambda image: image.name)
+    images = [member for member in _members(path) if _is_image_name(PureWindowsPath(member.name).name)]
+    return sorted(images, key=lambda image: image.name)
 
 
 def read_member(path: Path, base: str) -> bytes | None:
@@ -113,18 +118,24 @@ def read_member(path: Path, base: str) -> bytes | None:
     Raises:
         UserError: it cannot be read.
     """
-    for info in _open_zip(path).infolist():
-        if PurePosixPath(info.filename).name == base:
+    for member in _members(path):
+        if member.base == base:
             try:
-                return ImageFile(info.filename, info.file_size, path, zipped=True).read()
+                return member.read()
             except BadImage as error:
-                raise UserError(f"{path}, {info.filename}: {error}") from None
+                raise UserError(f"{path}, {member.name}: {error}") from None
     return None
+
+
+def _members(path: Path) -> Iterator[ImageFile]:
+    changed = path.stat().st_ctime_ns
+    for info in _open_zip(path, changed).infolist():
+        yield ImageFile(info.filename, info.file_size, path, zipped=True, changed=changed)
 
 
 # Kept open for each process: reading a central directory of 200,000 entries takes a second.
 @functools.lru_cache(maxsize=64)
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path, changed: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError) as error:

@@ -81,6 +81,7 @@ def _content(spec: CelebA, images: Sequence[ImageFile], lists: dict[str, bytes],
     labels = np.frombuffer(b"".join(attributes[name] for name in names), dtype=np.uint8)
     collection = Collection(
         names=[str(image) for image in wanted],
+        stamps=[image.stamp for image in wanted],
         images=wanted,
         splits=np.array([partition[name] for name in names], dtype=np.int64),
         labels=labels.reshape(len(names), len(attribute_names)),

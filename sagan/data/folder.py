@@ -41,6 +41,7 @@ def _content(spec: ImageFolder, images: Sequence[ImageFile], work: Path, workers
     labels, classes = _classes([within[i] for i in order], spec)
     collection = Collection(
         names=[str(images[i]) for i in order],
+        stamps=[images[i].stamp for i in order],
         images=[images[i] for i in order],
         splits=np.array([codes[i] for i in order], dtype=np.int64),
         labels=labels,

@@ -70,6 +70,7 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
         raise UserError(f"{spec.source}: no split named {', '.join(SPLIT_NAMES)} (there are: {', '.join(loaded)})")
     splits = [loaded[name] for name, _ in kept]
     names = [f"{name}[{row}]" for (name, _), rows in zip(kept, splits, strict=True) for row in range(len(rows))]
+    fingerprints = [rows._fingerprint for rows in splits for _ in range(len(rows))]
     codes = np.concatenate([np.full(len(rows), SPLITS.index(to)) for (_, to), rows in zip(kept, splits, strict=True)])
     if SPLITS.index("test") not in codes:
         mask = held_out(names, spec.held_out)
@@ -78,6 +79,7 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
     labels, classes = _labels(spec, splits)
     collection = Collection(
         names=[names[i] for i in order],
+        stamps=[fingerprints[i] for i in order],
         images=_Column(splits, spec.image, order),
         splits=codes[order],
         labels=labels[order],

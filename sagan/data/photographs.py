@@ -31,6 +31,7 @@ class Collection:
 
     Attributes:
         names: what messages call them.
+        stamps: as many; another one where the image may be another.
         images: as many; an item is read in a worker process.
         splits: int64 [N], ascending: positions in SPLITS.
         labels: a row for each image.
@@ -39,6 +40,7 @@ class Collection:
     """
 
     names: Sequence[str]
+    stamps: Sequence[str]
     images: Sequence[Readable]
     splits: np.ndarray
     labels: np.ndarray
@@ -57,7 +59,7 @@ def photograph_content(
     """
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
-    rows = make_rows(collection.names, collection.images, recipe, work, workers, title)
+    rows = make_rows(collection.names, collection.stamps, collection.images, recipe, work, workers, title)
     bad_images = _settle([*collection.refused, *rows.bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
     bounds = np.searchsorted(collection.splits[rows.kept], range(len(SPLITS) + 1)).tolist()
     splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}

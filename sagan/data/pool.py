@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import PIL
 
 from sagan.data.pixels import BadImage, Recipe
+from sagan.data.prepared import PREPARATION
 from sagan.data.progress import progress
 from sagan.errors import UserError
 from sagan.records import atomic, digest, read_json, write_json
@@ -42,46 +44,57 @@ class Rows:
 
     kept: np.ndarray
     bad: list[tuple[str, str]]
-    folder: Path
-    parts: int
+    parts: list[Path]
 
     @property
     def blocks(self) -> Iterator[np.ndarray]:
-        return (np.load(_part_path(self.folder, part), allow_pickle=False) for part in range(self.parts))
+        return (np.load(_rows_path(part), allow_pickle=False) for part in self.parts)
 
 
 def make_rows(
-    names: Sequence[str], images: Sequence[Readable], recipe: Recipe, work: Path, workers: int, title: str
+    names: Sequence[str],
+    stamps: Sequence[str],
+    images: Sequence[Readable],
+    recipe: Recipe,
+    work: Path,
+    workers: int,
+    title: str,
 ) -> Rows:
     """Decode, crop and resize images; parts that an earlier, killed call left in `work` are used.
 
-    `names` tell the images apart, in messages and for the parts; `images` are read part by part.
+    Args:
+        names: what messages call the images.
+        stamps: one for each image, another one where its bytes may be others: its part is then made again.
+        images: read part by part.
+        work: a folder for the parts, where nothing else lies.
 
     Raises:
         UserError: a worker process died.
     """
-    identity = [repr(recipe), PART, list(names)]
-    folder = work / digest(identity, 16)
-    for other in work.glob("*"):
-        if other.is_dir() and other != folder:
-            shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    ranges = [range(start, min(start + PART, len(images))) for start in range(0, len(images), PART)]
-    missing = [part for part in range(len(ranges)) if not _record_path(folder, part).exists()]
-    done = len(images) - sum(len(ranges[part]) for part in missing)
+    parts: dict[Path, range] = {}
+    for start in range(0, len(images), PART):
+        rows = slice(start, start + PART)
+        # All that decides about a part is in its name.
+        identity = [PREPARATION, PIL.__version__, repr(recipe), start, names[rows], stamps[rows]]
+        parts[work / digest(identity, 32)] = range(*rows.indices(len(images)))
+    for other in work.iterdir():
+        if other.with_suffix("") not in parts:
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    missing = {part: rows for part, rows in parts.items() if not _record_path(part).exists()}
+    done = len(images) - sum(map(len, missing.values()))
     with progress(title, len(images), done) as advance:
-        calls = ((part, [images[i] for i in ranges[part]], recipe, folder) for part in missing)
+        calls = ((part, [images[i] for i in rows], recipe) for part, rows in missing.items())
         for count in _each(calls, min(workers, len(missing))):
             advance(count)
     kept, bad = [], []
-    for part, rows in enumerate(ranges):
-        reasons = dict(read_json(_record_path(folder, part))["bad"])
+    for part, rows in parts.items():
+        reasons = dict(read_json(_record_path(part))["bad"])
         kept += [i for i in rows if i - rows.start not in reasons]
         bad += [(names[rows.start + offset], reason) for offset, reason in sorted(reasons.items())]
-    return Rows(np.array(kept, dtype=np.int64), bad, folder, len(ranges))
+    return Rows(np.array(kept, dtype=np.int64), bad, list(parts))
 
 
-def _make_part(part: int, images: Sequence[Readable], recipe: Recipe, folder: Path) -> int:
+def _make_part(part: Path, images: Sequence[Readable], recipe: Recipe) -> int:
     """One part's rows, then its record, which says that the rows are complete. Returns the number of images."""
     rows = np.empty((len(images), recipe.channels, recipe.resolution, recipe.resolution), dtype=np.uint8)
     count, bad = 0, []
@@ -91,18 +104,18 @@ def _make_part(part: int, images: Sequence[Readable], recipe: Recipe, folder: Pa
             count += 1
         except BadImage as error:
             bad.append([offset, str(error)])
-    with atomic(_part_path(folder, part)) as temporary, temporary.open("wb") as file:
+    with atomic(_rows_path(part)) as temporary, temporary.open("wb") as file:
         np.save(file, rows[:count], allow_pickle=False)
-    write_json(_record_path(folder, part), {"bad": bad})
+    write_json(_record_path(part), {"bad": bad})
     return len(images)
 
 
-def _part_path(folder: Path, part: int) -> Path:
-    return folder / f"{part:06d}.npy"
+def _rows_path(part: Path) -> Path:
+    return part.with_suffix(".npy")
 
 
-def _record_path(folder: Path, part: int) -> Path:
-    return folder / f"{part:06d}.json"
+def _record_path(part: Path) -> Path:
+    return part.with_suffix(".json")
 
 
 # --- processes ----------------------------------------------------------------------------------

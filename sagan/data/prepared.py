@@ -12,6 +12,9 @@ import numpy as np
 from sagan.errors import UserError
 from sagan.records import Json, atomic, canonical, read_json, write_json
 
+# Raised when a change to this room changes the arrays that it makes: older ones are then made again.
+PREPARATION = 1
+
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
 
