@@ -23,13 +23,14 @@ _NOT_NUMBERS = (
     "training/provenance.py",
 )
 
-TRAINING = ("nn", "objectives.py", "shapes.py", "conditions.py", "training")
+TRAINING = ("nn", "objectives.py", "shapes.py", "conditions.py", "seeds.py", "training")
 REFERENCE = (
+    *("conditions.py", "seeds.py", "training/numerics.py"),
     *("metrics/classes.py", "metrics/classifier.py", "metrics/dinov2.py", "metrics/extractors.py"),
     *("metrics/features.py", "metrics/inception.py", "metrics/measures.py", "metrics/reference.py"),
     "metrics/values.py",
 )
-EVALUATION = ("metrics",)
+EVALUATION = ("metrics", "seeds.py", "training/numerics.py")
 
 
 @cache

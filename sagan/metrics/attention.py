@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from sagan.nn.attention import attention_layers
 from sagan.records import Json, finite_or_none
 
+# Images at a time: the maps of 64 images at 64x64 positions would be gigabytes.
+_BATCH = 4
+
 
 @dataclass(frozen=True)
 class LayerMaps:
@@ -26,25 +29,14 @@ class LayerMaps:
     gamma: float
     maps: Tensor
 
-    def entropy(self) -> float:
-        """Mean over images and queries of -sum p ln p, in nats; at most ln M, where attention is uniform."""
-        return float(torch.special.entr(self.maps).sum(-1).mean())
-
-    def entropy_uniform(self) -> float:
-        return math.log(self.maps.shape[-1])
-
-    def statistics(self) -> Json:
-        """gamma, entropy and the entropy of uniform attention; null where a network's weights are not finite."""
-        return {
-            "gamma": finite_or_none(self.gamma),
-            "entropy": finite_or_none(self.entropy()),
-            "entropy_uniform": self.entropy_uniform(),
-        }
+    def entropies(self) -> Tensor:
+        """[B], the mean over queries of -sum p ln p, in nats; at most ln M, where attention is uniform."""
+        return torch.special.entr(self.maps).sum(-1).mean(-1)
 
 
 @torch.no_grad()
-def layer_maps(network: nn.Module, inputs: Tensor) -> list[LayerMaps]:
-    """The maps of every attention layer of a network in one pass over `inputs` (z or images)."""
+def layer_maps(network: nn.Module, *inputs: Tensor) -> list[LayerMaps]:
+    """The maps of every attention layer in one pass over z (and labels, where a generator takes them) or images."""
     seen: dict[int, Tensor] = {}
     layers = attention_layers(network)
     hooks = [
@@ -52,10 +44,31 @@ def layer_maps(network: nn.Module, inputs: Tensor) -> list[LayerMaps]:
         for side, layer in layers.items()
     ]
     try:
-        network(inputs)
+        network(*inputs)
     finally:
         for hook in hooks:
             hook.remove()
     return [
         LayerMaps(side, float(layer.gamma), layer.attention_map(seen[side]).cpu()) for side, layer in layers.items()
     ]
+
+
+def attention_statistics(network: nn.Module, *inputs: Tensor) -> dict[int, Json]:
+    """Feature side -> gamma, mean entropy over images and queries, and the entropy of uniform attention.
+
+    Gamma and entropy are null where they are not finite.
+
+    Args:
+        inputs: as of `layer_maps`; any number of rows, since a few are looked at a time.
+    """
+    record: dict[int, Json] = {}
+    entropies: dict[int, list[Tensor]] = {}
+    for parts in zip(*(rows.split(_BATCH) for rows in inputs), strict=True):
+        for layer in layer_maps(network, *parts):
+            entropies.setdefault(layer.side, []).append(layer.entropies())
+            record[layer.side] = {
+                "gamma": finite_or_none(layer.gamma),
+                "entropy": finite_or_none(float(torch.cat(entropies[layer.side]).mean())),
+                "entropy_uniform": math.log(layer.maps.shape[-1]),
+            }
+    return record

@@ -39,20 +39,32 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int, device: torch.device) -> Classifier:
-    """A classifier in eval mode, the same for the same images (uint8 [N, C, R, R]) and labels (int64 [N])."""
+def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
+    """A classifier in eval mode, the same for the same images (uint8 [N, C, R, R]) and labels (int64 [N]).
+
+    It is trained on one CPU thread, whatever the machine has: every figure is measured by it, and other devices or
+    numbers of threads would give another network. (GPUs could not train it reproducibly either, for its pooling.)
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _trained(images, labels, classes)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    network = Classifier(images.shape[1], classes).to(device, memory_format=torch.channels_last).train()
+    network = Classifier(images.shape[1], classes).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), _PEAK_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=_STEPS)
     all_images = torch.from_numpy(np.array(images))
     all_labels = torch.from_numpy(np.array(labels))
     for _ in range(_STEPS):
         rows = torch.randint(len(all_images), (_BATCH_SIZE,), generator=generator)
-        batch = _shifted(all_images[rows], generator).to(device)
-        _, logits = network(batch)
-        loss = F.cross_entropy(logits, all_labels[rows].to(device), label_smoothing=0.05)
+        _, logits = network(_shifted(all_images[rows], generator))
+        loss = F.cross_entropy(logits, all_labels[rows], label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -68,10 +80,10 @@ def _shifted(batch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: Classifier, images: np.ndarray, labels: np.ndarray, device: torch.device) -> float:
+def accuracy(network: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of images whose class is found, in [0, 1]."""
     correct = 0
     for start in range(0, len(images), 1000):
-        _, logits = network(torch.from_numpy(np.array(images[start : start + 1000])).to(device))
-        correct += int((logits.argmax(1).cpu().numpy() == labels[start : start + 1000]).sum())
+        _, logits = network(torch.from_numpy(np.array(images[start : start + 1000])))
+        correct += int((logits.argmax(1).numpy() == labels[start : start + 1000]).sum())
     return correct / len(images)

@@ -78,7 +78,7 @@ class _Measurement:
 
     def record(self) -> Json:
         diverged = self.run["status"] == "diverged"
-        snapshots = sorted((self.run_folder / "snapshots").glob("*.safetensors"))
+        snapshots = sorted((self.run_folder / "snapshots").glob("*.safetensors"), key=lambda path: int(path.stem))
         final_path = snapshots[-1] if diverged else self.run_folder / "generator.safetensors"
         generator = self._network(load_generator, final_path)
         discriminator = None if diverged else self._network(load_discriminator, self.run_folder)
@@ -164,7 +164,7 @@ class _Measurement:
             "status": found.status,
             "recall": None if not_finite(features) else values.recall(features, self.real.features),
             "diversity": None if sampled.deviation is None else sampled.deviation / real,
-            "attention": gallery.attention_statistics(generator, self.settings["seed"], self.device),
+            "attention": gallery.generator_attention(generator, self.settings["seed"], self.device),
         }
 
     def _best(self, curve: list[Json], snapshots: list[Path], final: Json) -> Json:

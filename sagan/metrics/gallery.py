@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sagan.data import load
 from sagan.data.prepared import read_manifest
 from sagan.metrics import values
-from sagan.metrics.attention import layer_maps
+from sagan.metrics.attention import attention_statistics, layer_maps
 from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
 from sagan.metrics.latents import latents, walk
@@ -79,10 +79,10 @@ def save_neighbours(
     save_grid(sheet, GRID, folder / "neighbours.png")
 
 
-def attention_statistics(generator: nn.Module, seed: int, device: torch.device) -> Json:
-    """`LayerMaps.statistics` over the grid's images for each attention layer, under "generator.<side>"."""
-    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
-    return {f"generator.{layer.side}": layer.statistics() for layer in layer_maps(generator, z)}
+def generator_attention(generator: nn.Module, seed: int, device: torch.device) -> Json:
+    """What `attention_statistics` says of each layer over the grid's images, under "generator.<side>"."""
+    given = _asked_for(generator, seed, device)
+    return {f"generator.{side}": found for side, found in attention_statistics(generator, *given).items()}
 
 
 def save_attention_maps(
@@ -91,17 +91,23 @@ def save_attention_maps(
     """Pictures of where attention layers look in the grid's first images; statistics over all of the grid's.
 
     Returns:
-        "<network>.<side>" -> `LayerMaps.statistics` of each layer.
+        What `attention_statistics` says of each layer, under "<network>.<side>".
     """
-    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
-    images = generated_images(generator, z, device)
-    inputs = {"generator": (generator, z), "discriminator": (discriminator, images.to(device) / 127.5 - 1.0)}
+    given = _asked_for(generator, seed, device)
+    images = generated_images(generator, latents(generator.z_dim, GRID * GRID, seed), device)
+    seen = (images.to(device) / 127.5 - 1.0,)
     record = {}
-    for role, (network, batch) in inputs.items():
-        for layer in layer_maps(network, batch):
-            record[f"{role}.{layer.side}"] = layer.statistics()
-            shown = slice(_ATTENTION_IMAGES)
+    for role, network, inputs in (("generator", generator, given), ("discriminator", discriminator, seen)):
+        record |= {f"{role}.{side}": found for side, found in attention_statistics(network, *inputs).items()}
+        for layer in layer_maps(network, *(rows[:_ATTENTION_IMAGES] for rows in inputs)):
             path = folder / f"{role}-{layer.side}.png"
-            save_attention(images[shown].numpy(), layer.maps[shown].nan_to_num(1.0).numpy(), path)
-        save_explorable(network, role, batch, images, folder)
+            save_attention(images[:_ATTENTION_IMAGES].numpy(), layer.maps.nan_to_num(1.0).numpy(), path)
+        save_explorable(network, role, inputs[0], images, folder)
     return record
+
+
+def _asked_for(generator: nn.Module, seed: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The grid's z and, of a generator with classes, its labels."""
+    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
+    labels = labels_of(generator, len(z))
+    return (z,) if labels is None else (z, labels.to(device))

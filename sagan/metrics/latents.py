@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sagan.training.batches import derived_seed
+from sagan.seeds import derived_seed
 
 
 def latents(z_dim: int, count: int, seed: int, purpose: str = "grid") -> Tensor:

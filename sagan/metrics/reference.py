@@ -22,13 +22,16 @@ from sagan.metrics.features import deviation_of_images, features_of_images
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.records import Json, file_digest, read_json, write_json
+from sagan.seeds import derived_seed
 from sagan.tensors import save_tensors
-from sagan.training.batches import derived_seed
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 
 # Rows of real features that are kept for KID, precision and recall; FID's statistics are of all.
 KEPT_FEATURES = 10_000
+# Numbers in the features of the training images among which nearest ones are looked for, 256 MB: of 128 features
+# each, half a million images; of Inception's 2,048, 32,768.
+BANK_NUMBERS = 2**26
 
 
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> Json:
@@ -49,26 +52,29 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
     manifest = dataset.manifest
     accuracy_held_out = None
     if reference.extractor == "classifier":
-        accuracy_held_out = _train_classifier(dataset, folder / "classifier.safetensors", device)
+        accuracy_held_out = _train_classifier(dataset, folder / "classifier.safetensors")
     extractor = Extractor(reference.extractor, folder, paths, device)
     weights = paths.weights_file(reference.extractor, folder)
-    features = features_of_images(extractor, dataset.split(reference.split)[0], device)["features"]
+    images = dataset.split(reference.split)[0]
+    features = features_of_images(extractor, images, device)["features"]
+    bank = max(1, BANK_NUMBERS // features.shape[1])
     other = "test" if reference.split == "train" else "train"
-    other_features = features_of_images(extractor, dataset.split(other)[0][:KEPT_FEATURES], device)["features"]
+    other_images = dataset.split(other)[0]
+    other_rows = _some_rows(len(other_images), KEPT_FEATURES if other == "test" else bank)
+    other_features = features_of_images(extractor, other_images[other_rows], device)["features"]
     if not (features.isfinite().all() and other_features.isfinite().all()):
         raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
     statistics = values.statistics(features)
     save_tensors(folder / "statistics.safetensors", {name: torch.from_numpy(a) for name, a in statistics.items()})
-    order = torch.from_numpy(np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(len(features)))
-    rows = order[:KEPT_FEATURES].sort().values
-    kept = features[rows]
+    kept = features[_some_rows(len(features), KEPT_FEATURES)]
     if reference.split == "train":
-        train, train_rows, test = kept, rows, other_features
-        arrays = {"features": kept}
+        train_rows = _some_rows(len(features), bank)
+        train, test = features[train_rows], other_features
     else:
-        train, train_rows, test = other_features, torch.arange(len(other_features)), kept
-        arrays = {"features": kept, "train": train}
-    save_tensors(folder / "features.safetensors", {**arrays, "train_rows": train_rows})
+        train_rows = other_rows
+        train, test = other_features, kept
+    arrays = {"features": kept, "train": train, "train_rows": torch.from_numpy(train_rows)}
+    save_tensors(folder / "features.safetensors", arrays)
     for condition in reference.conditions:
         _save_classes(dataset, reference.split, condition, features, folder)
     record = {
@@ -81,9 +87,9 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "weights_digest": file_digest(weights),
         "feature_dim": features.shape[1],
         "accuracy": accuracy_held_out,
-        "pixel_deviation": deviation_of_images(dataset.split(reference.split)[0]),
-        "floor": _noise_floor(reference.split, features, order, other_features, statistics),
-        "memorisation": _held_out_distances(train, test),
+        "pixel_deviation": deviation_of_images(images),
+        "floor": _noise_floor(reference.split, features, other_features, statistics),
+        "memorisation": {**_held_out_distances(train, test), "training_images": len(dataset.split("train")[0])},
         "kind": manifest["kind"],
         "crop": manifest["crop"],
         "resize": manifest["resize"],
@@ -94,7 +100,17 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
     return record
 
 
-def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device) -> float:
+def _order(count: int) -> np.ndarray:
+    """A fixed permutation: datasets may lie sorted by class or source."""
+    return np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(count)
+
+
+def _some_rows(count: int, limit: int) -> np.ndarray:
+    """At most `limit` rows of `count`, drawn at random, in order."""
+    return np.sort(_order(count)[:limit])
+
+
+def _train_classifier(dataset: PreparedDataset, path: Path) -> float:
     labels = dataset.manifest["labels"]
     if labels["kind"] != "classes":
         name = dataset.manifest["dataset"]
@@ -102,14 +118,12 @@ def _train_classifier(dataset: PreparedDataset, path: Path, device: torch.device
             f"params.yaml: evaluation: the extractor 'classifier': dataset {name!r} has no classes to train one on; "
             "use 'inception'"
         )
-    network = train_classifier(*dataset.split("train"), len(labels["names"]), device)
+    network = train_classifier(*dataset.split("train"), len(labels["names"]))
     save_tensors(path, network.state_dict())
-    return accuracy(network, *dataset.split("test"), device)
+    return accuracy(network, *dataset.split("test"))
 
 
-def _noise_floor(
-    split: str, features: Tensor, order: Tensor, other_features: Tensor, statistics: values.Statistics
-) -> Json:
+def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: values.Statistics) -> Json:
     """FID between real images: what no generator can be told from.
 
     Held-out images against the split, and one random half of the split against the other half. Where
@@ -119,6 +133,7 @@ def _noise_floor(
     other = "test" if split == "train" else "train"
     halves: Json = {"fid": None, "count": half, "what": f"one half of the {split} split against the other, {half} each"}
     if half >= feature_dim:
+        order = _order(len(features))
         parts = (values.statistics(features[order[:half]]), values.statistics(features[order[half : 2 * half]]))
         halves["fid"] = values.fid(*parts)
     if len(other_features) < feature_dim:
@@ -155,7 +170,7 @@ class RealSide:
         record: `reference.json`.
         statistics: mean and covariance of all images of the split.
         features: [<= 10,000, D], features of the split.
-        train: [<= 10,000, D], features of training images; those of the split where it is "train".
+        train: [N, D], features of training images: of all, or of as many as `BANK_NUMBERS` has room for.
         train_rows: int64, the rows of `train` in the dataset's train split.
     """
 
@@ -173,7 +188,7 @@ def load_reference(folder: Path) -> RealSide:
         record=read_json(folder / "reference.json"),
         statistics=load_arrays(folder / "statistics.safetensors"),
         features=kept["features"],
-        train=kept.get("train", kept["features"]),
+        train=kept["train"],
         train_rows=kept["train_rows"],
     )
 

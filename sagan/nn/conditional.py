@@ -104,5 +104,6 @@ class ClassShares(nn.Module):
     def forward(self, count: int) -> Tensor:
         """Labels int64 [count]."""
         points = ((torch.arange(count, device=self.shares.device, dtype=torch.double) + 0.5) * _GOLDEN) % 1
-        ends = self.shares.double().cumsum(0)[:-1]
+        # Summed on the CPU: on a GPU, deterministic algorithms refuse cumsum.
+        ends = self.shares.double().cpu().cumsum(0)[:-1].to(points)
         return torch.bucketize(points, ends, right=True)

@@ -72,6 +72,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "effects": [_effect_line(effect) for effect in effects],
         "claims": claims(records),
         "copies": _copies(records),
+        "searched": _searched(records),
         "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.went_wrong],
         "training": records.suite.training,
         "evaluation": records.suite.evaluation,
@@ -233,6 +234,18 @@ def _copies(records: SuiteRecords) -> list[str]:
             ends = dict.fromkeys(number(share, places=1) for share in (min(shares), max(shares)))
             lines.append(f"{md(variant)} {' to '.join(ends)} %")
     return lines
+
+
+def _searched(records: SuiteRecords) -> str | None:
+    """Among which training images the nearest were looked for."""
+    for row in records.rows:
+        found = row.evaluation_record.get("memorisation", {})
+        if "training_images" in found:
+            searched, there = found["train_count"], found["training_images"]
+            if searched == there:
+                return f"all {there} training images"
+            return f"{searched} of the {there} training images, drawn at random; copies of others are not seen"
+    return None
 
 
 def _trouble(row: Row) -> dict[str, Any]:

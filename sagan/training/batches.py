@@ -7,7 +7,6 @@ makes their comparison a paired one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -15,11 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
-def derived_seed(seed: int, purpose: str, index: int) -> int:
-    """A seed in [0, 2**63) for one purpose at one index, unrelated to its neighbours'."""
-    text = f"{seed}/{purpose}/{index}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+from sagan.seeds import derived_seed
 
 
 class RealBatches:

@@ -17,8 +17,9 @@ from sagan.nn.attention import gammas
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import advance_power_iteration, sigmas
 from sagan.objectives import OBJECTIVES, gradient_penalty, r1_penalty
+from sagan.seeds import derived_seed
 from sagan.training.augment import augmented, numbers_needed
-from sagan.training.batches import Noise, RealBatches, derived_seed
+from sagan.training.batches import Noise, RealBatches
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.processes import ALONE, Processes, synchronise_batch_norm

@@ -60,6 +60,13 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
     assert record["untrained"]["fid"]["name"] == "fid600_train.classifier"
 
 
+def test_snapshots_count_by_their_step_and_not_by_their_name(unmeasured):
+    folder = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
+    shutil.copy(folder / "000006.safetensors", folder / "1000000.safetensors")
+    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    assert [point["step"] for point in record["curve"]] == [0, 3, 6, 1000000]
+
+
 def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
     best, curve = measured.record["best"], measured.record["curve"]
     assert best["step"] == min(curve, key=lambda point: point["fid"])["step"]

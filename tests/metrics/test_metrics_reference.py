@@ -44,11 +44,9 @@ def test_the_noise_floor_is_that_of_real_images(measured):
 
 def test_the_floor_is_of_halves_where_held_out_images_are_too_few(measured):
     real = load_reference(measured.paths.reference(measured.reference.key))
-    floor = module._noise_floor("train", real.features, torch.randperm(700), real.features[:100], real.statistics)
+    floor = module._noise_floor("train", real.features, real.features[:100], real.statistics)
     assert floor["fid"] == floor["halves"]["fid"] and floor["count"] == 350 and "half" in floor["what"]
-    lacking = module._noise_floor(
-        "train", real.features[:200], torch.randperm(200), real.features[:100], real.statistics
-    )
+    lacking = module._noise_floor("train", real.features[:200], real.features[:100], real.statistics)
     assert lacking["fid"] is None
 
 
@@ -76,15 +74,64 @@ def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypa
 
 def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, tmp_path):
     """With more images than are kept, a neighbour found in features must be the image that is drawn."""
-    monkeypatch.setattr(module, "KEPT_FEATURES", 90)
+    monkeypatch.setattr(module, "KEPT_FEATURES", 150)
+    monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
     monkeypatch.setattr(classifier, "_STEPS", 5)
     paths = Paths(tmp_path)
     record = make_reference(measured.reference, measured.dataset, paths)
     real = load_reference(paths.reference(record["key"]))
     assert len(real.train) == 90 and len(set(real.train_rows.tolist())) == 90 and record["real_count"] == 700
+    assert len(real.features) == 150
+    searched = record["memorisation"]
+    assert (searched["train_count"], searched["training_images"], searched["held_out_count"]) == (90, 700, 150)
     extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
     images = measured.dataset.split("train")[0][real.train_rows.numpy()]
     assert torch.allclose(features_of_images(extractor, images, CPU)["features"], real.train, atol=1e-5)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatch, tmp_path, split):
+    """Folders lie sorted by class: the first images of a split are of one kind."""
+    monkeypatch.setattr(module, "KEPT_FEATURES", 90)
+    monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
+    monkeypatch.setattr(classifier, "_STEPS", 80)
+    images, labels = measured.dataset.split("train")[0], measured.dataset.split("train")[1]
+    by_class = np.argsort(labels, kind="stable")
+    halves = {"train": by_class[::2], "test": by_class[1::2]}
+
+    class Sorted:
+        manifest = measured.dataset.manifest
+
+        def split(self, name):
+            return images[halves[name]], labels[halves[name]]
+
+    paths = Paths(tmp_path)
+    reference = dataclasses.replace(measured.reference, key=f"sorted-{split}-0123456789", split=split)
+    record = make_reference(reference, Sorted(), paths)
+    assert record["accuracy"] > 0.9 and record["floor"]["halves"]["count"] == 175
+    extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
+    apart = [
+        features_of_images(extractor, images[labels == kind], CPU)["features"][:, None, :].mean(0) for kind in range(3)
+    ]
+    real = load_reference(paths.reference(record["key"]))
+    nearest = torch.cdist(real.features, torch.cat(apart)).argmin(1)
+    assert torch.bincount(nearest, minlength=3).min() > 15
+    assert np.bincount(labels[halves["train"]][real.train_rows.numpy()], minlength=3).min() > 15
+
+
+def test_the_classifier_is_the_same_whatever_the_threads(measured, monkeypatch):
+    monkeypatch.setattr(classifier, "_STEPS", 20)
+    images, labels = measured.dataset.split("train")
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(classifier.train_classifier(images, labels, 3).state_dict())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):

@@ -100,6 +100,8 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         "coverage": measured("coverage", max(0.02, 0.9 - fid / 70)),
     }
     collapsed = mishap == "collapsed"
+    memorisation = {"status": "measured", "closer": 0.008 + 0.002 * cell.seed}
+    memorisation |= {"train_count": 4000, "training_images": 4000}
     return evaluation_record(
         run,
         cell,
@@ -119,7 +121,7 @@ def _evaluation_record(run: Run, cell: Cell, mishap: str | None, attends: bool, 
         ],
         collapse={"began": 400 if collapsed else None, "why": "recall near 0" if collapsed else None},
         best={} if diverged else {"step": 300, "fid": measured("best_fid", fid + 0.5)},
-        memorisation={} if diverged else {"status": "measured", "closer": 0.008 + 0.002 * cell.seed},
+        memorisation={} if diverged else memorisation,
         attention=attention(STEPS[-1], generator=0.62, discriminator=0.81),
         seconds=12.5,
     )
