@@ -202,7 +202,6 @@ def _loop(
             finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
             bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
             position.step = step
-            position.seconds = time.perf_counter() - began
 
             is_asked = processes.any(stop.asked)
             is_snapshot = step in training["snapshots"]
@@ -210,19 +209,20 @@ def _loop(
             is_logged = step % execution["log_every"] == 0 or step == steps
             if is_logged:
                 processes.mean_(list(scalars.values()))
-                if log is not None:
-                    log.add(step, step * batch_size, position.seconds, scalars | trainer.diagnostics())
             if is_logged or is_snapshot or is_checkpoint:
-                if (bad := processes.earliest(int(bad_step))) >= 0 or not trainer.weights_finite():
-                    return bad if bad >= 0 else step
+                bad = processes.earliest(int(bad_step))
+                diverged = bad >= 0 or not trainer.weights_finite()
                 # By now the device has done what was asked of it.
                 position.seconds = time.perf_counter() - began
+                if is_logged and log is not None:
+                    log.add(step, step * batch_size, position.seconds, scalars | trainer.diagnostics())
+                if diverged:
+                    return bad if bad >= 0 else step
                 update(step)
             if is_snapshot and log is not None:
                 _save_snapshot(trainer, run, paths.run(run.key), step)
             if is_checkpoint and step < steps:
                 if log is not None:
-                    log.flush()
                     record = {"seconds": position.seconds, "log_bytes": log.size(), "processes": position.processes}
                     save_checkpoint(paths.state(run.key), step, trainer.state(), record)
                 if is_asked:

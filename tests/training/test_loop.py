@@ -111,6 +111,18 @@ def test_a_signal_leaves_a_checkpoint_at_that_very_step(with_training, images, p
     assert len(steps) == 1 and 10 <= steps[0] < 400
 
 
+def test_what_is_logged_is_on_the_disk_before_the_next_step(run, images, paths, monkeypatch):
+    seen, step = [], Trainer.step
+
+    def spied(trainer, number, *feed):
+        seen.append([entry["step"] for entry in read_lines(paths.run(run.key) / "log.jsonl")])
+        return step(trainer, number, *feed)
+
+    monkeypatch.setattr(Trainer, "step", spied)
+    train(run, images, paths)
+    assert seen == [list(range(1, number)) for number in range(1, 9)]
+
+
 def test_a_finished_run_is_not_made_twice(run, images, paths):
     train(run, images, paths)
     before = (paths.run(run.key) / "run.json").stat().st_mtime_ns
@@ -139,11 +151,13 @@ def test_a_torn_copy_is_not_believed(run, images, paths):
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(run, images, paths):
     variant = {**run.config["variant"], "optimizer": {"lr_g": 1e30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}}
     wild = dataclasses.replace(run, config={**run.config, "variant": variant})
-    wild = dataclasses.replace(wild, execution={**run.execution, "log_every": 5})
+    wild = dataclasses.replace(wild, execution={**run.execution, "log_every": 4})
     record = train(wild, images, paths)
     assert record["status"] == "diverged" and record["diverged_at"] < 5
     assert str(record["diverged_at"]) in record["reason"]
     assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]
+    entry = read_lines(paths.run(wild.key) / "log.jsonl")[-1]
+    assert entry["step"] == 4 and entry["loss_d"] is None, "what it ended with is logged"
 
 
 def test_a_run_whose_images_stay_on_disk_gives_the_same_bytes(run, images, paths, tmp_path, monkeypatch):
