@@ -18,7 +18,8 @@ from sagan.paths import Paths
 from sagan.plan import Cell, Plan, make_plan
 from sagan.records import Json, file_digest, read_json
 
-# What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h).
+# What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
+# takes it as "put it back in the queue".
 GO_ON_LATER = 75
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192

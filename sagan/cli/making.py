@@ -13,9 +13,7 @@ from sagan import fingerprint
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.errors import UserError
 from sagan.intentions import would_evaluate, would_make_reference, would_report, would_track, would_train
-
-# What a cluster's scheduler takes as "put it back in the queue" (EX_TEMPFAIL of sysexits.h).
-GO_ON_LATER = 75
+from sagan.states import GO_ON_LATER
 
 
 def _plan(plan_file: Path | None, key: str, kind: str):

@@ -19,8 +19,8 @@ import PIL
 
 from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import PREPARATION
-from sagan.data.progress import progress
 from sagan.errors import UserError
+from sagan.progress import progress
 from sagan.records import atomic, digest, read_json, write_json
 
 PART = 512
@@ -82,10 +82,11 @@ def make_rows(
             shutil.rmtree(other) if other.is_dir() else other.unlink()
     missing = {part: rows for part, rows in parts.items() if not _record_path(part).exists()}
     done = len(images) - sum(map(len, missing.values()))
-    with progress(title, len(images), done) as advance:
+    with progress(title, len(images), done) as update:
         calls = ((part, [images[i] for i in rows], recipe) for part, rows in missing.items())
         for count in _each(calls, min(workers, len(missing))):
-            advance(count)
+            done += count
+            update(done)
     kept, bad = [], []
     for part, rows in parts.items():
         reasons = dict(read_json(_record_path(part))["bad"])

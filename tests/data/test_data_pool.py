@@ -207,7 +207,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_sour
     write_source(60)
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("60 images to 32x32: 60 of 60 images, ")
+    assert last.startswith("60 images to 32x32: 60 of 60, ") and "images/s" in last
 
 
 def wait_for(condition, seconds: float = 30) -> None:
