@@ -75,6 +75,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "searched": _searched(records),
         "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.went_wrong],
         "training": records.suite.training,
+        "snapshots": records.rows[0].config["training"]["snapshots"],
         "evaluation": records.suite.evaluation,
         "reference": records.reference,
         "facts": provenance.facts(records),
