@@ -12,7 +12,14 @@ from scipy import stats
 from sagan.report.collect import Row, SuiteRecords
 from sagan.report.dynamics import entropy_shares
 from sagan.report.effects import Effect, extra_time, headline_effects, ingredient_effects
-from sagan.report.statistics import FEWEST_FOR_P, Difference, difference_of_pairs, permutation_p
+from sagan.report.statistics import (
+    FEWEST_FOR_P,
+    FEWEST_FOR_SPREAD,
+    Difference,
+    SpreadRatio,
+    difference_of_pairs,
+    spread_ratio,
+)
 from sagan.report.wording import agreement, interval, number, p_value
 
 Verdict = Literal["supported", "contradicted", "not decided"]
@@ -136,25 +143,24 @@ def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tupl
     effect = _of(effects, "spectral norm in the generator", other="off")
     if effect is None:
         return "no two variants differ in this alone", "not decided"
-    lost, kept, deviations = [], [], []
+    bad, well = [], []
     for side in (effect.treated, effect.control):
         rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
-        lost.append(sum(row.status == "diverged" or row.went_wrong for row in rows))
-        kept.append(len(rows) - lost[-1])
-        deviations.append([d for variant in side for d in _deviations(records, variant)])
-    if min(map(len, deviations)) < FEWEST_FOR_P:
-        return f"{lost[0]} runs lost with, {lost[1]} without; too few seeds", "not decided"
-    p_lost = float(stats.fisher_exact([lost, kept]).pvalue)
-    p_spread = permutation_p(*deviations)
-    means = [float(np.mean(side)) for side in deviations]
-    measured = (
-        f"{lost[0]} of {lost[0] + kept[0]} runs lost with, {lost[1]} of {lost[1] + kept[1]} without "
-        f"(Fisher's p {p_value(p_lost)}); mean distance from the median FID {number(means[0])} with, "
-        f"{number(means[1])} without (permutation p {p_value(p_spread)})"
-    )
-    helps = (p_lost <= SIGNIFICANT and lost[0] < lost[1]) or (p_spread <= SIGNIFICANT and means[0] < means[1])
-    harms = (p_lost <= SIGNIFICANT and lost[0] > lost[1]) or (p_spread <= SIGNIFICANT and means[0] > means[1])
-    return measured, "not decided" if helps == harms else "supported" if helps else "contradicted"
+        bad.append(sum(row.lost or row.went_wrong for row in rows))
+        well.append(len(rows) - bad[-1])
+    counts = [b + w for b, w in zip(bad, well, strict=True)]
+    measured = f"{bad[0]} of {counts[0]} runs lost or gone wrong with, {bad[1]} of {counts[1]} without"
+    if min(counts) < FEWEST_FOR_P:
+        return f"{measured}; too few seeds", "not decided"
+    p_lost = float(stats.fisher_exact([bad, well]).pvalue)
+    measured += f" (Fisher's p {p_value(p_lost)})"
+    found = [(p_lost, bad[0] < bad[1])] if bad[0] != bad[1] else []
+    words, spread = _spread(records, effect)
+    if spread and spread.p is not None:
+        found.append((spread.p, spread.ratio < 1))
+    sides = {helps for p, helps in found if p <= SIGNIFICANT}
+    verdict = "not decided" if len(sides) != 1 else "supported" if sides.pop() else "contradicted"
+    return f"{measured}; {words}", verdict
 
 
 def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
@@ -163,10 +169,10 @@ def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[s
         if effect.ingredient == name and effect.other == "1":
             return _more_is_needless(records, effect)
     rows = [row for row in records.rows if row.status != "missing" and _is_sn_ttur(row)]
-    lost = sum(row.status == "diverged" or row.went_wrong for row in rows)
+    bad = sum(row.lost or row.went_wrong for row in rows)
     measured = "no two variants differ in this alone"
     if rows:
-        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {lost} diverged or went wrong"
+        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {bad} lost or gone wrong"
     return measured, "not decided"
 
 
@@ -211,6 +217,21 @@ def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Differenc
     return difference_of_pairs({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
 
 
+def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | None]:
+    """How much an ingredient widens the spread of FID over seeds; nothing where lost runs took their share of it."""
+    if any(row.lost for variant in (*effect.treated, *effect.control) for row in records.of(variant)):
+        return "spread of FID not compared, since lost runs have none", None
+    found = spread_ratio(
+        [(records.figures(t), records.figures(c)) for t, c in zip(effect.treated, effect.control, strict=True)]
+    )
+    if found is None:
+        return "spread of FID not compared", None
+    words = f"spread of FID {number(found.ratio)} times as wide with"
+    if found.p is None:
+        return f"{words}, too few seeds to judge it ({found.count} of {FEWEST_FOR_SPREAD})", found
+    return f"{words} (p {p_value(found.p)})", found
+
+
 def _more_is_needless(records: SuiteRecords, effect: Effect) -> tuple[str, Verdict]:
     """More instead of one: needless where a gain beyond the noise floor lies outside the interval."""
     if effect.difference is None:
@@ -248,12 +269,6 @@ def _by_share(count: int, total: int) -> Verdict:
 
 def _attention_of(row: Row) -> dict[str, dict[str, float]]:
     return row.evaluation_record.get("attention", {})
-
-
-def _deviations(records: SuiteRecords, variant: str) -> list[float]:
-    """Distances of the seeds' FIDs from their median (Brown and Forsythe 1974)."""
-    fids = list(records.figures(variant).values())
-    return [abs(fid - float(np.median(fids))) for fid in fids]
 
 
 def _is_sn_ttur(row: Row) -> bool:

@@ -64,6 +64,12 @@ class Row:
         return self.reason("fid")
 
     @property
+    def lost(self) -> bool:
+        """Trained to no FID at all: diverged, or its images or their features are not finite."""
+        is_measurable = not (self.defect or "").startswith("too few images")
+        return self.status == "diverged" or (self.status == "measured" and self.metric("fid") is None and is_measurable)
+
+    @property
     def fid_untrained(self) -> float | None:
         return self.evaluation_record.get("untrained", {}).get("fid", {}).get("value")
 

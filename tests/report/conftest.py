@@ -59,6 +59,7 @@ suites:
     training: {{steps: 400, batch_size: 32, ema: {{decay: 0.99}}, snapshots: 4}}
     evaluation: {{extractor: classifier, split: train, samples: 4000, curve_samples: 1000}}
   factorial: {{<<: *suite, title: "", variants: [grid], seeds: 4}}
+  eight: {{<<: *suite, title: "", variants: [sagan, no-attention, sn-d-only, two-d-steps], seeds: 8}}
   few:
     <<: *suite
     title: ""

@@ -37,7 +37,7 @@ def test_the_made_up_library(judged):
         "supported",
     ]
     assert "lower in 5 of 5 seeds" in found[1].measured
-    assert "0 of 5 runs lost with, 1 of 5 without" in found[5].measured
+    assert "0 of 5 runs lost or gone wrong with, 1 of 5 without" in found[5].measured
 
 
 def test_attention_that_does_not_help_contradicts(judged):
@@ -107,12 +107,54 @@ def test_the_sign_of_gamma_says_nothing(judged):
     assert found.verdict == "supported" and "generator at 14: 0.150 to 0.240" in found.measured
 
 
-def test_steadier_generators_are_seen_in_the_spread(judged):
-    def wild(record):
-        if record["variant"] in ("sn-d-only", "grid-off-d"):
-            record["metrics"]["fid"]["value"] += 8 * (-1) ** record["seed"]
+def spread_out(factor):
+    """A change that makes the FIDs of variants without spectral norm in the generator differ more."""
 
-    assert judged("factorial", change=wild)[5].verdict == "supported"
+    def change(record):
+        if record["variant"] in ("sn-d-only", "grid-off-d") and record["metrics"]:
+            fid = record["metrics"]["fid"]
+            fid["value"] = 40 + factor * (-1) ** record["seed"] * (1 + 0.1 * record["seed"])
+
+    return change
+
+
+def lost(*seeds_by_variant):
+    """A change that lets these (variant, seed) diverge."""
+
+    def change(record):
+        if (record["variant"], record["seed"]) in seeds_by_variant:
+            record |= {"status": "diverged", "metrics": {}, "attention": {}, "curve": []}
+
+    return change
+
+
+def test_steadier_generators_are_seen_in_the_spread(judged):
+    found = judged("eight", change=spread_out(12))[5]
+    assert found.verdict == "supported" and "0 of 8 runs lost or gone wrong with, 0 of 8 without" in found.measured
+
+
+def test_an_unsteadier_generator_contradicts(judged):
+    assert judged("eight", change=spread_out(0.05))[5].verdict == "contradicted"
+
+
+def test_a_few_seeds_say_nothing_of_the_spread(judged):
+    found = judged("factorial", change=spread_out(8))[5]
+    assert found.verdict == "not decided" and "too few seeds to judge it (4 of 8)" in found.measured
+
+
+def test_a_side_that_lost_all_its_runs_is_counted(judged):
+    found = judged("eight", change=lost(*(("sn-d-only", seed) for seed in range(8))))[5]
+    assert found.verdict == "supported"
+    assert "0 of 8 runs lost or gone wrong with, 8 of 8 without (Fisher's p 0.0002)" in found.measured
+
+
+def test_survivors_of_lost_runs_are_not_compared_in_spread(judged):
+    def change(record):
+        spread_out(12)(record)
+        lost(("sn-d-only", 0))(record)
+
+    found = judged("eight", change=change)[5]
+    assert found.verdict == "not decided" and "not compared, since lost runs have none" in found.measured
 
 
 def test_more_discriminator_steps_that_help_contradict(judged):

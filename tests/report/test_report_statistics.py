@@ -96,6 +96,43 @@ def made_grid():
     return figures, cells
 
 
+def test_a_spread_ratio_is_that_of_the_distances_and_knows_no_scale():
+    narrow, wide = (
+        {s: 5.0 + v for s, v in enumerate([1, -1, 2, -2])},
+        {s: 9.0 + 3 * v for s, v in enumerate([1, -1, 2, -2])},
+    )
+    found = st.spread_ratio([(wide, narrow)])
+    assert (found.ratio, found.p, found.count) == (pytest.approx(3), None, 4)
+    assert st.spread_ratio([(narrow, wide)]).ratio == pytest.approx(1 / 3)
+    larger = [{s: 100 * v for s, v in side.items()} for side in (narrow, wide)]
+    assert st.spread_ratio([(wide, narrow), tuple(larger)]).ratio == pytest.approx(1)
+    assert st.spread_ratio([({0: 1.0, 1: 2.0, 2: 3.0}, {0: 1.0, 1: 2.0})]) is None
+    assert st.spread_ratio([(dict.fromkeys(range(8), 2.0), dict(enumerate(range(8))))]) is None
+
+
+def share_of_spreads_found(times_as_wide, cells=1, suites=400):
+    """How often the test says, of made-up suites of eight seeds, that spreads differ; each cell has its own scale."""
+    rng, found = np.random.default_rng(5), 0
+    for _ in range(suites):
+        shared = rng.normal(size=8)
+        sides = [
+            [dict(enumerate(20 + 6**cell * times * (shared + rng.normal(size=8)))) for times in (times_as_wide, 1)]
+            for cell in range(cells)
+        ]
+        found += st.spread_ratio(sides).p <= 0.05
+    return found / suites
+
+
+def test_equal_spreads_are_called_unequal_about_as_often_as_the_level_says():
+    assert 0.02 < share_of_spreads_found(1) < 0.075
+    assert 0.02 < share_of_spreads_found(1, cells=2) < 0.075
+
+
+def test_a_tripled_spread_is_found_more_often_than_not():
+    assert share_of_spreads_found(3) > 0.5
+    assert share_of_spreads_found(3, cells=2) > 0.75
+
+
 def test_factorial_effects_are_recovered():
     figures, cells = made_grid()
     a, b, both = st.factorial_contrasts(figures, cells, {"a": "on", "b": "x"})
