@@ -32,7 +32,8 @@ class RunLog:
         self._file.flush()
 
     def size(self) -> int:
-        """Bytes written."""
+        """Bytes written, once a failure of power would not take them."""
+        os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:

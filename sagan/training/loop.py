@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from sagan.records import Json, canonical, file_digest, write_json
 from sagan.states import run_record
 from sagan.tensors import save_tensors
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.checkpoints import load_checkpoint, save_checkpoint
+from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 from sagan.training.log import RunLog
@@ -110,7 +111,7 @@ def _assist(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Path
 def _trainer(
     run: Run, labels: np.ndarray | None, paths: Paths, device: torch.device, processes: Processes
 ) -> tuple[Trainer, _Position]:
-    """As the last checkpoint left it; at the beginning where there is none."""
+    """As the last checkpoint left it; at the beginning where there is none, or the run's folder lacks what it had."""
     training = run.config["training"]
     parts = processes.count * training["accumulate"]
     if training["batch_size"] % parts:
@@ -120,12 +121,27 @@ def _trainer(
         )
     set_numerics(training)
     trainer = Trainer(run.config, device, labels, processes, run.execution["cuda_graph"], run.key)
-    if (checkpoint := load_checkpoint(paths.state(run.key), device)) is None:
+    checkpoint = load_checkpoint(paths.state(run.key), device)
+    lacking = checkpoint and _lacking(paths.run(run.key), training["snapshots"], checkpoint[1])
+    if lacking and processes.is_first:
+        step = checkpoint[1]["step"]
+        print(f"{run.key}: {lacking}, so it starts at step 0 and not at its checkpoint of step {step}", file=sys.stderr)
+    # All decide alike, and before the first one clears anything away.
+    if processes.any(checkpoint is None or lacking is not None):
         return trainer, _Position(processes=[processes.count])
     tensors, saved = checkpoint
     trainer.load_state(tensors)
     counts = sorted({*saved["processes"], processes.count})
     return trainer, _Position(saved["step"], saved["seconds"], saved["log_bytes"], counts)
+
+
+def _lacking(folder: Path, snapshots: Sequence[int], saved: Json) -> str | None:
+    """What a run's folder has not that was there when a checkpoint was saved; None where all is there."""
+    due = [_snapshot(folder, step) for step in snapshots if step <= saved["step"]]
+    if missing := [path for path in due if not path.exists()]:
+        return f"{missing[0]} is missing"
+    log = folder / "log.jsonl"
+    return None if log.exists() and log.stat().st_size >= saved["log_bytes"] else f"{log} lacks lines"
 
 
 def _train(
@@ -138,6 +154,7 @@ def _train(
     trainer, position = _trainer(run, labels, paths, device, processes)
     if position.step == 0:
         shutil.rmtree(folder, ignore_errors=True)
+        delete_checkpoints(paths.state(run.key))
         _save_snapshot(trainer, run, folder, 0)
     log = RunLog(folder / "log.jsonl", position.log_bytes)
     diverged_at = _loop(run, images, labels, paths, trainer, log, position)
@@ -248,7 +265,11 @@ class _StopSignal:
 
 
 def _save_snapshot(trainer: Trainer, run: Run, folder: Path, step: int) -> None:
-    _save_network(_measured_state(trainer, run), folder / "snapshots" / f"{step:06d}.safetensors", run.config)
+    _save_network(_measured_state(trainer, run), _snapshot(folder, step), run.config)
+
+
+def _snapshot(folder: Path, step: int) -> Path:
+    return folder / "snapshots" / f"{step:06d}.safetensors"
 
 
 def _measured_state(trainer: Trainer, run: Run) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from sagan.errors import UserError
 from sagan.records import file_digest, read_lines
 from sagan.states import run_record
 from sagan.training import batches
-from sagan.training.loop import train
+from sagan.training.loop import Interrupted, train
 from sagan.training.step import Trainer
 
 # A process of its own, so that it can be killed: the arguments come pickled on its standard input.
@@ -98,6 +99,60 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(with_training, image
     train(run, images, paths)
     assert weights(run, paths) == weights(run, undisturbed)
     assert losses(run, paths) == losses(run, undisturbed)
+
+
+def spied_steps(monkeypatch):
+    """The numbers of the steps that are carried out from here on."""
+    seen, step = [], Trainer.step
+    monkeypatch.setattr(
+        Trainer, "step", lambda trainer, number, *feed: seen.append(number) or step(trainer, number, *feed)
+    )
+    return seen
+
+
+def interrupted(run, images, paths, monkeypatch, at):
+    """Train until a signal comes in the middle of step `at`."""
+    step = Trainer.step
+
+    def signalled(trainer, number, *feed):
+        if number == at:
+            signal.raise_signal(signal.SIGTERM)
+        return step(trainer, number, *feed)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=f"stopped at step {at} of 8"):
+        patch.setattr(Trainer, "step", signalled)
+        train(run, images, paths)
+
+
+@pytest.mark.parametrize("gone", ["", "log.jsonl", "snapshots/000000.safetensors", "snapshots/000004.safetensors"])
+def test_what_is_gone_from_an_unfinished_runs_folder_is_made_again(
+    run, images, paths, tmp_path, monkeypatch, capfd, gone
+):
+    undisturbed = dataclasses.replace(paths, root=tmp_path / "undisturbed")
+    train(run, images, undisturbed)
+    interrupted(run, images, paths, monkeypatch, at=7)
+    lost = paths.run(run.key) / gone
+    lost.unlink() if gone else shutil.rmtree(lost)
+    capfd.readouterr()
+    # Stopped anew before the step where it was: that checkpoint counts, and the one that lost its files does not.
+    interrupted(run, images, paths, monkeypatch, at=2)
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith(f"{run.key}: {lost}")
+    assert said[0].endswith("so it starts at step 0 and not at its checkpoint of step 7")
+    seen = spied_steps(monkeypatch)
+    record = train(run, images, paths)
+    assert seen == [3, 4, 5, 6, 7, 8]
+    assert record["files"].keys() == run_record(run.key, undisturbed)["files"].keys()
+    assert weights(run, paths) == weights(run, undisturbed) and losses(run, paths) == losses(run, undisturbed)
+
+
+def test_a_log_that_lost_lines_is_made_again(run, images, paths, monkeypatch, capfd):
+    interrupted(run, images, paths, monkeypatch, at=7)
+    log = paths.run(run.key) / "log.jsonl"
+    os.truncate(log, log.stat().st_size - 1)
+    train(run, images, paths)
+    assert "log.jsonl lacks lines" in capfd.readouterr().err
+    assert [step for step, *_ in losses(run, paths)] == list(range(1, 9))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
