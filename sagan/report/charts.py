@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sagan.report.collect import SuiteRecords
 from sagan.report.effects import Effect, baseline_effects, ingredient_effects
+from sagan.report.selection import shown, shown_effects
 from sagan.report.statistics import Estimate, estimate, pareto_front
 from sagan.report.style import Look, Theme, looks
 
@@ -19,12 +20,15 @@ WIDTH = 8.0
 PANELS_PER_ROW = 4
 # Letters of a variant's name that fit over a panel at full size.
 LONG_NAME = 20
+# Inches of a line of a legend.
+LEGEND_LINE = 0.172
 # From this ratio of largest to smallest on, an axis is logarithmic.
 WIDE = 4
 
 
 def fid_by_variant(records: SuiteRecords, theme: Theme) -> Figure | None:
     """Every seed's FID with mean and interval, and beside it the difference from the baseline."""
+    records = shown(records)
     drawn = [variant for variant in records.variants if records.figures(variant)]
     if not drawn:
         return None
@@ -60,7 +64,7 @@ def fid_by_variant(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 def ingredients(records: SuiteRecords, theme: Theme) -> Figure | None:
     """The effect of each ingredient with the others held: seeds, mean, interval, and the noise floor as a band."""
-    effects = [effect for effect in ingredient_effects(records) if effect.difference]
+    effects = shown_effects(ingredient_effects(records))
     if not effects:
         return None
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(effects)), layout="constrained")
@@ -78,6 +82,7 @@ def ingredients(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 def fid_against_step(records: SuiteRecords, theme: Theme) -> Figure | None:
     """A panel for each variant: every seed, their mean, and the baseline's mean for comparison."""
+    records = shown(records)
     drawn = [variant for variant in records.variants if any(row.curve for row in records.of(variant))]
     if not drawn:
         return None
@@ -117,10 +122,11 @@ def fid_against_step(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 def fid_against_time(records: SuiteRecords, theme: Theme) -> Figure | None:
     """Mean FID against training seconds with the range over seeds as a band: which variant is ahead at equal cost."""
+    records = shown(records)
     styles = looks(records.variants, records.baseline, theme)
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(records.variants))), layout="constrained")
     ax = figure.subplots()
-    shown = []
+    measured = []
     for variant in records.variants:
         points = _by_step(records, variant)
         if not points:
@@ -132,11 +138,11 @@ def fid_against_time(records: SuiteRecords, theme: Theme) -> Figure | None:
         ax.plot(
             seconds, [np.mean(f) for f in fids], color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant
         )
-        shown += [fid for at_step in fids for fid in at_step]
-    if not shown:
+        measured += [fid for at_step in fids for fid in at_step]
+    if not measured:
         return None
-    _plain_log_if_wide(ax.yaxis, shown)
-    _floor_line(ax, records, theme, shown)
+    _plain_log_if_wide(ax.yaxis, measured)
+    _floor_line(ax, records, theme, measured)
     ax.set_xlabel("training time (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
@@ -145,30 +151,23 @@ def fid_against_time(records: SuiteRecords, theme: Theme) -> Figure | None:
 
 def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
     """Final FID against what a run's training took; the line joins the variants that none beats in both."""
-    styles = looks(records.variants, records.baseline, theme)
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    ax = figure.subplots()
-    means: dict[str, tuple[float, float]] = {}
-    for variant in records.variants:
-        points = [(row.seconds, row.metric("fid")) for row in records.of(variant, "measured")]
-        points = [(seconds, fid) for seconds, fid in points if seconds is not None and fid is not None]
-        if points:
-            look = styles[variant]
-            seconds, fids = zip(*points, strict=True)
-            means[variant] = (float(np.median(seconds)), float(np.mean(fids)))
-            ax.plot(*zip(*points, strict=True), ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
-            ax.plot(
-                *means[variant],
-                ls="",
-                marker=look.marker,
-                ms=9,
-                color=look.color,
-                mec=theme.page,
-                label=variant,
-                zorder=4,
-            )
+    runs = {variant: _seconds_and_fid(records, variant) for variant in records.variants}
+    means = {
+        v: (float(np.median(points[:, 0])), float(np.mean(points[:, 1]))) for v, points in runs.items() if len(points)
+    }
     if not means:
         return None
+    named = shown(records).variants
+    styles = looks(named, records.baseline, theme)
+    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.4, len(named) + 1)), layout="constrained")
+    ax = figure.subplots()
+    for variant, mean in means.items():
+        if variant not in styles:
+            ax.plot(*mean, ls="", marker="o", ms=3, mew=0, color=theme.muted, zorder=2)
+            continue
+        look = styles[variant]
+        ax.plot(*runs[variant].T, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
+        ax.plot(*mean, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=variant, zorder=4)
     front = [means[variant] for variant in pareto_front(means)]
     ax.plot(*zip(*front, strict=True), color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
     _plain_log_if_wide(ax.yaxis, [row.metric("fid") for row in records.rows if row.metric("fid") is not None])
@@ -176,6 +175,17 @@ def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
     return figure
+
+
+def _seconds_and_fid(records: SuiteRecords, variant: str) -> np.ndarray:
+    """Training seconds and final FID [N, 2] of the measured runs that have both."""
+    points = [(row.seconds, row.metric("fid")) for row in records.of(variant, "measured")]
+    return np.array([point for point in points if None not in point]).reshape(-1, 2)
+
+
+def _height_beside_legend(least: float, entries: int) -> float:
+    """Inches of a chart that has all of its legend's lines at its side."""
+    return max(least, 0.2 + LEGEND_LINE * entries)
 
 
 def _seeds_and_mean(ax: Axes, y: float, values: Iterable[float], summary: Estimate, look: Look, theme: Theme) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from sagan.report import provenance
 from sagan.report.claims import claims
 from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
-from sagan.report.effects import Effect, baseline_effects, headline_effects, ingredient_effects
+from sagan.report.effects import (
+    Effect,
+    baseline_effects,
+    headline_effects,
+    ingredient_effects,
+)
+from sagan.report.selection import HALF, shown, shown_effects
 from sagan.report.statistics import COVERAGE, FEWEST_FOR_P, Estimate, estimate
 from sagan.report.wording import (
     INTERACTIONS,
@@ -38,6 +44,8 @@ METRIC_TITLES = {
 def context(records: SuiteRecords) -> dict[str, Any]:
     """Everything that the template names."""
     effects = ingredient_effects(records)
+    headlines = headline_effects(effects, records.baseline)
+    told = headlines if len(headlines) <= 2 * HALF else shown_effects(headlines)
     against_baseline = baseline_effects(records)
     seeds = len(records.suite.seed_list())
     return {
@@ -60,7 +68,8 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "ended_badly": sum(row.went_wrong and not row.collapsed for row in records.rows),
         "learned_nothing": sum(row.learned_nothing for row in records.rows),
         "floor": records.reference.get("floor"),
-        "verdict": [effect_sentence(effect) for effect in headline_effects(effects, records.baseline)],
+        "verdict": [effect_sentence(effect) for effect in told],
+        "headlines": len(headlines),
         "best": _best(records),
         "other_metrics": [METRIC_TITLES[metric] for metric in _others(records)],
         "unmeasured": _unmeasured(records),
@@ -70,6 +79,10 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "variants": [_variant_line(records, variant) for variant in records.variants],
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
+        "half": HALF,
+        "shown_variants": len(shown(records).variants),
+        "measured_effects": sum(effect.difference is not None for effect in effects),
+        "shown_effects": len(shown_effects(effects)),
         "claims": claims(records),
         "copies": _copies(records),
         "searched": _searched(records),

@@ -17,6 +17,7 @@ from sagan.report.collect import SuiteRecords, collect
 from sagan.report.context import context
 from sagan.report.index import index_text
 from sagan.report.page import body
+from sagan.report.selection import shown
 from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
 from sagan.report.templating import environment, write_text
@@ -96,6 +97,7 @@ def _write_charts(records: SuiteRecords, folder: Path) -> list[str]:
 
 def _write_sheets(records: SuiteRecords, folder: Path) -> list[str]:
     """The names of the contact sheets for which there were pictures."""
+    records = shown(records)
     sheets = {
         "samples": (_tiles(records, "samples.png"), 4),
         "samples-by-class": (_tiles(records, "samples-by-class.png"), 4),

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sagan.records import Json
-from sagan.report.charts import WIDTH
+from sagan.report.charts import LEGEND_LINE, WIDTH
 from sagan.report.collect import SuiteRecords
+from sagan.report.selection import shown
 from sagan.report.style import Theme, looks
 from sagan.report.tables import largest_sigmas
 
@@ -22,6 +23,7 @@ NETWORKS = ("generator", "discriminator")
 
 def losses(records: SuiteRecords, theme: Theme) -> Figure | None:
     """Both losses and the largest singular value of each network, every seed and their mean."""
+    records = shown(records)
     panels = {
         "generator loss": "loss_g",
         "discriminator loss": "loss_d",
@@ -39,6 +41,7 @@ def attention(records: SuiteRecords, theme: Theme) -> Figure | None:
     Gamma's sign says nothing: with gamma and the output convolution both negated a layer is the same layer. Maps over
     training are the generator's alone: of the discriminator there is only the last state.
     """
+    records = shown(records)
     names = sorted({key for row in records.rows for line in row.log[-1:] for key in line if key.startswith("gamma.")})
     names.sort(key=lambda name: NETWORKS.index(name.split(".")[1]))
     drawn = {_gamma_title(name): _series(records, name, np.abs) for name in names}
@@ -110,7 +113,11 @@ def _panels(records: SuiteRecords, theme: Theme, drawn: dict[str, Series], colum
     """A panel for each title; the legend holds the variants once."""
     count = len(drawn) + extra
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, 0.9 + 1.9 * rows), layout="constrained")
+    ordered = [variant for variant in records.variants if any(variant in series for series in drawn.values())]
+    legend_columns = _legend_columns(ordered)
+    legend_rows = -(-len(ordered) // legend_columns)
+    height = 0.9 + 1.9 * rows + LEGEND_LINE * max(0, legend_rows - 2)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots(rows, columns if rows > 1 else count, squeeze=False).flat
     styles = looks(records.variants, records.baseline, theme)
     handles = {}
@@ -124,9 +131,16 @@ def _panels(records: SuiteRecords, theme: Theme, drawn: dict[str, Series], colum
             (handles[variant],) = ax.plot(*_mean(runs), color=look.color, ls=look.line, lw=1.6)
     for ax in list(axes)[count:]:
         ax.set_visible(False)
-    ordered = [variant for variant in records.variants if variant in handles]
-    figure.legend([handles[v] for v in ordered], ordered, loc="outside lower center", ncols=min(len(ordered), 5))
+    figure.legend([handles[v] for v in ordered], ordered, loc="outside lower center", ncols=legend_columns)
     return figure
+
+
+def _legend_columns(names: list[str]) -> int:
+    """As many columns, at most five, as names of these lengths have room for beside each other."""
+    for columns in range(min(len(names), 5), 1, -1):
+        if sum(0.53 + 0.06 * max(map(len, part)) for part in np.array_split(names, columns)) <= WIDTH:
+            return columns
+    return 1
 
 
 def _entropy_series(records: SuiteRecords) -> dict[str, Series]:

@@ -132,11 +132,15 @@ def explorable(make_library, tmp_path):
 
 
 def build(
-    root: Path, suites: list[str] | None = None, fid: dict[str, float] | None = None, pictures: bool = True
+    root: Path,
+    suites: list[str] | None = None,
+    fid: dict[str, float] | None = None,
+    pictures: bool = True,
+    text: str = PARAMS,
 ) -> Library:
-    """Write the records of some suites under `root`, with other mean FIDs for some variants."""
+    """Write the records of some suites under `root`, with other mean FIDs for some variants, or another params.yaml."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(text)
     params, paths = load_params(root / "params.yaml"), Paths(root)
     plan = Plan({}, {}, {}, {})
     for suite in suites or params.suites:
