@@ -8,6 +8,7 @@ from sagan.report import provenance
 from sagan.report.claims import claims
 from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
 from sagan.report.effects import (
+    PAIRWISE_UP_TO,
     Effect,
     baseline_effects,
     headline_effects,
@@ -79,6 +80,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "variants": [_variant_line(records, variant) for variant in records.variants],
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
+        "pairwise_up_to": PAIRWISE_UP_TO,
         "half": HALF,
         "shown_variants": len(shown(records).variants),
         "measured_effects": sum(effect.difference is not None for effect in effects),

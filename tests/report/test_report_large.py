@@ -111,3 +111,5 @@ def test_beyond_thirty_variants_ingredients_are_compared_with_the_baseline_alone
     assert len(effects) == pairs
     touching = [effect for effect in effects if "sagan" in (*effect.treated, *effect.control)]
     assert len(touching) == count - 1
+    says = "With more than 30 variants, ingredients are compared within grids and with the baseline alone"
+    assert (says in readme(records, [])) == (count == 31)
