@@ -118,3 +118,17 @@ def test_a_dry_run_of_what_is_there_has_nothing_to_do(sagan, tmp_path):
     assert "finished, nothing to do" in sagan("train", run, "--dry-run").stdout
     assert "measured, nothing to do" in sagan("evaluate", evaluation, "--dry-run").stdout
     assert "of 1 runs that are there" in sagan("track", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("verb", ["train", "reference"])
+def test_nothing_is_made_of_images_that_have_changed_since(sagan, tmp_path, verb):
+    sagan("data")
+    sagan("plan", "--out", "plan.json")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    key = next(iter(plan[{"train": "runs", "reference": "references"}[verb]]))
+    with (tmp_path / "data/prepared/mnist5k-28/images.npy").open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(bytes(1000))
+    done = sagan(verb, key, "--plan", "plan.json")
+    assert done.returncode == 2 and "the arrays have changed since they were prepared" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "results").exists()

@@ -54,12 +54,13 @@ def _figure(value: float | None, otherwise: str) -> str:
 
 
 def _dataset(name: str, resolution: int, digest: str):
-    from sagan.data import load
+    from sagan.data import load, verify
 
     folder = PATHS.prepared(name, resolution)
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
+    verify(dataset, folder)
     return dataset
 
 

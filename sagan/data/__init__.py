@@ -21,12 +21,12 @@ from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
 from sagan.data.originals import MissingOriginals, Source
-from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store
+from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
 from sagan.records import Json
 
-__all__ = ["PreparedDataset", "load", "prepare"]
+__all__ = ["PreparedDataset", "load", "prepare", "verify"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,

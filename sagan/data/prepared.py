@@ -15,6 +15,8 @@ from sagan.records import Json, atomic, canonical, read_json, write_json
 # Raised when a change to this room changes the arrays that it makes: older ones are then made again.
 PREPARATION = 1
 
+_VERIFIED_AT_ONCE = 4096  # images
+
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
 
@@ -86,6 +88,23 @@ def load(folder: Path) -> PreparedDataset:
     return PreparedDataset(images, labels, splits, manifest)
 
 
+def verify(dataset: PreparedDataset, folder: Path) -> None:
+    """Read all bytes of a dataset once (a second or two a gigabyte): what is trained on is what the manifest says.
+
+    Raises:
+        UserError: the arrays have changed since they were prepared.
+    """
+    hasher = hashlib.sha256()
+    for start in range(0, len(dataset.images), _VERIFIED_AT_ONCE):
+        hasher.update(np.ascontiguousarray(dataset.images[start : start + _VERIFIED_AT_ONCE]).data)
+    _finish(hasher, dataset.labels, dataset.manifest["splits"])
+    if hasher.hexdigest() != dataset.manifest["digest"]:
+        raise UserError(
+            f"{folder}: the arrays have changed since they were prepared (their sha256 is not that of {MANIFEST}); "
+            "delete the folder and run `python -m sagan data` again"
+        )
+
+
 def read_manifest(folder: Path) -> Json | None:
     """The manifest of a folder, or None where no complete dataset lies there."""
     try:
@@ -117,9 +136,8 @@ def store(folder: Path, head: Json, content: Content) -> Json:
         raise AssertionError(f"{written} images for {count} labels")
     with atomic(folder / LABELS) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array(file, content.labels, allow_pickle=False)
-    hasher.update(np.ascontiguousarray(content.labels).data)
     splits = {name: list(rows) for name, rows in content.splits.items()}
-    hasher.update(canonical(splits).encode())
+    _finish(hasher, content.labels, splits)
     manifest = {
         **head,
         **content.facts,
@@ -131,3 +149,9 @@ def store(folder: Path, head: Json, content: Content) -> Json:
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _finish(hasher: hashlib._Hash, labels: np.ndarray, splits: Json) -> None:
+    """What a dataset's digest is of beside the images."""
+    hasher.update(np.ascontiguousarray(labels).data)
+    hasher.update(canonical(splits).encode())

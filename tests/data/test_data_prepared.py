@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from sagan.data import load, prepare
+from sagan.data import load, prepare, verify
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist
 
@@ -88,6 +88,19 @@ def test_load_refuses_a_folder_without_manifest_and_one_that_was_cut_short(tmp_p
     np.save(images, np.zeros((39, 1, 28, 28), np.uint8))
     with pytest.raises(UserError, match=r"the arrays do not match manifest\.json"):
         load(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_a_changed_byte_is_found_before_training(tmp_path, write_idx, spec, name):
+    write_idx(tmp_path / "source")
+    folder = tmp_path / "out"
+    prepare("mnist", spec, folder, root=tmp_path)
+    verify(load(folder), folder)
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data` again"):
+        verify(load(folder), folder)
 
 
 def test_importing_the_room_is_light():
