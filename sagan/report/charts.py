@@ -157,7 +157,8 @@ def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
     }
     if not means:
         return None
-    named = shown(records).variants
+    front, named = pareto_front(means), shown(records).variants
+    named += [variant for variant in front if variant not in named]  # last: the others look as in every other chart
     styles = looks(named, records.baseline, theme)
     figure = Figure(figsize=(WIDTH, _height_beside_legend(3.4, len(named) + 1)), layout="constrained")
     ax = figure.subplots()
@@ -168,8 +169,8 @@ def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
         look = styles[variant]
         ax.plot(*runs[variant].T, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
         ax.plot(*mean, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=variant, zorder=4)
-    front = [means[variant] for variant in pareto_front(means)]
-    ax.plot(*zip(*front, strict=True), color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
+    line = np.array([means[variant] for variant in front]).T
+    ax.plot(*line, color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
     _plain_log_if_wide(ax.yaxis, [row.metric("fid") for row in records.rows if row.metric("fid") is not None])
     ax.set_xlabel("training time of a run (s)")
     ax.set_ylabel("FID")

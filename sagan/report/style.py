@@ -66,11 +66,12 @@ class Look:
 
 
 def looks(variants: list[str], baseline: str, theme: Theme) -> dict[str, Look]:
-    """The baseline in ink; the others in the cycle, with other line styles once the colours are used up."""
+    """The baseline in ink; the others in the cycle, with other line styles and markers once the colours are used up."""
     assigned = {baseline: Look(theme.ink, "-", "o")}
     for i, variant in enumerate(v for v in variants if v != baseline):
         round_, place = divmod(i, len(theme.cycle))
-        assigned[variant] = Look(theme.cycle[place], _LINES[round_ % len(_LINES)], _MARKERS[i % len(_MARKERS)])
+        marker = _MARKERS[(place + round_) % len(_MARKERS)]
+        assigned[variant] = Look(theme.cycle[place], _LINES[round_ % len(_LINES)], marker)
     return assigned
 
 

@@ -64,12 +64,13 @@ def test_nothing_measured_draws_nothing(records):
         assert draw(records("empty"), LIGHT) is None
 
 
-def test_variants_differ_in_colour_or_line_and_keep_their_look():
-    names = [f"v{i}" for i in range(15)]
+def test_variants_differ_in_colour_or_line_and_in_colour_or_marker():
+    names = [f"v{i}" for i in range(22)]
     for theme in (LIGHT, DARK):
         styles = looks(names, "v3", theme)
         assert styles["v3"].color == theme.ink
-        assert len({(look.color, look.line) for look in styles.values()}) == 15
+        assert len({(look.color, look.line) for look in styles.values()}) == 22
+        assert len({(look.color, look.marker) for look in styles.values()}) == 22
 
 
 # What a colour-blind eye sees of linear RGB, at full severity (Machado, Oliveira and Fernandes 2009, table 1).

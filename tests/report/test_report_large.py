@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from collections.abc import Sequence
 
 import pytest
 from PIL import Image
@@ -24,14 +25,14 @@ LONG = "sagan-grid-attention-on-spectral-norm-gd-ratio-"
 def make_large(make_library, tmp_path):
     """Makes a suite of so many variants: of one ingredient, each of a higher FID than the one before."""
 
-    def make(count: int, prefix: str = "ratio-", seeds: int = 1, **options):
+    def make(count: int, prefix: str = "ratio-", also: Sequence[str] = (), **options):
         tree = YAML(typ="safe").load(PARAMS)
         names = [f"{prefix}{number:03d}" for number in range(count - 1)]
         for number, name in enumerate(names):
             tree["variants"][name] = {"like": "sagan", "optimizer": {"lr_ratio": 1 + number / 100}}
         tree["repro"] = ["large"]
-        tree["suites"] = {"large": tree["suites"]["made-up"] | {"variants": ["sagan", *names], "seeds": seeds}}
-        fid = {name: 20.0 + 10 * number for number, name in enumerate(names)}
+        tree["suites"] = {"large": tree["suites"]["made-up"] | {"variants": ["sagan", *names, *also], "seeds": 1}}
+        fid = {name: 20.0 + 10 * number for number, name in enumerate(names)} | dict.fromkeys(also, 20.0 + 5 * count)
         return make_library(tmp_path / f"{count}", ["large"], fid, text=json.dumps(tree), **options)
 
     return make
@@ -83,10 +84,15 @@ def test_pictures_are_of_those_that_are_shown(make_large, monkeypatch):
         assert 6 * 448 < sheet.height < 8 * 448  # 21 of them in rows of four
 
 
-def test_those_that_are_not_named_are_in_the_chart_of_cost_all_the_same(make_records):
+def test_the_chart_of_cost_has_all_and_names_those_that_none_beats(make_records):
+    records = make_records(24, also=["no-attention"])  # the fastest, and neither among the best nor among the worst
+    assert "no-attention" not in shown(records).variants
     with themed(LIGHT):
-        (ax,) = CHARTS["fid-against-cost"](make_records(24), LIGHT).axes
-    assert sum(line.get_color() == LIGHT.muted and line.get_marker() == "o" for line in ax.lines) == 3
+        figure = CHARTS["fid-against-cost"](records, LIGHT)
+    grey = [line for line in figure.axes[0].lines if line.get_color() == LIGHT.muted and line.get_marker() == "o"]
+    assert len(grey) == 25 - 21 - 1
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*shown(records).variants, "no-attention", "Pareto front"]
 
 
 def test_as_many_as_a_chart_can_tell_apart_are_all_shown(make_records):
