@@ -21,7 +21,8 @@ from sagan.records import Json
 from sagan.tracking import content
 from sagan.tracking.content import Records
 
-TAG = "sagan.model"  # of a run: the id of its model, set when all of it has arrived
+# Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
+TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
 _CODE = ("__init__.py", "shapes.py", "nn")  # what a generator needs of this package
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")
 
@@ -43,11 +44,13 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: 
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result["steps"])])
-    # The run has these points; said again of the model, they make models comparable.
-    points = [p for p in content.result_points(records) if p.key in (records.measures or {}).get("metrics", {})]
-    if points:
-        client.log_batch(run_id, metrics=[Metric(*point, model_id=model.model_id) for point in points])
     return model.model_id
+
+
+def send_figures(client: MlflowClient, mirror: Mirror, records: Records, model_id: str) -> None:
+    """Says a measured run's figures again of its model, so that models compare. Sent twice, they are there once."""
+    points = [point for point in content.result_points(records) if point.key in records.measures["metrics"]]
+    client.log_batch(mirror.info.run_id, metrics=[Metric(*point, model_id=model_id) for point in points])
 
 
 def drop_models(client: MlflowClient, mirror: Mirror) -> None:

@@ -21,8 +21,9 @@ from sagan.records import digest as records_digest
 from sagan.tracking import content
 from sagan.tracking.content import Records
 from sagan.tracking.experiments import introduce, open_experiment
+from sagan.tracking.models import MEASURED_TAG as MODEL_MEASURED_TAG
 from sagan.tracking.models import TAG as MODEL_TAG
-from sagan.tracking.models import drop_models, send_model
+from sagan.tracking.models import drop_models, send_figures, send_model
 from sagan.tracking.points import new_lines, send_points
 from sagan.tracking.store import TrackingUnavailable, available, connect, lock, tracking_uri
 
@@ -260,11 +261,19 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
 
 
 def _send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: Path | None) -> bool:
-    """Makes the model of a finished run, once. Returns whether it did."""
+    """Makes the model of a finished run, once, and sends its figures when they are there. Returns whether it did any.
+
+    A run that is followed has finished some time before it is measured.
+    """
     is_wanted = weights and weights.exists() and records.result["status"] == "finished"
-    if not is_wanted or MODEL_TAG in mirror.data.tags:
-        return False
-    return _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})
+    changed = False
+    if is_wanted and MODEL_TAG not in mirror.data.tags:
+        changed = _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})
+    model = mirror.data.tags.get(MODEL_TAG)
+    if model and records.measures and mirror.data.tags.get(MODEL_MEASURED_TAG) != model:
+        send_figures(client, mirror, records, model)
+        changed |= _set_tags(client, mirror, {MODEL_MEASURED_TAG: model})
+    return changed
 
 
 def _set_tags(client: MlflowClient, mirror: Mirror, tags: dict[str, str]) -> bool:

@@ -27,6 +27,7 @@ from sagan.nn.files import load_generator
 from sagan.nn.spectral import folded_state
 from sagan.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
+from sagan.tracking.models import send_figures
 from tests.tracking.conftest import PARAMS
 
 torch.set_num_threads(1)
@@ -91,6 +92,32 @@ def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace
     assert len(mirror["points"]["fid"]) == 1
     assert workspace.send().sent == []
     assert [again.model_id for again in models(workspace)] == [model.model_id]
+
+
+def test_one_made_before_the_run_was_measured_gets_its_figures_later_and_once(workspace, monkeypatch):
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 101, 10))
+    workspace.result(cell)
+    write_weights(workspace, cell)
+    workspace.send()  # as the follower does between the end of training and the measurement
+    (model,) = models(workspace)
+    assert not model.metrics
+    workspace.evaluation(cell)
+
+    def lost(*args):
+        send_figures(*args)
+        raise ConnectionResetError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sagan.tracking.sending.send_figures", lost)
+        with pytest.raises(TrackingUnavailable):
+            workspace.send()
+    assert workspace.send().sent == [cell.run]
+    (measured,) = models(workspace)
+    assert measured.model_id == model.model_id
+    assert sorted((m.key, m.value) for m in measured.metrics) == [("fid", 12.5), ("kid", 0.01)]
+    assert workspace.send().sent == []
+    assert sorted(m.key for m in models(workspace)[0].metrics) == ["fid", "kid"]
 
 
 def test_a_model_gives_the_generators_images_and_holds_no_pickle(workspace, sent, load):
