@@ -7,7 +7,6 @@ makes their comparison a paired one.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -18,17 +17,17 @@ from sagan.seeds import derived_seed
 
 
 class RealBatches:
-    """Batches of real images, from an array that lies on the device or, where it is too large, on the disk.
+    """Batches of real images, from an array that a GPU holds or, where it is too large and on CPUs, that stays put.
 
     The images come in the order of one random permutation after another, so that each is seen once
     an epoch and none is dropped.
 
     Args:
-        images: uint8 [N, C, R, R]; a memory-mapped array where it may be too large.
+        images: uint8 [N, C, R, R]; memory-mapped, so that jobs on CPUs share what the system has read of it.
         horizontal_flip: mirror each image with probability one half.
         labels: int64 [N], each image's class, for conditional variants.
-        streams: whether batches are read from `images` one by one, the next one while the present one is used;
-            None: where the array would take more than half of the memory. The batches are the same.
+        streams: whether a thread reads the next batch while the present one is used; None: where the array would
+            take more than half of a GPU's free memory. The batches are the same.
     """
 
     def __init__(
@@ -41,8 +40,10 @@ class RealBatches:
         labels: np.ndarray | None = None,
         streams: bool | None = None,
     ) -> None:
-        self.streams = images.nbytes > _memory(device) // 2 if streams is None else streams
-        self.images = images if self.streams else torch.from_numpy(np.array(images)).to(device)
+        on_gpu = device.type == "cuda"
+        self.streams = on_gpu and not _fits(images, device) if streams is None else streams
+        self.resides = on_gpu and not self.streams
+        self.images = torch.from_numpy(np.array(images)).to(device) if self.resides else np.asarray(images)
         self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.batch_size = batch_size
         self.seed = seed
@@ -54,8 +55,7 @@ class RealBatches:
 
     def __getitem__(self, index: int) -> Tensor:
         """The batch of that index: float32 [B, C, R, R] in [-1, 1]."""
-        images = self._streamed(index) if self.streams else self.images[self._rows(index)]
-        batch = images.float().div_(127.5).sub_(1.0)
+        batch = self._images(index).float().div_(127.5).sub_(1.0)
         if self.horizontal_flip:
             coin = torch.Generator().manual_seed(derived_seed(self.seed, "flip", index))
             flip = torch.rand(len(batch), generator=coin).lt(0.5).to(self.device)
@@ -72,6 +72,11 @@ class RealBatches:
             return None
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "drawn labels", index))
         return self.labels[torch.randint(len(self.labels), (self.batch_size,), generator=generator).to(self.device)]
+
+    def _images(self, index: int) -> Tensor:
+        if self.resides:
+            return self.images[self._rows(index)]
+        return self._streamed(index) if self.streams else _gathered(self.images, self._rows(index).numpy())
 
     def _streamed(self, index: int) -> Tensor:
         reading = self._ahead.get(index) or self._read(index)
@@ -95,11 +100,11 @@ class RealBatches:
             self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
             generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", epoch))
             order = torch.randperm(len(self.images), generator=generator)
-            self._orders[epoch] = order if self.streams else order.to(self.device)
+            self._orders[epoch] = order.to(self.device) if self.resides else order
         return self._orders[epoch]
 
 
-def _gathered(images: np.ndarray, rows: np.ndarray, pins: bool) -> Tensor:
+def _gathered(images: np.ndarray, rows: np.ndarray, pins: bool = False) -> Tensor:
     """Those rows, read in the order in which they lie; in pinned memory, from which a GPU copies by itself."""
     order = np.argsort(rows)
     batch = np.empty((len(rows), *images.shape[1:]), images.dtype)
@@ -107,11 +112,8 @@ def _gathered(images: np.ndarray, rows: np.ndarray, pins: bool) -> Tensor:
     return torch.from_numpy(batch).pin_memory() if pins else torch.from_numpy(batch)
 
 
-def _memory(device: torch.device) -> int:
-    """Bytes: what is free on a GPU, or all that the machine has."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _fits(images: np.ndarray, gpu: torch.device) -> bool:
+    return images.nbytes <= torch.cuda.mem_get_info(gpu)[0] // 2
 
 
 class Noise:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.training import batches
 from sagan.training.batches import Noise, RealBatches
 
 CPU = torch.device("cpu")
@@ -69,20 +68,36 @@ def test_batches_read_from_disk_are_those_from_memory(tmp_path, flips):
     np.save(tmp_path / "images.npy", images)
     labels = np.arange(10)
     stored = np.load(tmp_path / "images.npy", mmap_mode="r")
-    resident = RealBatches(images, 4, 0, flips, CPU, labels)
+    resident, plain, mapped = (RealBatches(array, 4, 0, flips, CPU, labels) for array in (images, images, stored))
+    resident.images, resident.resides = torch.from_numpy(images), True  # as on a GPU
     streamed = RealBatches(stored, 4, 0, flips, CPU, labels, streams=True)
-    assert streamed.streams and not resident.streams
-    for index in (0, 1, 2, 3, 9, 10, 4):
-        assert torch.equal(streamed[index], resident[index])
-        assert torch.equal(streamed.labels_of(index), resident.labels_of(index))
-        assert torch.equal(streamed.drawn_labels(index), resident.drawn_labels(index))
+    assert streamed.streams and not mapped.streams
+    for other in (plain, mapped, streamed):
+        for index in (0, 1, 2, 3, 9, 10, 4):
+            assert torch.equal(other[index], resident[index])
+            assert torch.equal(other.labels_of(index), resident.labels_of(index))
+            assert torch.equal(other.drawn_labels(index), resident.drawn_labels(index))
 
 
-def test_an_array_beyond_half_the_memory_stays_on_disk(numbered, monkeypatch):
-    monkeypatch.setattr(batches, "_memory", lambda device: 2 * numbered.nbytes)
-    assert not RealBatches(numbered, 4, 0, False, CPU).streams
-    monkeypatch.setattr(batches, "_memory", lambda device: 2 * numbered.nbytes - 2)
-    assert RealBatches(numbered, 4, 0, False, CPU).streams
+def test_on_a_cpu_the_array_is_used_where_it_lies(tmp_path, numbered):
+    """However many jobs train on it, it is in memory once: in the system's cache of the file."""
+    np.save(tmp_path / "images.npy", numbered)
+    stored = np.load(tmp_path / "images.npy", mmap_mode="r")
+    real = RealBatches(stored, 4, 0, False, CPU)
+    real[0]
+    assert np.shares_memory(real.images, stored) and not real.streams
+
+
+def test_an_array_that_takes_more_than_half_of_a_gpus_free_memory_stays_on_disk(numbered, monkeypatch):
+    free = {"bytes": 2 * numbered.nbytes}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free["bytes"], 10 * numbered.nbytes))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    gpu = torch.device("cuda")
+    real = RealBatches(numbered, 4, 0, False, gpu)
+    assert not real.streams and isinstance(real.images, torch.Tensor)
+    free["bytes"] -= 1
+    real = RealBatches(numbered, 4, 0, False, gpu)
+    assert real.streams and real.images is numbered
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -18,7 +19,6 @@ from safetensors import safe_open
 from sagan.errors import UserError
 from sagan.records import file_digest, read_lines
 from sagan.states import run_record
-from sagan.training import batches
 from sagan.training.loop import Interrupted, train
 from sagan.training.step import Trainer
 
@@ -215,9 +215,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(ru
     assert entry["step"] == 3 and entry["loss_d"] is None, "what it ended with is logged"
 
 
-def test_a_run_whose_images_stay_on_disk_gives_the_same_bytes(run, images, paths, tmp_path, monkeypatch):
+def test_a_run_whose_images_stay_on_disk_gives_the_same_bytes(run, images, paths, tmp_path):
     train(run, images, paths)
-    monkeypatch.setattr(batches, "_memory", lambda device: 0)
+    np.save(tmp_path / "images.npy", images)
     elsewhere = dataclasses.replace(paths, root=tmp_path / "elsewhere")
-    train(run, images, elsewhere)
+    train(run, np.load(tmp_path / "images.npy", mmap_mode="r"), elsewhere)
     assert weights(run, paths) == weights(run, elsewhere)
