@@ -1,4 +1,4 @@
-"""The one exception for everything that a user can cause and mend."""
+"""The one exception for everything that a user can cause and mend, and how others are told in it."""
 
 
 class UserError(Exception):
@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The command line prints it without a traceback and leaves with exit code 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its kind where it says nothing: what a `UserError` quotes of it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

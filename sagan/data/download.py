@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagan.errors import UserError
+from sagan.errors import UserError, first_line
 
 # The names of torchvision's classes.
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "celeba": "CelebA"}
@@ -27,7 +27,6 @@ def download(kind: str, folder: Path) -> None:
         getattr(torchvision.datasets, CLASSES[kind])(root=str(folder), download=True)
     # Network, quota (CelebA's host often refuses), checksum: torchvision and its helpers share no base class.
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{folder}: torchvision could not fetch {CLASSES[kind]} ({first}); put the files there by hand"
+            f"{folder}: torchvision could not fetch {CLASSES[kind]} ({first_line(error)}); put the files there by hand"
         ) from None

@@ -13,7 +13,7 @@ from sagan.data.originals import Source, stamp, warn
 from sagan.data.photographs import SPLITS, Collection, held_out, photograph_content
 from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import Content
-from sagan.errors import UserError
+from sagan.errors import UserError, first_line
 from sagan.params.datasets import HuggingFace
 
 if TYPE_CHECKING:
@@ -107,9 +107,8 @@ def _load(spec: HuggingFace, place: str) -> DatasetDict:
         loaded = datasets.load_dataset(place, name=spec.config, revision=spec.revision)
     # The package raises its own, the network's and the file formats' errors, with no common base.
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{spec.source}: cannot be loaded by datasets ({first}); check name, config, revision, network"
+            f"{spec.source}: cannot be loaded by datasets ({first_line(error)}); check name, config, revision, network"
         ) from None
     columns = next(iter(loaded.values())).column_names
     for key in filter(None, (spec.image, spec.label)):

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sagan.errors import first_line
+
 Inputs = list[dict[str, Tensor]]
 Scalars = dict[str, Tensor]
 State = dict[str, Tensor]
@@ -76,8 +78,7 @@ class GraphedStep:
             replay()
         except RuntimeError as error:
             # What broke a recording off stands behind the error of its end.
-            cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
-            self.reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            self.reason = first_line(error.__context__ if isinstance(error.__context__, RuntimeError) else error)
         else:
             replayed = self._state()
             if same_bytes(after, replayed) if self._exact else alike(before, after, replayed):

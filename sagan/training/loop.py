@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagan.errors import UserError
+from sagan.errors import UserError, first_line
 from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
@@ -93,8 +93,9 @@ def _errors_explained(run: Run) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{run.key}: training.compile = true: {reason}; install a C++ compiler, or say false") from None
+        raise UserError(
+            f"{run.key}: training.compile = true: {first_line(error)}; install a C++ compiler, or say false"
+        ) from None
 
 
 def _assist(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, processes: Processes) -> Json:

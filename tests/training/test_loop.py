@@ -194,6 +194,33 @@ def test_out_of_gpu_memory_names_the_settings_to_change(run, images, paths, monk
         train(run, images, paths)
 
 
+@pytest.mark.parametrize(("message", "told"), [("no compiler\nTraceback", "no compiler"), ("", "BackendFailed")])
+def test_what_compilation_says_is_one_line_even_where_it_says_nothing(run, images, paths, monkeypatch, message, told):
+    kind = type("BackendFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
+
+    def step(*_):
+        raise kind(message)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(UserError, match=f"training.compile = true: {told}; install") as error:
+        train(run, images, paths)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_not_finite_end_a_run_whose_losses_are(run, images, paths, monkeypatch):
+    step = Trainer.step
+
+    def spoiling(trainer, number, *feed):
+        scalars = step(trainer, number, *feed)
+        if number == 5:
+            next(trainer.discriminator.parameters()).data.view(-1)[0] = float("inf")
+        return scalars
+
+    monkeypatch.setattr(Trainer, "step", spoiling)
+    record = train(run, images, paths)
+    assert (record["status"], record["diverged_at"]) == ("diverged", 5)
+
+
 def test_a_torn_copy_is_not_believed(run, images, paths):
     train(run, images, paths)
     whole = weights(run, paths)

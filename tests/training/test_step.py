@@ -174,6 +174,31 @@ def test_orthogonal_regularisation_is_its_formula(run, feed):
     assert orthogonality(network).item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
+    def gradients(weight):
+        config = varied(
+            run, regularisers={"orthogonal": weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
+        )
+        trainer = Trainer(config, CPU)
+        trainer.step(1, *feed(config))
+        return trainer.generator, [p.grad for p in trainer.generator.parameters()]
+
+    (network, plain), (_, regularised) = gradients(0.0), gradients(0.1)
+    expected = torch.autograd.grad(0.1 * orthogonality(network), list(network.parameters()), materialize_grads=True)
+    assert sum(gradient.norm() for gradient in expected) > 0
+    for without, with_it, gradient in zip(plain, regularised, expected, strict=True):
+        torch.testing.assert_close(with_it, without + gradient, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_weight_that_is_not_finite_is_noticed(run, role, value):
+    trainer = Trainer(run.config, CPU)
+    assert trainer.weights_finite()
+    list(getattr(trainer, role).parameters())[-1].data.view(-1)[0] = value
+    assert not trainer.weights_finite()
+
+
 def test_linear_decay_ends_one_step_above_zero(run, feed):
     config = varied(
         run, {"steps": 4}, optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"}
