@@ -21,6 +21,8 @@ from sagan.records import Json, file_digest, read_json
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
 # takes it as "put it back in the queue".
 GO_ON_LATER = 75
+# That, and how the shell names SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
+_STOPPED = (GO_ON_LATER, 130, 143)
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
 
@@ -100,9 +102,14 @@ def run_state(key: str, paths: Paths) -> str:
     if is_locked(paths.state(key) / "lock"):
         return f"training at step {last_step(key, paths)}"
     checkpoint = last_checkpoint(key, paths)
-    if (code := _exit_code(key, paths)) is not None and code != GO_ON_LATER:
+    if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
         return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
     return f"stopped at step {checkpoint}" if checkpoint else "missing"
+
+
+def was_stopped(key: str, paths: Paths) -> bool:
+    """Whether a signal ended a job's last attempt, rather than a fault of its own."""
+    return _exit_code(key, paths) in _STOPPED
 
 
 def _exit_code(key: str, paths: Paths) -> int | None:

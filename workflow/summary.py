@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import missing, run_record
+from sagan.states import missing, run_record, was_stopped
 
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10
 
@@ -40,8 +40,12 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
     finished = sum(record is not None for record in records.values()) - len(diverged)
     absent = [key for keys in missing(plan, paths) for key in keys]
     stamps = log_stamps(plan, paths)
-    failed = [key for key in absent if key in stamps and stamps[key] != before.get(key)]
-    print(f"runs: {finished} finished, {len(diverged)} diverged, {len(failed)} failed, {len(absent)} jobs not done")
+    ended = [key for key in absent if key in stamps and stamps[key] != before.get(key)]
+    stopped = [key for key in ended if was_stopped(key, paths)]
+    failed = [key for key in ended if key not in stopped]
+    counts = f"{finished} finished, {len(diverged)} diverged, {len(failed)} failed"
+    counts += f", {len(stopped)} stopped by a signal" if stopped else ""
+    print(f"runs: {counts}, {len(absent)} jobs not done")
     for key in diverged:
         print(f"  diverged: {key} ({records[key]['reason']})")
     for key in failed[:_SHOWN_FAILURES]:
@@ -54,7 +58,7 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
     if len(failed) > _SHOWN_FAILURES:
         print(f"  and {len(failed) - _SHOWN_FAILURES} more; `python -m sagan plan` lists them")
     if absent:
-        if not failed:
+        if not ended:
             print(f"  Snakemake left with status {status}; its own log is state/logs/snakemake.log")
         print("  `dvc repro` goes on from here: what is finished stays, what was interrupted resumes")
     return 1 if absent else 0
