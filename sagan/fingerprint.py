@@ -27,8 +27,8 @@ TRAINING = ("nn", "objectives.py", "shapes.py", "conditions.py", "seeds.py", "tr
 REFERENCE = (
     *("conditions.py", "seeds.py", "training/numerics.py"),
     *("metrics/classes.py", "metrics/classifier.py", "metrics/dinov2.py", "metrics/extractors.py"),
-    *("metrics/features.py", "metrics/inception.py", "metrics/measures.py", "metrics/reference.py"),
-    "metrics/values.py",
+    *("metrics/features.py", "metrics/inception.py", "metrics/measures.py", "metrics/real.py"),
+    *("metrics/reference.py", "metrics/values.py"),
 )
 EVALUATION = ("metrics", "seeds.py", "training/numerics.py")
 

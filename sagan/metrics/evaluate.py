@@ -17,7 +17,8 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, sample_features
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import Measure, all_measures, fid, intra_class_fid, memorisation, not_finite
-from sagan.metrics.reference import class_side, load_reference
+from sagan.metrics.real import load_reference
+from sagan.metrics.reference import class_side
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.paths import Paths
 from sagan.plan import Evaluation

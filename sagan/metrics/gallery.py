@@ -17,7 +17,7 @@ from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
 from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import GRID, save_attention, save_grid
-from sagan.metrics.reference import RealSide
+from sagan.metrics.real import RealSide
 from sagan.paths import Paths
 from sagan.records import Json
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from sagan.metrics import values
 from sagan.metrics.classes import ClassSide
 from sagan.metrics.features import Features
-from sagan.metrics.reference import RealSide
+from sagan.metrics.real import RealSide
 from sagan.records import Json
 
 MEASURED = "measured"

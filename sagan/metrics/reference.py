@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file as load_arrays
-from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.conditions import class_labels, class_names
@@ -18,7 +15,9 @@ from sagan.metrics import values
 from sagan.metrics.classes import ClassSide, class_file, load_classes, save_classes
 from sagan.metrics.classifier import accuracy, train_classifier
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import deviation_of_images, features_of_images
+from sagan.metrics.features import Features, deviation_of_images, features_of_images
+from sagan.metrics.measures import all_measures
+from sagan.metrics.real import RealSide
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.records import Json, file_digest, read_json, write_json
@@ -49,46 +48,42 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
 
 
 def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: Paths, device: torch.device) -> Json:
-    manifest = dataset.manifest
+    manifest, split = dataset.manifest, reference.split
     accuracy_held_out = None
     if reference.extractor == "classifier":
         accuracy_held_out = _train_classifier(dataset, folder / "classifier.safetensors")
     extractor = Extractor(reference.extractor, folder, paths, device)
     weights = paths.weights_file(reference.extractor, folder)
-    images = dataset.split(reference.split)[0]
+    images, other = dataset.split(split)[0], "test" if split == "train" else "train"
     features = features_of_images(extractor, images, device)["features"]
     bank = max(1, BANK_NUMBERS // features.shape[1])
-    other = "test" if reference.split == "train" else "train"
     other_images = dataset.split(other)[0]
     other_rows = _some_rows(len(other_images), KEPT_FEATURES if other == "test" else bank)
-    other_features = features_of_images(extractor, other_images[other_rows], device)["features"]
+    other_found = features_of_images(extractor, other_images[other_rows], device)
+    other_features = other_found["features"]
     if not (features.isfinite().all() and other_features.isfinite().all()):
         raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
     statistics = values.statistics(features)
     save_tensors(folder / "statistics.safetensors", {name: torch.from_numpy(a) for name, a in statistics.items()})
     kept = features[_some_rows(len(features), KEPT_FEATURES)]
-    if reference.split == "train":
-        train_rows = _some_rows(len(features), bank)
-        train, test = features[train_rows], other_features
-    else:
-        train_rows = other_rows
-        train, test = other_features, kept
+    train_rows = _some_rows(len(features), bank) if split == "train" else other_rows
+    train, test = (features[train_rows], other_features) if split == "train" else (other_features, kept)
     arrays = {"features": kept, "train": train, "train_rows": torch.from_numpy(train_rows)}
     save_tensors(folder / "features.safetensors", arrays)
     for condition in reference.conditions:
-        _save_classes(dataset, reference.split, condition, features, folder)
+        _save_classes(dataset, split, condition, features, folder)
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
         "dataset_digest": reference.dataset_digest,
         "extractor": reference.extractor,
-        "split": reference.split,
+        "split": split,
         "real_count": len(features),
         "weights_digest": file_digest(weights),
         "feature_dim": features.shape[1],
         "accuracy": accuracy_held_out,
         "pixel_deviation": deviation_of_images(images),
-        "floor": _noise_floor(reference.split, features, other_features, statistics),
+        "floor": _noise_floor(split, features, other_features, statistics),
         "memorisation": {**_held_out_distances(train, test), "training_images": len(dataset.split("train")[0])},
         "kind": manifest["kind"],
         "crop": manifest["crop"],
@@ -96,8 +91,18 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "resolution": manifest["resolution"],
         "channels": manifest["channels"],
     }
+    real = RealSide(record, statistics, kept, train, arrays["train_rows"])
+    record["other_split"] = _as_if_generated(other, other_found, real)
     write_json(folder / "reference.json", record)
     return record
+
+
+def _as_if_generated(split: str, found: Features, real: RealSide) -> Json:
+    """Every metric of real images of the other split in the place of generated ones: how good a figure can be."""
+    rows = _some_rows(len(found["features"]), KEPT_FEATURES)
+    measures = all_measures({name: value[rows] for name, value in found.items()}, real)
+    metrics = {name: {"value": measure.value, "status": measure.status} for name, measure in measures.items()}
+    return {"split": split, "count": len(rows), "metrics": metrics}
 
 
 def _order(count: int) -> np.ndarray:
@@ -160,37 +165,6 @@ def _held_out_distances(train: Tensor, test: Tensor) -> Json:
 def _save_classes(dataset: PreparedDataset, split: str, condition: str, features: Tensor, folder: Path) -> None:
     labels = class_labels(dataset.split(split)[1], dataset.manifest, condition)
     save_classes(class_file(folder, condition), features, labels, len(class_names(dataset.manifest, condition)))
-
-
-@dataclass(frozen=True)
-class RealSide:
-    """A reference as it is compared with.
-
-    Attributes:
-        record: `reference.json`.
-        statistics: mean and covariance of all images of the split.
-        features: [<= 10,000, D], features of the split.
-        train: [N, D], features of training images: of all, or of as many as `BANK_NUMBERS` has room for.
-        train_rows: int64, the rows of `train` in the dataset's train split.
-    """
-
-    record: Json
-    statistics: values.Statistics
-    features: Tensor
-    train: Tensor
-    train_rows: Tensor
-
-
-def load_reference(folder: Path) -> RealSide:
-    """The real side of a comparison, as `make_reference` left it."""
-    kept = load_file(folder / "features.safetensors")
-    return RealSide(
-        record=read_json(folder / "reference.json"),
-        statistics=load_arrays(folder / "statistics.safetensors"),
-        features=kept["features"],
-        train=kept["train"],
-        train_rows=kept["train_rows"],
-    )
 
 
 def class_side(

@@ -195,10 +195,10 @@ class SuiteRecords:
         return self.reference.get("floor", {}).get("fid")
 
     def typical(self, variant: str) -> Row | None:
-        """The run with the variant's median FID; where none was measured, the first that diverged."""
+        """The run with the variant's median FID (of two in the middle, the worse), or the first that diverged."""
         fids = sorted((fid, seed) for seed, fid in self.figures(variant).items())
         if fids:
-            seed = fids[(len(fids) - 1) // 2][1]
+            seed = fids[len(fids) // 2][1]
             return next(row for row in self.of(variant) if row.seed == seed)
         return next(iter(self.of(variant, "diverged")), None)
 

@@ -78,6 +78,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "class_rows": _class_rows(records),
         "spaces": [_space(other) for other in records.also.values()],
         "variants": [_variant_line(records, variant) for variant in records.variants],
+        "real": _real_line(records),
         "differences": [_effect_line(effect) for effect in against_baseline.values()],
         "effects": [_effect_line(effect) for effect in effects],
         "pairwise_up_to": PAIRWISE_UP_TO,
@@ -129,6 +130,21 @@ def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
     }
 
 
+def _real_line(records: SuiteRecords) -> dict[str, Any] | None:
+    """The figures of real images of the other split, as if they had been generated; None where nobody measured them."""
+    found = records.reference.get("other_split")
+    if found is None:
+        return None
+    values = {name: entry["value"] for name, entry in found["metrics"].items()}
+    if values.get("kid") is not None:
+        values["kid"] *= 1000
+    return {
+        "what": f"{found['count']} real {found['split']} images",
+        "fid": number(values["fid"]),
+        "others": [number(values.get(metric)) for metric in _others(records)],
+    }
+
+
 def _space(records: SuiteRecords) -> dict[str, Any]:
     """The suite's figures in a further feature space."""
     return {
@@ -148,6 +164,7 @@ def _space(records: SuiteRecords) -> dict[str, Any]:
             }
             for variant in records.variants
         ],
+        "real": _real_line(records),
     }
 
 

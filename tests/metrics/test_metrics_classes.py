@@ -18,7 +18,8 @@ from sagan.metrics.features import features_of_images, generated_images, labels_
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import intra_class_fid
 from sagan.metrics.pictures import GRID, save_grid
-from sagan.metrics.reference import class_side, load_reference, make_reference
+from sagan.metrics.real import load_reference
+from sagan.metrics.reference import class_side, make_reference
 from sagan.nn.files import load_generator
 from sagan.paths import Paths
 from sagan.records import read_json, write_json

@@ -18,7 +18,7 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
-from sagan.metrics.reference import load_reference
+from sagan.metrics.real import load_reference
 from sagan.nn.files import load_generator
 from sagan.records import read_json, write_json
 

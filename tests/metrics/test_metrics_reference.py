@@ -14,7 +14,8 @@ from sagan.metrics import classifier, measures, values
 from sagan.metrics import reference as module
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
-from sagan.metrics.reference import load_reference, make_reference
+from sagan.metrics.real import load_reference
+from sagan.metrics.reference import make_reference
 from sagan.paths import Paths
 from sagan.records import file_digest, read_json
 
@@ -40,6 +41,28 @@ def test_the_noise_floor_is_that_of_real_images(measured):
     held_out = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
     assert floor["fid"] == pytest.approx(values.fid(values.statistics(held_out), real.statistics), rel=1e-6)
     assert 0 < floor["halves"]["fid"] < measured.record["metrics"]["fid"]["value"]
+
+
+def test_real_images_are_measured_as_if_they_were_generated(measured):
+    record = measured.reference_record
+    found = record["other_split"]
+    assert (found["split"], found["count"]) == ("test", 200)
+    folder = measured.paths.reference(measured.reference.key)
+    held_out = features_of_images(
+        Extractor("classifier", folder, measured.paths, CPU), measured.dataset.split("test")[0], CPU
+    )
+    real = load_reference(folder)
+    expected = measures.all_measures(held_out, real)
+    assert set(found["metrics"]) == set(expected)
+    for name, measure in expected.items():
+        assert found["metrics"][name] == {
+            "value": None if measure.value is None else pytest.approx(measure.value, rel=1e-4),
+            "status": measure.status,
+        }
+    assert found["metrics"]["fid"]["value"] == pytest.approx(record["floor"]["fid"], rel=1e-6)
+    generated = measured.record["metrics"]
+    for name, sign in (("fid", -1), ("kid", -1), ("is", 1), ("precision", 1), ("recall", 1)):
+        assert sign * found["metrics"][name]["value"] > sign * generated[name]["value"], name
 
 
 def test_the_floor_is_of_halves_where_held_out_images_are_too_few(measured):
