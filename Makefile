@@ -28,6 +28,7 @@ $(READY): requirements.lock
 
 repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m workflow.unlock
+	@$(BIN)/python -m workflow.originals
 	@$(BIN)/dvc repro
 	@$(BIN)/python -m sagan where
 

@@ -26,7 +26,7 @@ from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
 from sagan.records import Json
 
-__all__ = ["PreparedDataset", "load", "prepare", "verify"]
+__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "verify"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
@@ -87,7 +87,23 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     ready, source = _at_hand(name, spec, folder, root)
     if ready is not None:
         return None
-    return "would be prepared" + ("" if source else f", after a download into {root / spec.source}")
+    if source is None:
+        return f"would be prepared, after a download into {root / spec.source}"
+    is_there = _made(name, spec, folder) is not None
+    return "would be prepared anew, since its originals have changed" if is_there else "would be prepared"
+
+
+def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> bool:
+    """Whether the dataset is there, but its originals have changed (names or sizes) since it was prepared.
+
+    Raises:
+        UserError: the originals are damaged.
+    """
+    ready = _made(name, spec, folder)
+    try:
+        return ready is not None and ready["source_stamp"] != _LOCATE[spec.kind](spec, root).stamp
+    except MissingOriginals:
+        return False
 
 
 def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Json | None, Source | None]:
@@ -96,18 +112,22 @@ def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Jso
     Raises:
         UserError: neither is here, and the originals may not be downloaded.
     """
-    settings, ready = spec.model_dump(), read_manifest(folder)
-    wanted = {"dataset": name, "settings": settings, "preparation": PREPARATION}
-    if ready is not None and any(ready.get(key) != value for key, value in wanted.items()):
-        ready = None
+    ready = _made(name, spec, folder)
     try:
         source = _LOCATE[spec.kind](spec, root)
     except MissingOriginals:
-        if ready is None and not settings.get("download"):
+        if ready is None and not getattr(spec, "download", False):
             raise
         return ready, None
     # Other originals than those that it was made of.
     return (None if ready is not None and ready.get("source_stamp") != source.stamp else ready), source
+
+
+def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
+    """The manifest of a folder that was prepared with these settings, from whatever originals."""
+    manifest = read_manifest(folder)
+    wanted = {"dataset": name, "settings": spec.model_dump(), "preparation": PREPARATION}
+    return manifest if manifest and all(manifest.get(key) == value for key, value in wanted.items()) else None
 
 
 def _cores() -> int:

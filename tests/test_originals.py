@@ -1,0 +1,81 @@
+"""Originals that changed are named before DVC, which does not know them, says that all is up to date."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from sagan.data import prepare
+from sagan.fingerprint import PACKAGE
+from sagan.loading import load_params
+from workflow import originals
+
+
+@pytest.fixture
+def add_image(paths):
+    def add(seed: int) -> None:
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        (paths.root / "pets").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(paths.root / "pets" / f"{seed}.png")
+
+    return add
+
+
+@pytest.fixture
+def prepare_pets(paths, add_image):
+    """A function that prepares the dataset of the suite under `repro`: a folder of 4 images."""
+    tree = YAML().load(PACKAGE.parent / "params.yaml")
+    tree["datasets"]["pets"] = {"kind": "folder", "source": "pets", "resolution": 32}
+    tree["suites"]["quick"]["dataset"] = "pets"
+    YAML().dump(tree, paths.params)
+    for seed in range(4):
+        add_image(seed)
+
+    def prepared() -> None:
+        spec = load_params(paths.params).datasets["pets"]
+        prepare("pets", spec, paths.prepared("pets", 32), root=paths.root, workers=1)
+
+    return prepared
+
+
+def test_a_changed_original_is_said_until_it_is_prepared(paths, prepare_pets, add_image, capsys):
+    prepare_pets()
+    capsys.readouterr()
+    originals.main(paths)
+    assert capsys.readouterr().out == ""
+    add_image(4)
+    originals.main(paths)
+    said = capsys.readouterr().out
+    assert said.startswith("pets: its originals have changed") and said.count("\n") == 1
+    prepare_pets()
+    originals.main(paths)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_not_prepared_yet_is_not_said(paths, prepare_pets, capsys):
+    originals.main(paths)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dataset_stands_without_its_originals(paths, prepare_pets, capsys):
+    prepare_pets()
+    shutil.rmtree(paths.root / "pets")
+    originals.main(paths)
+    assert capsys.readouterr().out == ""
+
+
+def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
+    prepare_pets()
+    shutil.rmtree(paths.root / "pets")
+    (paths.root / "pets").write_bytes(b"no zip")
+    originals.main(paths)
+    said = capsys.readouterr().out
+    assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
+
+
+def test_bad_parameters_are_left_to_dvc(paths, capsys):
+    paths.params.write_text("repro: 3\n")
+    originals.main(paths)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,35 @@
+"""Say which datasets' originals have changed since they were prepared: `make repro` starts with this.
+
+    python -m workflow.originals
+
+DVC would say that nothing changed: the originals are no dependency of its `data` stage, which has to be up to date
+without them too, where one only trains and in the copies that DVC runs experiments in.
+"""
+
+from __future__ import annotations
+
+from sagan.data import outdated
+from sagan.errors import UserError
+from sagan.loading import load_params
+from sagan.paths import Paths
+
+PATHS = Paths()
+
+
+def main(paths: Paths = PATHS) -> None:
+    """A line for each dataset of the suites under `repro`; nothing where params.yaml cannot be read, as `dvc` says."""
+    try:
+        params = load_params(paths.params)
+    except UserError:
+        return
+    for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
+        spec = params.datasets[name]
+        try:
+            if outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
+                print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
+        except (UserError, OSError) as error:
+            print(f"{name}: its originals cannot be read any more: {error}")
+
+
+if __name__ == "__main__":
+    main()
