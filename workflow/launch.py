@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -61,6 +62,9 @@ def main() -> int:
         return status or check_unchanged(plan, arguments.suite)
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("sagan: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
     except OSError as error:
         # A full disk, a folder that may not be written: the jobs' own are in their logs.
         print(f"sagan: {error.filename or 'state'}: {error.strerror}; mend this and run it again", file=sys.stderr)
@@ -121,11 +125,11 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
     lock = FileLock(shared.root / "state" / "launch.lock")
     check_writable(PATHS.root / "state", PATHS.root / "results", shared.root / "state")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         print("another launch is at work in this workspace; waiting for it", file=sys.stderr, flush=True)
-        lock.acquire()
-    with lock:
+        held = lock.acquire()
+    with held:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
         for key in plan.runs:
@@ -193,26 +197,53 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
     log = PATHS.root / "state" / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
-    with log.open("wb") as output, mirror, LiveLine(plan, PATHS):
+    line = LiveLine(plan, PATHS)
+    with _outlast_interrupts(), log.open("wb") as output, mirror, line:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
         previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Snakemake and the trainings got the signal too: each finishes its step and writes a checkpoint.
             return process.wait()
         finally:
             signal.signal(signal.SIGTERM, previous)
 
 
+@contextmanager
+def _outlast_interrupts() -> Iterator[None]:
+    """Answer Ctrl-C, however often it comes, with a line and go on waiting.
+
+    Snakemake and the trainings get the signal too, and finish their step first. To leave before them would unlock
+    the workspace that they are at work in.
+    """
+
+    def answer(number: int, frame: object) -> None:
+        print(
+            "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
+            f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    previous = signal.getsignal(signal.SIGINT)
+    # Ignored where a script put this into the background: Ctrl-C is not for it then, nor for Snakemake.
+    if previous is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def _stop(snakemake: subprocess.Popen) -> None:
     """SIGTERM came: no new jobs, and those at work write a checkpoint and leave."""
-    family = psutil.Process(snakemake.pid).children(recursive=True)
-    snakemake.terminate()
-    for process in family:
-        # The shells around the jobs would leave before them.
-        if not process.children():
-            process.terminate()
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(snakemake.pid).children(recursive=True)
+        snakemake.terminate()
+        for process in family:
+            # Some may have left by themselves meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                # The shells around the jobs would leave before them.
+                if not process.children():
+                    process.terminate()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -142,6 +143,41 @@ def test_stopped_by_a_scheduler_leaves_a_checkpoint_and_goes_on(clone, undisturb
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0 and "stopped at step" in output and "exit code 75" in output
     assert "stopped at step" in clone.sagan("plan")
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+
+
+@contextmanager
+def suspended(process):
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_lives(clone, undisturbed):
+    process = start(clone)
+    wait_for_checkpoint(clone)
+    launcher = child(process, "workflow.launch")
+    snakemake, training = child(process, "snakemake"), child(process, "sagan", "train")
+    # A step that takes long.
+    with suspended(training):
+        os.killpg(process.pid, signal.SIGINT)
+        for _ in range(2):
+            time.sleep(1)
+            # Snakemake sometimes gives up its jobs when it gets a second one.
+            launcher.send_signal(signal.SIGINT)
+        assert launcher.is_running() and snakemake.is_running()
+        command = [sys.executable, "-m", "workflow.launch"]
+        other = subprocess.Popen(command, cwd=clone.folder, env=clone.environment, stderr=subprocess.PIPE, text=True)
+        assert "another launch is at work" in other.stderr.readline()
+        other.send_signal(signal.SIGINT)
+        assert other.communicate(timeout=60)[1] == "sagan: stopped\n" and other.returncode == 130
+        assert snakemake.is_running() and list((clone.folder / ".snakemake/locks").iterdir())
+    output = process.communicate(timeout=120)[0]
+    assert output.count(f"`kill -9 -- -{process.pid}` ends everything") == 3
+    assert process.returncode != 0 and "stopped at step" in output and "Traceback" not in output
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
 
