@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from sagan.cli import app
+from sagan.loading import load_params
 
 PAGE = Path("docs/variants.md").read_text()
 BLOCKS = re.findall(
@@ -24,8 +26,18 @@ def test_there_are_tables_of_the_main_variants():
     assert {"dcgan", "sngan-resnet", "sagan", "sagan-resnet"} <= {command.split()[1] for command, _ in BLOCKS}
 
 
-def test_the_readme_names_every_variant_of_params_yaml():
-    from sagan.loading import load_params
+def test_the_variants_that_the_readme_writes_run_in_the_quick_suite(tmp_path):
+    yaml, wanted = YAML(), {}
+    params = yaml.load(Path("params.yaml"))
+    for block in re.findall(r"```yaml\n(.*?)```", Path("README.md").read_text(), re.S):
+        wanted |= yaml.load(block).get("variants", {})
+    assert wanted
+    params["variants"].update(wanted)
+    params["suites"]["quick"]["variants"].extend(wanted)
+    yaml.dump(params, tmp_path / "params.yaml")
+    assert wanted.keys() <= set(load_params(tmp_path / "params.yaml").suites["quick"].variants)
 
+
+def test_the_readme_names_every_variant_of_params_yaml():
     named = set(re.findall(r"`([a-z0-9-]+)`", Path("README.md").read_text()))
     assert {name for name in load_params().variants if not name.startswith("sagan-grid-")} <= named
