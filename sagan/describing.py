@@ -6,19 +6,25 @@ from sagan.errors import UserError
 from sagan.loading import suite_variant
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
+from sagan.params.datasets import AnyDataset
 from sagan.plan import resolved_variant
 from sagan.records import Json
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 
+_RESOLUTION, _CHANNELS = 64, 3
+_GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
 _CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
-def describe_variant(params: Params, name: str, suite: str | None, resolution: int, channels: int) -> list[str]:
+def describe_variant(
+    params: Params, name: str, suite: str | None, resolution: int | None = None, channels: int | None = None
+) -> list[str]:
     """Lines that describe a variant's generator and discriminator.
 
     Args:
         suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
-        resolution, channels: of the images; conditional variants are shown with ten classes.
+        resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
+            Conditional variants are shown with ten classes.
 
     Raises:
         UserError: no such variant or suite, or the variant cannot make such images.
@@ -28,6 +34,11 @@ def describe_variant(params: Params, name: str, suite: str | None, resolution: i
     if suite is not None and suite not in params.suites:
         raise UserError(f"--suite {suite}: no such suite (there are: {', '.join(params.suites)})")
     variant = suite_variant(params, suite, name) if suite else params.variants[name]
+    dataset = params.datasets[params.suites[suite].dataset] if suite else None
+    if resolution is None:
+        resolution = dataset.resolution if dataset else _RESOLUTION
+    if channels is None:
+        channels = _channels(dataset) if dataset else _CHANNELS
     if resolution not in BASE_SIDE[variant.backbone]:
         accepted = ", ".join(map(str, BASE_SIDE[variant.backbone]))
         raise UserError(f"--resolution {resolution}: the {variant.backbone} backbone makes images of {accepted} pixels")
@@ -47,6 +58,10 @@ def describe_variant(params: Params, name: str, suite: str | None, resolution: i
     for role, layers in networks.items():
         lines += ["", *_table(role, layers)]
     return lines
+
+
+def _channels(dataset: AnyDataset) -> int:
+    return getattr(dataset, "channels", 1 if dataset.kind in _GREY else 3)
 
 
 def _table(role: str, layers: list[Layer]) -> list[str]:

@@ -58,8 +58,8 @@ def _exported(generator: nn.Module) -> torch.export.ExportedProgram:
 
 
 def _program(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor:
-    with atomic(out) as temporary:
-        torch.export.save(_exported(generator), temporary)
+    with atomic(out) as temporary, temporary.open("wb") as file:
+        torch.export.save(_exported(generator), file)
     return torch.export.load(out).module()(*inputs)
 
 
@@ -79,6 +79,7 @@ def _onnx(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor
             output_names=["images"],
             dynamo=True,
             external_data=False,
+            verbose=False,
         )
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}

@@ -58,6 +58,13 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(sagan, arguments, parts):
     assert_one_line(sagan(*arguments), *parts)
 
 
+def test_describing_a_suites_variant_shows_the_images_of_its_dataset(sagan):
+    shown = sagan("describe", "sagan", "--suite", "quick").stdout
+    assert "| 1 x 28 x 28 " in shown and "64 x 64" not in shown
+    assert "| 3 x 64 x 64 " in sagan("describe", "sagan", "--suite", "celeba64").stdout
+    assert "| 1 x 32 x 32 " in sagan("describe", "sagan", "--suite", "quick", "--resolution", "32").stdout
+
+
 def test_planning_does_not_wait_for_torch():
     program = "import sys, sagan.plan, sagan.cli; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"

@@ -167,6 +167,25 @@ def test_without_the_packages_onnx_says_how_to_get_them(tmp_path):
         export_generator(path, tmp_path / "generator.onnx")
 
 
+@pytest.mark.parametrize("ending", [".pt2", ".onnx"])
+def test_exporting_says_where_and_how_near_and_no_more(tmp_path, ending):
+    if ending == ".onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    path, _ = saved(tmp_path)
+    out = tmp_path / f"exported{ending}"
+    done = subprocess.run([sys.executable, "-m", "sagan", "export", path, out], capture_output=True, text=True)
+    assert done.stdout.startswith(f"{out}: differs by at most ") and done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_many_single_images_are_named_by_their_folder(tmp_path):
+    path, _ = saved(tmp_path)
+    command = [sys.executable, "-m", "sagan", "sample", path, "--as", "images", "--count", "9", "--out", tmp_path / "x"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'x'}: 9 images\n" and len(list((tmp_path / "x").glob("*.png"))) == 9
+
+
 def test_export_by_another_ending_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     with pytest.raises(UserError, match=r"\.onnx or \.pt2"):

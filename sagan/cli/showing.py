@@ -17,12 +17,13 @@ def ui() -> None:
     import os
 
     from sagan.loading import load_params
-    from sagan.tracking import TrackingUnavailable, ui_command
+    from sagan.tracking import UI_HOST, UI_PORT, TrackingUnavailable, ui_command
 
     try:
         command = ui_command(load_params(PATHS.params), PATHS)
     except TrackingUnavailable as error:
         raise UserError(str(error)) from None
+    print(f"MLflow opens at http://{UI_HOST}:{UI_PORT} in some seconds; Ctrl-C ends it", flush=True)
     os.execvp(command[0], command)
 
 
@@ -46,16 +47,22 @@ def sample(
     """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
     from sagan.sampling import Draw, write_samples
 
-    for path in write_samples(source, out, form, Draw(count, columns, seed, truncation, of_class)):
-        print(path)
+    written = write_samples(source, out, form, Draw(count, columns, seed, truncation, of_class))
+    print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
 @app.command()
 def describe(
     variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
-    suite: Annotated[str | None, typer.Option(help="Lay this suite's overrides over the variant.")] = None,
-    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
-    channels: Annotated[int, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour.")] = 3,
+    suite: Annotated[
+        str | None, typer.Option(help="Lay this suite's overrides over the variant, and make its dataset's images.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the images in pixels. Default: the suite's, or 64.")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
+    ] = None,
 ) -> None:
     """Show a variant's two networks layer by layer: shapes, parameters, multiply-adds, spectral norm, attention."""
     from sagan.describing import describe_variant

@@ -24,6 +24,7 @@ from sagan.paths import Paths
 PATIENCE_S = 5
 LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
+UI_HOST, UI_PORT = "127.0.0.1", 5000  # for this machine only
 
 
 class TrackingUnavailable(Exception):
@@ -104,7 +105,7 @@ def _create(store: Path) -> None:
 
 
 def ui_command(params: Params, paths: Paths) -> list[str]:
-    """The command that shows the tracked runs in a browser, for this machine only (127.0.0.1:5000).
+    """The command that shows the tracked runs in a browser, at UI_HOST and UI_PORT.
 
     Raises:
         UserError: MLFLOW_TRACKING_URI is a server, which shows them itself.
@@ -115,8 +116,8 @@ def ui_command(params: Params, paths: Paths) -> list[str]:
     if uri.startswith("sqlite"):
         connect(uri, paths)  # a server that makes the store itself does so without the lock
     artifacts = artifacts_folder(paths)
-    options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": "127.0.0.1"}
-    pairs = [part for option in {**options, "--port": "5000", "--workers": "1"}.items() for part in option]
+    options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": UI_HOST}
+    pairs = [part for option in {**options, "--port": str(UI_PORT), "--workers": "1"}.items() for part in option]
     return [sys.executable, "-m", "mlflow", "server", *pairs]
 
 
