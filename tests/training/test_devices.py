@@ -1,11 +1,13 @@
 """Jobs share GPUs as told; tested with locks alone, so that no GPU is needed."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sagan.errors import UserError
+from sagan.fingerprint import PACKAGE
 from sagan.training import devices
 
 
@@ -73,6 +75,28 @@ def test_jobs_spread_over_gpus_before_they_share_one(two_gpus, monkeypatch):
     fifth.__exit__(None, None, None)
     for slot in held:
         slot.__exit__(None, None, None)
+
+
+def test_cublas_is_told_to_be_deterministic_before_anything_asks_for_a_gpu(monkeypatch):
+    """It reads the variable once, when it is first used."""
+    told = []
+
+    def is_available():
+        told.append(devices.os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        return False
+
+    monkeypatch.setattr(devices.torch.cuda, "is_available", is_available)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "for the restoring")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    with devices.device_for({"device": "auto", "threads": 1, "jobs_per_gpu": 1}):
+        assert told == [":4096:8"]
+
+
+def test_no_other_module_takes_a_gpu():
+    """Whatever trains or measures has its device from here, with what is set before it."""
+    taking = re.compile(r"cuda\.is_available|device\(\"cuda|\.cuda\(\)")
+    found = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if taking.search(p.read_text())}
+    assert found == {"training/devices.py", "training/processes.py"}  # the latter chooses how processes speak
 
 
 def test_cpu_is_given_with_its_threads_and_a_missing_gpu_is_named(monkeypatch):
