@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Reference, Run
-from sagan.states import last_checkpoint, missing, run_record, run_state
+from sagan.states import last_checkpoint, measured_in_report, missing, run_record, run_state
 
 
 def would_train(run: Run, paths: Paths) -> str:
@@ -38,7 +38,10 @@ def would_report(plan: Plan, paths: Paths) -> Iterator[str]:
     unmeasured = set(missing(plan, paths)[2])
     for suite, cells in plan.suites.items():
         measured = sum(cell.evaluation not in unmeasured for cell in cells)
-        yield f"{paths.report(suite)}: would be written from {measured} of {len(cells)} measurements"
+        folder = paths.report(suite)
+        is_kept = measured == 0 and measured_in_report(folder)
+        does = "would be kept: it shows more than" if is_kept else "would be written from"
+        yield f"{folder}: {does} {measured} of {len(cells)} measurements"
 
 
 def would_track(plan: Plan, paths: Paths, uri: str) -> str:

@@ -49,6 +49,14 @@ def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
     return runs, references, evaluations
 
 
+def measured_in_report(folder: Path) -> int:
+    """How many measured runs the report in a folder is of; 0 where there is none."""
+    summary = folder / "summary.json"
+    if not summary.exists():
+        return 0
+    return sum(value for name, value in read_json(summary).items() if name.endswith(".measured"))
+
+
 def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
     """Move away a folder that says it is finished but is not whole; returns where it went.
 

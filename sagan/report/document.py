@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Plan
@@ -22,6 +23,7 @@ from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
 from sagan.report.templating import environment, write_text
 from sagan.report.wording import number
+from sagan.states import measured_in_report
 
 Chart = Callable[[SuiteRecords, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {
@@ -45,10 +47,16 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         suite: a suite of the plan.
 
     Raises:
-        UserError: the plan does not hold the suite, or a record on disk is not JSON.
+        UserError: the plan does not hold the suite, a record on disk is not JSON, or the folder holds a report of
+            measured runs and nothing of the suite is measured here.
     """
     records = collect(suite, plan, params, paths)
     folder = paths.report(suite)
+    if all(row.status == "missing" for row in records.rows) and (shown := measured_in_report(folder)):
+        raise UserError(
+            f"{folder}: is a report of {shown} measured runs, and no run of suite {suite!r} is measured here; "
+            "`dvc repro` makes them, or delete the folder for an empty report"
+        )
     for stale in [*(folder / "figures").glob("*.png"), *folder.glob("results-*.csv")]:
         stale.unlink()
     figures = [*_write_charts(records, folder), *_write_sheets(records, folder)]

@@ -137,6 +137,18 @@ def test_nothing_on_disk_is_a_report_that_says_so(rendered):
     assert len(pd.read_csv(rendered("empty") / "results.csv")) == 6
 
 
+def test_a_report_of_measured_runs_is_not_emptied_where_none_is_measured_here(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"])
+    folder = render("few", library.plan, library.params, library.paths).parent
+    before = read(folder)
+    shutil.rmtree(tmp_path / "results")
+    with pytest.raises(UserError, match=r"4 measured runs.*`dvc repro`.*delete the folder"):
+        render("few", library.plan, library.params, library.paths)
+    assert read(folder) == before
+    shutil.rmtree(folder)
+    assert "No run gave a figure" in render("few", library.plan, library.params, library.paths).read_text()
+
+
 @pytest.mark.parametrize("lost", ["diverged", "not finite"])
 def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
     library = make_library(tmp_path, ["few"], pictures=False)
