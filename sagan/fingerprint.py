@@ -19,7 +19,6 @@ _NOT_NUMBERS = (
     "nn/describe.py",
     "training/devices.py",
     "training/locks.py",
-    "training/progress.py",
     "training/provenance.py",
 )
 

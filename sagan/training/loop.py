@@ -19,6 +19,7 @@ from sagan.errors import UserError, first_line
 from sagan.nn.spectral import folded_state
 from sagan.paths import Paths
 from sagan.plan import Run
+from sagan.progress import progress
 from sagan.records import Json, canonical, file_digest, write_json
 from sagan.states import run_record
 from sagan.tensors import save_tensors
@@ -29,7 +30,6 @@ from sagan.training.locks import exclusive
 from sagan.training.log import RunLog
 from sagan.training.numerics import set_numerics
 from sagan.training.processes import Processes, joined
-from sagan.training.progress import progress
 from sagan.training.provenance import now, provenance
 from sagan.training.step import Trainer
 
