@@ -7,10 +7,26 @@ from statistics import median
 
 from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest, read_json
+from sagan.records import Json, canonical, digest, misfit, read_json
+from sagan.results import SHAPES
 
 # A measurement makes `samples` images of the final generator and of the untrained one.
 _FULL_SETS = 2
+# What of a record tells a cost; one without it, such as an older version's, tells none.
+_RUN = {
+    **SHAPES["run.json"],
+    "config": {
+        "variant": {"backbone": str, "generator": {"width": int}},
+        "image": {"resolution": int},
+        "training": {"batch_size": int},
+    },
+}
+_COUNTED = {"generated_count": int}
+_EVALUATION = {
+    **SHAPES["metrics.json"],
+    **{"reference": str, "seconds": (int, float), "curve_protocol": _COUNTED},
+    "metrics": {"fid": {"protocol": _COUNTED}},
+}
 
 
 class Costs:
@@ -24,16 +40,15 @@ class Costs:
     def __init__(self, plan: Plan, paths: Paths) -> None:
         self._plan = plan
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
-        for record in _records(paths, "runs/*/run.json"):
+        for record in _records(paths, "runs/*/run.json", _RUN):
             if record["steps"]:
                 per_step = record["seconds"] / record["steps"]
                 exact[_recipe(record["config"])].append(per_step)
                 similar[_shape(record["config"])].append(per_step / record["config"]["training"]["batch_size"])
-        for record in _records(paths, "evaluations/*/metrics.json"):
-            if record["status"] == "measured":
-                images = record["metrics"]["fid"]["protocol"]["generated_count"]
-                at_snapshots = len(record["curve"]) * record["curve_protocol"]["generated_count"]
-                measured[record["reference"]].append(record["seconds"] / (_FULL_SETS * images + at_snapshots))
+        for record in _records(paths, "evaluations/*/metrics.json", _EVALUATION):
+            images = record["metrics"]["fid"]["protocol"]["generated_count"]
+            at_snapshots = len(record["curve"]) * record["curve_protocol"]["generated_count"]
+            measured[record["reference"]].append(record["seconds"] / (_FULL_SETS * images + at_snapshots))
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
@@ -60,13 +75,15 @@ class Costs:
         return None if per_step is None else per_step * (training["steps"] - from_step)
 
 
-def _records(paths: Paths, pattern: str) -> list[Json]:
+def _records(paths: Paths, pattern: str, shape: Json) -> list[Json]:
     found = []
     for path in (paths.root / "results").glob(pattern):
         try:
-            found.append(read_json(path))
+            record = read_json(path)
         except (OSError, ValueError):
             continue
+        if misfit(record, shape) is None:
+            found.append(record)
     return found
 
 

@@ -1,4 +1,21 @@
-"""The one exception for everything that a user can cause and mend, and how others are told in it."""
+"""The one exception for everything that a user can cause and mend, and the wordings that messages share."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+# What the system's own words leave unsaid.
+_REASONS = {
+    errno.EEXIST: "there is a file where a folder has to be",
+    errno.ENOTDIR: "there is a file where a folder has to be",
+    errno.EISDIR: "is a folder, not a file",
+    errno.ENOENT: "no such file or folder",
+}
+# No room, or no right to write: a user can mend that also where the system does not say of which file.
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_SHOWN = 12
 
 
 class UserError(Exception):
@@ -6,6 +23,35 @@ class UserError(Exception):
 
     The command line prints it without a traceback and leaves with exit code 2.
     """
+
+
+def explained(error: OSError) -> str | None:
+    """What the system refused, in one line; None where it names no place and no reason that a user could mend."""
+    place = error.filename2 or error.filename
+    if error.errno is None or (place is None and error.errno not in _MENDABLE):
+        return None
+    reason = _REASONS.get(error.errno, error.strerror)
+    return f"{f'{place}: ' if place else ''}{reason}; mend that and run again: what is done stays"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to append to a message about a name that is not known: the closest one, and all where they are few.
+
+    >>> did_you_mean("quik", ["quick", "mnist"]), did_you_mean("x", ["a", "b"])
+    (", did you mean 'quick'? (accepted: quick, mnist)", ' (accepted: a, b)')
+    """
+    known = list(known)
+    close = meant(name, known)
+    if not known or (close and len(known) > _SHOWN):
+        return close
+    shown = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
+    return f"{close} (accepted: {shown})"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The closest of names too many to list; nothing where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def first_line(error: BaseException) -> str:

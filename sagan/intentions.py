@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Reference, Run
+from sagan.results import recorded_evaluation, recorded_reference
 from sagan.states import last_checkpoint, measured_in_report, missing, run_record, run_state
 
 
@@ -18,17 +19,17 @@ def would_train(run: Run, paths: Paths) -> str:
 
 def would_make_reference(reference: Reference, paths: Paths) -> str:
     folder = paths.reference(reference.key)
-    if (folder / "reference.json").exists():
+    if recorded_reference(reference.key, paths) is not None:
         return f"{reference.key}: made, nothing to do"
     return f"{reference.key}: would measure {reference.dataset} ({reference.split}), into {folder}"
 
 
 def would_evaluate(evaluation: Evaluation, paths: Paths) -> str:
     folder = paths.evaluation(evaluation.key)
-    if (folder / "metrics.json").exists():
+    if recorded_evaluation(evaluation.key, paths) is not None:
         return f"{evaluation.key}: measured, nothing to do"
     lacking = [] if run_record(evaluation.run, paths) else [f"run {evaluation.run}"]
-    if not (paths.reference(evaluation.reference) / "reference.json").exists():
+    if recorded_reference(evaluation.reference, paths) is None:
         lacking.append(f"reference {evaluation.reference}")
     after = f", once there is {' and '.join(lacking)}" if lacking else ""
     return f"{evaluation.key}: would measure {evaluation.run}, into {folder}{after}"

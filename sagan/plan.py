@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sagan import fingerprint
 from sagan.conditions import class_names
-from sagan.errors import UserError
+from sagan.errors import UserError, did_you_mean
 from sagan.loading import suite_variant
 from sagan.params import Params
 from sagan.params.suites import Suite, Training
 from sagan.params.variants import Variant
 from sagan.paths import Paths
-from sagan.records import Json, digest, read_json, write_json
+from sagan.records import Json, NotARecord, digest, misfit, read_json, write_json
 from sagan.shapes import resolve_side
 from sagan.weights import extractor_digest
 
@@ -112,18 +112,21 @@ class Plan:
         """A plan as `save` wrote it.
 
         Raises:
-            UserError: the file is not there.
+            UserError: the file is not there, or is no plan.
         """
         try:
             record = read_json(path)
+            return Plan(
+                runs={key: Run(**value) for key, value in record["runs"].items()},
+                references={key: Reference(**value) for key, value in record["references"].items()},
+                evaluations={key: Evaluation(**value) for key, value in record["evaluations"].items()},
+                suites={name: [Cell(**cell) for cell in cells] for name, cells in record["suites"].items()},
+            )
         except FileNotFoundError:
-            raise UserError(f"{path}: no such plan; write one with `python -m sagan plan --out {path}`") from None
-        return Plan(
-            runs={key: Run(**value) for key, value in record["runs"].items()},
-            references={key: Reference(**value) for key, value in record["references"].items()},
-            evaluations={key: Evaluation(**value) for key, value in record["evaluations"].items()},
-            suites={name: [Cell(**cell) for cell in cells] for name, cells in record["suites"].items()},
-        )
+            problem = "no such plan"
+        except (NotARecord, KeyError, TypeError, AttributeError):
+            problem = "no plan of this version"
+        raise UserError(f"{path}: {problem}; write one with `python -m sagan plan --out plan.json`")
 
 
 def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> Plan:
@@ -135,7 +138,7 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
     plan = Plan({}, {}, {}, {})
     for name in params.repro if suites is None else suites:
         if name not in params.suites:
-            raise UserError(f"no suite {name!r} in params.yaml (there are: {', '.join(params.suites)})")
+            raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
         _add_suite(plan, params, paths, name)
     return plan
 
@@ -144,6 +147,7 @@ def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
     suite = params.suites[name]
     manifest = _manifest(params, paths, name)
     variants = {variant: suite_variant(params, name, variant) for variant in suite.variants}
+    _check_conditions(suite, name, variants, manifest, paths)
     conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
     references = [_reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces]
     for reference in references:
@@ -163,6 +167,18 @@ def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
             cells.append(Cell(variant, seed, run.key, first, also))
 
 
+def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], manifest: Json, paths: Paths) -> None:
+    """Say where a condition is written that a suite's dataset does not have."""
+    for variant, recipe in variants.items():
+        if recipe.condition is None:
+            continue
+        place = f"suites.{name}.overrides" if "condition" in suite.overrides else f"variants.{variant}"
+        try:
+            class_names(manifest, recipe.condition)
+        except UserError as error:
+            raise UserError(f"{paths.params}: {place}.{error} (suite {name!r} asks for it)") from None
+
+
 def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
     config = {
         "variant": resolved_variant(variant, manifest["resolution"]),
@@ -176,7 +192,7 @@ def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -
 
 
 def _image(variant: Variant, manifest: Json) -> Json:
-    image = {"channels": manifest["channels"], "resolution": manifest["resolution"]}
+    image: Json = {"channels": manifest["channels"], "resolution": manifest["resolution"]}
     if variant.condition is not None:
         image["classes"] = class_names(manifest, variant.condition)
     return image
@@ -229,8 +245,13 @@ def _manifest(params: Params, paths: Paths, suite_name: str) -> Json:
     dataset = params.suites[suite_name].dataset
     folder = paths.prepared(dataset, params.datasets[dataset].resolution)
     path = folder / "manifest.json"
-    if not path.exists():
-        raise UserError(
-            f"{path}: dataset {dataset!r} is not prepared; run `python -m sagan data --suite {suite_name}` first"
-        )
-    return read_json(path)
+    try:
+        manifest = read_json(path)
+        problem = misfit(manifest, {"digest": str, "channels": int, "resolution": int})
+    except FileNotFoundError:
+        problem = f"dataset {dataset!r} is not prepared"
+    except NotARecord as error:
+        problem = error.reason
+    if problem is None:
+        return manifest
+    raise UserError(f"{path}: {problem}; run `python -m sagan data --suite {suite_name}`, which makes it")

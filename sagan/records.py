@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -11,7 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sagan.errors import UserError
+
 Json = dict[str, Any]
+
+
+class NotARecord(UserError, ValueError):
+    """A file that should hold a record and does not. `reason` says why, without the file's name."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: no whole record ({reason}); delete it and run again, to have it made anew")
+        self.reason = reason
 
 
 def canonical(value: Any) -> str:
@@ -35,7 +46,12 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name once the block has ended well.
 
     A crash leaves the old file or the new one, never half of one.
+
+    Raises:
+        OSError: the place cannot be written, or is a folder.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -54,16 +70,63 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Json:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The object in a file.
+
+    Raises:
+        NotARecord: there is something else in it.
+        OSError: it cannot be read.
+    """
+    return _object(path, path.read_bytes())
 
 
 def read_lines(path: Path) -> list[Json]:
-    """The complete objects of a JSON-lines file; a torn last line, left by a kill, is not one."""
+    """The complete objects of a JSON-lines file; a torn last line, left by a kill, is not one.
+
+    Raises:
+        NotARecord: another line is no object.
+    """
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    complete = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in complete.splitlines()]
+    content = path.read_bytes()
+    complete = content[: content.rfind(b"\n") + 1]
+    return [_object(path, line, f"line {number}: ") for number, line in enumerate(complete.splitlines(), start=1)]
+
+
+def _object(path: Path, content: bytes, place: str = "") -> Json:
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NotARecord(path, f"{place}not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise NotARecord(path, f"{place}no JSON object")
+    return value
+
+
+def misfit(value: Any, shape: Any, place: str = "") -> str | None:
+    """What keeps a value from having a shape, in words; None where nothing does.
+
+    Args:
+        shape: a type or several, a list with the shape of each entry, or a mapping from keys to shapes.
+
+    >>> misfit({"a": 1, "b": [{"c": "x"}]}, {"a": int, "b": [{"c": int}]})
+    'b[0].c is wrong'
+    >>> misfit({"a": 1}, {"a": int, "b": str})
+    'b is missing'
+    """
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{place} is wrong"
+        found = (misfit(entry, shape[0], f"{place}[{index}]") for index, entry in enumerate(value))
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{place} is wrong"
+        before = f"{place}." if place else ""
+        found = (misfit(value.get(key), part, f"{before}{key}") for key, part in shape.items())
+    elif value is None:
+        return f"{place} is missing"
+    else:
+        return None if isinstance(value, shape) else f"{place} is wrong"
+    return next((wrong for wrong in found if wrong), None)
 
 
 def finite_or_none(value: float) -> float | None:

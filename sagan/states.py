@@ -17,6 +17,7 @@ from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Plan, make_plan
 from sagan.records import Json, file_digest, read_json
+from sagan.results import recorded_evaluation, recorded_reference, recorded_run
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
 # takes it as "put it back in the queue".
@@ -32,20 +33,21 @@ def run_record(key: str, paths: Paths) -> dict | None:
 
     A light copy, as `workflow.portion` packs it, names under `left_behind` the weights that it does without.
     """
-    folder = paths.run(key)
-    try:
-        record = read_json(folder / "run.json")
-        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in _kept_files(record))
-    except (OSError, ValueError, KeyError):
+    record = recorded_run(key, paths)
+    if record is None:
         return None
-    return record if whole and record["key"] == key else None
+    try:
+        whole = all((paths.run(key) / name).stat().st_size == entry["bytes"] for name, entry in _kept_files(record))
+    except (OSError, KeyError, TypeError):
+        return None
+    return record if whole else None
 
 
 def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
     """Keys of the runs, references and evaluations that are not there."""
     runs = [key for key in plan.runs if run_record(key, paths) is None]
-    references = [key for key in plan.references if not (paths.reference(key) / "reference.json").exists()]
-    evaluations = [key for key in plan.evaluations if not (paths.evaluation(key) / "metrics.json").exists()]
+    references = [key for key in plan.references if recorded_reference(key, paths) is None]
+    evaluations = [key for key in plan.evaluations if recorded_evaluation(key, paths) is None]
     return runs, references, evaluations
 
 
@@ -70,7 +72,43 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
     record = run_record(key, paths)
     if record is not None and (not verify or _digests_hold(folder, record)):
         return None
-    place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"
+    return _set_aside(folder, paths)
+
+
+def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
+    """Move away references and measurements whose records are none; where each went, by its key."""
+    moved = {}
+    for key in plan.references:
+        if (place := set_aside_spoilt_reference(key, paths)) is not None:
+            moved[key] = place
+    for key in plan.evaluations:
+        if (place := set_aside_spoilt_evaluation(key, paths)) is not None:
+            moved[key] = place
+    return moved
+
+
+def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
+    """Move away a reference whose `reference.json` is no record; returns where it went."""
+    if recorded_reference(key, paths) is not None:
+        return None
+    return _set_aside_unless_busy(paths.reference(key), "reference.json", paths)
+
+
+def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
+    """Move away a measurement whose `metrics.json` is no record; returns where it went."""
+    if recorded_evaluation(key, paths) is not None:
+        return None
+    return _set_aside_unless_busy(paths.evaluation(key), "metrics.json", paths)
+
+
+def _set_aside_unless_busy(folder: Path, record: str, paths: Paths) -> Path | None:
+    if not (folder / record).exists() or is_locked(paths.state(folder.name) / "lock"):
+        return None
+    return _set_aside(folder, paths)
+
+
+def _set_aside(folder: Path, paths: Paths) -> Path:
+    place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, place)
     return place
@@ -99,7 +137,7 @@ def last_step(key: str, paths: Paths) -> int:
             file.seek(max(0, file.tell() - _LOG_TAIL))
             lines = file.read().split(b"\n")[:-1]
         return max(checkpoint, json.loads(lines[-1])["step"]) if lines else checkpoint
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return checkpoint
 
 
@@ -150,7 +188,7 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         seconds, unknown = 0.0, 0
         for cell in cells:
             state = run_state(cell.run, paths)
-            unmeasured = [key for key in cell.evaluations if not (paths.evaluation(key) / "metrics.json").exists()]
+            unmeasured = [key for key in cell.evaluations if recorded_evaluation(key, paths) is None]
             todo = _cost(cell, state, unmeasured, costs, paths)
             if cell.evaluation not in counted:
                 seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
@@ -166,8 +204,7 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         )
         yield f"  {_suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
-        there = (paths.reference(key) / "reference.json").exists()
-        yield f"reference {key}  {'made' if there else 'missing'}"
+        yield f"reference {key}  {'made' if recorded_reference(key, paths) else 'missing'}"
 
 
 def _measured(cell: Cell, unmeasured: list[str]) -> str:
@@ -250,7 +287,7 @@ def _may_be_of(folder: Path, datasets: set[str]) -> bool:
     for name in ("run.json", "reference.json", "metrics.json"):
         try:
             return read_json(folder / name)["dataset"] in datasets
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     return bool(datasets)
 

@@ -56,6 +56,7 @@ def evaluation_record(run: Run, cell: Cell, reference: str, metrics: Json | None
         "dataset": run.dataset,
         "status": "diverged" if metrics is None else "measured",
         "metrics": metrics or {},
+        "curve": [],
         "collapse": {"began": None, "why": None},
         "attention": {},
         "provenance": PROVENANCE,

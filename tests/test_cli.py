@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sagan.plan import Cell, Run
 from sagan.records import write_json
+from tests.made_up import evaluation_record, run_record
 
 ROOT = Path(__file__).parent.parent
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
@@ -120,8 +122,11 @@ def test_a_dry_run_of_what_is_there_has_nothing_to_do(sagan, tmp_path):
     sagan("plan", "--out", "plan.json")
     plan = json.loads((tmp_path / "plan.json").read_text())
     run, evaluation = next(iter(plan["runs"])), next(iter(plan["evaluations"]))
-    write_json(tmp_path / "results/runs" / run / "run.json", {"key": run, "status": "finished", "files": {}})
-    write_json(tmp_path / "results/evaluations" / evaluation / "metrics.json", {})
+    planned, cell = Run(**plan["runs"][run]), Cell(**plan["suites"]["quick"][0])
+    record = run_record(planned, {"step": 800, "images": 25_600, "seconds": 80.0}, None, 320.0)
+    write_json(tmp_path / "results/runs" / run / "run.json", record)
+    record = evaluation_record(planned, cell, plan["evaluations"][evaluation]["reference"], None)
+    write_json(tmp_path / "results/evaluations" / evaluation / "metrics.json", record)
     assert "finished, nothing to do" in sagan("train", run, "--dry-run").stdout
     assert "measured, nothing to do" in sagan("evaluate", evaluation, "--dry-run").stdout
     assert "of 1 runs that are there" in sagan("track", "--dry-run").stdout

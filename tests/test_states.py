@@ -9,10 +9,11 @@ from filelock import FileLock
 from sagan.costs import Costs
 from sagan.loading import load_params
 from sagan.params import Params
-from sagan.plan import Evaluation, Plan, make_plan
+from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.records import write_json
 from sagan.states import last_step, missing, plan_lines, prune_results, run_state, set_aside_torn
 from sagan.training.loop import train
+from tests.made_up import evaluation_record
 
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
 
@@ -66,7 +67,9 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
     cell = plan.suites["quick"][0]
     for key in cell.evaluations:
         assert key in missing(plan, paths)[2]
-    write_json(paths.evaluation(cell.also["inception"]) / "metrics.json", {"dataset": "mnist5k", "status": "diverged"})
+    run, key = plan.runs[cell.run], cell.also["inception"]
+    record = evaluation_record(run, cell, plan.evaluations[key].reference, None, key=key)
+    write_json(paths.evaluation(key) / "metrics.json", record)
     assert cell.also["inception"] not in missing(plan, paths)[2] and cell.evaluation in missing(plan, paths)[2]
     assert any(f"{cell.run}  missing, measured in 1 of 2 feature spaces" in line for line in plan_lines(plan, paths))
     list(prune_results(params, paths, delete=True))
@@ -150,14 +153,15 @@ def test_a_measurement_costs_as_much_as_its_images(run, paths):
     run.config["training"]["snapshots"] = [0, 4]
     plan = Plan({run.key: run}, {}, {e.key: e for e in (cheap, dear, other)}, {})
     assert Costs(plan, paths).seconds("cheap") is None
-    record = {
-        "status": "measured",
-        "reference": "real",
-        "seconds": 60.0,
-        "metrics": {"fid": {"protocol": {"generated_count": 10}}},
-        "curve": [{}, {}],
-        "curve_protocol": {"generated_count": 5},
-    }
+    record = evaluation_record(
+        run,
+        Cell(run.variant, run.seed, run.key, "cheap"),
+        "real",
+        {"fid": {"protocol": {"generated_count": 10}}},
+        seconds=60.0,
+        curve=[{"step": 0}, {"step": 4}],
+        curve_protocol={"generated_count": 5},
+    )
     write_json(paths.evaluation("cheap") / "metrics.json", record)
     costs = Costs(plan, paths)
     assert costs.seconds("cheap") == pytest.approx(60) and costs.seconds("dear") == pytest.approx(120)

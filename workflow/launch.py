@@ -25,11 +25,11 @@ import psutil
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
-from sagan.errors import UserError
+from sagan.errors import UserError, explained
 from sagan.loading import load_params
 from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
-from sagan.states import missing, set_aside_torn
+from sagan.states import missing, set_aside_spoilt, set_aside_torn
 from workflow.machine import gpu_count, usable_cores
 from workflow.mirror import Mirror
 from workflow.progress import LiveLine
@@ -67,7 +67,9 @@ def main() -> int:
         return 128 + signal.SIGINT
     except OSError as error:
         # A full disk, a folder that may not be written: the jobs' own are in their logs.
-        print(f"sagan: {error.filename or 'state'}: {error.strerror}; mend this and run it again", file=sys.stderr)
+        if (line := explained(error)) is None:
+            raise
+        print(f"sagan: {line}", file=sys.stderr)
     return 2
 
 
@@ -135,6 +137,8 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         for key in plan.runs:
             if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
+        for key, place in set_aside_spoilt(plan, PATHS).items():
+            print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
             print(f"runs: {brought} results were made in this workspace before and are used again")
         runs, references, evaluations = missing(plan, PATHS)

@@ -28,10 +28,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sagan.errors import UserError
+from sagan.errors import UserError, explained
 from sagan.loading import load_params
 from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
+from sagan.results import recorded_evaluation, recorded_reference
 from sagan.states import run_record
 
 PATHS = Paths()
@@ -51,20 +52,43 @@ def main() -> int:
     arguments = parser.parse_args()
     deadline = time.monotonic() + arguments.minutes * 60 - RESERVE_SECONDS
     try:
+        check(arguments)
         plan = make_plan(load_params(PATHS.params), PATHS, arguments.suite)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        plan_file = PATHS.plan(plan.digest())
+        plan.save(plan_file)
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
         return 2
-    plan_file = PATHS.plan(plan.digest())
-    plan.save(plan_file)
+    except OSError as error:
+        if (line := explained(error)) is None:
+            raise
+        print(f"sagan: {line}", file=sys.stderr)
+        return 2
     failed = work(plan, plan_file, arguments.jobs, deadline)
     pack(plan, arguments.out, int(arguments.part_size * 2**20), arguments.without_weights, arguments.keep_unfinished)
     trained = [key for key in plan.runs if run_record(key, PATHS)]
-    measured = [key for key in plan.evaluations if (PATHS.evaluation(key) / "metrics.json").exists()]
+    measured = [key for key in plan.evaluations if recorded_evaluation(key, PATHS)]
     print(f"portion: {len(trained)} of {len(plan.runs)} runs trained, {len(measured)} measured, {len(failed)} failed")
     for key in failed:
         print(f"  failed: {key}, see state/logs/{key}.log")
     return 1 if failed else 0
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers with which nothing could be done.
+
+    Raises:
+        UserError: which one, and what is accepted.
+    """
+    if not 60 * arguments.minutes > RESERVE_SECONDS:
+        raise UserError(
+            f"--minutes {arguments.minutes:g}: say more than {RESERVE_SECONDS / 60:.2g}, for stopping and packing"
+        )
+    if arguments.jobs < 1:
+        raise UserError(f"--jobs {arguments.jobs}: say 1 or more")
+    if not 0 < arguments.part_size < float("inf"):
+        raise UserError(f"--part-size {arguments.part_size:g}: say more than 0")
 
 
 def jobs_in_order(plan: Plan) -> list[tuple[str, str, list[str]]]:
@@ -77,11 +101,7 @@ def jobs_in_order(plan: Plan) -> list[tuple[str, str, list[str]]]:
 
 
 def is_done(key: str) -> bool:
-    return (
-        (PATHS.evaluation(key) / "metrics.json").exists()
-        or (PATHS.reference(key) / "reference.json").exists()
-        or run_record(key, PATHS) is not None
-    )
+    return any(recorded(key, PATHS) for recorded in (recorded_evaluation, recorded_reference, run_record))
 
 
 def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:

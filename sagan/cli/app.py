@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sagan.errors import UserError
+from sagan.errors import UserError, explained
+from sagan.fingerprint import PACKAGE
 from sagan.paths import Paths
 
 app = typer.Typer(
@@ -19,9 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-
-# No room, or no right to write.
-_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 PATHS = Paths()
 SuiteOption = Annotated[
@@ -36,14 +34,22 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 def main() -> None:
     """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if (line := explained(error)) is None:
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"sagan: {place}{error.strerror}; mend that and run again: what is done stays", file=sys.stderr)
+        print(f"sagan: {line}", file=sys.stderr)
         sys.exit(2)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """Our own in one plain line; others' as Python has them, with their place in the code."""
+    if Path(filename).is_relative_to(PACKAGE):
+        print(f"sagan: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)

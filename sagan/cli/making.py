@@ -11,9 +11,9 @@ import typer
 
 from sagan import fingerprint
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
-from sagan.errors import UserError
+from sagan.errors import UserError, did_you_mean, meant
 from sagan.intentions import would_evaluate, would_make_reference, would_report, would_track, would_train
-from sagan.states import GO_ON_LATER
+from sagan.states import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
 
 
 def _plan(plan_file: Path | None, key: str, kind: str):
@@ -24,7 +24,7 @@ def _plan(plan_file: Path | None, key: str, kind: str):
     if plan_file is not None:
         return Plan.load(plan_file)
     params = load_params(PATHS.params)
-    unplanned = []
+    unplanned, known = [], []
     for suite in params.suites:
         try:
             plan = make_plan(params, PATHS, [suite])
@@ -33,20 +33,26 @@ def _plan(plan_file: Path | None, key: str, kind: str):
             continue
         if key in getattr(plan, kind):
             return plan
+        known += getattr(plan, kind)
     raise UserError(
-        f"{key}: params.yaml asks for no such key under {kind}; `python -m sagan plan --suite NAME` lists the keys"
-        + "".join(unplanned)
+        f"{key}: params.yaml asks for no such key under {kind}{meant(key, known)}; "
+        "`python -m sagan plan --suite NAME` lists the keys" + "".join(unplanned)
     )
 
 
 def _spec(plan_file: Path | None, key: str, kind: str):
     specs = getattr(_plan(plan_file, key, kind), kind)
     if key not in specs:
-        raise UserError(f"{key}: {plan_file} holds no such key under {kind}")
+        raise UserError(f"{key}: {plan_file} holds no such key under {kind}{meant(key, specs)}")
     places = {"runs": fingerprint.TRAINING, "references": fingerprint.REFERENCE, "evaluations": fingerprint.EVALUATION}
     if specs[key].code != fingerprint.code_fingerprint(places[kind]):
         raise UserError(f"{key}: the code has changed since the plan was made; plan again")
     return specs[key]
+
+
+def _say_where(key: str, moved_to: Path | None) -> None:
+    if moved_to is not None:
+        print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
 
 
 def _figure(value: float | None, otherwise: str) -> str:
@@ -80,10 +86,10 @@ def data(
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
-            raise UserError(f"--suite {suite_name}: no such suite (there are: {', '.join(params.suites)})")
+            raise UserError(f"--suite {suite_name}: no such suite{did_you_mean(suite_name, params.suites)}")
     for dataset_name in name or []:
         if dataset_name not in params.datasets:
-            raise UserError(f"--dataset {dataset_name}: no such dataset (there are: {', '.join(params.datasets)})")
+            raise UserError(f"--dataset {dataset_name}: no such dataset{did_you_mean(dataset_name, params.datasets)}")
     wanted = name or [params.suites[s].dataset for s in suite or params.repro]
     for dataset_name in dict.fromkeys(wanted):
         spec = params.datasets[dataset_name]
@@ -128,6 +134,8 @@ def train(
     from sagan.training.loop import train as train_run
 
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
+    if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
+        _say_where(run, set_aside_torn(run, PATHS, verify=False))
     images, labels = dataset.split("train")
     condition = spec.config["variant"]["condition"]
     try:
@@ -135,7 +143,14 @@ def train(
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None
-    if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        batch_size = spec.config["training"]["batch_size"]
+        raise UserError(
+            f"{run}: out of memory; lower training.batch_size = {batch_size} or the networks' width in params.yaml"
+        ) from None
+    if os.environ.get("RANK", "0") == "0":
         print(f"{run}: {record['status']} after {record['steps']} steps, {record['images_per_second']} images/s")
 
 
@@ -152,6 +167,7 @@ def reference(
         return
     from sagan.metrics.reference import make_reference
 
+    _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record["accuracy"] is None else f", held-out accuracy {record['accuracy']:.4f}"
     floor = record["floor"]["fid"]
@@ -171,6 +187,8 @@ def evaluate(
         return
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
+    _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
+    _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record["metrics"].get("fid")
     shown = f", {fid['name']}: {_figure(fid['value'], fid['status'])}" if fid else ""

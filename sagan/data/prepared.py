@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.records import Json, atomic, canonical, read_json, write_json
+from sagan.records import Json, NotARecord, atomic, canonical, misfit, read_json, write_json
 
 # Raised when a change to this room changes the arrays that it makes: older ones are then made again.
 PREPARATION = 1
@@ -18,6 +18,10 @@ PREPARATION = 1
 _VERIFIED_AT_ONCE = 4096  # images
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+_MANIFEST = {
+    **{"count": int, "channels": int, "resolution": int, "digest": str},
+    **{"labels": {"kind": str, "names": list}, "splits": dict},
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,10 @@ def verify(dataset: PreparedDataset, folder: Path) -> None:
 def read_manifest(folder: Path) -> Json | None:
     """The manifest of a folder, or None where no complete dataset lies there."""
     try:
-        return read_json(folder / MANIFEST)
-    except (FileNotFoundError, ValueError):
+        manifest = read_json(folder / MANIFEST)
+    except (FileNotFoundError, NotARecord):
         return None
+    return manifest if misfit(manifest, _MANIFEST) is None else None
 
 
 def store(folder: Path, head: Json, content: Content) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,8 @@ from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.records import Json, read_json, read_lines
+from sagan.records import Json, read_lines
+from sagan.results import recorded_evaluation, recorded_reference, recorded_run
 
 METRICS = ("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage")
 HIGHER_IS_BETTER = ("is", "precision", "recall", "density", "coverage")
@@ -211,7 +211,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     """Everything on disk about a suite of the plan.
 
     Raises:
-        UserError: the plan does not hold the suite, or a record is not JSON.
+        UserError: the plan does not hold the suite, or a run's log is not JSON lines.
     """
     if suite not in plan.suites:
         raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
@@ -223,12 +223,11 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
 def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: str) -> SuiteRecords:
     keys = {cell.run: cell.also.get(extractor, cell.evaluation) for cell in plan.suites[suite]}
     references = {plan.evaluations[key].reference for key in keys.values()}
-    reference_folder = paths.reference(references.pop()) if references else None
-    reference = _record(reference_folder / "reference.json") if reference_folder else {}
+    reference = (recorded_reference(references.pop(), paths) or {}) if references else {}
     rows = []
     for cell in plan.suites[suite]:
         folder = paths.evaluation(keys[cell.run])
-        evaluation_record = _record(folder / "metrics.json")
+        evaluation_record = recorded_evaluation(keys[cell.run], paths) or {}
         set_aside = _other_weights(evaluation_record, reference, paths)
         rows.append(
             Row(
@@ -237,9 +236,9 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
                 run=cell.run,
                 evaluation=keys[cell.run],
                 config=plan.runs[cell.run].config,
-                run_record=_record(paths.run(cell.run) / "run.json"),
+                run_record=recorded_run(cell.run, paths) or {},
                 evaluation_record={} if set_aside else evaluation_record,
-                log=_log(paths.run(cell.run) / "log.jsonl"),
+                log=read_lines(paths.run(cell.run) / "log.jsonl"),
                 folder=folder,
                 set_aside=set_aside,
             )
@@ -274,21 +273,3 @@ def _other_weights(evaluation: Json, reference: Json, paths: Paths) -> str | Non
         f"measured with other weights ({others}) than the reference here has ({here[:12]}): delete {folder} and run "
         f"`dvc repro`, or bring {brought} from where it was measured"
     )
-
-
-def _record(path: Path) -> Json:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON ({error}); delete the folder and run `dvc repro` to make it again") from None
-
-
-def _log(path: Path) -> list[Json]:
-    try:
-        return read_lines(path)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}: not JSON lines ({error}); delete the folder and run `dvc repro` to make it again"
-        ) from None

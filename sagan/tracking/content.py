@@ -14,7 +14,8 @@ import PIL.Image
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest, file_digest, read_json, read_lines
+from sagan.records import Json, canonical, digest, file_digest, read_lines
+from sagan.results import recorded_evaluation
 from sagan.states import run_record
 
 CURRENT, FORMER = "current", "former"  # the tag sagan.plan: whether the plan that was sent last holds this run
@@ -69,7 +70,7 @@ def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
     log, result = read_lines(folder / "log.jsonl"), run_record(cell.run, paths)
     if not log and result is None:
         return None
-    measures = _measures(evaluation) if result else None
+    measures = recorded_evaluation(cell.evaluation, paths) if result else None
     return Records(
         cell=cell,
         run=plan.runs[cell.run],
@@ -252,16 +253,8 @@ def _columns(film: PIL.Image.Image, side: int, steps: list[int]) -> Iterator[tup
         yield step, film.crop((left, 0, left + side + 2 * line, film.height))
 
 
-def _measures(folder: Path) -> Json | None:
-    """`metrics.json` of an evaluation; half of one, from a copy under way, is not one."""
-    try:
-        return read_json(folder / "metrics.json")
-    except (FileNotFoundError, ValueError):
-        return None
-
-
 def _also(cell: Cell, paths: Paths) -> dict[str, Json]:
-    found = {extractor: _measures(paths.evaluation(key)) for extractor, key in cell.also.items()}
+    found = {extractor: recorded_evaluation(key, paths) for extractor, key in cell.also.items()}
     return {extractor: measures for extractor, measures in found.items() if measures is not None}
 
 
