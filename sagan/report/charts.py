@@ -15,6 +15,7 @@ from sagan.report.effects import Effect, baseline_effects, ingredient_effects
 from sagan.report.selection import shown, shown_effects
 from sagan.report.statistics import Estimate, estimate, pareto_front
 from sagan.report.style import Look, Theme, looks
+from sagan.report.wording import judged
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
@@ -70,7 +71,8 @@ def ingredients(records: SuiteRecords, theme: Theme) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(effects)), layout="constrained")
     ax = figure.subplots()
     for y, effect in enumerate(effects):
-        look = Look(theme.muted if effect.interaction else theme.cycle[0], "-", "D" if effect.interaction else "o")
+        is_muted = effect.interaction or effect.judgement == "runs lost"
+        look = Look(theme.muted if is_muted else theme.cycle[0], "-", "D" if effect.interaction else "o")
         _seeds_and_mean(ax, y, effect.difference.by_seed.values(), effect.difference.estimate, look, theme)
     ax.set_yticks(range(len(effects)), [_effect_label(effect) for effect in effects])
     ax.set_ylim(len(effects) - 0.4, -0.6)
@@ -206,11 +208,12 @@ def _difference_axis(ax: Axes, records: SuiteRecords, theme: Theme, label: str) 
 
 
 def _effect_label(effect: Effect) -> str:
-    """Two lines at most: what is compared, and in which variants."""
+    """Two lines at most: what is compared, in which variants, and what they lost."""
+    lost = f" ({judged(effect)})" if effect.judgement == "runs lost" else ""
     if effect.interaction:
-        return effect.ingredient
+        return effect.ingredient + lost
     where = f"\n{effect.where}" if len(effect.treated) == 1 else f"\nmain effect, {effect.where}"
-    return f"{effect.ingredient}: {effect.level} instead of {effect.other}{where}"
+    return f"{effect.ingredient}: {effect.level} instead of {effect.other}{where}{lost}"
 
 
 def _mean_curve(records: SuiteRecords, variant: str) -> list[tuple[int, float]]:

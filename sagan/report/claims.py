@@ -20,7 +20,7 @@ from sagan.report.statistics import (
     difference_of_pairs,
     spread_ratio,
 )
-from sagan.report.wording import agreement, interval, number, p_value
+from sagan.report.wording import effect_size, number, p_value, survivors
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 
@@ -81,15 +81,19 @@ def claims(records: SuiteRecords) -> list[Claim]:
 
 def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
     effect = _of(effects, "attention", other="off")
+    if effect and effect.lost:
+        return survivors(effect), "not decided"
     if effect is None or effect.difference is None:
         return "no two measured variants differ in attention alone", "not decided"
     fid, score = effect.difference, _over_cells(records, effect, "is")
-    measured = f"FID {_size(fid)}; " + (f"IS {_size(score)}" if score else "IS not measured")
+    measured = f"FID {effect_size(fid)}; " + (f"IS {effect_size(score)}" if score else "IS not measured")
     if fid.estimate.count < FEWEST_FOR_P:
         return f"{measured}; too few seeds", "not decided"
     score_falls = score is not None and score.estimate.high < 0
     if effect.judgement in ("better", "likely better") and not score_falls:
         return measured, "supported"
+    if fid.estimate.high < 0 and effect.judgement == "noise":
+        return f"{measured}; a gain, but below the noise floor", "not decided"
     if fid.estimate.low > -(records.floor or 0):
         return f"{measured}; any gain in FID is below the noise floor", "contradicted"
     return measured, "not decided"
@@ -202,11 +206,6 @@ def _of(effects: list[Effect], ingredient: str, other: str) -> Effect | None:
     return next((e for e in effects if e.ingredient == ingredient and e.other == other), None)
 
 
-def _size(difference: Difference) -> str:
-    found = difference.estimate
-    return f"{number(found.mean, signed=True)} ({interval(found, signed=True)}; {agreement(difference)})"
-
-
 def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Difference | None:
     """An effect's difference in another metric, by seed: the mean over its pairs of cells."""
     sides = [
@@ -233,16 +232,18 @@ def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | N
 
 
 def _more_is_needless(records: SuiteRecords, effect: Effect) -> tuple[str, Verdict]:
-    """More instead of one: needless where a gain beyond the noise floor lies outside the interval."""
+    """More instead of one: needless where a gain beyond the noise floor lies outside the interval, and none is sure."""
+    if effect.lost:
+        return f"{effect.level} instead of 1: {survivors(effect)}", "not decided"
     if effect.difference is None:
         return f"{effect.level} instead of 1: not measured", "not decided"
     found, floor = effect.difference.estimate, records.floor or 0
-    measured = f"{effect.level} instead of 1: FID {_size(effect.difference)}"
+    measured = f"{effect.level} instead of 1: FID {effect_size(effect.difference)}"
     if found.count < FEWEST_FOR_P:
         return f"{measured}; too few seeds", "not decided"
-    if found.low > -floor:
-        return measured, "supported"
-    return measured, "contradicted" if found.high < -floor else "not decided"
+    if found.high < 0:
+        return measured, "contradicted" if found.high < -floor else "not decided"
+    return measured, "supported" if found.low > -floor else "not decided"
 
 
 def _ranges(values: dict[tuple[str, str], float]) -> str:

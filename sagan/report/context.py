@@ -6,7 +6,7 @@ from typing import Any
 
 from sagan.report import provenance
 from sagan.report.claims import claims
-from sagan.report.collect import HIGHER_IS_BETTER, Row, SuiteRecords
+from sagan.report.collect import HIGHER_IS_BETTER, SuiteRecords
 from sagan.report.effects import (
     PAIRWISE_UP_TO,
     Effect,
@@ -14,15 +14,16 @@ from sagan.report.effects import (
     headline_effects,
     ingredient_effects,
 )
+from sagan.report.judgement import smallest_p, unsure
 from sagan.report.selection import HALF, shown, shown_effects
 from sagan.report.statistics import COVERAGE, FEWEST_FOR_P, Estimate, estimate
+from sagan.report.troubles import kept_of, trouble
 from sagan.report.wording import (
-    INTERACTIONS,
-    JUDGEMENTS,
     NOTHING,
     agreement,
     effect_sentence,
     interval,
+    judged,
     md,
     number,
     p_value,
@@ -56,7 +57,8 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "baseline": records.baseline,
         "seeds": seeds,
         "few_seeds": seeds < FEWEST_FOR_P,
-        "smallest_p": p_value(2 ** (1 - seeds)),
+        "unsure": unsure(seeds, *([e.paired for e in table] for table in (effects, against_baseline.values()))),
+        "smallest_p": p_value(smallest_p(seeds, paired=True)),
         "coverage": COVERAGE.get(seeds),
         "hardware": len({row.hardware for row in records.rows if row.hardware}),
         "z_dims": len({row.config["variant"]["generator"]["z_dim"] for row in records.rows}),
@@ -89,7 +91,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "claims": claims(records),
         "copies": _copies(records),
         "searched": _searched(records),
-        "troubles": [_trouble(row) for row in records.rows if row.metric("fid") is None or row.went_wrong],
+        "troubles": [trouble(row) for row in records.rows if row.metric("fid") is None or row.went_wrong],
         "training": records.suite.training,
         "snapshots": records.rows[0].config["training"]["snapshots"],
         "evaluation": records.suite.evaluation,
@@ -109,7 +111,13 @@ def _best(records: SuiteRecords) -> dict[str, str] | None:
         return None
     best = min(estimates, key=lambda variant: (estimates[variant].mean, variant))
     tied = [v for v in estimates if v != best and not _separate(estimates[best], estimates[v])]
-    return {"variant": best, "fid": spread(estimates[best]), "count": estimates[best].count, "tied": tied}
+    return {
+        "variant": best,
+        "fid": spread(estimates[best]),
+        "count": estimates[best].count,
+        "tied": tied,
+        "lost": sum(row.lost for row in records.of(best)),
+    }
 
 
 def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
@@ -120,7 +128,7 @@ def _variant_line(records: SuiteRecords, variant: str) -> dict[str, Any]:
     return {
         "variant": variant,
         "description": records.descriptions[variant],
-        "seeds": _seeds(rows),
+        "seeds": kept_of(rows),
         "fid": _metric_cell(records, variant, "fid"),
         "others": [_metric_cell(records, variant, metric) for metric in _others(records)],
         "interval": interval(fid),
@@ -198,24 +206,18 @@ def _no_curve(records: SuiteRecords) -> str | None:
     return next((point["status"] for row in records.rows for point in row.points if "status" in point), None)
 
 
-def _seeds(rows: list[Row]) -> str:
-    """How many of the planned runs gave a figure, and what became of the others."""
-    counted = {status: sum(row.status == status for row in rows) for status in ("diverged", "missing")}
-    counted["collapsed"] = sum(row.collapsed for row in rows)
-    counted["ended badly"] = sum(row.went_wrong and not row.collapsed for row in rows)
-    measured = sum(row.status == "measured" for row in rows)
-    notes = [f"{count} {what}" for what, count in counted.items() if count]
-    return f"{measured} of {len(rows)}" + (f" ({', '.join(notes)})" if notes else "")
-
-
 def _metric_cell(records: SuiteRecords, variant: str, metric: str) -> str:
-    """Mean ± standard deviation, bold where its interval lies on the good side of every other variant's."""
+    """Mean ± standard deviation, bold where its interval lies on the good side of every other variant's.
+
+    Never of a variant that lost runs: its survivors flatter it.
+    """
     mine = _estimate(records, variant, metric)
     others = [other for v in records.variants if v != variant and (other := _estimate(records, v, metric))]
     sign = -1 if metric in HIGHER_IS_BETTER else 1
     leads = (
         mine is not None
         and bool(others)
+        and not any(row.lost for row in records.of(variant))
         and all(_separate(mine, other) and sign * mine.mean < sign * other.mean for other in others)
     )
     return f"**{spread(mine)}**" if leads else spread(mine)
@@ -240,7 +242,6 @@ def _effect_line(effect: Effect) -> dict[str, str]:
         size = number(found.estimate.mean, signed=True)
         if effect.judgement.removeprefix("likely ") in ("better", "worse"):
             size = f"**{size}**"
-    words = INTERACTIONS if effect.interaction else JUDGEMENTS
     return {
         "ingredient": effect.ingredient,
         "interaction": effect.interaction,
@@ -253,7 +254,7 @@ def _effect_line(effect: Effect) -> dict[str, str]:
         "p": p_value(found.p) if found else NOTHING,
         "holm": p_value(effect.p_holm) if found and found.p is not None else NOTHING,
         "cost": percent(effect.cost.median) if effect.cost else NOTHING,
-        "judgement": words.get(effect.judgement, JUDGEMENTS[effect.judgement]),
+        "judgement": judged(effect),
     }
 
 
@@ -279,25 +280,3 @@ def _searched(records: SuiteRecords) -> str | None:
                 return f"all {there} training images"
             return f"{searched} of the {there} training images, drawn at random; copies of others are not seen"
     return None
-
-
-def _trouble(row: Row) -> dict[str, Any]:
-    """A line on a run that gave no figure, or a bad one."""
-    if row.status == "missing":
-        why = "trained, not evaluated" if row.run_record else "not on disk"
-        what = f"missing: {row.set_aside or why}"
-    elif row.status == "diverged":
-        what = f"diverged at step {row.run_record.get('diverged_at')}: {row.run_record.get('reason')}"
-        what = what if row.run_record else "diverged"
-        what += f"; {row.set_aside}" if row.set_aside else ""
-    elif row.collapsed:
-        began, why = row.collapse.get("began"), row.collapse.get("why")
-        what = row.defect if began is None else f"collapsed, from step {began} to the end: {why}"
-        what += f"; FID {number(row.metric('fid'))}"
-    elif row.metric("fid") is None:
-        what = row.defect or "measured, but its FID is not a finite number"
-    else:
-        verdict = "no better than untrained" if row.learned_nothing else "worsened"
-        what = f"{verdict}: FID {number(row.metric('fid'))}; untrained {number(row.fid_untrained)}"
-        what += f"; best snapshot {number(min(fid for _, fid in row.curve))}" if row.curve else ""
-    return {"variant": row.variant, "seed": row.seed, "what": what, "run": row.run}

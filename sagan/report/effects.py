@@ -5,23 +5,18 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal
 
 from sagan.records import Json
 from sagan.report import statistics
 from sagan.report.collect import SuiteRecords
 from sagan.report.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
+from sagan.report.judgement import Judgement, Losses, judge, losses
 from sagan.report.statistics import Difference
 
 # Up to so many variants are compared each with each: 435 pairs. Of a hundred it would be 4,950.
 PAIRWISE_UP_TO = 30
 # What decides, apart from the training seed, the z and the real images that a run sees at a step.
 _SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
-
-Judgement = Literal[
-    "better", "likely better", "worse", "likely worse", "same", "noise", "too few seeds", "not decided", "no data"
-]
-SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,8 @@ class Effect:
     """What `level` of an ingredient does to the FID, compared with `other`.
 
     `treated` and `control` are variants, or for a grid's main effect lists of them that differ in
-    nothing else, cell by cell.
+    nothing else, cell by cell. Of an interaction both are empty, and what all cells lost counts as treated.
+    `paired` says whether equal seeds pair, which is known also where there is no difference.
     """
 
     ingredient: str
@@ -50,39 +46,17 @@ class Effect:
     control: tuple[str, ...]
     difference: Difference | None
     cost: Cost | None
+    lost: Losses
+    paired: bool
     interaction: bool = False
     p_holm: float | None = None
     judgement: Judgement = "no data"
 
 
-def judge(difference: Difference | None, floor: float | None, p_holm: float | None) -> Judgement:
-    """A difference of FIDs (lower is better) in a word or two.
-
-    `noise` is a mean difference below the noise floor. `better` and `worse` need four seeds, an
-    interval that does not reach zero, and p <= 0.05 after Holm's correction; without the last they
-    are `likely`.
-    """
-    if difference is None:
-        return "no data"
-    mean = difference.estimate.mean
-    if mean == difference.estimate.minimum == difference.estimate.maximum == 0:
-        return "same"
-    if abs(mean) < (floor or 0):
-        return "noise"
-    if difference.estimate.count < statistics.FEWEST_FOR_P:
-        return "too few seeds"
-    sure = p_holm is not None and p_holm <= SURE
-    if difference.estimate.high < 0:
-        return "better" if sure else "likely better"
-    if difference.estimate.low > 0:
-        return "worse" if sure else "likely worse"
-    return "not decided"
-
-
 def compare(records: SuiteRecords, treated: str, control: str, metric: str = "fid") -> Difference | None:
     """The difference of a metric between two variants, paired by seed where equal seeds mean equal z and data order."""
-    pairs = not differing(records.config(treated), records.config(control)) & set(_SHARED_BY_PAIRS)
-    return statistics.difference(records.figures(treated, metric), records.figures(control, metric), pairs)
+    figures = records.figures(treated, metric), records.figures(control, metric)
+    return statistics.difference(*figures, _seeds_pair(records, treated, control))
 
 
 def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
@@ -147,6 +121,10 @@ def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[s
     return Cost(median(percents), min(percents), max(percents), len(percents))
 
 
+def _seeds_pair(records: SuiteRecords, treated: str, control: str) -> bool:
+    return not differing(records.config(treated), records.config(control)) & set(_SHARED_BY_PAIRS)
+
+
 def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treated: str, control: str) -> Effect:
     difference = compare(records, treated, control)
     return Effect(
@@ -158,6 +136,8 @@ def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treate
         control=(control,),
         difference=difference,
         cost=extra_time(records, (treated,), (control,)),
+        lost=losses(records, (treated,), (control,)),
+        paired=_seeds_pair(records, treated, control),
     )
 
 
@@ -180,6 +160,8 @@ def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
                 control=control,
                 difference=difference,
                 cost=extra_time(records, treated, control),
+                lost=losses(records, treated or tuple(cells), control),
+                paired=True,
                 interaction=not treated,
             )
         )
@@ -228,6 +210,6 @@ def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:
     """The effects of one table with Holm's correction over all of them, and what that leaves to be said."""
     corrected = statistics.holm([effect.difference and effect.difference.p for effect in effects])
     return [
-        replace(effect, p_holm=p, judgement=judge(effect.difference, floor, p))
+        replace(effect, p_holm=p, judgement=judge(effect.difference, floor, p, bool(effect.lost)))
         for effect, p in zip(effects, corrected, strict=True)
     ]

@@ -13,7 +13,17 @@ LOG_POINTS = 200
 
 EFFECT_COLUMNS = (
     *("table", "ingredient", "level", "other", "compared", "interaction"),
-    *("fid_difference", "low", "high", "p", "p_holm", "training_time_percent", "judged"),
+    *(
+        "fid_difference",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+        "training_time_percent",
+        "runs_lost",
+        "runs_lost_other",
+        "judged",
+    ),
 )
 
 
@@ -101,6 +111,8 @@ def _effect_row(table: str, effect: Effect) -> Json:
         "compared": effect.where,
         "interaction": int(effect.interaction),
         "p_holm": effect.p_holm,
+        "runs_lost": effect.lost.treated,
+        "runs_lost_other": effect.lost.control,
         "judged": effect.judgement,
     }
     if found:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 
-from sagan.report.effects import Cost, Effect, Judgement
+from sagan.report.effects import Cost, Effect
+from sagan.report.judgement import Judgement
 from sagan.report.statistics import FEWEST_FOR_P, Difference, Estimate
 
 MINUS = "\N{MINUS SIGN}"
@@ -17,6 +18,7 @@ HEADLINES: dict[Judgement, str] = {
     "likely worse": "likely hurts",
     "same": "makes no difference",
     "noise": "no difference beyond the noise floor",
+    "runs lost": "runs lost, so not judged by FID",
     "too few seeds": "too few seeds to tell",
     "not decided": "not decided",
     "no data": "nothing measured",
@@ -28,6 +30,7 @@ JUDGEMENTS: dict[Judgement, str] = {
     "likely worse": "likely worse",
     "same": "identical",
     "noise": "noise: below the floor",
+    "runs lost": "runs lost",
     "too few seeds": "too few seeds",
     "not decided": "not decided",
     "no data": NOTHING,
@@ -93,6 +96,16 @@ def interval(value: Estimate | None, signed: bool = False) -> str:
     return f"range {text}" if value.low is None else text
 
 
+def judged(effect: Effect) -> str:
+    """A table's last cell: what is said of an effect, and what was lost where that is why no more is said."""
+    if effect.judgement != "runs lost":
+        words = INTERACTIONS if effect.interaction else {}
+        return words.get(effect.judgement, JUDGEMENTS[effect.judgement])
+    lost = effect.lost
+    against = "" if effect.interaction else f", against {lost.control} of {lost.control_runs}"
+    return f"{JUDGEMENTS['runs lost']}: {lost.treated} of {lost.treated_runs}{against}"
+
+
 def agreement(difference: Difference) -> str:
     """How many pairs of seeds point the way of the mean."""
     if not difference.paired:
@@ -117,11 +130,36 @@ def cost_words(cost: Cost | None) -> str:
     return f"{amount} ({percent(cost.minimum)} to {percent(cost.maximum)} over {cost.count} pairs)"
 
 
+def lost_words(effect: Effect) -> str:
+    """What both sides of a comparison lost, where that forbids a verdict."""
+    lost = effect.lost
+    is_switch = effect.other in ("off", "none")
+    sides = ("it", "without") if is_switch else (effect.level, f"with {effect.other}")
+    return (
+        f"{lost.treated} of {lost.treated_runs} runs were lost with {sides[0]}, "
+        f"{lost.control} of {lost.control_runs} {sides[1]}; the survivors alone are no fair comparison"
+    )
+
+
+def effect_size(difference: Difference) -> str:
+    """Mean, interval and agreement of a difference."""
+    found = difference.estimate
+    return f"{number(found.mean, signed=True)} ({interval(found, signed=True)}; {agreement(difference)})"
+
+
+def survivors(effect: Effect) -> str:
+    """Why the FID of an effect with lost runs decides nothing, and what the FID of the others is."""
+    size = f" (FID of these {effect_size(effect.difference)})" if effect.difference else ""
+    return lost_words(effect) + size
+
+
 def effect_sentence(effect: Effect) -> str:
     """One line of the verdict, in Markdown."""
     contrast = f"{md(effect.level)} instead of {md(effect.other)}"
     ingredient = md(effect.ingredient)
     head = f"**{ingredient[0].upper()}{ingredient[1:]}, {contrast}: {HEADLINES[effect.judgement]}.**"
+    if effect.judgement == "runs lost":
+        head += f" {md(lost_words(effect))}."
     if effect.difference is None:
         return f"{head} ({md(effect.where)})"
     found = effect.difference.estimate
@@ -136,4 +174,6 @@ def effect_sentence(effect: Effect) -> str:
         size += f", exact p {p_value(effect.difference.p)} (Holm {p_value(effect.p_holm)})"
     elif found.count < FEWEST_FOR_P:
         size += f"; {found.count} seed{'s' if found.count > 1 else ''} cannot say how surely"
+    if effect.judgement == "runs lost":
+        size = f"Of the survivors: {size}"
     return f"{head} {size}; {cost_words(effect.cost)}. *({md(effect.where)})*"

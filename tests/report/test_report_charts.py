@@ -6,6 +6,7 @@ import pytest
 from sagan.report import charts, dynamics
 from sagan.report.collect import collect
 from sagan.report.style import DARK, LIGHT, looks, themed
+from tests.report.outcomes import lose
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,16 @@ def test_attention_panels_are_of_those_that_attend(records):
     lines = axes["entropy / uniform, generator at 14x14"].lines
     assert {(line.get_ydata()[0], round(line.get_ydata()[-1], 2)) for line in lines} == {(1, 0.62), (1, 1)}
     assert [text.get_text() for text in figure.legends[0].texts] == ["sagan", "sn-d-only"]
+
+
+def test_ingredients_say_which_effects_lost_runs(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    records = collect("few", library.plan, library.params, library.paths)
+    lose(library.paths, library.cell("few", "no-attention", 1))
+    after_loss = collect("few", library.plan, library.params, library.paths)
+    labels = [charts.ingredients(r, LIGHT).axes[0].get_yticklabels()[0].get_text() for r in (records, after_loss)]
+    assert "runs lost" not in labels[0]
+    assert labels[1].endswith("(runs lost: 0 of 2, against 1 of 2)")
 
 
 def test_nothing_measured_draws_nothing(records):

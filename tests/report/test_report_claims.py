@@ -7,11 +7,11 @@ from sagan.report.collect import collect
 
 
 @pytest.fixture
-def judged(make_library, tmp_path):
+def judged(make_library, tmp_path_factory):
     """suite, FIDs and a change to each evaluation -> the claims by number."""
 
     def judge(suite, fid=None, change=None):
-        library = make_library(tmp_path, [suite], fid, pictures=False)
+        library = make_library(tmp_path_factory.mktemp("library"), [suite], fid, pictures=False)
         for cell in library.plan.suites[suite]:
             path = library.paths.evaluation(cell.evaluation) / "metrics.json"
             if change and path.exists():
@@ -51,6 +51,36 @@ def test_attention_within_the_noise_is_no_help_either(judged):
     found = judged("factorial", change=same)[1]
     assert found.verdict == "contradicted"
     assert "below the noise floor" in found.measured
+
+
+def shifted(**fids):
+    """A change that gives variants these FIDs, the same distance apart in every seed."""
+
+    def change(record):
+        if record["variant"] in fids and record["metrics"]:
+            record["metrics"]["fid"]["value"] = fids[record["variant"]] + 0.01 * record["seed"]
+
+    return change
+
+
+def test_a_small_gain_that_is_clear_of_zero_is_no_contradiction(judged):
+    found = judged("eight", change=shifted(**{"sagan": 14.0, "no-attention": 14.3}))[1]
+    assert found.verdict == "not decided" and found.measured.endswith("a gain, but below the noise floor")
+    assert "lower in 8 of 8 seeds" in found.measured
+
+
+def test_a_small_gain_of_more_steps_that_is_clear_of_zero_is_no_support_of_one(judged):
+    assert judged("eight", change=shifted(**{"sagan": 14.0, "two-d-steps": 13.7}))[6].verdict == "not decided"
+    assert judged("eight", change=shifted(**{"sagan": 14.0, "two-d-steps": 14.0}))[6].verdict == "supported"
+
+
+def test_survivors_decide_no_claim(judged):
+    """Attention and one step look worse among the survivors of what they are compared with."""
+    runs = [(variant, seed) for variant in ("no-attention", "two-d-steps") for seed in range(3)]
+    found = judged("eight", {"no-attention": 5.0, "two-d-steps": 5.0}, lost(*runs))
+    assert (found[1].verdict, found[6].verdict) == ("not decided", "not decided")
+    assert "3 of 8 without; the survivors alone are no fair comparison (FID of these +" in found[1].measured
+    assert found[6].measured.startswith("2 instead of 1: 3 of 8 runs were lost with 2, 0 of 8 with 1")
 
 
 def test_two_seeds_decide_nothing_about_quality(judged):

@@ -4,7 +4,7 @@ import pytest
 
 from sagan.report.collect import collect
 from sagan.report.document import readme
-from tests.report.outcomes import INCEPTION
+from tests.report.outcomes import INCEPTION, lose
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +137,10 @@ def test_figures_of_another_classifier_than_the_references_do_not_count(make_lib
 def test_a_diverged_run_measured_with_another_classifier_stays_diverged_and_says_so(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
     cell = library.plan.suites["few"][0]
-    for path, lost in (
-        (library.paths.run(cell.run) / "run.json", {"status": "diverged", "diverged_at": 230, "reason": "too bad"}),
-        (library.paths.evaluation(cell.evaluation) / "metrics.json", {"status": "diverged", "metrics": {}}),
-    ):
-        path.write_text(json.dumps(json.loads(path.read_text()) | lost))
+    lose(library.paths, cell)
     records = with_digests(library, ["2"])
     assert records.rows[0].status == "diverged" and not records.rows[0].curve
-    assert "diverged at step 230: too bad; measured with other weights" in readme(records, [])
+    assert "diverged at step 230: loss\\_d is not finite; measured with other weights" in readme(records, [])
 
 
 def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library, tmp_path):

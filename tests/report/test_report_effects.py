@@ -5,7 +5,6 @@ import pytest
 from sagan.report import effects
 from sagan.report.collect import collect
 from sagan.report.ingredients import level_of
-from sagan.report.statistics import difference_of_pairs
 
 
 @pytest.fixture(scope="module")
@@ -70,23 +69,6 @@ def test_attention_costs_what_the_speeds_say(records):
     cost = effects.extra_time(records("made-up"), ("sagan",), ("no-attention",))
     assert cost.count == 5
     assert cost.maximum == pytest.approx(100 * (1000 / 820 - 1))
-
-
-@pytest.mark.parametrize(
-    ("values", "floor", "p", "judged"),
-    [
-        ([-3.0, -4.0, -5.0, -3.5], 1.0, 0.04, "better"),
-        ([-3.0, -4.0, -5.0, -3.5], 1.0, 0.125, "likely better"),
-        ([3.0, 4.0, 5.0, 3.5], 1.0, 0.04, "worse"),
-        ([3.0, 4.0, 5.0, 3.5], 4.5, 0.04, "noise"),
-        ([-3.0, 4.0, 5.0, 3.5], 1.0, 0.3, "not decided"),
-        ([3.0, 4.0, 5.0], None, None, "too few seeds"),
-        ([0.0, 0.0], None, None, "same"),
-        ([], None, None, "no data"),
-    ],
-)
-def test_judgements(values, floor, p, judged):
-    assert effects.judge(difference_of_pairs(dict(enumerate(values))), floor, p) == judged
 
 
 def test_runs_on_other_hardware_are_not_compared_in_speed(make_library, tmp_path):

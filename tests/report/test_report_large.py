@@ -107,7 +107,7 @@ def test_few_effects_are_all_drawn_and_told(make_records):
     effects = ingredient_effects(records)
     assert shown_effects(effects) == effects and len(effects) == 15
     text = readme(records, list(CHARTS))
-    assert "the 10 lowest" not in text and "comparisons" not in text
+    assert "the 10 lowest" not in text and "comparisons, those with" not in text
 
 
 @pytest.mark.parametrize(("count", "pairs"), [(30, 30 * 29 // 2), (31, 30)])
