@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from statistics import median
 
 from sagan.costs import Costs
 from sagan.paths import Paths
@@ -13,6 +14,8 @@ from sagan.plan import Plan
 from sagan.states import is_locked, last_step, missing
 
 _INTERVAL_TERMINAL, _INTERVAL_PLAIN = 1.0, 30.0
+# Before this much has been done, or for this long, an estimate may be wrong tenfold.
+_FEWEST_SECONDS, _TELLING_SHARE, _TELLING_SECONDS = 20.0, 0.05, 300.0
 
 
 class LiveLine:
@@ -22,10 +25,12 @@ class LiveLine:
         self._plan, self._paths = plan, paths
         self._runs, self._references, self._evaluations = map(set, missing(plan, paths))
         self._total = len(self._runs) + len(self._references) + len(self._evaluations)
-        costs = Costs(plan, paths)
-        self._weights = {key: costs.seconds(key) or 1.0 for key in self._runs | self._references | self._evaluations}
+        costs, keys = Costs(plan, paths), self._runs | self._references | self._evaluations
+        known = {key: seconds for key in keys if (seconds := costs.seconds(key))}
+        usual = median(known.values()) if known else 1.0
+        self._weights = {key: known.get(key, usual) for key in keys}
         self._before = {key: last_step(key, paths) for key in self._runs}
-        self._began = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when something had been done first, and how much
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -36,8 +41,8 @@ class LiveLine:
         self._stop.set()
         self._thread.join()
 
-    def line(self) -> str:
-        """What has come of the plan by now."""
+    def line(self, width: int | None = None) -> str:
+        """What has come of the plan by now, in so many characters: with the steps of as many jobs as fit in."""
         plan, paths = self._plan, self._paths
         self._runs = {key for key in self._runs if not (paths.run(key) / "run.json").exists()}
         self._references = {key for key in self._references if not (paths.reference(key) / "reference.json").exists()}
@@ -45,15 +50,26 @@ class LiveLine:
         left = self._runs | self._references | self._evaluations
         steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
         now = [key for key in left if is_locked(paths.state(key) / "lock")]
-        to_do = sum(self._weights.values())
-        to_go = sum(self._weights[key] * (1 - self._share(key, steps)) for key in left)
-        eta = _clock((time.monotonic() - self._began) * to_go / (to_do - to_go)) if to_do - to_go > 0 else "unknown"
-        doing = ", ".join(sorted(self._doing(key, steps) for key in now)) or "waiting for jobs to start"
-        trained = len(plan.runs) - len(self._runs)
-        return (
-            f"runs: {trained} of {len(plan.runs)} trained, {self._total - len(left)} of {self._total} jobs done, "
-            f"{eta} to go; now {len(now)}: {doing}"
-        )
+        to_go = self._seconds_to_go(sum(self._weights[key] * (1 - self._share(key, steps)) for key in left))
+        eta = "" if to_go is None else f", {_clock(to_go)} to go"
+        doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: (key not in self._runs, key))]
+        runs, jobs = (len(plan.runs) - len(self._runs), len(plan.runs)), (self._total - len(left), self._total)
+        line = f"runs: {runs[0]} of {runs[1]} trained, {jobs[0]} of {jobs[1]} jobs done{eta}; "
+        line += f"now {len(now)}: {', '.join(doing)}" if doing else "waiting for jobs to start"
+        if width is None or len(line) <= width:
+            return line
+        return _fitting(f"{runs[0]}/{runs[1]} trained, {jobs[0]}/{jobs[1]} jobs{eta}; ", doing, width)
+
+    def _seconds_to_go(self, to_go: float) -> float | None:
+        """By the pace since something was done first; None as long as that says little."""
+        done, now = sum(self._weights.values()) - to_go, time.monotonic()
+        if self._first is None and done > 0:
+            self._first = now, done
+        if self._first is None or done <= self._first[1]:
+            return None
+        seconds = now - self._first[0]
+        is_telling = done >= _TELLING_SHARE * (done + to_go) or seconds >= _TELLING_SECONDS
+        return seconds * to_go / (done - self._first[1]) if seconds >= _FEWEST_SECONDS and is_telling else None
 
     def _share(self, key: str, steps: dict[str, int]) -> float:
         """How much of a training has been done since the start."""
@@ -74,12 +90,19 @@ class LiveLine:
     def _watch(self) -> None:
         terminal = sys.stderr.isatty()
         while not self._stop.wait(_INTERVAL_TERMINAL if terminal else _INTERVAL_PLAIN):
-            line = self.line()
-            if terminal:
-                line = f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}"
+            line = f"\r\033[K{self.line(shutil.get_terminal_size().columns - 1)}" if terminal else self.line()
             print(line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _fitting(head: str, doing: list[str], width: int) -> str:
+    """The head, then as many of the jobs as fit in, then how many more there are."""
+    for shown in range(len(doing), 0, -1):
+        more = f", {len(doing) - shown} more" if shown < len(doing) else ""
+        if len(line := f"{head}{', '.join(doing[:shown])}{more}") <= width:
+            return line
+    return f"{head}{', '.join(doing)}"[:width]
 
 
 def _clock(seconds: float) -> str:
