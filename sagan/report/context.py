@@ -61,6 +61,7 @@ def context(records: SuiteRecords) -> dict[str, Any]:
         "smallest_p": p_value(smallest_p(seeds, paired=True)),
         "coverage": COVERAGE.get(seeds),
         "hardware": len({row.hardware for row in records.rows if row.hardware}),
+        "machines": provenance.machines(records),
         "z_dims": len({row.config["variant"]["generator"]["z_dim"] for row in records.rows}),
         "counts": {
             status: sum(row.status == status for row in records.rows) for status in ("measured", "diverged", "missing")

@@ -33,6 +33,12 @@ def facts(records: SuiteRecords) -> list[tuple[str, str]]:
     return [(what, value) for what, value in lines if value]
 
 
+def machines(records: SuiteRecords) -> str | None:
+    """The models of CPU or GPU and the thread counts that trained a suite's runs; None where all ran on one kind."""
+    kinds = [row.hardware for row in records.rows if row.hardware]
+    return _counted(f"{device}, {threads} thread(s)" for device, threads in kinds) if len(set(kinds)) > 1 else None
+
+
 # Stand beside a metric's settings, and are a run's own figures: the spread over KID's subsets and IS's splits.
 _MEASURED = ("std",)
 

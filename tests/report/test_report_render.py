@@ -149,6 +149,21 @@ def test_a_report_of_measured_runs_is_not_emptied_where_none_is_measured_here(ma
     assert "No run gave a figure" in render("few", library.plan, library.params, library.paths).read_text()
 
 
+def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+
+    def text():
+        return readme(collect("few", library.plan, library.params, library.paths), [])
+
+    assert "from different machines" not in text()
+    path = library.paths.run(library.cell("few", "sagan", 1).run) / "run.json"
+    record = json.loads(path.read_text())
+    record["provenance"]["device"] = "cpu (Made-up 5000)"
+    path.write_text(json.dumps(record))
+    told = "(cpu (Made-up 3000), 1 thread(s) (3 runs); cpu (Made-up 5000), 1 thread(s) (1 runs))"
+    assert f"- **The runs are from different machines** {told}: a seed gives other weights" in text()
+
+
 @pytest.mark.parametrize("lost", ["diverged", "not finite"])
 def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
     library = make_library(tmp_path, ["few"], pictures=False)
