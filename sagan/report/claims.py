@@ -44,7 +44,7 @@ class Claim:
 
 
 def claims(records: SuiteRecords) -> list[Claim]:
-    """The eight claims, in order; one that the suite does not test is not decided, and says why."""
+    """The eight claims, in order; one that the suite does not test, or with few seeds, is not decided and says why."""
     effects = headline_effects(ingredient_effects(records), records.baseline)
     texts: list[tuple[str, str, Callable[[SuiteRecords, list[Effect]], tuple[str, Verdict]]]] = [
         (
@@ -76,7 +76,14 @@ def claims(records: SuiteRecords) -> list[Claim]:
             _losses_settle,
         ),
     ]
-    return [Claim(text, source, *decide(records, effects)) for text, source, decide in texts]
+    seeds = len({row.seed for row in records.rows if row.status != "missing"})
+    found = []
+    for text, source, judge in texts:
+        measured, verdict = judge(records, effects)
+        if seeds < FEWEST_FOR_P and verdict != "not decided":
+            measured, verdict = f"{measured}; too few seeds to judge it", "not decided"
+        found.append(Claim(text, source, measured, verdict))
+    return found
 
 
 def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
@@ -107,7 +114,7 @@ def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str,
     measured = (
         f"{number(cost.median, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
     )
-    measured += f"{cost.count} pairs of runs)"
+    measured += f"{cost.count} pair{'s' if cost.count > 1 else ''} of runs)"
     low, high = TIME_RANGE
     if low <= cost.minimum and cost.maximum <= high:
         return measured, "supported"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -87,6 +88,18 @@ def test_two_seeds_decide_nothing_about_quality(judged):
     found = judged("few", {"no-attention": 90.0})
     assert found[1].verdict == "not decided"
     assert "too few seeds" in found[1].measured
+
+
+def test_two_seeds_decide_nothing_however_many_the_variants(make_library, tmp_path):
+    """Eight runs that attend decide claims on single runs; the same variants with two seeds do not."""
+    library = make_library(tmp_path, ["factorial"], pictures=False)
+    records = collect("factorial", library.plan, library.params, library.paths)
+    assert claims(records)[3].verdict == "supported"
+    fewer = dataclasses.replace(records, rows=[row for row in records.rows if row.seed < 2])
+    assert sum(bool(row.evaluation_record["attention"]) for row in fewer.rows) >= 4
+    found = claims(fewer)
+    assert {claim.verdict for claim in found} == {"not decided"}
+    assert found[3].measured.endswith("too few seeds to judge it")
 
 
 def test_attention_that_stays_shut_and_uniform_contradicts(judged):
