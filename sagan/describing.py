@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sagan.errors import UserError
+from sagan.errors import UserError, did_you_mean
+from sagan.fitting import check_resolution
 from sagan.loading import suite_variant
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.plan import resolved_variant
 from sagan.records import Json
-from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 
 _RESOLUTION, _CHANNELS = 64, 3
 _GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
@@ -30,26 +30,16 @@ def describe_variant(
         UserError: no such variant or suite, or the variant cannot make such images.
     """
     if name not in params.variants:
-        raise UserError(f"{name}: no such variant (there are: {', '.join(params.variants)})")
+        raise UserError(f"{name}: no such variant{did_you_mean(name, params.variants)}")
     if suite is not None and suite not in params.suites:
-        raise UserError(f"--suite {suite}: no such suite (there are: {', '.join(params.suites)})")
+        raise UserError(f"--suite {suite}: no such suite{did_you_mean(suite, params.suites)}")
     variant = suite_variant(params, suite, name) if suite else params.variants[name]
     dataset = params.datasets[params.suites[suite].dataset] if suite else None
     if resolution is None:
         resolution = dataset.resolution if dataset else _RESOLUTION
     if channels is None:
         channels = _channels(dataset) if dataset else _CHANNELS
-    if resolution not in BASE_SIDE[variant.backbone]:
-        accepted = ", ".join(map(str, BASE_SIDE[variant.backbone]))
-        raise UserError(f"--resolution {resolution}: the {variant.backbone} backbone makes images of {accepted} pixels")
-    for role in ("generator", "discriminator"):
-        sides = feature_sides(variant.backbone, role, resolution)
-        for place in getattr(variant, role).attention_at:
-            if resolve_side(place, resolution) not in sides:
-                raise UserError(
-                    f"--resolution {resolution}: {name} has attention at {place} in the {role}, whose feature maps are "
-                    f"{', '.join(map(str, sides))}"
-                )
+    check_resolution(name, variant, resolution, f"with --resolution {resolution}")
     image: Json = {"channels": channels, "resolution": resolution}
     if variant.condition is not None:
         image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]

@@ -6,25 +6,22 @@ both become complete variants here, so that nothing further on knows of either.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.errors import UserError
+from sagan.complaints import Tree, shown, unknown_key, validated
+from sagan.errors import UserError, did_you_mean, first_line
+from sagan.fitting import check_resolution
 from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.params.variants import Variant
-from sagan.schema import model_at
-from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
 
-Tree = dict[str, Any]
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
 
 
@@ -38,10 +35,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         unknown = [key for key in raw if key not in TOP_LEVEL]
         if unknown:
-            raise UserError(_unknown_key(unknown[0], unknown[0], TOP_LEVEL))
+            raise UserError(unknown_key(unknown[0], unknown[0], TOP_LEVEL))
         variants, grids = expand_variants(_mapping(raw, "variants"))
         raw = {**raw, "variants": variants, "grids": grids}
-        params = _validated(Params, raw, prefix="")
+        params = validated(Params, raw, prefix="")
         params = params.model_copy(update={"suites": {n: _with_grids(s, grids) for n, s in params.suites.items()}})
         _check_names(params)
         _check_references(params)
@@ -58,7 +55,7 @@ def suite_variant(params: Params, suite_name: str, variant_name: str) -> Variant
     """
     suite = params.suites[suite_name]
     merged = merge(params.variants[variant_name].model_dump(), suite.overrides)
-    return _validated(Variant, merged, prefix=f"suites.{suite_name}.overrides")
+    return validated(Variant, merged, prefix=f"suites.{suite_name}.overrides")
 
 
 def merge(base: Tree, difference: Mapping[str, Any]) -> Tree:
@@ -83,18 +80,15 @@ def expand_variants(raw: Mapping[str, Any]) -> tuple[Tree, dict[str, Tree]]:
     A grid's cell that equals a named variant *is* that variant: it keeps the name, so that it is
     trained once. Other cells are named `<grid>-<level>-<level>…` in the order of the factors.
     """
-    plain = {name: _resolve(name, raw, ()) for name, node in raw.items() if "grid" not in (node or {})}
+    for name, node in raw.items():
+        _check_node(name, node, raw)
+    plain = {name: _resolve(name, raw, ()) for name, node in raw.items() if "grid" not in node}
     complete, grids = dict(plain), {}
     for name, node in raw.items():
-        if "grid" not in (node or {}):
+        if "grid" not in node:
             continue
         base = _resolve(name, raw, ())
-        factors = _mapping(node, "grid", f"variants.{name}.")
-        for factor, levels in factors.items():
-            if not isinstance(levels, Mapping) or not levels:
-                raise UserError(
-                    f"variants.{name}.grid.{factor}: must map each level to what differs, such as 'on: {{}}'"
-                )
+        factors = node["grid"]
         cells: dict[str, Tree] = {}
         for choice in itertools.product(*(levels.items() for levels in factors.values())):
             cell = base
@@ -112,17 +106,33 @@ def _resolve(name: str, raw: Mapping[str, Any], chain: tuple[str, ...]) -> Tree:
     if name in chain:
         raise UserError(f"variants.{name}.like: goes round in a circle ({' -> '.join([*chain, name])})")
     node = raw[name]
-    if not isinstance(node, Mapping):
-        raise UserError(f"variants.{name} = {node!r}: must be a mapping")
     own = {key: value for key, value in node.items() if key not in ("like", "grid")}
     if "like" not in node:
         return own
-    parent = node["like"]
-    if parent not in raw or "grid" in raw[parent]:
-        plain = [key for key, value in raw.items() if "grid" not in value]
-        raise UserError(f"variants.{name}.like = {parent!r}: no such variant{_suggest(str(parent), plain)}")
-    inherited = {k: v for k, v in _resolve(parent, raw, (*chain, name)).items() if k != "description"}
+    inherited = {k: v for k, v in _resolve(node["like"], raw, (*chain, name)).items() if k != "description"}
     return merge(inherited, own)
+
+
+def _check_node(name: Any, node: Any, raw: Mapping[str, Any]) -> None:
+    """Refuse what is not a variant, a difference or a grid by its form."""
+    if not isinstance(name, str):
+        raise UserError(f"variants: a name must be text; put {name!r} in quotes")
+    if not isinstance(node, Mapping):
+        raise UserError(f"variants.{name} = {shown(node)}: must be a mapping")
+    plain = [key for key, value in raw.items() if not (isinstance(value, Mapping) and "grid" in value)]
+    if "like" in node and node["like"] not in plain:
+        raise UserError(
+            f"variants.{name}.like = {shown(node['like'])}: no such variant{did_you_mean(str(node['like']), plain)}"
+        )
+    for factor, levels in (_mapping(node, "grid", f"variants.{name}.") if "grid" in node else {}).items():
+        place = f"variants.{name}.grid.{factor}"
+        if not isinstance(levels, Mapping) or not levels:
+            raise UserError(f"{place}: must map each level to what differs, such as 'on: {{}}'")
+        for level, difference in levels.items():
+            if not isinstance(level, str):
+                raise UserError(f"{place}: a level's name must be text; put {level!r} in quotes")
+            if not isinstance(difference, Mapping | None):
+                raise UserError(f"{place}.{level} = {shown(difference)}: must be a mapping of what differs")
 
 
 def _recipe(variant: Tree) -> Tree:
@@ -157,7 +167,8 @@ def _check_references(params: Params) -> None:
             _check_known(f"{place}.variants[{position}]", variant, params.variants, "variant")
         _check_known(f"{place}.baseline", suite.baseline, suite.variants, "variant of this suite")
         for variant in suite.variants:
-            _check_attention(params, name, variant)
+            resolution = params.datasets[suite.dataset].resolution
+            check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
             penalties = suite_variant(params, name, variant).regularisers
             if suite.training.compile and (penalties.gradient_penalty or penalties.r1):
                 raise UserError(
@@ -166,110 +177,18 @@ def _check_references(params: Params) -> None:
                 )
 
 
-def _check_attention(params: Params, suite_name: str, variant_name: str) -> None:
-    dataset = params.datasets[params.suites[suite_name].dataset]
-    variant = suite_variant(params, suite_name, variant_name)
-    known = BASE_SIDE[variant.backbone]
-    if dataset.resolution not in known:
-        raise UserError(
-            f"variants.{variant_name}.backbone = {variant.backbone!r}: makes images of {', '.join(map(str, known))} "
-            f"pixels, and in suite {suite_name!r} they have {dataset.resolution}"
-        )
-    smallest = scale_resolutions(dataset.resolution, variant.discriminator.scales)[-1]
-    if smallest not in known:
-        raise UserError(
-            f"variants.{variant_name}.discriminator.scales = {variant.discriminator.scales}: in suite {suite_name!r} "
-            f"the last discriminator would see {smallest} pixels, and {variant.backbone} takes "
-            f"{', '.join(map(str, known))}"
-        )
-    for network in ("generator", "discriminator"):
-        sides = feature_sides(variant.backbone, network, dataset.resolution)
-        switches = getattr(variant, network)
-        for place in switches.attention_at:
-            side = resolve_side(place, dataset.resolution)
-            where = f"variants.{variant_name}.{network}.attention_at = {place!r}"
-            if side not in sides:
-                raise UserError(
-                    f"{where}: in suite {suite_name!r} the images are {dataset.resolution}x{dataset.resolution} "
-                    f"and the {variant.backbone} {network} has feature maps of {', '.join(map(str, sides))}"
-                )
-            if side % 2 and switches.attention in ("official", "average-pooled"):
-                raise UserError(
-                    f"{where}: {switches.attention} attention pools keys 2x2, which a side of {side} does not allow; "
-                    "say `attention: unpooled` or name a larger map"
-                )
-
-
 def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
     if name not in known:
-        raise UserError(f"{place} = {name!r}: no such {what}{_suggest(name, known)}")
+        raise UserError(f"{place} = {name!r}: no such {what}{did_you_mean(name, known)}")
 
 
-# --- messages -----------------------------------------------------------------------------------
-
-
-def _validated(model, tree: Tree, prefix: str):
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(_one_line(error, tree, prefix)) from None
-
-
-def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
-    """The most telling of pydantic's complaints, as `key.path = value: what is accepted`."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path, node, shown = prefix, tree, []
-    for part in first["loc"]:
-        # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
-        if _holds(node, part):
-            node = node[part]
-        elif first["type"] != "missing" or part != first["loc"][-1]:
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"
-        shown.append(part)
-    if first["type"] == "extra_forbidden":
-        return _unknown_key(path, str(first["loc"][-1]), _accepted_keys(error.title, first["loc"][:-1]))
-    if first["type"] == "missing":
-        return f"{path}: is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    alternatives = {e["msg"] for e in error.errors() if _shares_place(e["loc"], first["loc"])}
-    if len(alternatives) > 1:
-        message = " or ".join(sorted(alternatives))
-    return f"{path} = {node!r}: {message[0].lower()}{message[1:]}"
-
-
-def _holds(node: Any, part: str | int) -> bool:
-    if isinstance(node, list):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, Mapping) and part in node
-
-
-def _shares_place(loc: tuple, other: tuple) -> bool:
-    """Two branches of one union complain of the same value."""
-    return len(loc) > 1 and loc[:-1] == other[:-1]
-
-
-def _unknown_key(path: str, key: str, accepted: Iterable[str]) -> str:
-    return f"{path}: unknown key{_suggest(key, accepted)}"
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f", did you mean {close[0]!r}?" if close else ""
-    return f"{meant} (accepted: {', '.join(known)})" if known else meant
-
-
-def _accepted_keys(title: str, loc: tuple) -> list[str]:
-    """The keys of the model at a place, found by walking the types."""
-    model = model_at({"Params": Params, "Variant": Variant}[title], loc)
-    return [name for name in model.model_fields if name != "grids"] if model else []
+# --- the file ------------------------------------------------------------------------------------
 
 
 def _mapping(tree: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[str, Any]:
     value = tree.get(key)
     if not isinstance(value, Mapping):
-        raise UserError(f"{prefix}{key}: must be a mapping, and is {'missing' if value is None else repr(value)}")
+        raise UserError(f"{prefix}{key}: must be a mapping, and is {'missing' if value is None else shown(value)}")
     return value
 
 
@@ -278,9 +197,14 @@ def _read_yaml(path: Path) -> Tree:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run this in the folder that holds params.yaml") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise UserError(f"{path}, line {mark.line + 1}, column {mark.column + 1}: not YAML: {error.problem}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: not UTF-8; save the file in that encoding") from None
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        mark = error.problem_mark or error.context_mark if isinstance(error, MarkedYAMLError) else None
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = error.problem if mark else first_line(error)
+        raise UserError(f"{path}{place}: not YAML: {reason}") from None
     if not isinstance(tree, Mapping):
         raise UserError(f"{path}: must be a mapping with the keys {', '.join(TOP_LEVEL)}")
     return dict(tree)

@@ -54,6 +54,12 @@ def test_help_lists_the_verbs_and_each_has_its_own(sagan):
         (("train", "sagan-s0-0123456789"), ("sagan-s0-0123456789", "plan")),
         (("evaluate", "x", "--plan", "none.json"), ("none.json", "plan --out")),
         (("sample", "nowhere.safetensors"), ("nowhere.safetensors",)),
+        (("describe", "sagen"), ("sagen", "did you mean 'sagan'?")),
+        (("describe", "sagan", "--suite", "quik"), ("quik", "did you mean 'quick'?")),
+        (
+            ("describe", "sagan-multiscale", "--resolution", "28"),
+            ("discriminator.scales = 2", "--resolution 28", "would see 14"),
+        ),
     ],
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(sagan, arguments, parts):

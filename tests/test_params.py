@@ -109,6 +109,78 @@ def test_the_committed_file_fits_its_schema(tree):
         ("datasets.mnist.kind", "mnits", ["datasets.mnist", "mnits", "mnist5k"]),
         ("suites.quick.training.snapshots", [900], ["suites.quick", "training.steps = 800"]),
         ("variants.sagan.backbone", None, ["variants.sagan.backbone = None"]),
+        ("repro", [], ["repro = []: must be a list of 1 or more"]),
+        (
+            "repro",
+            ["quick", "quick"],
+            ["repro = ['quick', 'quick']: must not repeat an entry, and has 'quick' 2 times"],
+        ),
+        ("repro", "quick", ["repro = 'quick': must be a list"]),
+        ("suites.quick.seeds", 1_000_000, ["suites.quick.seeds = 1000000: must be at most 1000 or a list"]),
+        (
+            "suites.quick.seeds",
+            list(range(1001)),
+            ["suites.quick.seeds = [0, 1,", "must be", "a list of 1000 or fewer"],
+        ),
+        ("suites.quick.seeds", 0, ["suites.quick.seeds = 0: must be greater than 0 or a list"]),
+        ("suites.quick.seeds", [0, -1], ["suites.quick.seeds[1] = -1: must be at least 0"]),
+        ("suites.quick.training.steps", 10**14, ["suites.quick.training.steps = 100000000000000: must be at most"]),
+        ("suites.quick.training.batch_size", 10**8, ["suites.quick.training.batch_size = 100000000: must be at most"]),
+        (
+            "suites.quick.training.accumulate",
+            5,
+            ["suites.quick.training.accumulate = 5: must divide", "batch_size = 32"],
+        ),
+        ("suites.quick.training.snapshots", 900, ["suites.quick.training.snapshots = 900", "training.steps = 800"]),
+        (
+            "suites.quick.training.snapshots",
+            [],
+            ["suites.quick.training.snapshots = []: must be", "a list of 1 or more"],
+        ),
+        ("suites.quick.training.snapshots", [400, 200, 200], ["training.snapshots = [400, 200, 200]: must not repeat"]),
+        ("suites.quick.training.ema.start", 801, ["suites.quick.training.ema.start = 801", "training.steps = 800"]),
+        ("suites.quick.training.ema", 3, ["suites.quick.training.ema = 3: must be a mapping"]),
+        (
+            "suites.quick.evaluation.samples",
+            10**11,
+            ["suites.quick.evaluation.samples = 100000000000: must be at most"],
+        ),
+        (
+            "suites.quick.evaluation.curve_samples",
+            5000,
+            ["evaluation.curve_samples = 5000", "evaluation.samples = 4000"],
+        ),
+        ("suites.quick.evaluation.also", ["classifier"], ["suites.quick.evaluation.also = ['classifier']: must not"]),
+        ("suites.quick.evaluation", [], ["suites.quick.evaluation = []: must be a mapping"]),
+        ("suites.quick.execution.device", "tpu", ["suites.quick.execution.device = 'tpu': must be 'auto', 'cpu' or"]),
+        ("suites.quick", 3, ["suites.quick = 3: must be a mapping"]),
+        ("datasets", {1: 2}, ["a name must be text; put 1 in quotes"]),
+        ("suites", {1: {}}, ["a name must be text; put 1 in quotes"]),
+        ("datasets.mnist.kind", None, ["datasets.mnist.kind = None: must be one of 'mnist5k'"]),
+        ("datasets.mnist", {}, ["datasets.mnist.kind: is missing"]),
+        ("variants.sagan.optimizer.lr_ratio", float("inf"), ["variants.sagan.optimizer.lr_ratio = inf: must be"]),
+        ("variants.sagan.optimizer.lr_ratio", float("nan"), ["variants.sagan.optimizer.lr_ratio = nan: must be"]),
+        ("variants.sagan.optimizer.betas", [0.5, 1], ["variants.sagan.optimizer.betas[1] = 1: must be less than 1"]),
+        (
+            "variants.sagan.optimizer.betas",
+            [0.5],
+            ["variants.sagan.optimizer.betas = [0.5]: must be a list of 2 or more"],
+        ),
+        (
+            "variants.sagan.generator.width",
+            10**9,
+            ["variants.sagan.generator.width = 1000000000: must be at most 16384"],
+        ),
+        (
+            "variants.sagan.generator.norm",
+            "none",
+            ["variants.sagan-conditional.condition = 'class': a condition works"],
+        ),
+        ("variants.sagan", 3, ["variants.sagan = 3: must be a mapping"]),
+        ("variants.sagan-ttur-1.like", ["sagan"], ["variants.sagan-ttur-1.like = ['sagan']: no such variant"]),
+        ("variants.sagan-grid.grid", {"a": {1: {}}}, ["variants.sagan-grid.grid.a: a level's name must be text"]),
+        ("variants.sagan-grid.grid", {"a": {"b": 1}}, ["variants.sagan-grid.grid.a.b = 1: must be a mapping"]),
+        ("variants.sagan-grid.grid", [], ["variants.sagan-grid.grid: must be a mapping, and is []"]),
     ],
 )
 def test_a_mistake_gets_one_line_with_place_value_and_what_is_accepted(tree, load, key_path, value, expected):
@@ -117,6 +189,7 @@ def test_a_mistake_gets_one_line_with_place_value_and_what_is_accepted(tree, loa
         load(tree)
     message = str(caught.value)
     assert "\n" not in message and "params.yaml" in message
+    assert len(message.partition("params.yaml")[2]) < 300
     for part in expected:
         assert part in message
 
@@ -131,6 +204,41 @@ def test_circles_are_refused(tree, load):
     tree["variants"]["sagan"]["like"] = "sagan-ttur-1"
     with pytest.raises(UserError, match="circle"):
         load(tree)
+
+
+@pytest.mark.parametrize("field", ["training", "generator", "optimizer"])
+def test_two_mistakes_beside_each_other_are_not_mixed(tree, load, field):
+    """The second must not be told as another thing that the first could be."""
+    first, second = {"training": ("steps", "batch_size"), "generator": ("width", "z_dim")}.get(field, ("lr_g", "betas"))
+    place = "suites.quick" if field == "training" else "variants.sagan"
+    put(tree, f"{place}.{field}.{first}", "x")
+    put(tree, f"{place}.{field}.{second}", {})
+    with pytest.raises(UserError) as caught:
+        load(tree)
+    assert " or " not in str(caught.value) and f"{place}.{field}.{first} = 'x': must be a" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"repro: [quick]\n# caf\xe9\n", "line 2: not UTF-8"),
+        (b"\xff\xfe\x00\x01", "line 1: not UTF-8"),
+        (b"repro: \x00", "not YAML"),
+        (b"a: 2026-13-45", "not YAML"),
+        (b"{[a]: 1, {}: 2}", "params.yaml"),
+        (b"a: *b", "not YAML"),
+        (b"a: 1\na: 2", "not YAML"),
+        (b"a: !!python/object:os.system x", "not YAML"),
+        (b"", "must be a mapping"),
+        (b"- a", "must be a mapping"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_in_one_line(tmp_path, content, expected):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert str(path) in str(caught.value) and expected in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_text_that_is_not_yaml_is_named_by_line(tmp_path):

@@ -69,7 +69,7 @@ def test_one_variants_learning_rate_moves_that_variants_runs_alone(params, plann
 @pytest.mark.parametrize(
     ("key_path", "value"),
     [
-        ("suites.quick.evaluation.samples", 500),
+        ("suites.quick.evaluation.samples", 2000),
         ("suites.quick.evaluation.split", "test"),
         ("suites.quick.evaluation.seed", 7),
     ],
@@ -78,6 +78,20 @@ def test_an_evaluation_setting_retrains_nothing_and_measures_anew(params, planne
     before, after = planned(params), planned(changed(params, key_path, value))
     assert before.runs == after.runs
     assert not set(before.evaluations) & set(after.evaluations)
+
+
+@pytest.mark.parametrize(
+    ("key_path", "place"),
+    [
+        ("variants.sagan.condition", "variants.sagan.condition"),
+        ("suites.quick.overrides.condition", "suites.quick.overrides.condition"),
+    ],
+)
+def test_a_condition_that_the_dataset_lacks_is_named_with_its_place(params, planned, paths, key_path, place):
+    labels = {"kind": "classes", "names": ["0", "1"]}
+    with pytest.raises(UserError) as caught:
+        planned(changed(params, key_path, "Smiling"), labels=labels)
+    assert str(caught.value).startswith(f"{paths.params}: {place} = 'Smiling': dataset 'mnist5k' accepts class")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ The models of this room are what a complete `params.yaml` may say. `sagan.loadin
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from sagan.params.common import Strict
+from sagan.params.common import Distinct, Strict
 from sagan.params.datasets import AnyDataset
 from sagan.params.suites import Suite
 from sagan.params.variants import Variant
@@ -26,7 +28,7 @@ class Tracking(Strict):
 class Params(Strict):
     """All of `params.yaml`, with `like:` and `grid:` resolved."""
 
-    repro: list[str] = Field(description="the suites that `dvc repro` builds")
+    repro: Annotated[list[str], Field(min_length=1), Distinct] = Field(description="the suites that `dvc repro` builds")
     datasets: dict[str, AnyDataset]
     variants: dict[str, Variant]
     suites: dict[str, Suite]

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
-NotNegativeFloat = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Fraction = Annotated[str, Field(pattern=r"^1/(2|4|8|16|32)$")]
+Fraction = Literal["1/2", "1/4", "1/8", "1/16", "1/32"]
 Place = Annotated[
     Positive | Fraction, Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"')
 ]
+# Channels and dimensions: more than any network has, less than what fills a machine's memory by a slip of the finger.
+Width = Annotated[int, Field(gt=0, le=2**14)]
+Repeats = Annotated[int, Field(gt=0, le=1000)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Resolution = Literal[28, 32, 64, 128]
 
 
 class Strict(BaseModel):
     """Unknown keys are errors, and a string is not a number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def refused(message: str, *at: str) -> PydanticCustomError:
+    """What a validator raises: the message stands behind the key `at` below the validator's place, and its value."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
+
+
+def _distinct(entries: Sequence) -> Sequence:
+    for entry in entries:
+        if entries.count(entry) > 1:
+            raise refused(f"must not repeat an entry, and has {entry!r} {entries.count(entry)} times")
+    return entries
+
+
+# For the type of a list.
+Distinct = AfterValidator(_distinct)

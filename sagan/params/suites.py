@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from sagan.params.common import NotNegative, Positive, Strict
+from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, refused
+
+# Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
+Steps = Annotated[int, Field(gt=0, le=10**8)]
+BatchSize = Annotated[int, Field(gt=0, le=2**16)]
+Samples = Annotated[int, Field(ge=100, le=10**7)]
+_MOST = 1000
+Count = Annotated[int, Field(gt=0, le=_MOST)]
 
 
 class Ema(Strict):
@@ -19,8 +26,8 @@ class Ema(Strict):
 class Training(Strict):
     """A suite's budget. All of it enters the run's key."""
 
-    steps: Positive = Field(description="generator steps")
-    batch_size: Positive
+    steps: Steps = Field(description="generator steps")
+    batch_size: BatchSize
     accumulate: Positive = Field(
         1, description="parts of a batch, one after another, whose gradients are added up; batch norm sees each part"
     )
@@ -32,23 +39,28 @@ class Training(Strict):
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
     ema: Ema
-    snapshots: Positive | list[Positive] = Field(
+    snapshots: Count | Annotated[list[Positive], Field(min_length=1, max_length=_MOST), Distinct] = Field(
         description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
     )
 
     @model_validator(mode="after")
-    def _divides(self):
+    def _fits(self):
         if self.batch_size % self.accumulate:
-            raise ValueError(f"accumulate must divide batch_size = {self.batch_size}")
+            raise refused(f"must divide training.batch_size = {self.batch_size}", "accumulate")
+        last = max(self.snapshots) if isinstance(self.snapshots, list) else self.snapshots
+        if last > self.steps:
+            raise refused(f"must not go past training.steps = {self.steps}", "snapshots")
+        if self.ema.start > self.steps:
+            raise refused(f"must not go past training.steps = {self.steps}", "ema", "start")
         return self
 
 
 class Execution(Strict):
     """How runs are carried out. None of it changes what a run is, so none of it enters its key."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda)$")] = "auto"
-    threads: Positive = Field(1, description="CPU threads of a run")
-    jobs_per_gpu: Positive = Field(1, description="runs that share one GPU")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads of a run")
+    jobs_per_gpu: Annotated[int, Field(gt=0, le=60)] = Field(1, description="runs that share one GPU")
     cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
@@ -65,9 +77,9 @@ class Evaluation(Strict):
         default=[], description="further feature spaces; each is an evaluation of its own, shown apart"
     )
     split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
-    samples: Annotated[int, Field(ge=100)] = Field(description="generated images for the final figures")
-    curve_samples: Annotated[int, Field(ge=100)] = Field(description="generated images at each snapshot")
-    seed: NotNegative = Field(0, description="of the z that are measured; not the training seed")
+    samples: Samples = Field(description="generated images for the final figures")
+    curve_samples: Samples = Field(description="generated images at each snapshot")
+    seed: Seed = Field(0, description="of the z that are measured; not the training seed")
 
     @property
     def spaces(self) -> list[str]:
@@ -79,9 +91,11 @@ class Evaluation(Strict):
         return {**self.model_dump(exclude={"also"}), "extractor": extractor}
 
     @model_validator(mode="after")
-    def _spaces_differ(self):
+    def _sound(self):
         if len(set(self.spaces)) < len(self.spaces):
-            raise ValueError("`also` must not repeat a feature space, nor name `extractor` again")
+            raise refused("must not repeat a feature space, nor name `extractor` again", "also")
+        if self.curve_samples > self.samples:
+            raise refused(f"must not be more than evaluation.samples = {self.samples}", "curve_samples")
         return self
 
 
@@ -90,9 +104,9 @@ class Suite(Strict):
 
     title: str = ""
     dataset: str
-    variants: Annotated[list[str], Field(min_length=1)]
+    variants: Annotated[list[str], Field(min_length=1), Distinct]
     baseline: str = Field(description="the variant that the others are compared with")
-    seeds: Positive | Annotated[list[NotNegative], Field(min_length=1)] = Field(
+    seeds: Count | Annotated[list[Seed], Field(min_length=1, max_length=_MOST), Distinct] = Field(
         description="how many (0, 1, ...), or the seeds themselves"
     )
     overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
@@ -103,17 +117,3 @@ class Suite(Strict):
     def seed_list(self) -> list[int]:
         """The training seeds, in order."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
-
-    @field_validator("variants", "seeds")
-    @classmethod
-    def _distinct(cls, value):
-        if isinstance(value, list) and len(set(value)) < len(value):
-            raise ValueError("must not repeat an entry")
-        return value
-
-    @model_validator(mode="after")
-    def _snapshots_within_budget(self):
-        steps = self.training.snapshots
-        if isinstance(steps, list) and max(steps, default=0) > self.training.steps:
-            raise ValueError(f"training.snapshots must not go past training.steps = {self.training.steps}")
-        return self

@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sagan.params.common import NotNegativeFloat, Place, Positive, Rate, Strict
+from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
 
 
 class Network(Strict):
     """What both networks say."""
 
-    width: Positive = Field(description="channels of the largest feature map")
+    width: Width = Field(description="channels of the largest feature map")
     spectral_norm: bool = False
-    power_iterations: Positive = Field(1, description="of spectral norm, in each step")
-    spectral_norm_eps: Annotated[float, Field(gt=0)] = Field(
+    power_iterations: Repeats = Field(1, description="of spectral norm, in each step")
+    spectral_norm_eps: Annotated[float, Field(gt=0, le=1)] = Field(
         1e-12, description="what lengths of u and v are kept above"
     )
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
@@ -27,7 +27,7 @@ class Network(Strict):
 class Generator(Network):
     """The generator's switches."""
 
-    z_dim: Positive = Field(128, description="dimensions of z ~ N(0, 1)")
+    z_dim: Width = Field(128, description="dimensions of z ~ N(0, 1)")
     norm: Literal["batch", "none"] = "batch"
 
 
@@ -44,7 +44,7 @@ class Optimizer(Strict):
     """Adam for both networks. The discriminator's learning rate is `lr_g * lr_ratio` (TTUR, Heusel et al. 2017)."""
 
     lr_g: Rate = Field(description="the generator's learning rate")
-    lr_ratio: Annotated[float, Field(gt=0)] = Field(
+    lr_ratio: Annotated[float, Field(gt=0, le=1e4)] = Field(
         1.0, description="discriminator's learning rate over the generator's"
     )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
@@ -54,13 +54,9 @@ class Optimizer(Strict):
 class Regularisers(Strict):
     """Weights of what is added to the losses; 0 is off."""
 
-    gradient_penalty: NotNegativeFloat = Field(
-        0.0, description="(|grad D| - 1)^2 between real and fake; WGAN-GP has 10"
-    )
-    r1: NotNegativeFloat = Field(
-        0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)"
-    )
-    orthogonal: NotNegativeFloat = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
+    gradient_penalty: Weight = Field(0.0, description="(|grad D| - 1)^2 between real and fake; WGAN-GP has 10")
+    r1: Weight = Field(0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)")
+    orthogonal: Weight = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
 
 
 class Variant(Strict):
@@ -79,29 +75,34 @@ class Variant(Strict):
     augment: list[Literal["color", "translation", "cutout"]] = Field(
         default=[], description="differentiable augmentation of all that the discriminator sees"
     )
-    n_dis: Positive = Field(1, description="discriminator steps for each generator step")
+    n_dis: Repeats = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
 
     @model_validator(mode="after")
     def _sound(self):
         """Refuse what the literature calls wrong."""
         if self.condition is not None and self.generator.norm != "batch":
-            raise ValueError("a condition works through batch norm's gains and biases; say generator.norm: batch")
+            raise refused(
+                "a condition works through batch norm's gains and biases; say generator.norm: batch", "condition"
+            )
         penalised = self.regularisers.gradient_penalty > 0
         discriminator = self.discriminator
         if (penalised or self.regularisers.r1 > 0) and discriminator.norm == "batch":
-            raise ValueError(
+            raise refused(
                 "a penalty on each image's gradient is not defined under batch norm, which mixes images "
-                "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
+                "(Gulrajani et al. 2017, section 4); say discriminator.norm: none",
+                *("discriminator", "norm"),
             )
         if penalised and discriminator.spectral_norm:
-            raise ValueError(
+            raise refused(
                 "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
-                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0"
+                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0",
+                *("regularisers", "gradient_penalty"),
             )
         if self.objective == "wasserstein" and not penalised and not discriminator.spectral_norm:
-            raise ValueError(
+            raise refused(
                 "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3); "
-                "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
+                "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true",
+                "objective",
             )
         return self
