@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 # What the system's own words leave unsaid.
 _REASONS = {
@@ -30,6 +31,8 @@ def explained(error: OSError) -> str | None:
     place = error.filename2 or error.filename
     if error.errno is None or (place is None and error.errno not in _MENDABLE):
         return None
+    if error.errno == errno.ENOTDIR:
+        place = next((parent for parent in Path(place).parents if parent.is_file()), place)
     reason = _REASONS.get(error.errno, error.strerror)
     return f"{f'{place}: ' if place else ''}{reason}; mend that and run again: what is done stays"
 

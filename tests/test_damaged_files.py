@@ -170,6 +170,9 @@ def test_a_place_that_cannot_be_written_is_named(sagan, plan, out, named):
 def test_a_file_in_the_place_of_a_folder_is_named(sagan, records):
     Path("reports").write_text("")
     assert_one_line(sagan("report"), "reports", "file where a folder has to be")
+    shutil.rmtree("results")
+    Path("results").write_text("")
+    assert_one_line(sagan("plan"), "sagan: results: there is a file where a folder has to be")
 
 
 def test_a_line_of_a_log_that_is_no_record_is_named_by_its_number(tmp_path):

@@ -34,7 +34,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 def main() -> None:
     """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     try:
         app()
     except UserError as error:
@@ -47,7 +47,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     """Our own in one plain line; others' as Python has them, with their place in the code."""
     if Path(filename).is_relative_to(PACKAGE):
         print(f"sagan: warning: {message}", file=sys.stderr)

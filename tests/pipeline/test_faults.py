@@ -3,6 +3,7 @@
 Each test has its own copy of a clone in which everything is made, and takes away the run that it disturbs.
 """
 
+import json
 import os
 import random
 import shutil
@@ -276,3 +277,19 @@ def test_more_threads_than_cores_are_refused(clone):
     clone.set_param("suites.quick.execution.threads", 4096)
     output = clone.run(*REPRO, check=False)
     assert "suites.quick.execution.threads = 4096" in output and "Traceback" not in output
+
+
+def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_anew(clone, undisturbed):
+    clone.run(*REPRO)
+    clone.before = clone.runs()
+    records = [*(clone.folder / "results/evaluations").glob(f"{clone.key}.*/metrics.json")]
+    records += (clone.folder / "results/references").glob("*/reference.json")
+    for path, content in zip(records, ("{}", '{"key": "tr'), strict=True):
+        path.write_text(content)
+    output = clone.run(*REPRO)
+    assert output.count("its record is not whole; moved to state/torn/") == 2 and "Traceback" not in output
+    assert_as_undisturbed(clone, undisturbed)
+    for path in records:
+        assert json.loads(path.read_text())["key"] == path.parent.name
+    kept = (clone.folder / "state/torn").glob("*/*.json")
+    assert sorted(path.read_text() for path in kept) == ['{"key": "tr', "{}"]
