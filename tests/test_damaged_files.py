@@ -14,6 +14,7 @@ from sagan.plan import make_plan
 from sagan.records import NotARecord, misfit, read_json, read_lines, write_json
 from sagan.states import missing, set_aside_spoilt, set_aside_torn
 from tests.made_up import evaluation_record, run_record
+from workflow import portion
 
 ROOT = Path(__file__).parent.parent
 DAMAGED = [b"", b"{}", b"[]", b'{"key": "a', b"\xff\xfe", b'"text"', b"[" * 100_000]
@@ -173,6 +174,26 @@ def test_a_file_in_the_place_of_a_folder_is_named(sagan, records):
     shutil.rmtree("results")
     Path("results").write_text("")
     assert_one_line(sagan("plan"), "sagan: results: there is a file where a folder has to be")
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_a_key_that_is_almost_one_is_answered_with_that_one(sagan, plan, verb):
+    cell = plan.suites["quick"][0]
+    key = {"train": cell.run, "evaluate": cell.evaluation}[verb]
+    assert_one_line(sagan(verb, f"{key[:-1]}_"), f"did you mean '{key}'?\n")
+    assert sagan("plan", "--out", "plan.json")[0] == 0
+    assert_one_line(sagan(verb, f"{key[:-1]}_", "--plan", "plan.json"), f"did you mean '{key}'?")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--minutes", "-1"), ("--minutes", "0.1"), ("--minutes", "nan"), ("--jobs", "0")]
+)
+def test_a_portion_in_which_nothing_could_be_done_is_refused(monkeypatch, capsys, option, value):
+    options = {"--minutes": "9", "--jobs": "1"} | {option: value}
+    arguments = [part for pair in options.items() for part in pair]
+    monkeypatch.setattr(sys, "argv", ["portion", "--suite", "quick", "--out", "packed", *arguments])
+    assert portion.main() == 2
+    assert capsys.readouterr().err.startswith(f"sagan: {option} {value}: say ")
 
 
 def test_a_line_of_a_log_that_is_no_record_is_named_by_its_number(tmp_path):

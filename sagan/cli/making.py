@@ -34,10 +34,9 @@ def _plan(plan_file: Path | None, key: str, kind: str):
         if key in getattr(plan, kind):
             return plan
         known += getattr(plan, kind)
-    raise UserError(
-        f"{key}: params.yaml asks for no such key under {kind}{meant(key, known)}; "
-        "`python -m sagan plan --suite NAME` lists the keys" + "".join(unplanned)
-    )
+    # Where one is close, suites that cannot be planned are not why.
+    why = meant(key, known) or f"; `python -m sagan plan --suite NAME` lists the keys{''.join(unplanned)}"
+    raise UserError(f"{key}: params.yaml asks for no such key under {kind}{why}")
 
 
 def _spec(plan_file: Path | None, key: str, kind: str):
