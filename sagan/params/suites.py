@@ -20,7 +20,7 @@ class Ema(Strict):
     """Exponential moving average of the generator's weights, which is what is measured."""
 
     decay: Annotated[float, Field(ge=0, lt=1)]
-    start: NotNegative = Field(0, description="until this step the average is a copy")
+    start: NotNegative = Field(0, description="until this step the average is a copy; a trial may end before it")
 
 
 class Training(Strict):
@@ -47,11 +47,8 @@ class Training(Strict):
     def _fits(self):
         if self.batch_size % self.accumulate:
             raise refused(f"must divide training.batch_size = {self.batch_size}", "accumulate")
-        last = max(self.snapshots) if isinstance(self.snapshots, list) else self.snapshots
-        if last > self.steps:
+        if isinstance(self.snapshots, list) and max(self.snapshots) > self.steps:
             raise refused(f"must not go past training.steps = {self.steps}", "snapshots")
-        if self.ema.start > self.steps:
-            raise refused(f"must not go past training.steps = {self.steps}", "ema", "start")
         return self
 
 
@@ -94,8 +91,6 @@ class Evaluation(Strict):
     def _sound(self):
         if len(set(self.spaces)) < len(self.spaces):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
-        if self.curve_samples > self.samples:
-            raise refused(f"must not be more than evaluation.samples = {self.samples}", "curve_samples")
         return self
 
 

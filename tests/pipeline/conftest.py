@@ -124,7 +124,6 @@ def make_clone(tmp_path_factory):
         clone.set_param("suites.quick.training.steps", 12)
         clone.set_param("suites.quick.training.batch_size", 8)
         clone.set_param("suites.quick.training.snapshots", 2)
-        clone.set_param("suites.quick.training.ema.start", 4)
         clone.set_param("suites.quick.evaluation.samples", 300)
         clone.set_param("suites.quick.evaluation.curve_samples", 200)
         clone.run("git", "init", "-q")
