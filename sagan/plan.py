@@ -133,10 +133,13 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
     """The plan for some suites (those under `repro:` unless told otherwise).
 
     Raises:
-        UserError: a suite is unknown, or its dataset is not prepared.
+        UserError: no suite is asked for, one is unknown, or its dataset is not prepared.
     """
     plan = Plan({}, {}, {}, {})
-    for name in params.repro if suites is None else suites:
+    names = params.repro if suites is None else suites
+    if not names:
+        raise UserError(f"{paths.params}: repro = []: names no suite to build; there are: {', '.join(params.suites)}")
+    for name in names:
         if name not in params.suites:
             raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
         _add_suite(plan, params, paths, name)

@@ -98,7 +98,7 @@ def test_a_condition_needs_batch_norm_in_the_generator():
 
 @pytest.mark.parametrize(
     ("training", "reason"),
-    [("compile: true", "no gradients of gradients"), ("accumulate: 3", "must divide batch_size = 8")],
+    [("compile: true", "no gradients of gradients"), ("accumulate: 3", "must divide training.batch_size = 8")],
 )
 def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, training, reason):
     body = BODY.format(backbone="dcgan", discriminator="norm: none").replace("batch_size: 2", "batch_size: 8")

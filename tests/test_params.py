@@ -110,7 +110,6 @@ def test_the_committed_file_fits_its_schema(tree):
         ("datasets.mnist.kind", "mnits", ["datasets.mnist", "mnits", "mnist5k"]),
         ("suites.quick.training.snapshots", [900], ["suites.quick", "training.steps = 800"]),
         ("variants.sagan.backbone", None, ["variants.sagan.backbone = None"]),
-        ("repro", [], ["repro = []: must be a list of 1 or more"]),
         (
             "repro",
             ["quick", "quick"],

@@ -233,3 +233,8 @@ def test_a_reference_knows_the_conditions_of_its_suites_variants(params, planned
     alone = planned(params, labels=manifest)
     [reference], [plain] = both.references.values(), alone.references.values()
     assert reference.key == plain.key and (reference.conditions, plain.conditions) == (["class"], [])
+
+
+def test_nothing_asked_for_is_said(params, planned):
+    with pytest.raises(UserError, match=r"params\.yaml: repro = \[\]: names no suite to build; there are: quick, "):
+        planned(changed(params, "repro", []))

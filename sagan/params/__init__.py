@@ -28,7 +28,7 @@ class Tracking(Strict):
 class Params(Strict):
     """All of `params.yaml`, with `like:` and `grid:` resolved."""
 
-    repro: Annotated[list[str], Field(min_length=1), Distinct] = Field(description="the suites that `dvc repro` builds")
+    repro: Annotated[list[str], Distinct] = Field(description="the suites that `dvc repro` builds")
     datasets: dict[str, AnyDataset]
     variants: dict[str, Variant]
     suites: dict[str, Suite]
