@@ -4,6 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import Dataset
+from torch_fidelity import calculate_metrics
 
 from sagan.data import load
 from sagan.data.prepared import Content, store
@@ -127,3 +130,37 @@ def conditional(_conditional) -> World:
 @pytest.fixture
 def make_pictures():
     return pictures
+
+
+class _Images(Dataset):
+    def __init__(self, images):
+        self.images = torch.from_numpy(images)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+@pytest.fixture
+def fid_of_torch_fidelity():
+    """FID of uint8 [N, 3, R, R] against others by torch-fidelity itself, with a registered extractor's weights."""
+
+    def fid(extractor, weights, feature, generated, real):
+        found = calculate_metrics(
+            input1=_Images(generated),
+            input2=_Images(real),
+            feature_extractor=extractor,
+            feature_extractor_weights_path=str(weights),
+            feature_layer_fid=feature,
+            fid=True,
+            batch_size=20,
+            num_workers=0,
+            cuda=False,
+            cache=False,
+            verbose=False,
+        )
+        return found["frechet_inception_distance"]
+
+    return fid

@@ -6,8 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
-from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
 
 from sagan.errors import UserError
@@ -158,39 +156,16 @@ def test_images_go_in_as_torch_fidelity_has_it(paths, monkeypatch, size):
     assert torch.equal(ours(images[:, :1])["features"], ours(images[:, :1].expand(-1, 3, -1, -1))["features"])
 
 
-class Images(Dataset):
-    def __init__(self, images):
-        self.images = torch.from_numpy(images)
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-
-def test_fid_is_that_of_torch_fidelity_over_the_registered_extractor(paths):
+def test_fid_is_that_of_torch_fidelity_over_the_registered_extractor(paths, fid_of_torch_fidelity):
     path = write_weights(paths, made_up_weights(width=64, depth=1))
     rng = np.random.default_rng(0)
     generated, real = (rng.integers(0, top, (80, 3, 32, 32), dtype=np.uint8) for top in (200, 256))
-    theirs = calculate_metrics(
-        input1=Images(generated),
-        input2=Images(real),
-        feature_extractor=DINOV2_NAME,
-        feature_extractor_weights_path=str(path),
-        feature_layer_fid="dinov2",
-        fid=True,
-        batch_size=20,
-        num_workers=0,
-        cuda=False,
-        cache=False,
-        verbose=False,
-    )
+    theirs = fid_of_torch_fidelity(DINOV2_NAME, path, "dinov2", generated, real)
     extractor = Extractor(DINOV2, paths.root, paths, CPU)
     ours = [features_of_images(extractor, images, CPU) for images in (generated, real)]
     assert [set(found) for found in ours] == [{"features"}] * 2
     fid = values.fid(*(values.statistics(found["features"]) for found in ours))
-    assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4) and fid > 0
+    assert fid == pytest.approx(theirs, rel=1e-4) and fid > 0
 
 
 def test_numbers_at_random_are_left_alone(paths):
