@@ -1,7 +1,7 @@
 """How fast runs are measured: images/s of a generator's features, seconds of the metrics, of a reference, of imports.
 
     python -m benchmarks.evaluation                       # the classifier, on made-up digits
-    python -m benchmarks.evaluation --extractor inception --images 200
+    python -m benchmarks.evaluation --extractor inception --images 200      # or another space whose weights are here
 
 Prints one JSON object. Nothing else should run at the same time: the load average is printed with the
 figures, and beside each time what the process itself used of the processor.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from sagan.metrics.features import features_of_images, generated_images, sample_
 from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
+from sagan.params.suites import Extractor as AnyExtractor
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.training.devices import describe, device_for
@@ -38,7 +40,7 @@ from sagan.training.devices import describe, device_for
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--extractor", choices=("classifier", "inception"), default="classifier")
+    parser.add_argument("--extractor", choices=get_args(AnyExtractor), default="classifier")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -52,7 +54,7 @@ def main() -> None:
             torch.manual_seed(0)
             save_file(Classifier(channels, 10).state_dict(), Path(folder, "classifier.safetensors"))
         extractor = Extractor(options.extractor, Path(folder), Paths(), device)
-        features_of_images(extractor, images[:100], device)
+        dim = features_of_images(extractor, images[:100], device)["features"].shape[1]
         generator = made_up_generator(side, channels).to(device, memory_format=torch.channels_last)
         z = latents(generator.z_dim, options.images, seed=0)
         generated_images(generator, z[:100], device)
@@ -69,7 +71,7 @@ def main() -> None:
             "z to images": rates(options.images, generation),
             "z to features": rates(options.images, both),
             "reference": {"images": options.images, **reference_seconds(options, images, execution)},
-            "metrics": metrics_seconds(options.images, 128 if options.extractor == "classifier" else 2048),
+            "metrics": metrics_seconds(options.images, dim),
             "imports": import_seconds(),
         }
     print(json.dumps(record, indent=1))
@@ -99,7 +101,7 @@ def reference_seconds(options: argparse.Namespace, images: np.ndarray, execution
     count, channels, side, _ = images.shape
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(Path(folder))
-        if options.extractor == "inception":
+        if options.extractor != "classifier":
             paths.weights.parent.mkdir(parents=True)
             paths.weights.symlink_to(Paths().weights.resolve())
         head = {"dataset": "noise", "kind": "mnist", "resolution": side, "settings": {}}

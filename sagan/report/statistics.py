@@ -94,16 +94,16 @@ def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
     bootstrap", section 4.3.3): a plain percentile interval is too narrow for a handful of seeds.
     Seeded, so that the same figures give the same interval. None where a sample has fewer than three.
     """
-    return _interval(tuple(map(tuple, samples)))
+    return _interval(tuple(map(tuple, samples)), RESAMPLES)
 
 
 @lru_cache(maxsize=4096)
-def _interval(samples: tuple[tuple[float, ...], ...]) -> tuple[float, float] | None:
+def _interval(samples: tuple[tuple[float, ...], ...], resamples: int) -> tuple[float, float] | None:
     """Kept, because a report asks for the same one in each of its tables and figures."""
     smallest = min(map(len, samples))
     if smallest < FEWEST_FOR_INTERVAL:
         return None
-    places = _resampled_places(tuple(map(len, samples)))
+    places = _resampled_places(tuple(map(len, samples)), resamples)
     means = [np.mean(np.asarray(sample)[of], axis=1) for sample, of in zip(samples, places, strict=True)]
     resampled = means[0] if len(means) == 1 else means[0] - means[1]
     tail = expanded_tail(smallest)
@@ -112,10 +112,10 @@ def _interval(samples: tuple[tuple[float, ...], ...]) -> tuple[float, float] | N
 
 
 @lru_cache(maxsize=4)
-def _resampled_places(counts: tuple[int, ...]) -> list[np.ndarray]:
+def _resampled_places(counts: tuple[int, ...], resamples: int) -> list[np.ndarray]:
     """Which observations each resample takes; the same for all samples of these sizes."""
     rng = np.random.default_rng(0)
-    return [rng.integers(0, count, size=(RESAMPLES, count)) for count in counts]
+    return [rng.integers(0, count, size=(resamples, count)) for count in counts]
 
 
 def expanded_tail(count: int) -> float:
