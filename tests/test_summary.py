@@ -24,6 +24,7 @@ def test_what_a_signal_stopped_is_told_from_what_failed(run, paths, capsys, code
     printed = capsys.readouterr().out
     assert said in printed and "`dvc repro` goes on from here" in printed
     assert ("boom" in printed) == ("1 failed" in printed)
+    assert (f"stopped: {run.key}, which begins anew" in printed) == ("1 stopped" in printed)
     assert "Snakemake left with status" not in printed
 
 

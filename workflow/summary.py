@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import missing, run_record, was_stopped
+from sagan.states import last_checkpoint, missing, run_record, was_stopped
 
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10
 
@@ -48,6 +48,9 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
     print(f"runs: {counts}, {len(absent)} jobs not done")
     for key in diverged:
         print(f"  diverged: {key} ({records[key]['reason']})")
+    for key in stopped[:_SHOWN_FAILURES]:
+        step = last_checkpoint(key, paths)
+        print(f"  stopped at step {step}: {key}" if step else f"  stopped: {key}, which begins anew")
     for key in failed[:_SHOWN_FAILURES]:
         print(f"  failed: {key}, log {log_path(key, paths)}, which ends:")
         lines = log_path(key, paths).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
