@@ -56,7 +56,7 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
                 f"{paths.reference(evaluation.reference)}: no such reference; "
                 f"make it with `python -m sagan reference {evaluation.reference}`"
             )
-        with device_for(evaluation.execution) as device:
+        with device_for(evaluation.execution, evaluation.threads) as device:
             record = _Measurement(evaluation, run, paths, device).record()
         write_json(target, record)
         return record

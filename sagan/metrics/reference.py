@@ -43,7 +43,7 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     with exclusive(paths.state(reference.key) / "lock", reference.key):
         if (folder / "reference.json").exists():
             return read_json(folder / "reference.json")
-        with device_for(reference.execution) as device:
+        with device_for(reference.execution, reference.threads) as device:
             return _make(reference, dataset, folder, paths, device)
 
 
