@@ -1,0 +1,125 @@
+"""What a suite's runs answer to its questions, and how many more would do.
+
+Two families, each with Holm's correction at the same level. *Differences*: each question's p from `effect`. *No
+difference worth having*: each question's p of two one-sided t-tests. Both can hold: "helps, by less than is worth
+having". Each kind of answer is false somewhere in the suite with at most the level's probability, the second as far as
+Student's t holds. One question cannot be open to both mistakes (its true effect is 0, or worth having), a suite can.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import optimize, stats
+
+from sagan.analysis.factorial import FEWEST_A_SIDE, Effect
+from sagan.analysis.families import holm
+
+SMALLEST_EFFECT = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one question at one level.
+
+    Attributes:
+        effect: the evidence.
+        direction: helps or hurts, where the difference is sure. Of the second level instead of the first.
+        negligible: whether it is sure that the ratio lies within a factor of 1 + smallest_effect.
+        level: the family's level here, such as 0.05, or a look's share of it.
+        p_difference, p_negligible: of the two tests, after Holm; None where an earlier look had settled it.
+        seeds_needed: seeds a cell that find smallest_effect in 80 % of cases at this spread, were it the least sure of
+            the questions; None where the spread is not known, or where there is an answer.
+    """
+
+    effect: Effect
+    direction: Literal["helps", "hurts"] | None
+    negligible: bool
+    level: float
+    p_difference: float | None
+    p_negligible: float | None
+    seeds_needed: int | None
+
+    @property
+    def decided(self) -> bool:
+        return self.direction is not None or self.negligible
+
+
+def answers(
+    effects: Mapping[str, Effect],
+    level: float = 0.05,
+    smallest_effect: float = SMALLEST_EFFECT,
+    different: Collection[str] = (),
+    negligible: Collection[str] = (),
+) -> dict[str, Answer]:
+    """The answers to a suite's questions, each on log FID.
+
+    Args:
+        effects: question -> its effect.
+        smallest_effect: share of FID that is worth having, 0.05 for 5 %.
+        different, negligible: questions for which an earlier look was sure of that.
+    """
+    p_different = holm({q: e.p if e.decidable else 1.0 for q, e in effects.items() if q not in different})
+    p_negligible = holm({q: negligible_p(e, smallest_effect) for q, e in effects.items() if q not in negligible})
+    given = {}
+    for question, effect in effects.items():
+        sure = question in different or p_different[question] <= level
+        direction = {1: "helps", -1: "hurts", 0: None}[effect.improvement] if sure else None
+        small = question in negligible or p_negligible[question] <= level
+        needed = None
+        if direction is None and not small and effect.spread is not None:
+            needed = seeds_needed(math.log1p(smallest_effect), effect.spread, effect.cells, level / len(effects))
+        given[question] = Answer(
+            effect, direction, small, level, p_different.get(question), p_negligible.get(question), needed
+        )
+    return given
+
+
+def negligible_p(effect: Effect, smallest_effect: float = SMALLEST_EFFECT) -> float:
+    """p of "the ratio is 1 + smallest_effect or more, or its inverse or less": two one-sided t-tests (Schuirmann 1987).
+
+    At most one of the two halves can be true, so that each is tested at the full level: p <= level is the same as the
+    interval of confidence 1 - 2 * level lying inside +-log(1 + smallest_effect). That of 1 - level would be sound, and
+    waste half of the level. 1 where runs were lost, since survivors do not show what they would have been.
+    """
+    if effect.lost or effect.standard_error is None or effect.estimate is None or not effect.decidable:
+        return 1.0
+    room = math.log1p(smallest_effect) - abs(effect.estimate)
+    if effect.standard_error == 0:
+        return 0.0 if room > 0 else 1.0
+    return float(stats.t.sf(room / effect.standard_error, effect.freedom))
+
+
+def detectable(spread: float, cells: int, seeds: int, level: float, power: float = POWER) -> float:
+    """The effect, on the scale of the spread, that the t-test at this level finds with this power.
+
+    Args:
+        spread: standard deviation of a run within its cell.
+        cells: L.
+        seeds: runs a cell, at least 2.
+        level: two-sided; a suite's level over its number of questions is the hardest that Holm asks for.
+    """
+    freedom = cells * (seeds - 1)
+    critical = float(stats.t.isf(level / 2, freedom))
+    found = optimize.brentq(lambda nc: stats.nct.sf(critical, freedom, nc) - power, 0.0, 20 * critical + 10)
+    return found * 2 * spread / math.sqrt(cells * seeds)
+
+
+def seeds_needed(size: float, spread: float, cells: int, level: float, power: float = POWER) -> int:
+    """The fewest seeds a cell whose `detectable` effect is at most `size`; at least five in a single comparison."""
+    fewest = FEWEST_A_SIDE if cells == 2 else 2
+    most = next(
+        n for n in (fewest * 2**k for k in itertools.count()) if detectable(spread, cells, n, level, power) <= size
+    )
+    while fewest < most:
+        middle = (fewest + most) // 2
+        if detectable(spread, cells, middle, level, power) <= size:
+            most = middle
+        else:
+            fewest = middle + 1
+    return most
