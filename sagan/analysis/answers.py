@@ -95,30 +95,39 @@ def negligible_p(effect: Effect, smallest_effect: float = SMALLEST_EFFECT) -> fl
     return float(stats.t.sf(room / effect.standard_error, effect.freedom))
 
 
-def detectable(spread: float, cells: int, seeds: int, level: float, power: float = POWER) -> float:
-    """The effect, on the scale of the spread, that the t-test at this level finds with this power.
+def power(size: float, spread: float, cells: int, seeds: int, level: float) -> float:
+    """How often the t-test finds an effect, 0 to 1 (noncentral t).
 
     Args:
+        size: of the true effect, on the scale of y; positive.
         spread: standard deviation of a run within its cell.
         cells: L.
         seeds: runs a cell, at least 2.
         level: two-sided; a suite's level over its number of questions is the hardest that Holm asks for.
     """
+    if spread == 0:
+        return 1.0
     freedom = cells * (seeds - 1)
-    critical = float(stats.t.isf(level / 2, freedom))
-    found = optimize.brentq(lambda nc: stats.nct.sf(critical, freedom, nc) - power, 0.0, 20 * critical + 10)
-    return found * 2 * spread / math.sqrt(cells * seeds)
+    critical = stats.t.isf(level / 2, freedom)
+    return float(stats.nct.sf(critical, freedom, size * math.sqrt(cells * seeds) / (2 * spread)))
 
 
-def seeds_needed(size: float, spread: float, cells: int, level: float, power: float = POWER) -> int:
-    """The fewest seeds a cell whose `detectable` effect is at most `size`; at least five in a single comparison."""
+def detectable(spread: float, cells: int, seeds: int, level: float, share: float = POWER) -> float:
+    """The effect, on the scale of y, that so many seeds a cell find in this share of cases; arguments as in `power`."""
+    if spread == 0:
+        return 0.0
+    sizes = (spread * 2**k for k in itertools.count())
+    largest = next(size for size in sizes if power(size, spread, cells, seeds, level) > share)
+    return float(optimize.brentq(lambda size: power(size, spread, cells, seeds, level) - share, 0.0, largest))
+
+
+def seeds_needed(size: float, spread: float, cells: int, level: float, share: float = POWER) -> int:
+    """The fewest seeds a cell that find an effect in this share of cases; at least five in a single comparison."""
     fewest = FEWEST_A_SIDE if cells == 2 else 2
-    most = next(
-        n for n in (fewest * 2**k for k in itertools.count()) if detectable(spread, cells, n, level, power) <= size
-    )
+    most = next(n for n in (fewest * 2**k for k in itertools.count()) if power(size, spread, cells, n, level) >= share)
     while fewest < most:
         middle = (fewest + most) // 2
-        if detectable(spread, cells, middle, level, power) <= size:
+        if power(size, spread, cells, middle, level) >= share:
             most = middle
         else:
             fewest = middle + 1

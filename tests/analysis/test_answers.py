@@ -87,5 +87,5 @@ def test_the_detectable_effect_is_found_in_80_percent_of_cases():
 def test_seeds_needed_is_the_fewest_that_find_it():
     seeds = seeds_needed(math.log(1.05), 0.075, 8, 0.05 / 3)
     assert detectable(0.075, 8, seeds, 0.05 / 3) <= math.log(1.05) < detectable(0.075, 8, seeds - 1, 0.05 / 3)
-    assert seeds_needed(1.0, 0.01, 8, 0.05) == 2
+    assert seeds_needed(1.0, 0.01, 8, 0.05) == seeds_needed(1.0, 0.0, 8, 0.05) == 2
     assert seeds_needed(1.0, 0.01, 2, 0.05) == 5
