@@ -1,9 +1,10 @@
 """What a suite's runs answer to its questions, and how many more would do.
 
-Two families, each with Holm's correction at the same level. *Differences*: each question's p from `effect`. *No
-difference worth having*: each question's p of two one-sided t-tests. Both can hold: "helps, by less than is worth
-having". Each kind of answer is false somewhere in the suite with at most the level's probability, the second as far as
-Student's t holds. One question cannot be open to both mistakes (its true effect is 0, or worth having), a suite can.
+Each question has two tests. *Difference*: the permutation p of its `effect`. *No difference worth having*: two
+one-sided t-tests. Both can be sure: "helps, by less than is worth having". Their nulls (no effect at all; an effect
+worth having) exclude each other, so that Holm's correction takes a question as one group of both: a suite has a false
+answer, of either kind, with at most the level's probability, the second kind as far as Student's t holds. Corrected
+each kind apart, a suite could err with twice that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Literal
 from scipy import optimize, stats
 
 from sagan.analysis.factorial import FEWEST_A_SIDE, Effect
-from sagan.analysis.families import holm
+from sagan.analysis.families import holm_of_groups
 
 SMALLEST_EFFECT = 0.05
 POWER = 0.8
@@ -32,7 +33,7 @@ class Answer:
         direction: helps or hurts, where the difference is sure. Of the second level instead of the first.
         negligible: whether it is sure that the ratio lies within a factor of 1 + smallest_effect.
         level: the family's level here, such as 0.05, or a look's share of it.
-        p_difference, p_negligible: of the two tests, after Holm; None where an earlier look had settled it.
+        p_difference, p_negligible: of the two tests, after Holm; 0 where an earlier look was sure.
         seeds_needed: seeds a cell that find smallest_effect in 80 % of cases at this spread, were it the least sure of
             the questions; None where the spread is not known, or where there is an answer.
     """
@@ -41,8 +42,8 @@ class Answer:
     direction: Literal["helps", "hurts"] | None
     negligible: bool
     level: float
-    p_difference: float | None
-    p_negligible: float | None
+    p_difference: float
+    p_negligible: float
     seeds_needed: int | None
 
     @property
@@ -64,19 +65,24 @@ def answers(
         smallest_effect: share of FID that is worth having, 0.05 for 5 %.
         different, negligible: questions for which an earlier look was sure of that.
     """
-    p_different = holm({q: e.p if e.decidable else 1.0 for q, e in effects.items() if q not in different})
-    p_negligible = holm({q: negligible_p(e, smallest_effect) for q, e in effects.items() if q not in negligible})
+    adjusted = holm_of_groups(
+        {
+            question: (
+                0.0 if question in different else effect.p if effect.decidable else 1.0,
+                0.0 if question in negligible else negligible_p(effect, smallest_effect),
+            )
+            for question, effect in effects.items()
+        }
+    )
     given = {}
     for question, effect in effects.items():
-        sure = question in different or p_different[question] <= level
-        direction = {1: "helps", -1: "hurts", 0: None}[effect.improvement] if sure else None
-        small = question in negligible or p_negligible[question] <= level
+        p_difference, p_negligible = adjusted[question]
+        direction = {1: "helps", -1: "hurts", 0: None}[effect.improvement] if p_difference <= level else None
+        small = p_negligible <= level
         needed = None
         if direction is None and not small and effect.spread is not None:
             needed = seeds_needed(math.log1p(smallest_effect), effect.spread, effect.cells, level / len(effects))
-        given[question] = Answer(
-            effect, direction, small, level, p_different.get(question), p_negligible.get(question), needed
-        )
+        given[question] = Answer(effect, direction, small, level, p_difference, p_negligible, needed)
     return given
 
 

@@ -74,10 +74,10 @@ def replay(
 ) -> Replay:
     """Takes the looks in turn while their runs are there and a question is open. First answers stand.
 
-    Each kind of answer apart: look j corrects with Holm over the questions whose null was not rejected before.
-    Until the first false rejection all m_0 true nulls are among these, so that it takes a true null's p at or below
-    (alpha / 2^j) / m_0 at some look j: by Boole at most m_0 * (alpha / 2^j) / m_0 at each, and alpha over all of them,
-    whatever is stopped when. A question that another kind of answer settled still counts, until its own null falls.
+    Look j corrects with `holm_of_groups` over all questions; a null that an earlier look rejected is rejected.
+    Until the first false rejection all m_0 true nulls are left, each in a question of its own, so that it takes one of
+    them with p <= (alpha / 2^j) / m_0 at some look j: by Boole alpha / 2^j at each, and alpha over all of them,
+    whatever is stopped when. A question that is answered by one of its nulls goes on counting for the other.
 
     Seeds beyond a look do not enter it. Where two questions share a design or cells, each has the runs of both.
     """

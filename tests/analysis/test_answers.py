@@ -56,19 +56,22 @@ def test_too_few_runs_of_a_single_comparison_decide_nothing():
     assert only(replace(found, fewest=5)).decided
 
 
-def test_questions_are_corrected_together_each_kind_apart():
-    given = answers({"a": effect(-0.2, p=0.001), "b": effect(0.1, p=0.03), "c": effect(0.0, 0.012, p=0.9)})
-    assert [a.p_difference for a in given.values()] == pytest.approx([0.003, 0.06, 0.9])
+def test_questions_are_corrected_together_and_count_until_both_of_their_nulls_fall():
+    small = effect(0.0, 0.012, p=0.9)
+    given = answers({"a": effect(-0.2, p=0.001), "b": effect(0.1, p=0.02), "c": small})
+    assert [a.p_difference for a in given.values()] == pytest.approx([0.003, 0.06, 1])
     assert [a.decided for a in given.values()] == [True, False, True]
-    assert given["c"].p_negligible == pytest.approx(3 * negligible_p(effect(0.0, 0.012)))
+    assert given["c"].p_negligible == pytest.approx(3 * negligible_p(small))
+    given = answers({"a": effect(-0.02, 0.001, p=0.001), "b": effect(0.1, p=0.02), "c": small})
+    assert given["b"].p_difference == pytest.approx(0.04), "a is settled in both ways"
 
 
 def test_what_an_earlier_look_settled_no_longer_counts():
     effects = {"a": effect(-0.2, p=0.9), "b": effect(0.1, p=0.03)}
-    assert answers(effects)["b"].p_difference == pytest.approx(0.06)
-    given = answers(effects, different={"a"})
+    assert answers(effects, different={"a"})["b"].p_difference == pytest.approx(0.06)
+    given = answers(effects, different={"a"}, negligible={"a"})
     assert (given["b"].p_difference, given["b"].direction) == (0.03, "hurts")
-    assert (given["a"].p_difference, given["a"].direction) == (None, "helps")
+    assert given["a"].direction == "helps"
 
 
 def test_an_open_question_says_the_seeds_at_its_share_of_the_level():

@@ -132,19 +132,18 @@ def test_variants_against_a_baseline_are_questions_with_designs_of_their_own():
     assert found.seeds == 10
 
 
-def test_the_family_at_a_later_look_is_what_was_not_rejected_before():
-    # At look 1 only a is sure. At look 2 b's p counts once, with c's beside it, and not three times.
-    found = replay(questions(rng=2, a=0.5, b=0.03), doubling_looks(3, 6))
-    assert found.given["a"].seeds == 3
+def test_a_question_answered_one_way_still_counts_at_later_looks():
+    found = replay(questions(rng=2, a=0.5, b=0.05), doubling_looks(3, 6))
+    assert [found.given[question].seeds for question in "abc"] == [3, 6, 6]
     raw = {q: found.given[q].answer.effect.p for q in "bc"}
     smaller = min(raw, key=raw.get)
-    assert found.given[smaller].seeds == 6 and raw[smaller] < 0.5
-    assert found.given[smaller].answer.p_difference == pytest.approx(2 * raw[smaller])
+    assert raw[smaller] < 0.33
+    assert found.given[smaller].answer.p_difference == pytest.approx(3 * raw[smaller])
 
 
 def test_false_answers_are_rarer_than_alpha():
     false = 0
-    for draw in range(300):
+    for draw in range(150):
         found = replay(questions(seeds=4, rng=draw), doubling_looks(2, 4, alpha=0.2))
         false += any(given.answer.direction for given in found.given.values())
-    assert false / 300 < 0.2 + 0.05
+    assert false / 150 < 0.2 + 0.07
