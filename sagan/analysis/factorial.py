@@ -205,7 +205,7 @@ def interactions(design: Factorial) -> list[Interaction]:
             cell: math.prod(1 if cell[i] == design.factors[names[i]][1] else -1 for i in (one, other))
             for cell in design.cells
         }
-        contrasts = 4 / len(signs) * y_SL @ np.array(list(signs.values()), dtype=float)
+        contrasts = y_SL @ np.array(list(signs.values()), dtype=float)
         p = rearrangement_p([([c / 2], [-c / 2]) for c in contrasts])
         columns = dict(zip(design.cells, y_SL.T, strict=True))
         numbers = _estimated(columns, signs, 4 / len(signs))
