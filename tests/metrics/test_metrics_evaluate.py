@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from sagan.errors import UserError
 from sagan.metrics import values
-from sagan.metrics.evaluate import _Measurement, evaluate
+from sagan.metrics.codes import code_of
+from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
+from sagan.metrics.figures import Figures
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
 from sagan.metrics.real import load_reference
@@ -42,6 +44,7 @@ def test_every_metric_has_a_value_a_name_and_its_protocol(measured):
     for name, entry in metrics.items():
         assert entry["status"] == "measured" and np.isfinite(entry["value"]), name
         assert entry["name"] == f"{name}600_train.classifier"
+        assert entry["code"] == code_of(name)
         assert entry["protocol"]["generated_count"] == 600 and entry["protocol"]["split"] == "train"
         assert entry["protocol"]["weights_digest"] == measured.reference_record["weights_digest"]
     assert metrics["kid"]["protocol"]["subsets"] == 50 and metrics["kid"]["protocol"]["std"] >= 0
@@ -57,7 +60,8 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
         math.log(49)
     )
     assert layers[-1] == record["attention"]["generator.14"] != layers[0]
-    assert record["untrained"]["fid"]["name"] == "fid600_train.classifier"
+    assert record["untrained"]["fid"]["name"] == "fid300_train.classifier"
+    assert record["untrained"]["fid"]["value"] == record["curve"][0]["fid"]
 
 
 def test_snapshots_count_by_their_step_and_not_by_their_name(unmeasured):
@@ -72,8 +76,8 @@ def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
     assert best["step"] == min(curve, key=lambda point: point["fid"])["step"]
     assert best["fid"]["name"] == "best_fid600_train.classifier"
     assert best["fid"]["value"] not in [point["fid"] for point in curve]
-    assert "300 other samples among 3 snapshots" in best["fid"]["chosen"]
-    assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol"}
+    assert best["fid"]["chosen"] == "lowest FID of 300 images among 3 snapshots"
+    assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol", "code", "draws"}
 
 
 def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
@@ -87,8 +91,8 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
     assert best["fid"]["value"] == pytest.approx(record["metrics"]["fid"]["value"], rel=0.2)
     # By hand, with z that neither the curve nor the final figures have seen.
-    z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final", "curve")}
-    assert not any((z["best"][:, None] == z[other][None]).all(-1).any() for other in ("final", "curve"))
+    z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final")}
+    assert not (z["best"][:, None] == z["final"][None]).all(-1).any()
     folder = unmeasured.paths.reference(unmeasured.reference.key)
     device = torch.device("cpu")
     extractor = Extractor("classifier", folder, unmeasured.paths, device)
@@ -114,7 +118,7 @@ def test_training_images_of_celeba_are_never_drawn(unmeasured):
 
 def test_the_same_run_measures_the_same(measured, unmeasured):
     again = evaluate(unmeasured.evaluation, unmeasured.paths)
-    for key in ("metrics", "untrained", "best", "curve", "memorisation", "attention"):
+    for key in ("metrics", "matched", "untrained", "best", "curve", "memorisation", "attention", "generated_images"):
         assert again[key] == measured.record[key], key
     for path in measured.evaluation_folder.rglob("*.png"):
         assert (
@@ -126,12 +130,13 @@ def test_the_same_run_measures_the_same(measured, unmeasured):
 def test_z_is_that_of_the_evaluation_and_not_of_the_run(unmeasured):
     """Another training seed sees the same z; another evaluation seed does not."""
     run = read_json(unmeasured.paths.run(unmeasured.run.key) / "run.json")
-    one = _Measurement(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
-    other = _Measurement(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
-    assert torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
-    assert not torch.equal(one._z(64, "final", 8), one._z(64, "curve", 8))
+    one = Figures(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
+    other = Figures(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
+    assert torch.equal(one.z(8), other.z(8))
+    assert not torch.equal(one.z(8, "final"), one.z(8, "best"))
+    assert not torch.equal(one.z(8, "final"), one.z(8, "final", draw=1))
     other.settings = one.settings | {"seed": 1}
-    assert not torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
+    assert not torch.equal(one.z(8), other.z(8))
 
 
 def test_a_constant_generator_is_called_that(unmeasured):
