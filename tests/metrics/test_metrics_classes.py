@@ -142,11 +142,8 @@ def test_a_reference_makes_the_classes_that_its_suites_ask_for(conditional, meas
     monkeypatch.setattr(classifier, "_STEPS", 5)
     paths = Paths(tmp_path)
     make_reference(conditional.reference, conditional.dataset, paths)
-    assert load_classes(class_file(paths.reference(conditional.reference.key), "class"), NAMES).counts == [
-        234,
-        233,
-        233,
-    ]
+    made = class_file(paths.reference(conditional.reference.key), "class")
+    assert load_classes(made, NAMES).counts == [234, 233, 233]
     make_reference(dataclasses.replace(measured.reference, key="other-train-0123456789"), measured.dataset, paths)
     assert not class_file(paths.reference("other-train-0123456789"), "class").exists()
 

@@ -1,5 +1,6 @@
 """From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -21,6 +22,7 @@ from sagan.metrics.figures import Figures
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
 from sagan.metrics.real import load_reference
+from sagan.metrics.reference import some_rows
 from sagan.nn.files import load_generator
 from sagan.records import read_json, write_json
 
@@ -101,6 +103,70 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     assert best["fid"]["value"] == pytest.approx(found, rel=1e-6)
 
 
+def with_settings(evaluation, **settings):
+    return dataclasses.replace(evaluation, settings=evaluation.settings | settings)
+
+
+def test_the_untrained_generator_is_measured_for_seed_0_alone(measured, unmeasured):
+    path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
+    write_json(path, read_json(path) | {"seed": 1})
+    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    assert [point["step"] for point in record["curve"]] == [3, 6]
+    assert record["untrained"]["fid"]["value"] is None and "seed 0" in record["untrained"]["fid"]["status"]
+    assert record["metrics"] == measured.record["metrics"] and record["curve"] == measured.record["curve"][1:]
+    assert (record["generated_images"], measured.record["generated_images"]) == (900, 1200)
+
+
+def test_the_last_point_of_the_curve_is_of_the_first_final_images(measured):
+    """By hand; and the final figures are of all z, which these are the first of."""
+    folder, device = measured.paths.reference(measured.reference.key), torch.device("cpu")
+    extractor = Extractor("classifier", folder, measured.paths, device)
+    real = load_reference(folder)
+    generator = load_generator(measured.paths.run(measured.run.key) / "generator.safetensors")
+    features = sample_features(extractor, generator, latents(8, 600, 0, "final"), device).features["features"]
+    for count, found in ((300, measured.record["curve"][-1]["fid"]), (600, measured.record["metrics"]["fid"]["value"])):
+        expected = values.fid(values.statistics(features[:count]), real.statistics)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_longer_curve_than_the_final_figures_samples_nothing_twice(unmeasured):
+    evaluation = with_settings(unmeasured.evaluation, samples=200, curve_samples=300)
+    record = evaluate(evaluation, unmeasured.paths)
+    assert record["generated_images"] == 900
+    assert record["metrics"]["fid"]["protocol"]["generated_count"] == 200
+    assert record["curve_protocol"]["generated_count"] == 300
+
+
+def test_fid_is_measured_for_each_draw_and_the_first_is_the_figure(measured, unmeasured):
+    record = evaluate(with_settings(unmeasured.evaluation, draws=3), unmeasured.paths)
+    fid = record["metrics"]["fid"]
+    assert measured.record["metrics"]["fid"]["draws"] == [fid["value"]]
+    assert len(set(fid["draws"])) == 3 and fid["draws"][0] == fid["value"]
+    assert fid["draws"][1:] == pytest.approx([fid["value"]] * 2, rel=0.2)
+    assert record["generated_images"] == measured.record["generated_images"] + 2 * 600
+
+
+def test_real_and_generated_images_are_matched_at_one_count(measured, unmeasured):
+    """200 are held out; of 600 generated ones the first 200 stand beside them, of 150 all beside 150 real ones."""
+    matched = measured.record["matched"]
+    real = measured.reference_record["other_split"]["metrics"]
+    assert (matched["count"], matched["split"]) == (200, "test")
+    assert matched["real"] == {name: entry for name, entry in real.items() if name != "fid_infinity"}
+    assert set(matched["generated"]) == METRICS - {"fid_infinity"}
+    assert matched["generated"]["fid"]["value"] > measured.record["metrics"]["fid"]["value"]
+    fewer = evaluate(with_settings(unmeasured.evaluation, samples=150, curve_samples=150), unmeasured.paths)
+    final, matched = fewer["metrics"], fewer["matched"]
+    assert matched["count"] == 150
+    assert {name: entry["value"] for name, entry in matched["generated"].items()} == {
+        name: final[name]["value"] for name in matched["generated"]
+    }
+    folder = unmeasured.paths.reference(unmeasured.reference.key)
+    kept = load_reference(folder)
+    chosen = kept.held_out["features"][some_rows(200, 150)]
+    expected = values.fid(values.statistics(chosen), kept.statistics)
+    assert matched["real"]["fid"]["value"] == pytest.approx(expected, rel=1e-6) != real["fid"]["value"]
+
+
 def test_pictures_lie_beside_the_record(measured):
     folder = measured.evaluation_folder
     for name in ("samples.png", "film.png", "interpolation.png", "neighbours.png"):
@@ -169,9 +235,7 @@ def test_images_that_are_not_finite_have_no_figure(unmeasured):
 
 
 def test_too_few_images_for_the_features_have_no_fid(unmeasured):
-    settings = unmeasured.evaluation.settings | {"samples": 100, "curve_samples": 100}
-    evaluation = type(unmeasured.evaluation)(**{**vars(unmeasured.evaluation), "settings": settings})
-    record = evaluate(evaluation, unmeasured.paths)
+    record = evaluate(with_settings(unmeasured.evaluation, samples=100, curve_samples=100), unmeasured.paths)
     metrics = record["metrics"]
     assert metrics["fid"]["value"] is None
     assert metrics["fid"]["status"] == "too few images: 100, and 128 features need 128"
