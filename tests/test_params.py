@@ -155,9 +155,9 @@ def test_the_committed_file_fits_its_schema(tree):
             ["suites.celeba64.evaluation.curve_samples = 2000: must be at least 2048, for FID", "'inception'"],
         ),
         (
-            "suites.quick.evaluation.also",
-            ["clip-vit-b-32", "inception"],
-            ["suites.quick.evaluation.curve_samples = 1000: must be at least 2048"],
+            "suites.quick.evaluation",
+            {"extractor": "classifier", "also": ["inception"], "split": "train", "samples": 2000, "curve_samples": 200},
+            ["suites.quick.evaluation.samples = 2000: must be at least 2048"],
         ),
         ("suites.quick.evaluation", [], ["suites.quick.evaluation = []: must be a mapping"]),
         ("suites.quick.execution.device", "tpu", ["suites.quick.execution.device = 'tpu': must be 'auto', 'cpu' or"]),

@@ -95,9 +95,13 @@ class Evaluation(Strict):
     def _sound(self):
         if len(set(self.spaces)) < len(self.spaces):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
-        space = max(self.spaces, key=FEATURES.get)
-        for name in ("samples", "curve_samples"):
-            if getattr(self, name) < FEATURES[space]:
+        # Further spaces may do without a curve: adding one should not measure the first anew.
+        widest = max(self.spaces, key=FEATURES.get)
+        for name, count, space in (
+            ("samples", self.samples, widest),
+            ("curve_samples", self.curve_samples, self.extractor),
+        ):
+            if count < FEATURES[space]:
                 raise refused(f"must be at least {FEATURES[space]}, for FID with the features of {space!r}", name)
         return self
 
