@@ -78,15 +78,15 @@ def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
 
 
 def check_reference(folder: Path, key: str) -> None:
-    """Say how to make a reference that is not there, or not whole.
+    """Say how to make a reference that is not there or not whole.
 
     Raises:
         UserError: so it is.
     """
     for name in FILES:
         if not (folder / name).exists():
-            mend = f"; delete {folder} and" if (folder / "reference.json").exists() else ""
-            raise UserError(f"{folder / name}: no such reference{mend} make it with `python -m sagan reference {key}`")
+            first = f"delete {folder} and " if (folder / "reference.json").exists() else ""
+            raise UserError(f"{folder / name}: no such file; {first}make it with `python -m sagan reference {key}`")
 
 
 def _make(

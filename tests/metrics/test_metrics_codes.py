@@ -112,7 +112,7 @@ def test_nothing_is_added_without_weights_or_reference(evaluated, edited):
     before = (evaluated.evaluation_folder / "metrics.json").read_bytes()
     features = paths.reference(spec.reference) / "features.safetensors"
     features.rename(features.with_suffix(".away"))
-    with pytest.raises(UserError, match=r"features.safetensors: no such reference; delete .*sagan reference"):
+    with pytest.raises(UserError, match=r"features.safetensors: no such file; delete .*sagan reference"):
         add_metrics(spec, paths)
     features.with_suffix(".away").rename(features)
     (paths.run(evaluated.run.key) / "generator.safetensors").unlink()
