@@ -10,8 +10,6 @@ from sagan.plan import Evaluation, Plan, Run
 from sagan.records import Json, canonical, digest, misfit, read_json
 from sagan.results import SHAPES
 
-# A measurement makes `samples` images of the final generator and of the untrained one.
-_FULL_SETS = 2
 # What of a record tells a cost; one without it, such as an older version's, tells none.
 _RUN = {
     **SHAPES["run.json"],
@@ -21,12 +19,7 @@ _RUN = {
         "training": {"batch_size": int},
     },
 }
-_COUNTED = {"generated_count": int}
-_EVALUATION = {
-    **SHAPES["metrics.json"],
-    **{"reference": str, "seconds": (int, float), "curve_protocol": _COUNTED},
-    "metrics": {"fid": {"protocol": _COUNTED}},
-}
+_EVALUATION = {**SHAPES["metrics.json"], "reference": str, "seconds": (int, float), "generated_images": int}
 
 
 class Costs:
@@ -46,9 +39,8 @@ class Costs:
                 exact[_recipe(record["config"])].append(per_step)
                 similar[_shape(record["config"])].append(per_step / record["config"]["training"]["batch_size"])
         for record in _records(paths, "evaluations/*/metrics.json", _EVALUATION):
-            images = record["metrics"]["fid"]["protocol"]["generated_count"]
-            at_snapshots = len(record["curve"]) * record["curve_protocol"]["generated_count"]
-            measured[record["reference"]].append(record["seconds"] / (_FULL_SETS * images + at_snapshots))
+            if record["generated_images"]:
+                measured[record["reference"]].append(record["seconds"] / record["generated_images"])
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
@@ -63,9 +55,11 @@ class Costs:
         per_image = self._measured.get(evaluation.reference)
         if per_image is None:
             return None
-        snapshots = len(self._plan.runs[evaluation.run].config["training"]["snapshots"])
-        settings = evaluation.settings
-        return per_image * (_FULL_SETS * settings["samples"] + snapshots * settings["curve_samples"])
+        run, settings = self._plan.runs[evaluation.run], evaluation.settings
+        # The last snapshot's images are the final generator's; only seed 0 has the first one's.
+        others = len(run.config["training"]["snapshots"]) - (1 if run.seed == 0 else 2)
+        final = max(settings["samples"], settings["curve_samples"]) + (settings["draws"] - 1) * settings["samples"]
+        return per_image * (final + others * settings["curve_samples"])
 
     def _training(self, run: Run, from_step: int) -> float | None:
         training = run.config["training"]

@@ -28,8 +28,12 @@ Table = dict
 
 # Where the arithmetic of each kind of result begins.
 RUN = ("sagan.training.engine:Session", "sagan.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
-REFERENCE = ("sagan.metrics.reference:make_reference",)
-EVALUATION = ("sagan.metrics.evaluate:evaluate",)
+REFERENCE = (
+    *("sagan.metrics.reference:measure_real", "sagan.metrics.reference:TRAINED"),
+    *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
+    "sagan.data.prepared:PreparedDataset",
+)
+EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.collapse:collapse")
 
 # Definitions that no byte of a result depends on, though its making runs through them: the hash does not follow them.
 # They carry work out, write it down or tell of it. tests/test_keys.py alters their arithmetic to show it.
@@ -37,6 +41,11 @@ HARMLESS = frozenset(
     [
         *("RunConfig", "UserError", "Interrupted", "first_line"),  # checks of input, and how mistakes are told
         *("progress", "Processes", "ALONE", "joined", "GraphedStep", "cuda_capture"),  # how it is carried out
+        *("device_for", "exclusive", "FeatureParts", "at_once", "Paths"),
+        *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files
+        *("make_reference", "reference_record", "save_features", "check_reference"),
+        *("evaluate", "evaluation_record", "measurable_run", "_save_pictures"),
+        *("provenance", "metric_code", "entry_code"),  # what is told of a result
     ]
 )
 # Calls whose arguments are words for people.

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.metrics import values
-from sagan.tensors import save_tensors
 
 
 @dataclass(frozen=True)
@@ -19,10 +18,12 @@ class ClassSide:
     """The real images of each class.
 
     Attributes:
+        names: of the classes.
         counts: images of each class.
         statistics: of each class; None where it has fewer images than there are features.
     """
 
+    names: list[str]
     counts: list[int]
     statistics: list[values.Statistics | None]
 
@@ -32,23 +33,23 @@ def class_file(reference_folder: Path, condition: str) -> Path:
     return reference_folder / f"classes-{condition}.safetensors"
 
 
-def save_classes(path: Path, features: Tensor, labels: np.ndarray, classes: int) -> None:
-    """Write each class's statistics, of features [N, D] and labels int64 [N]."""
+def class_tensors(features: Tensor, labels: np.ndarray, classes: int) -> dict[str, Tensor]:
+    """Each class's statistics, of features [N, D] and labels int64 [N], as `load_classes` reads them from a file."""
     counts = np.bincount(labels, minlength=classes)
     tensors = {"counts": torch.from_numpy(counts)}
     for index, count in enumerate(counts):
         if count >= features.shape[1]:
             found = values.statistics(features[torch.from_numpy(labels == index)])
             tensors |= {f"{name}.{index}": torch.from_numpy(array) for name, array in found.items()}
-    save_tensors(path, tensors)
+    return tensors
 
 
-def load_classes(path: Path) -> ClassSide:
-    """What `save_classes` wrote."""
+def load_classes(path: Path, names: list[str]) -> ClassSide:
+    """The `class_tensors` in a file, of classes with these names."""
     tensors = load_file(path)
     counts = tensors["counts"].tolist()
     found: list[values.Statistics | None] = [
         {name: tensors[f"{name}.{index}"].numpy() for name in ("mu", "sigma")} if f"mu.{index}" in tensors else None
         for index in range(len(counts))
     ]
-    return ClassSide(counts, found)
+    return ClassSide(names, counts, found)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from sagan.records import atomic
 
-GRID = 8
 _PADDING = 2
 
 # Query points as (down, right) shares of the side: centre, above, below, left.
@@ -64,7 +63,7 @@ def _overlay(picture: np.ndarray, weights: np.ndarray, point: tuple[float, float
 
 
 def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
-    """Parts with white gaps between them."""
+    """FeatureParts with white gaps between them."""
     gap_shape = list(parts[0].shape)
     gap_shape[axis] = 2 * _PADDING
     gap = np.full(gap_shape, 255, np.uint8)

@@ -141,7 +141,7 @@ def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> tuple[str
     starts, ends = {}, {}
     for row in records.rows:
         ends |= {(row.run, layer): share for layer, share in entropy_shares(row.evaluation_record).items()}
-        for untrained in row.evaluation_record.get("curve", [])[:1]:
+        for untrained in (point for point in row.points if point["step"] == 0):
             starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained).items()}
     if not ends:
         return "no run with attention was measured", "not decided"

@@ -243,6 +243,7 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
                 set_aside=set_aside,
             )
         )
+    _share_untrained(rows)
     variants = dict.fromkeys(row.variant for row in rows)
     return SuiteRecords(
         name=suite,
@@ -254,6 +255,14 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
         extractor=extractor,
         experiment=f"{params.tracking.experiment_prefix}{suite}",
     )
+
+
+def _share_untrained(rows: list[Row]) -> None:
+    """The untrained generator is measured at seed 0 alone, for all runs of its recipe."""
+    at_seed_0 = {row.variant: row.evaluation_record.get("untrained", {}) for row in rows if row.seed == 0}
+    for row in rows:
+        if row.evaluation_record and row.fid_untrained is None:
+            row.evaluation_record["untrained"] = at_seed_0.get(row.variant, {})
 
 
 def _other_weights(evaluation: Json, reference: Json, paths: Paths) -> str | None:

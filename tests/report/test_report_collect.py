@@ -52,6 +52,15 @@ def test_what_went_wrong_without_a_collapse_is_told_apart(make_library, tmp_path
     assert row.worsened and row.went_wrong and not row.collapsed and not row.learned_nothing
 
 
+def test_the_untrained_generator_of_seed_0_stands_for_its_recipe(make_library, tmp_path):
+    def not_measured(record):
+        record["untrained"]["fid"]["value"] = None
+        record["metrics"]["fid"]["value"] = 400.0
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), not_measured)
+    assert row.fid_untrained == 210.0 and row.learned_nothing
+
+
 def test_too_few_images_for_a_figure_are_no_collapse(make_library, tmp_path):
     def without_fid(record):
         record["metrics"]["fid"] |= {"value": None, "status": "too few images: 100, and 2048 features need 2048"}

@@ -1,0 +1,119 @@
+"""What a reference and an evaluation execute is in their keys."""
+
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from sagan import fingerprint
+from sagan.fingerprint import PACKAGE, code_of, definitions_of, entry_code
+from sagan.metrics import codes
+from sagan.metrics.evaluate import evaluate
+from sagan.metrics.measures import METRICS
+from sagan.metrics.reference import make_reference
+
+# Pictures of a run, which no figure depends on, and the making of records.
+PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures", "sagan.metrics.explorable")
+
+
+def executed(work) -> set[tuple[str, str]]:
+    """(module, outermost name) of every function of the package that some work runs through."""
+    seen: set[types.CodeType] = set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            seen.add(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    found = set()
+    for code in seen:
+        file = Path(code.co_filename)
+        if PACKAGE in file.parents:
+            module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+            found.add((module, code.co_qualname.partition(".")[0]))
+    return found
+
+
+def test_every_function_that_a_reference_executes_is_in_its_key_or_harmless(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("sagan.metrics.classifier._STEPS", 3)
+    paths = type(measured.paths)(tmp_path)
+    ran = executed(lambda: make_reference(measured.reference, measured.dataset, paths))
+    known = definitions_of(*fingerprint.REFERENCE, tokens=["classifier"])
+    for metric in METRICS:  # each has its own code in the record
+        known |= definitions_of("sagan.metrics.measures:METRICS", tokens=[metric])
+    assert _uncovered(ran, known) == set()
+
+
+def test_every_function_that_an_evaluation_executes_is_in_its_key_or_harmless(unmeasured):
+    ran = executed(lambda: evaluate(unmeasured.evaluation, unmeasured.paths))
+    known = definitions_of(*fingerprint.EVALUATION, tokens=["classifier"])
+    known |= definitions_of(*fingerprint.RUN, tokens=unmeasured.run.typed.tokens())  # the run's key is in its own
+    for metric in METRICS:
+        known |= definitions_of("sagan.metrics.measures:METRICS", tokens=[metric])
+    assert _uncovered({place for place in ran if place[0] not in PICTURES}, known) == set()
+
+
+def _uncovered(ran, known) -> set[tuple[str, str]]:
+    """What is in no key: neither harmless, nor called by something harmless alone."""
+    behind = {place for name in fingerprint.HARMLESS for place in _behind(name)}
+    left = {(module, name) for module, name in ran - known - behind if name not in fingerprint.HARMLESS}
+    # A plan asks, and its hash is the key; it computes nothing.
+    return {place for place in left if place[0] != "sagan.plan" and place[1] != "<lambda>"}
+
+
+def _behind(name: str) -> set[tuple[str, str]]:
+    """All that a harmless definition uses, but for harmless ones."""
+    for file in PACKAGE.rglob("*.py"):
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        base = fingerprint._code_base(PACKAGE)
+        if name in base.module(module).definitions:
+            uses = base.definition(module, name).read(frozenset())[1]
+            return definitions_of(*(f"{used.module.name}:{used.name}" for used in uses if used.name != name))
+    return set()
+
+
+@pytest.fixture
+def package(tmp_path):
+    target = tmp_path / "sagan"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def edit(package: Path, name: str, old: str, new: str) -> None:
+    text = (package / name).read_text()
+    assert old in text, f"{old!r} is not in {name}"
+    (package / name).write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "moves"),
+    [
+        ("metrics/pictures.py", "_PADDING = 2", "_PADDING = 3", set()),
+        ("metrics/gallery.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
+        ("metrics/dinov2.py", "_NORM_EPS = 1e-6", "_NORM_EPS = 1e-5", {"dinov2-vit-b-14"}),
+        ("metrics/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
+        ("metrics/values.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", set()),
+        ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", {"classifier", "dinov2-vit-b-14"}),
+    ],
+)
+def test_edits_move_the_references_that_use_them(package, name, old, new, moves):
+    edit(package, name, old, new)
+    kinds = ("classifier", "dinov2-vit-b-14")
+    before = {kind: code_of(*fingerprint.REFERENCE, tokens=[kind]) for kind in kinds}
+    after = {kind: code_of(*fingerprint.REFERENCE, tokens=[kind], package=package) for kind in kinds}
+    assert {kind for kind in kinds if before[kind] != after[kind]} == moves
+
+
+def test_a_metrics_code_is_its_own(package):
+    edit(package, "metrics/values.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51")
+    table = "sagan.metrics.measures:METRICS"
+    assert {name for name in METRICS if entry_code(table, name) != entry_code(table, name, package)} == {"kid"}
+    evaluation = [code_of(*fingerprint.EVALUATION, tokens=["classifier"], package=p) for p in (PACKAGE, package)]
+    assert evaluation[0] == evaluation[1]
+    assert codes.metric_code("kid") == entry_code(table, "kid")
