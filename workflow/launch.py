@@ -27,13 +27,13 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError, explained
 from sagan.loading import load_params
-from sagan.paths import Paths
+from sagan.paths import Paths, main_workspace
 from sagan.plan import Plan, make_plan
 from sagan.states import missing, set_aside_spoilt, set_aside_torn
 from workflow.machine import gpu_count, usable_cores
 from workflow.mirror import Mirror
 from workflow.progress import LiveLine
-from workflow.sharing import bring, main_workspace, publish
+from workflow.sharing import bring, publish
 from workflow.summary import log_stamps, summary
 
 PATHS = Paths()

@@ -12,19 +12,18 @@ from sagan.errors import UserError
 
 
 @app.command()
-def ui() -> None:
-    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent."""
-    import os
-
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, for the pages.")] = 5000,
+) -> None:
+    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent; says where they are."""
     from sagan.loading import load_params
-    from sagan.tracking import UI_HOST, UI_PORT, TrackingUnavailable, ui_command
+    from sagan.tracking import TrackingUnavailable, serve
 
     try:
-        command = ui_command(load_params(PATHS.params), PATHS)
+        status = serve(load_params(PATHS.params), PATHS, port, say=lambda line: print(line, flush=True))
     except TrackingUnavailable as error:
         raise UserError(str(error)) from None
-    print(f"MLflow opens at http://{UI_HOST}:{UI_PORT} in some seconds; Ctrl-C ends it", flush=True)
-    os.execvp(command[0], command)
+    raise typer.Exit(status)
 
 
 @app.command()
