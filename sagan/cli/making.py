@@ -28,14 +28,16 @@ def _plan(plan_file: Path | None, key: str, kind: str):
     for suite in params.suites:
         try:
             plan = make_plan(params, PATHS, [suite])
-        except UserError as error:
-            unplanned.append(f"; suite {suite} cannot be planned: {error}")
+        except UserError:
+            unplanned.append(suite)
             continue
         if key in getattr(plan, kind):
             return plan
         known += getattr(plan, kind)
     # Where one is close, suites that cannot be planned are not why.
-    why = meant(key, known) or f"; `python -m sagan plan --suite NAME` lists the keys{''.join(unplanned)}"
+    why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
+    if unplanned and not meant(key, known):
+        why += f" (those of {', '.join(unplanned)} are not known; it says why)"
     raise UserError(f"{key}: params.yaml asks for no such key under {kind}{why}")
 
 
@@ -206,6 +208,7 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
         for line in would_report(made, PATHS):
             print(line)
         return
+    from sagan.reading import leave_for_workspace
     from sagan.report import render, render_explorer, render_index
 
     for name in made.suites:
@@ -213,6 +216,8 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
         if (page := render_explorer(name, made, params, PATHS)) is not None:
             print(f"attention explorer: {page}")
     render_index(params, PATHS)
+    if (left := leave_for_workspace(made.suites, PATHS)) is not None:
+        print(f"to be read in the workspace: `python -m sagan where {left.root.name}`")
 
 
 @app.command()
