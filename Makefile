@@ -24,7 +24,7 @@ setup: $(READY) ## make .venv from requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@PATH="$(HOST_PATH)" sh workflow/venv "$(PYTHON)" $(VENV)
-	@$(BIN)/python -m workflow.install
+	@test -L $(VENV) || $(BIN)/python -m workflow.install
 	@touch $@
 
 repro: $(READY) ## train, measure and report what params.yaml asks for

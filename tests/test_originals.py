@@ -76,7 +76,7 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
 
 
 def test_bad_parameters_stop_it_with_one_line(paths, capsys):
-    paths.params.write_text("repro: 3\n")
+    paths.params.write_text("repr: 3\n")
     assert originals.main(paths) == 2
     said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and "repro = 3" in said.err
+    assert said.out == "" and said.err.count("\n") == 1 and "repr" in said.err

@@ -8,7 +8,7 @@ from statistics import median
 
 from sagan.costs import Costs
 from sagan.paths import Paths
-from sagan.plan import Plan, Run
+from sagan.plan import Evaluation, Plan, Reference, Run
 
 # A training's own pace tells nothing before it was watched for so long.
 _TELLING_SECONDS = 20.0
@@ -87,7 +87,6 @@ class Forecast:
             slots = min(slots, self._gpus * min(execution["jobs_per_gpu"] for execution in executions))
         return slots
 
-    def _job(self, key: str) -> Run:
-        return next(
-            jobs[key] for jobs in (self._plan.runs, self._plan.evaluations, self._plan.references) if key in jobs
-        )
+    def _job(self, key: str) -> Run | Evaluation | Reference:
+        kinds = (self._plan.runs, self._plan.evaluations, self._plan.references)
+        return next(jobs[key] for jobs in kinds if key in jobs)
