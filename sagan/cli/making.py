@@ -99,7 +99,9 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
-        print(f"{folder}: {manifest['count']} images, digest {manifest['digest'][:12]}")
+        # A part of the originals is enough; that it is one must not be missed.
+        of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
+        print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
 
 
 @app.command()
