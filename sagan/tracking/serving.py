@@ -40,7 +40,8 @@ def serve(params: Params, paths: Paths, port: int = UI_PORT, say: Callable[[str]
             say(f"MLflow is at http://{UI_HOST}:{port} until Ctrl-C")
         return server.wait()
     except KeyboardInterrupt:
-        # The server got it too.
+        # From a terminal the server got it too; from elsewhere it did not.
+        server.terminate()
         server.wait()
         return 0
 
