@@ -5,7 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# PYTHON is looked for outside .venv, which may be broken.
+HOST_PATH := $(subst $(CURDIR)/$(BIN):,,$(PATH))
+export PATH := $(CURDIR)/$(BIN):$(HOST_PATH)
+# A .venv whose interpreter is gone is not ready, whatever its mark says.
+$(shell test -x $(BIN)/python || rm -f $(READY) 2>/dev/null)
 # Everything lands in the clone.
 export DVC_NO_ANALYTICS := 1
 export PYTHONDONTWRITEBYTECODE :=
@@ -18,12 +22,9 @@ help: ## list the targets
 
 setup: $(READY) ## make .venv from requirements.lock
 
-$(READY): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "make: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked packages into $(VENV) (torch among them: some minutes, some GB)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+$(READY): requirements.lock pyproject.toml
+	@PATH="$(HOST_PATH)" sh workflow/venv "$(PYTHON)" $(VENV)
+	@test -L $(VENV) || $(BIN)/python -m workflow.install
 	@touch $@
 
 repro: $(READY) ## train, measure and report what params.yaml asks for
@@ -49,8 +50,8 @@ format: $(READY) ## mend format and lint
 plan: $(READY) ## every run with its key and state
 	@$(BIN)/python -m sagan plan
 
-ui: $(READY) ## open MLflow on this machine
-	@$(BIN)/python -m sagan ui
+ui: $(READY) ## open MLflow on this machine (PORT=5001 for another port)
+	@$(BIN)/python -m sagan ui $(if $(PORT),--port $(PORT))
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+
 from sagan.errors import UserError, did_you_mean
 from sagan.fitting import check_resolution
 from sagan.loading import suite_variant
@@ -9,6 +11,7 @@ from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.run import switched_on
+from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.records import Json
 
@@ -20,9 +23,10 @@ _CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 def describe_variant(
     params: Params, name: str, suite: str | None, resolution: int | None = None, channels: int | None = None
 ) -> list[str]:
-    """Lines that describe a variant's generator and discriminator.
+    """Lines that describe a variant's generator and discriminator layer by layer, or a grid's variants in a row each.
 
     Args:
+        name: of a variant or a grid.
         suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
         resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
             Conditional variants are shown with ten classes.
@@ -30,32 +34,55 @@ def describe_variant(
     Raises:
         UserError: no such variant or suite, or the variant cannot make such images.
     """
-    if name not in params.variants:
-        raise UserError(f"{name}: no such variant{did_you_mean(name, params.variants)}")
+    if name not in params.variants and name not in params.grids:
+        raise UserError(f"{name}: no such variant or grid{did_you_mean(name, [*params.variants, *params.grids])}")
     if suite is not None and suite not in params.suites:
         raise UserError(f"--suite {suite}: no such suite{did_you_mean(suite, params.suites)}")
-    variant = suite_variant(params, suite, name) if suite else params.variants[name]
     dataset = params.datasets[params.suites[suite].dataset] if suite else None
     if resolution is None:
         resolution = dataset.resolution if dataset else _RESOLUTION
     if channels is None:
         channels = _channels(dataset) if dataset else _CHANNELS
-    check_resolution(name, variant, resolution, f"with --resolution {resolution}")
+
+    def networks(variant_name: str) -> dict[str, list[Layer]]:
+        variant = suite_variant(params, suite, variant_name) if suite else params.variants[variant_name]
+        check_resolution(variant_name, variant, resolution, f"with --resolution {resolution}")
+        image = _image(variant, channels, resolution)
+        return describe({"variant": switched_on(resolved_variant(variant, resolution)), "image": image})
+
+    if name in params.grids:
+        return _grid(params.grids[name], networks)
+    description = params.variants[name].description
+    lines = [f"{name}: {description}"] if description else [name]
+    for role, layers in networks(name).items():
+        lines += ["", *_network(role, layers)]
+    return lines
+
+
+def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, list[Layer]]]) -> list[str]:
+    """A row for each variant of a grid: the level of each factor, and what its networks cost."""
+    factors = list(next(iter(cells.values())))
+    rows = [("variant", *factors, "G parameters", "G multiply-adds", "D parameters", "D multiply-adds")]
+    for variant, levels in cells.items():
+        sums = []
+        for layers in networks(variant).values():
+            sums += [sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers)]
+        rows.append((variant, *(levels[factor] for factor in factors), *(f"{total:,}" for total in sums)))
+    return _table(rows, numbers=range(1 + len(factors), len(rows[0])))
+
+
+def _image(variant: Variant, channels: int, resolution: int) -> Json:
     image: Json = {"channels": channels, "resolution": resolution}
     if variant.condition is not None:
         image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]
-    networks = describe({"variant": switched_on(resolved_variant(variant, resolution)), "image": image})
-    lines = [f"{name}: {variant.description}"] if variant.description else [name]
-    for role, layers in networks.items():
-        lines += ["", *_table(role, layers)]
-    return lines
+    return image
 
 
 def _channels(dataset: AnyDataset) -> int:
     return getattr(dataset, "channels", 1 if dataset.kind in _GREY else 3)
 
 
-def _table(role: str, layers: list[Layer]) -> list[str]:
+def _network(role: str, layers: list[Layer]) -> list[str]:
     total = sum(layer.parameters for layer in layers)
     cost = sum(layer.multiply_adds for layer in layers)
     rows = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
@@ -63,18 +90,20 @@ def _table(role: str, layers: list[Layer]) -> list[str]:
         shape = " x ".join(map(str, layer.shape)) or "1"
         norm = "yes" if layer.spectral_norm else ""
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}", norm))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = [f"| {' | '.join(_aligned(row, widths))} |" for row in rows]
-    rule = [("-" * (width + 1) + ":") if 3 <= column <= 4 else "-" * (width + 2) for column, width in enumerate(widths)]
     return [
         f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image",
         "",
-        lines[0],
-        f"|{'|'.join(rule)}|",
-        *lines[1:],
+        *_table(rows, numbers=(3, 4)),
     ]
 
 
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    columns = enumerate(zip(row, widths, strict=True))
-    return [text.rjust(width) if 3 <= column <= 4 else text.ljust(width) for column, (text, width) in columns]
+def _table(rows: list[tuple[str, ...]], numbers: Container[int]) -> list[str]:
+    """A table in Markdown, its head first; columns of numbers stand to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = [
+        [text.rjust(width) if column in numbers else text.ljust(width) for column, (text, width) in enumerate(cells)]
+        for cells in (zip(row, widths, strict=True) for row in rows)
+    ]
+    head, *body = [f"| {' | '.join(row)} |" for row in aligned]
+    rule = [f"{'-' * (width + 1)}{':' if column in numbers else '-'}" for column, width in enumerate(widths)]
+    return [head, f"|{'|'.join(rule)}|", *body]

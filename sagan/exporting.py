@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sagan.errors import UserError
+from sagan.generators import load_generator
 from sagan.metrics.latents import latents
 from sagan.records import atomic
-from sagan.sampling import read_generator
 
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
 
@@ -30,7 +30,7 @@ def export_generator(source: Path, out: Path) -> float:
     writers = {".onnx": _onnx, ".pt2": _program}
     if out.suffix not in writers:
         raise UserError(f"{out}: cannot tell what to write; end the name in .onnx or .pt2")
-    generator = read_generator(source)
+    generator = load_generator(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(generator, 3)
     with torch.no_grad():

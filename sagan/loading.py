@@ -196,7 +196,7 @@ def _read_yaml(path: Path) -> Tree:
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; run this in the folder that holds params.yaml") from None
+        raise UserError(f"{path}: not found here or above; run this inside a clone of the benchmark") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not UTF-8; save the file in that encoding") from None

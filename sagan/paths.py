@@ -43,6 +43,14 @@ class Paths:
     def report(self, suite: str) -> Path:
         return self.root / "reports" / suite
 
+    def pages(self, suite: str) -> Path:
+        """A report's pages of some MB: report.html and explorer.html. DVC keeps their versions, git does not."""
+        return self.root / "pages" / suite
+
+    def experiment(self, name: str) -> Path:
+        """What a DVC experiment beside the workspace left to be read: `reports/` and `pages/`."""
+        return self.root / "state" / "experiments" / name
+
     @property
     def weights(self) -> Path:
         """Pretrained weights of feature extractors."""
@@ -54,3 +62,11 @@ class Paths:
             return reference_folder / "classifier.safetensors"
         name = "inception-2015-12-05" if extractor == "inception" else extractor
         return self.weights / f"{name}.pth"
+
+
+def main_workspace(folder: Path) -> Path | None:
+    """The workspace of which this folder is a copy that DVC made for an experiment; None for any other folder."""
+    for parent in folder.resolve().parents:
+        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
+            return parent.parent.parent.parent
+    return None

@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sagan.errors import UserError
+from sagan.generators import load_generator
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
-from sagan.nn.files import load_generator
 from sagan.records import atomic
 
 _BATCH = 250
@@ -52,7 +52,7 @@ def write_samples(source: Path, out: Path, form: str, draw: Draw) -> list[Path]:
     """
     if form not in FORMS:
         raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
-    generator = read_generator(source)
+    generator = load_generator(source)
     images = samples(generator, form, draw).numpy()
     if form != "images":
         save_grid(images, draw.columns, out)
@@ -70,7 +70,7 @@ def attention_pictures(source: Path, out: Path, count: int, seed: int) -> list[P
     Raises:
         UserError: no generator at `source`, or one without attention.
     """
-    generator = read_generator(source)
+    generator = load_generator(source)
     z = latents(generator.z_dim, count, seed)
     layers = layer_maps(generator, z)
     if not layers:
@@ -108,22 +108,6 @@ def truncated(z: Tensor, threshold: float) -> Tensor:
     low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.double))
     quantiles = low + torch.special.ndtr(z.double()) * (high - low)
     return torch.special.ndtri(quantiles).to(z.dtype)
-
-
-def read_generator(source: Path) -> nn.Module:
-    """The generator in a file or in a run's folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        return load_generator(source)
-    except FileNotFoundError:
-        raise UserError(
-            f"{source}: no generator there; name a .safetensors file or the folder of a finished run"
-        ) from None
-    except Exception as error:  # safetensors raises its own class for files of another kind
-        raise UserError(f"{source}: not a generator of this project: {error}") from None
 
 
 def _labels(generator: nn.Module, draw: Draw, count: int) -> Tensor | None:

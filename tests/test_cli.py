@@ -56,6 +56,8 @@ def test_help_lists_the_verbs_and_each_has_its_own(sagan):
         (("train", "sagan-s0-0123456789"), ("sagan-s0-0123456789", "plan")),
         (("evaluate", "x", "--plan", "none.json"), ("none.json", "plan --out")),
         (("sample", "nowhere.safetensors"), ("nowhere.safetensors",)),
+        (("attend", "sagan-s0-0123456789"), ("sagan-s0-0123456789: no such file, folder or run", "plan")),
+        (("export", "sagan-s0-0123456789", "g.onnx"), ("sagan-s0-0123456789: no such file, folder or run", "plan")),
         (("describe", "sagen"), ("sagen", "did you mean 'sagan'?")),
         (("describe", "sagan", "--suite", "quik"), ("quik", "did you mean 'quick'?")),
         (
@@ -66,6 +68,14 @@ def test_help_lists_the_verbs_and_each_has_its_own(sagan):
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(sagan, arguments, parts):
     assert_one_line(sagan(*arguments), *parts)
+
+
+def test_describing_a_grid_shows_its_variants_by_factor(sagan):
+    head, rule, *rows = sagan("describe", "sagan-grid", "--suite", "quick").stdout.splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:5]] == ["variant", "attention", "spectral_norm", "ratio"]
+    assert len(rows) == 8 and {len(line) for line in (head, rule, *rows)} == {len(head)}
+    costs = {tuple(cell.strip() for cell in row.split("|")[2:5]): row.split("|")[5:] for row in rows}
+    assert costs["on", "both", "ttur-1"] == costs["on", "d-only", "ttur-4"] != costs["off", "both", "ttur-1"]
 
 
 def test_describing_a_suites_variant_shows_the_images_of_its_dataset(sagan):

@@ -1,12 +1,16 @@
 """The line of a launch: what fits into a terminal, and when a time to go is said."""
 
+import dataclasses
 import json
+from typing import ClassVar
 
 import pytest
 from filelock import FileLock
 
-from sagan.plan import Plan
+from sagan.plan import Evaluation, Plan, Reference
+from workflow import forecast
 from workflow import progress as module
+from workflow.forecast import Forecast
 from workflow.progress import LiveLine
 
 
@@ -14,7 +18,7 @@ from workflow.progress import LiveLine
 def clock(monkeypatch):
     """The seconds that have passed; a test sets them."""
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(forecast.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -31,7 +35,7 @@ def at_step(run, paths):
 
 
 def test_a_narrow_terminal_shows_the_step(run, paths, at_step):
-    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths)
+    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
     at_step(3)
     steps, lock = run.config["training"]["steps"], paths.state(run.key) / "lock"
     lock.parent.mkdir(parents=True)
@@ -51,7 +55,7 @@ def test_of_many_jobs_as_many_are_shown_as_fit():
 def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock):
     """Ten seconds of start-up are not counted: at a step a second from the tenth second on."""
     steps = run.config["training"]["steps"]
-    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths)
+    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
     clock[0] = 10.0
     assert "to go" not in line.line()
     at_step(1)
@@ -63,3 +67,63 @@ def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock
     at_step(half)
     seconds = round(30.0 * (steps - half) / (half - 1))
     assert f", 0:{seconds // 60:02}:{seconds % 60:02} to go; " in line.line()
+
+
+@pytest.fixture
+def plan(run):
+    """Six seeds of a run, each measured once, on one reference."""
+    runs = {key: dataclasses.replace(run, key=key, seed=seed) for seed in range(6) for key in [f"tiny-s{seed}"]}
+    reference = Reference("noise-ref", "noise", 28, "d" * 64, "classifier", "train", "c" * 64, run.execution)
+    settings = {"samples": 100, "curve_samples": 10}
+    evaluations = {
+        f"{key}.e": Evaluation(f"{key}.e", key, reference.key, settings, "c" * 64, run.execution) for key in runs
+    }
+    return Plan(runs, {reference.key: reference}, evaluations, {})
+
+
+class MadeUpCosts:
+    """A training takes 100 s; what is known beside is set by a test."""
+
+    known: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, plan, paths):
+        pass
+
+    def seconds(self, key, from_step=0):
+        return self.known.get(key)
+
+
+@pytest.fixture
+def costs(monkeypatch):
+    monkeypatch.setattr(forecast, "Costs", MadeUpCosts)
+    monkeypatch.setattr(MadeUpCosts, "known", {})
+    return MadeUpCosts.known
+
+
+def test_a_kind_that_was_never_done_makes_the_time_a_lower_bound(plan, paths, clock, costs):
+    costs |= dict.fromkeys(plan.runs, 100.0)
+    left = [*plan.runs, *plan.evaluations]
+    two = Forecast(plan, paths, 2, 0)
+    assert two.seconds(left, {}, 2) == (300.0, True)
+    costs["tiny-s0.e"] = 40.0
+    assert two.seconds(left, {}, 2) == ((600 + 240) / 2, False)
+    assert two.seconds(plan.references, {}, 1) is None
+
+
+@pytest.mark.parametrize(("cores", "gpus", "seconds"), [(1, 0, 600), (2, 0, 300), (64, 0, 100), (64, 2, 300)])
+def test_cores_and_gpus_share_the_work_and_none_is_faster_than_its_longest_job(
+    plan, paths, clock, costs, cores, gpus, seconds
+):
+    costs |= dict.fromkeys(plan.runs, 100.0)
+    for run in plan.runs.values():
+        run.execution["device"] = "auto"
+    assert Forecast(plan, paths, cores, gpus).seconds(plan.runs, {}, 2) == (seconds, False)
+
+
+def test_a_slower_machine_than_the_records_slows_what_is_left(plan, paths, clock, costs):
+    costs |= dict.fromkeys(plan.runs, 100.0)
+    steps, one = plan.runs["tiny-s0"].config["training"]["steps"], Forecast(plan, paths, 1, 0)
+    one.seconds(plan.runs, {"tiny-s0": 1}, 1)
+    clock[0] = 25.0 * (steps // 2 - 1)  # twice the 100 s of a run of 8 steps
+    seconds, _ = one.seconds(plan.runs, {"tiny-s0": steps // 2}, 1)
+    assert seconds == pytest.approx(5 * 200 + 100)

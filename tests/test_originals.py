@@ -75,7 +75,8 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
 
-def test_bad_parameters_are_left_to_dvc(paths, capsys):
-    paths.params.write_text("repro: 3\n")
-    originals.main(paths)
-    assert capsys.readouterr().out == ""
+def test_bad_parameters_stop_it_with_one_line(paths, capsys):
+    paths.params.write_text("repr: 3\n")
+    assert originals.main(paths) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "repr" in said.err

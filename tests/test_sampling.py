@@ -16,6 +16,7 @@ from sagan.errors import UserError
 from sagan.exporting import export_generator
 from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
+from sagan.paths import Paths
 from sagan.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 
 torch.set_num_threads(1)
@@ -67,6 +68,22 @@ def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path, where):
     torch.testing.assert_close(loaded(z), generator(z))
     assert not loaded.training and loaded.config["variant"]["backbone"] == "dcgan"
     assert not any("parametrizations" in name for name in loaded.state_dict())
+
+
+def test_a_generator_is_found_by_its_runs_key(tmp_path):
+    paths, key = Paths(tmp_path), "sagan-s0-0123456789"
+    paths.run(key).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"its generator\.safetensors is not there"):
+        load_generator(key, paths)
+    path, generator = saved(paths.run(key))
+    z = torch.randn(2, generator.z_dim)
+    for source in (key, f"{key}.0123456789", path, path.parent):
+        torch.testing.assert_close(load_generator(source, paths)(z), generator(z))
+    with pytest.raises(UserError, match=f"^sagan-s0-0123456780: no such .* did you mean '{key}'"):
+        load_generator("sagan-s0-0123456780", paths)
+    (tmp_path / "other.safetensors").write_text("not one")
+    with pytest.raises(UserError, match="not a generator of this project"):
+        load_generator(tmp_path / "other.safetensors")
 
 
 def test_a_file_from_before_newer_switches_loads(tmp_path):
@@ -123,7 +140,7 @@ def test_rows_take_classes_in_turn_and_one_class_can_be_asked_for(tmp_path):
 
 @pytest.mark.parametrize(
     ("form", "name", "message"),
-    [("heap", "generator.safetensors", "no such form"), ("grid", "none.safetensors", "no generator")],
+    [("heap", "generator.safetensors", "no such form"), ("grid", "none.safetensors", "no such file, folder or run")],
 )
 def test_mistakes_are_said_in_one_line(tmp_path, form, name, message):
     saved(tmp_path)

@@ -27,13 +27,13 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError, explained
 from sagan.loading import load_params
-from sagan.paths import Paths
+from sagan.paths import Paths, main_workspace
 from sagan.plan import Plan, make_plan
 from sagan.states import missing, set_aside_spoilt, set_aside_torn
 from workflow.machine import gpu_count, usable_cores
 from workflow.mirror import Mirror
 from workflow.progress import LiveLine
-from workflow.sharing import bring, main_workspace, publish
+from workflow.sharing import bring, publish
 from workflow.summary import log_stamps, summary
 
 PATHS = Paths()
@@ -190,10 +190,10 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
     # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
     command += ["--workflow-profile", "none"]
+    gpus = gpu_count() if cores else 0
     if cores is None:
         command += ["--config", f"plan={plan_file}"]
     else:
-        gpus = gpu_count()
         command += ["--cores", str(cores), "--resources", f"gpu_parts={60 * gpus}"]
         command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
     descriptor = lock._context.lock_file_fd
@@ -201,7 +201,7 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
     log = PATHS.root / "state" / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
-    line = LiveLine(plan, PATHS)
+    line = LiveLine(plan, PATHS, cores, gpus)
     with _outlast_interrupts(), log.open("wb") as output, mirror, line:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
         previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))

@@ -8,6 +8,8 @@ without them too, where one only trains and in the copies that DVC runs experime
 
 from __future__ import annotations
 
+import sys
+
 from sagan.data import outdated
 from sagan.errors import UserError
 from sagan.loading import load_params
@@ -16,12 +18,14 @@ from sagan.paths import Paths
 PATHS = Paths()
 
 
-def main(paths: Paths = PATHS) -> None:
-    """A line for each dataset of the suites under `repro`; nothing where params.yaml cannot be read, as `dvc` says."""
+def main(paths: Paths = PATHS) -> int:
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
     try:
         params = load_params(paths.params)
-    except UserError:
-        return
+    except UserError as error:
+        # DVC would say more after it.
+        print(f"sagan: {error}", file=sys.stderr)
+        return 2
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:
@@ -29,7 +33,8 @@ def main(paths: Paths = PATHS) -> None:
                 print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,32 +5,23 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-import time
-from statistics import median
 
-from sagan.costs import Costs
 from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.states import is_locked, last_step, missing
+from workflow.forecast import Forecast
 
 _INTERVAL_TERMINAL, _INTERVAL_PLAIN = 1.0, 30.0
-# Before this much has been done, or for this long, an estimate may be wrong tenfold.
-_FEWEST_SECONDS, _TELLING_SHARE, _TELLING_SECONDS = 20.0, 0.05, 300.0
 
 
 class LiveLine:
     """In place on a terminal, a plain line now and then otherwise."""
 
-    def __init__(self, plan: Plan, paths: Paths) -> None:
+    def __init__(self, plan: Plan, paths: Paths, cores: int | None, gpus: int) -> None:
         self._plan, self._paths = plan, paths
         self._runs, self._references, self._evaluations = map(set, missing(plan, paths))
         self._total = len(self._runs) + len(self._references) + len(self._evaluations)
-        costs, keys = Costs(plan, paths), self._runs | self._references | self._evaluations
-        known = {key: seconds for key in keys if (seconds := costs.seconds(key))}
-        usual = median(known.values()) if known else 1.0
-        self._weights = {key: known.get(key, usual) for key in keys}
-        self._before = {key: last_step(key, paths) for key in self._runs}
-        self._first: tuple[float, float] | None = None  # when something had been done first, and how much
+        self._forecast = Forecast(plan, paths, cores, gpus)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -50,8 +41,8 @@ class LiveLine:
         left = self._runs | self._references | self._evaluations
         steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
         now = [key for key in left if is_locked(paths.state(key) / "lock")]
-        to_go = self._seconds_to_go(sum(self._weights[key] * (1 - self._share(key, steps)) for key in left))
-        eta = "" if to_go is None else f", {_clock(to_go)} to go"
+        forecast = self._forecast.seconds(left, steps, len(now)) if left else None
+        eta = f", {'at least ' if forecast[1] else ''}{_clock(forecast[0])} to go" if forecast else ""
         doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: (key not in self._runs, key))]
         runs, jobs = (len(plan.runs) - len(self._runs), len(plan.runs)), (self._total - len(left), self._total)
         line = f"runs: {runs[0]} of {runs[1]} trained, {jobs[0]} of {jobs[1]} jobs done{eta}; "
@@ -59,24 +50,6 @@ class LiveLine:
         if width is None or len(line) <= width:
             return line
         return _fitting(f"{runs[0]}/{runs[1]} trained, {jobs[0]}/{jobs[1]} jobs{eta}; ", doing, width)
-
-    def _seconds_to_go(self, to_go: float) -> float | None:
-        """By the pace since something was done first; None as long as that says little."""
-        done, now = sum(self._weights.values()) - to_go, time.monotonic()
-        if self._first is None and done > 0:
-            self._first = now, done
-        if self._first is None or done <= self._first[1]:
-            return None
-        seconds = now - self._first[0]
-        is_telling = done >= _TELLING_SHARE * (done + to_go) or seconds >= _TELLING_SECONDS
-        return seconds * to_go / (done - self._first[1]) if seconds >= _FEWEST_SECONDS and is_telling else None
-
-    def _share(self, key: str, steps: dict[str, int]) -> float:
-        """How much of a training has been done since the start."""
-        if key not in steps:
-            return 0.0
-        total = self._plan.runs[key].config["training"]["steps"] - self._before[key]
-        return max(0, steps[key] - self._before[key]) / max(total, 1)
 
     def _doing(self, key: str, steps: dict[str, int]) -> str:
         if key in self._runs:

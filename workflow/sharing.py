@@ -17,14 +17,6 @@ from sagan.plan import Plan
 from sagan.states import missing
 
 
-def main_workspace(folder: Path) -> Path | None:
-    """The workspace of which this folder is a copy that DVC made for an experiment."""
-    for parent in folder.resolve().parents:
-        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
-            return parent.parent.parent.parent
-    return None
-
-
 def pool(paths: Paths) -> Paths:
     """Where experiments leave their results, laid out like the workspace."""
     return Paths(paths.root / "state" / "shared")

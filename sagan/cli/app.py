@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +14,14 @@ from sagan.errors import UserError, explained
 from sagan.fingerprint import PACKAGE
 from sagan.paths import Paths
 
+
+def clone_root() -> Path:
+    """The nearest folder at or above this one that holds a params.yaml; this one where there is none."""
+    here = Path.cwd()
+    found = next((folder for folder in (here, *here.parents) if (folder / "params.yaml").is_file()), here)
+    return Path(os.path.relpath(found))
+
+
 app = typer.Typer(
     help="A reproducible benchmark for small GANs. `dvc repro` calls these verbs; each works by itself too.",
     no_args_is_help=True,
@@ -21,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-PATHS = Paths()
+PATHS = Paths(clone_root())
 SuiteOption = Annotated[
     list[str] | None,
     typer.Option("--suite", help="A suite of params.yaml; may be repeated. Default: those under repro."),

@@ -32,14 +32,16 @@ def _plan(plan_file: Path | None, key: str, kind: str):
     for suite in params.suites:
         try:
             plan = make_plan(params, PATHS, [suite])
-        except UserError as error:
-            unplanned.append(f"; suite {suite} cannot be planned: {error}")
+        except UserError:
+            unplanned.append(suite)
             continue
         if key in getattr(plan, kind):
             return plan
         known += getattr(plan, kind)
     # Where one is close, suites that cannot be planned are not why.
-    why = meant(key, known) or f"; `python -m sagan plan --suite NAME` lists the keys{''.join(unplanned)}"
+    why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
+    if unplanned and not meant(key, known):
+        why += f" (those of {', '.join(unplanned)} are not known; it says why)"
     raise UserError(f"{key}: params.yaml asks for no such key under {kind}{why}")
 
 
@@ -105,7 +107,9 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
-        print(f"{folder}: {manifest['count']} images, digest {manifest['digest'][:12]}")
+        # A part of the originals is enough; that it is one must not be missed.
+        of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
+        print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
 
 
 @app.command()
@@ -225,6 +229,7 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
         for line in would_report(made, PATHS):
             print(line)
         return
+    from sagan.reading import leave_for_workspace
     from sagan.report import render, render_explorer, render_index
 
     for name in made.suites:
@@ -232,6 +237,8 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
         if (page := render_explorer(name, made, params, PATHS)) is not None:
             print(f"attention explorer: {page}")
     render_index(params, PATHS)
+    if (left := leave_for_workspace(made.suites, PATHS)) is not None:
+        print(f"to be read in the workspace: `python -m sagan where {left.root.name}`")
 
 
 @app.command()

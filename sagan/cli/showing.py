@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,26 +11,29 @@ import typer
 from sagan.cli.app import PATHS, app
 from sagan.errors import UserError
 
+GeneratorArgument = Annotated[
+    str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
+]
+
 
 @app.command()
-def ui() -> None:
-    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent."""
-    import os
-
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, for the pages.")] = 5000,
+) -> None:
+    """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent; says where they are."""
     from sagan.loading import load_params
-    from sagan.tracking import UI_HOST, UI_PORT, TrackingUnavailable, ui_command
+    from sagan.tracking import TrackingUnavailable, serve
 
     try:
-        command = ui_command(load_params(PATHS.params), PATHS)
+        status = serve(load_params(PATHS.params), PATHS, port, say=lambda line: print(line, flush=True))
     except TrackingUnavailable as error:
         raise UserError(str(error)) from None
-    print(f"MLflow opens at http://{UI_HOST}:{UI_PORT} in some seconds; Ctrl-C ends it", flush=True)
-    os.execvp(command[0], command)
+    raise typer.Exit(status)
 
 
 @app.command()
 def sample(
-    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    source: GeneratorArgument,
     out: Annotated[Path, typer.Option(help="The PNG to write; the folder, for --as images.")] = Path("samples.png"),
     form: Annotated[
         str, typer.Option("--as", help="`grid`, `images` (one PNG each), or `interpolation` (a walk in each row).")
@@ -45,15 +49,16 @@ def sample(
     ] = None,
 ) -> None:
     """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
+    from sagan.generators import generator_file
     from sagan.sampling import Draw, write_samples
 
-    written = write_samples(source, out, form, Draw(count, columns, seed, truncation, of_class))
+    written = write_samples(generator_file(source, PATHS), out, form, Draw(count, columns, seed, truncation, of_class))
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
 @app.command()
 def describe(
-    variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
+    variant: Annotated[str, typer.Argument(help="A variant or a grid of params.yaml.")],
     suite: Annotated[
         str | None, typer.Option(help="Lay this suite's overrides over the variant, and make its dataset's images.")
     ] = None,
@@ -64,7 +69,7 @@ def describe(
         int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
     ] = None,
 ) -> None:
-    """Show a variant's two networks layer by layer: shapes, parameters, multiply-adds, spectral norm, attention."""
+    """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
     from sagan.describing import describe_variant
     from sagan.loading import load_params
 
@@ -74,27 +79,30 @@ def describe(
 
 @app.command()
 def attend(
-    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    source: GeneratorArgument,
     out: Annotated[Path, typer.Option(help="Folder for one PNG an attention layer.")] = Path("attention"),
     count: Annotated[int, typer.Option(min=1, help="Images.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
+    from sagan.generators import generator_file
     from sagan.sampling import attention_pictures
 
-    for path in attention_pictures(source, out, count, seed):
+    for path in attention_pictures(generator_file(source, PATHS), out, count, seed):
         print(path)
 
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(help="A generator.safetensors, a snapshot, or a run's folder.")],
+    source: GeneratorArgument,
     out: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
 ) -> None:
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
     from sagan.exporting import export_generator
+    from sagan.generators import generator_file
 
-    print(f"{out}: differs by at most {export_generator(source, out):.1e} of pixel values in [-1, 1]")
+    difference = export_generator(generator_file(source, PATHS), out)
+    print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 
 @app.command()
@@ -121,13 +129,23 @@ def weights(
         print(line)
 
 
-@app.command(hidden=True)
-def where() -> None:
-    """Say where the reports are and how to look at the runs: the last lines of `make repro`."""
+@app.command()
+def where(
+    experiment: Annotated[
+        str | None, typer.Argument(help="A DVC experiment run with --temp or --queue. Default: the workspace.")
+    ] = None,
+) -> None:
+    """Say what the reports answer, where their pages are, and how to look at the runs."""
     from sagan.loading import load_params
+    from sagan.reading import experiment_paths, whereabouts
 
-    for suite in load_params(PATHS.params).repro:
-        print(f"Report: {PATHS.report(suite) / 'README.md'}")
+    if experiment is None:
+        place, suites = PATHS, load_params(PATHS.params).repro
+    else:
+        place = experiment_paths(experiment, PATHS)
+        suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
+    for line in whereabouts(suites, place, sys.stdout.isatty()):
+        print(line)
     print("MLflow: make ui")
 
 

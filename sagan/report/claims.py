@@ -259,7 +259,9 @@ def _ranges(values: dict[tuple[str, str], float]) -> str:
     for layer in sorted({layer for _, layer in values}, reverse=True):
         found = [value for (_, name), value in values.items() if name == layer]
         network, _, side = layer.partition(".")
-        parts.append(f"{network} at {side}: {number(min(found))} to {number(max(found))} in {len(found)} runs")
+        low, high = number(min(found)), number(max(found))
+        shown = low if low == high else f"{low} to {high}"
+        parts.append(f"{network} at {side}: {shown} in {len(found)} run{'s' if len(found) > 1 else ''}")
     return "; ".join(parts)
 
 

@@ -21,6 +21,7 @@ from sagan.report.page import body
 from sagan.report.selection import shown
 from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
+from sagan.report.swapping import swapped
 from sagan.report.templating import environment, write_text
 from sagan.report.wording import number
 from sagan.states import measured_in_report
@@ -38,7 +39,7 @@ CHARTS: dict[str, Chart] = {
 
 
 def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
-    """Write a suite's report and return its README.md.
+    """Write a suite's report with its page (`Paths.pages`) and return its README.md.
 
     The same records give the same bytes: nothing here looks at the clock, the machine or git.
     A run that is not on disk is a row that says so.
@@ -57,8 +58,16 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
             f"{folder}: is a report of {shown} measured runs, and no run of suite {suite!r} is measured here; "
             "`dvc repro` makes them, or delete the folder for an empty report"
         )
-    for stale in [*(folder / "figures").glob("*.png"), *folder.glob("results-*.csv")]:
-        stale.unlink()
+    with swapped(folder) as fresh:
+        text = _write_report(records, fresh)
+        title = records.suite.title or records.name
+        html = environment().get_template("report.html.j2").render(title=title, body=body(text, fresh))
+    write_text(paths.pages(suite) / "report.html", html)
+    return folder / "README.md"
+
+
+def _write_report(records: SuiteRecords, folder: Path) -> str:
+    """All but the page; the README's text."""
     figures = [*_write_charts(records, folder), *_write_sheets(records, folder)]
     write_json(folder / "summary.json", tables.summary(records))
     for name, table in (
@@ -70,11 +79,8 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
     ):
         _write_csv(table, folder / f"{name}.csv")
     text = readme(records, figures)
-    title = records.suite.title or records.name
-    html = environment().get_template("report.html.j2").render(title=title, body=body(text, folder))
-    write_text(folder / "report.html", html)
     write_text(folder / "README.md", text)
-    return folder / "README.md"
+    return text
 
 
 def readme(records: SuiteRecords, figures: list[str]) -> str:

@@ -71,7 +71,7 @@ def render_explorer(suite: str, plan: Plan, params: Params, paths: Paths) -> Pat
         UserError: the plan does not hold the suite, or a record on disk is not JSON.
     """
     records = collect(suite, plan, params, paths)
-    path = paths.report(suite) / "explorer.html"
+    path = paths.pages(suite) / "explorer.html"
     found = [run for row in records.rows if (run := _read(row)) is not None]
     if not found:
         path.unlink(missing_ok=True)

@@ -109,12 +109,13 @@ def judged(effect: Effect) -> str:
 def agreement(difference: Difference) -> str:
     """How many pairs of seeds point the way of the mean."""
     if not difference.paired:
-        return f"{difference.estimate.count} seeds a side, not paired"
+        return f"{difference.estimate.count} seed{'s' if difference.estimate.count != 1 else ''} a side, not paired"
+    seeds = f"{len(difference.by_seed)} seed{'s' if len(difference.by_seed) != 1 else ''}"
     if not any(difference.by_seed.values()):
-        return f"equal in {len(difference.by_seed)} of {len(difference.by_seed)} seeds"
+        return f"equal in {len(difference.by_seed)} of {seeds}"
     down = difference.estimate.mean < 0
     agreeing = sum((value < 0) == down and value != 0 for value in difference.by_seed.values())
-    return f"{'lower' if down else 'higher'} in {agreeing} of {len(difference.by_seed)} seeds"
+    return f"{'lower' if down else 'higher'} in {agreeing} of {seeds}"
 
 
 def cost_words(cost: Cost | None) -> str:

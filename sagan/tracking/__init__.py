@@ -14,6 +14,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from sagan.tracking.sending import SyncReport, follow, sync
-from sagan.tracking.store import UI_HOST, UI_PORT, TrackingUnavailable, ui_command
+from sagan.tracking.serving import UI_PORT, serve
+from sagan.tracking.store import TrackingUnavailable
 
-__all__ = ["UI_HOST", "UI_PORT", "SyncReport", "TrackingUnavailable", "follow", "sync", "ui_command"]
+__all__ = ["UI_PORT", "SyncReport", "TrackingUnavailable", "follow", "serve", "sync"]

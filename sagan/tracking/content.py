@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from sagan.records import Json, canonical, digest, file_digest, read_lines
 from sagan.results import recorded_evaluation
 from sagan.states import run_record
 
-CURRENT, FORMER = "current", "former"  # the tag sagan.plan: whether the plan that was sent last holds this run
+# The tag sagan.plan: whether the plan that the workspace sent last holds this run, or an experiment beside it made it.
+CURRENT, FORMER, EXPERIMENT = "current", "former", "experiment"
 NETWORKS = ("generator", "discriminator")
 
 
@@ -127,13 +129,24 @@ def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
         "spectral_norm": "+".join(n[0].upper() for n in NETWORKS if variant[n]["spectral_norm"]) or "off",
         "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
         "status": records.result["status"] if records.result else "running",
-        "plan": CURRENT,
     }
     for grid, variants in params.grids.items():
         for factor, level in variants.get(records.cell.variant, {}).items():
             told[f"grid.{grid}.{factor}"] = level
     told = {f"sagan.{name}": value for name, value in told.items()}
     return {"mlflow.runName": records.cell.run, **told, **_outcome_tags(records)}
+
+
+def arrival_tags(is_beside: bool) -> dict[str, str]:
+    """What a run is marked with when it is sent first: the plan that it is of, and the DVC experiment that made it.
+
+    Args:
+        is_beside: from a copy that DVC runs an experiment in.
+    """
+    told = {"sagan.plan": EXPERIMENT if is_beside else CURRENT}
+    if name := os.environ.get("DVC_EXP_NAME"):
+        told["sagan.experiment"] = name
+    return told
 
 
 def _outcome_tags(records: Records) -> dict[str, str]:

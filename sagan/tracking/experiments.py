@@ -11,11 +11,13 @@ from mlflow.entities import Experiment
 
 from sagan.params import Params
 from sagan.paths import Paths
-from sagan.records import Json
-from sagan.tracking.content import CURRENT
+from sagan.records import Json, digest
+from sagan.tracking.content import CURRENT, FORMER
 from sagan.tracking.store import artifacts_folder, is_database, lock
 
-SEEDS, PICTURES = "seeds", "pictures"  # saved views, as links name them
+# Saved views, as links name them.
+SEEDS, PICTURES, EXPERIMENTS = "seeds", "pictures", "experiments"
+TITLES = {SEEDS: "FID, seeds as a band", PICTURES: "pictures side by side", EXPERIMENTS: "FID, with experiments"}
 
 
 def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> Experiment:
@@ -32,28 +34,66 @@ def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> 
         return client.get_experiment(client.create_experiment(name, artifact_location=location))
 
 
-def introduce(client: MlflowClient, experiment: Experiment, suite: str, params: Params, paths: Paths) -> None:
-    """A note, and two saved views of charts. What is there already may be a user's and stays."""
-    identity = experiment.experiment_id
+def introduce(
+    client: MlflowClient, experiment: Experiment, suite: str, params: Params, paths: Paths, only_new: bool = False
+) -> None:
+    """A note and saved views of charts, kept up to date. What a user has changed stays.
+
+    Args:
+        only_new: write what is not there, and change nothing.
+    """
+    identity, tags = experiment.experiment_id, experiment.tags
     wanted = {
         "mlflow.note.content": _note(identity, suite, params, paths),
         "mlflow.experimentKind": "custom_model_development",
         **{f"mlflow.sharedViewState.{key}": view for key, view in _views().items()},
     }
     for name, value in wanted.items():
-        if name not in experiment.tags:
+        # The digest beside it tells our own words from a user's.
+        ours = f"sagan.wrote.{name}"
+        is_ours = name in tags and tags.get(ours) == digest(tags[name], 16)
+        if name not in tags or (is_ours and tags[name] != value and not only_new):
+            client.set_experiment_tag(identity, ours, digest(value, 16))
             client.set_experiment_tag(identity, name, value)
+
+
+def links(client: MlflowClient, params: Params, address: str) -> list[str]:
+    """Lines that lead straight to the runs and the saved views of every suite that MLflow has runs of.
+
+    Args:
+        address: of the server, such as "http://127.0.0.1:5000".
+    """
+    lines = []
+    for suite in params.suites:
+        experiment = client.get_experiment_by_name(f"{params.tracking.experiment_prefix}{suite}")
+        if experiment is not None and experiment.lifecycle_stage == "active":
+            page = f"{address}/{_runs_page(experiment.experiment_id)}"
+            lines += [f"{suite}:", f"  runs                       {page}"]
+            lines += [f"  {title:<26} {page}&{_view_query(key)}" for key, title in TITLES.items()]
+    return lines
+
+
+def _runs_page(experiment: str) -> str:
+    """Without the type, MLflow opens its pages on traces of language models, of which there are none here."""
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def _view_query(view: str) -> str:
+    return f"compareRunsMode=CHART&viewStateShareKey={view}"
 
 
 def _note(experiment: str, suite: str, params: Params, paths: Paths) -> str:
     """Markdown above the table of runs. MLflow shows its first paragraph, and the rest on a click."""
     spec = params.suites[suite]
-    page = f"#/experiments/{experiment}/runs?compareRunsMode=CHART&viewStateShareKey="
+    page = _runs_page(experiment)
+    views = ", ".join(f"[{title}]({page}&{_view_query(key)})" for key, title in TITLES.items())
+    variants, seeds = len(spec.variants), len(spec.seed_list())
     return (
-        f"**{spec.title or suite}**: {len(spec.variants)} variants x {len(spec.seed_list())} seeds on {spec.dataset}, "
-        f"baseline `{spec.baseline}`. [Seeds as a band]({page}{SEEDS}), [pictures side by side]({page}{PICTURES}). "
+        f"**{spec.title or suite}**: {variants} variant{'s' if variants > 1 else ''} x {seeds} "
+        f"seed{'s' if seeds > 1 else ''} on {spec.dataset}, baseline `{spec.baseline}`. {views}. "
         f"Report: {_report(suite, paths)}\n\n"
         f"- Runs that `params.yaml` does not ask for any more stay; ``tags.`sagan.plan` = '{CURRENT}'`` hides them.\n"
+        "- Runs of a DVC experiment beside the workspace have its name in ``tags.`sagan.experiment` ``.\n"
         "- A diverged run is a result and therefore FINISHED; ``tags.`sagan.status` = 'diverged'`` finds it.\n"
     )
 
@@ -82,9 +122,10 @@ def web_page(remote: str) -> str | None:
 
 def _views() -> dict[str, str]:
     """Saved views as MLflow's page stores them, by their names in links."""
-    variants = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "sagan.variant"}]}
+    variants, experiments = _grouped("sagan.variant"), _grouped("sagan.variant", "sagan.experiment")
     curves = [
-        {"type": "LINE", "metricKey": "curve/fid"},
+        # From thousands before training to tens: on a linear axis the finals of all variants are one line.
+        {"type": "LINE", "metricKey": "curve/fid", "scaleType": "log"},
         {"type": "BAR", "metricKey": "fid"},
         {"type": "BAR", "metricKey": "images_per_second"},
         {"type": "LINE", "metricKey": "train/loss_d"},
@@ -92,19 +133,27 @@ def _views() -> dict[str, str]:
     ]
     pictures = [{"type": "IMAGE", "imageKeys": [key], "step": 0, "showRunParams": False} for key in ("samples", "film")]
     return {
-        SEEDS: _view("Seeds as a band", curves, 3, {"groupBy": variants, "useGroupedValuesInCharts": True}),
+        SEEDS: _view("Seeds as a band", curves, 3, variants),
         PICTURES: _view("Pictures side by side", pictures, 1, {"groupBy": None}),
+        EXPERIMENTS: _view("With experiments", curves, 3, experiments, f"tags.`sagan.plan` != '{FORMER}'"),
     }
 
 
-def _view(name: str, charts: list[Json], columns: int, grouping: Json) -> str:
+def _grouped(*tags: str) -> Json:
+    keys = [{"mode": "tag", "groupByData": tag} for tag in tags]
+    return {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}, "useGroupedValuesInCharts": True}
+
+
+def _view(
+    name: str, charts: list[Json], columns: int, grouping: Json, shown: str = f"tags.`sagan.plan` = '{CURRENT}'"
+) -> str:
     """A saved view with these charts on top; MLflow adds one for every other metric below."""
     smoothing = {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
     shared = {"metricSectionId": "first", "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
     layout = {"columns": columns, "cardHeight": 420}
     section = {"uuid": "first", "name": "At a glance", "display": True, "isReordered": True, **layout}
     state = {
-        "searchFilter": f"tags.`sagan.plan` = '{CURRENT}'",
+        "searchFilter": shown,
         "compareRunSections": [section],
         "compareRunCharts": [
             {"uuid": f"chart-{place}", **chart, **shared, **smoothing} for place, chart in enumerate(charts)

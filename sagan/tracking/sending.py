@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
 from sagan.params import Params
-from sagan.paths import Paths
+from sagan.paths import Paths, main_workspace
 from sagan.plan import Cell, Plan
 from sagan.records import canonical, write_json
 from sagan.records import digest as records_digest
@@ -42,9 +42,10 @@ class SyncReport:
     points: int = 0
 
     def __str__(self) -> str:
+        there = len(self.sent) + len(self.unchanged)
         return (
-            f"{len(self.sent)} runs sent with {self.points:,} points, {len(self.unchanged)} were there already, "
-            f"{len(self.missing)} are not on disk yet"
+            f"{there} run{'' if there == 1 else 's'} there, {len(self.sent)} of them sent or completed now "
+            f"({self.points:,} points), {len(self.missing)} not on disk yet"
         )
 
 
@@ -61,7 +62,7 @@ class _Sender:
 
     def look(self) -> SyncReport:
         """Sends what is new in the files of every cell."""
-        report = SyncReport()
+        report, is_beside = SyncReport(), main_workspace(self.paths.root) is not None
         uri = tracking_uri(self.params, self.paths)
         with available(uri):
             if self.client is None:
@@ -70,14 +71,16 @@ class _Sender:
                 if suite not in self.experiments:
                     name = f"{self.params.tracking.experiment_prefix}{suite}"
                     experiment = open_experiment(self.client, uri, name, self.paths)
-                    introduce(self.client, experiment, suite, self.params, self.paths)
-                    _mark_former(self.client, experiment.experiment_id, cells)
+                    # An experiment in a copy leaves to the workspace what is the workspace's.
+                    introduce(self.client, experiment, suite, self.params, self.paths, only_new=is_beside)
+                    if not is_beside:
+                        _mark_former(self.client, experiment.experiment_id, cells)
                     self.experiments[suite] = experiment.experiment_id
                 for cell in cells:
-                    self._look_at(suite, cell, report)
+                    self._look_at(suite, cell, report, is_beside)
         return report
 
-    def _look_at(self, suite: str, cell: Cell, report: SyncReport) -> None:
+    def _look_at(self, suite: str, cell: Cell, report: SyncReport, is_beside: bool) -> None:
         signature = content.signature(cell, self.paths)
         if self.seen.get((suite, cell.run)) == signature:
             report.unchanged.append(cell.run)
@@ -86,10 +89,12 @@ class _Sender:
         if records is None:
             report.missing.append(cell.run)
             return
-        tags = content.tags(records, suite, self.params)
+        tags, arrival = content.tags(records, suite, self.params), content.arrival_tags(is_beside)
+        if not is_beside:
+            tags["sagan.plan"] = content.CURRENT
         weights = self.paths.run(cell.run) / "generator.safetensors" if self.params.tracking.models else None
         with lock(self.paths):
-            changed, points = _send(self.client, self.experiments[suite], records, tags, weights)
+            changed, points = _send(self.client, self.experiments[suite], records, tags, arrival, weights)
         (report.sent if changed else report.unchanged).append(cell.run)
         report.points += points
         self.seen[suite, cell.run] = signature
@@ -138,17 +143,25 @@ def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> No
         page = client.search_runs([experiment], "tags.`sagan.run` != ''", page_token=token)
         for mirror in page:
             tags = mirror.data.tags
-            is_planned = (tags["sagan.run"], tags["sagan.evaluation"]) in planned
-            _set_tags(client, mirror, {"sagan.plan": content.CURRENT if is_planned else content.FORMER})
+            if (tags["sagan.run"], tags["sagan.evaluation"]) in planned:
+                _set_tags(client, mirror, {"sagan.plan": content.CURRENT})
+            elif tags.get("sagan.plan") != content.EXPERIMENT:
+                _set_tags(client, mirror, {"sagan.plan": content.FORMER})
         if not (token := page.token):
             return
 
 
 def _send(
-    client: MlflowClient, experiment: str, records: Records, tags: dict[str, str], weights: Path | None
+    client: MlflowClient,
+    experiment: str,
+    records: Records,
+    tags: dict[str, str],
+    arrival: dict[str, str],
+    weights: Path | None,
 ) -> tuple[bool, int]:
     """Completes the mirror of one run. Returns whether anything changed, and how many points were sent.
 
+    A mirror that is made here gets the tags of its `arrival` too, one made anew those of the mirror before it.
     The tag `sagan.sent` comes last and says that all of these records have arrived. The generator's `weights` become
     a model after that; a light copy of a run has none.
     """
@@ -158,12 +171,13 @@ def _send(
         changed = _send_model(client, mirror, records, weights)
         return _set_tags(client, mirror, tags) or changed, 0
     if mirror and _contradicts(client, mirror, records):
+        arrival |= {name: mirror.data.tags[name] for name in arrival if name in mirror.data.tags}
         _discard(client, mirror)
         mirror = None
     tags = tags | _origins(records)
     changed = mirror is None
     if mirror is None:
-        mirror = client.create_run(experiment, records.started, tags, records.cell.run)
+        mirror = client.create_run(experiment, records.started, arrival | tags, records.cell.run)
     changed |= _set_tags(client, mirror, tags)
     _describe(client, mirror, records)
     results = [content.result_points(records)] if records.result else []

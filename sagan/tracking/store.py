@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy
@@ -17,14 +18,20 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from sagan.errors import UserError
 from sagan.params import Params
-from sagan.paths import Paths
+from sagan.paths import Paths, main_workspace
 
 PATIENCE_S = 5
 LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
-UI_HOST, UI_PORT = "127.0.0.1", 5000  # for this machine only
+# Where MLflow's tables hold absolute places of files.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 class TrackingUnavailable(Exception):
@@ -35,14 +42,16 @@ class TrackingUnavailable(Exception):
     """
 
 
+def home(paths: Paths) -> Path:
+    """The folder whose `state/mlflow` is written: the clone, and from DVC's copy for an experiment the workspace."""
+    return main_workspace(paths.root) or paths.root.resolve()
+
+
 def tracking_uri(params: Params, paths: Paths) -> str:
-    """MLFLOW_TRACKING_URI, else `tracking.uri`, whose relative SQLite path starts at the root."""
-    from_environment = os.environ.get("MLFLOW_TRACKING_URI")
-    if from_environment:
-        return from_environment
-    uri = params.tracking.uri
+    """MLFLOW_TRACKING_URI, else `tracking.uri`; a relative SQLite path starts at `home`."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or params.tracking.uri
     if uri.startswith(SQLITE):
-        return f"{SQLITE}{paths.root.resolve() / uri.removeprefix(SQLITE)}"
+        return f"{SQLITE}{home(paths) / uri.removeprefix(SQLITE)}"
     return uri
 
 
@@ -71,7 +80,7 @@ def available(uri: str) -> Iterator[None]:
 
 def lock(paths: Paths) -> FileLock:
     """Held while one run is sent, so that two senders on one file system never write the same run at once."""
-    folder = paths.root / "state" / "mlflow"
+    folder = home(paths) / "state" / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / "lock", timeout=LOCK_PATIENCE_S)
 
@@ -87,7 +96,9 @@ def connect(uri: str, paths: Paths) -> MlflowClient:
         _probe(uri)
     with lock(paths):
         if uri.startswith(SQLITE):
-            _create(Path(uri.removeprefix(SQLITE)))
+            store = Path(uri.removeprefix(SQLITE))
+            _create(store)
+            _settle(store, home(paths))
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -104,21 +115,25 @@ def _create(store: Path) -> None:
     new.rename(store)
 
 
-def ui_command(params: Params, paths: Paths) -> list[str]:
-    """The command that shows the tracked runs in a browser, at UI_HOST and UI_PORT.
+def _settle(store: Path, root: Path) -> None:
+    """Make a store that came along with a copied or moved clone this clone's own: its places of files follow it.
 
-    Raises:
-        UserError: MLFLOW_TRACKING_URI is a server, which shows them itself.
+    MLflow keeps them absolute, so that the copy would write into the original's folder. A store that lies outside the
+    clone, such as one that several clones share, is left as it is.
     """
-    uri = tracking_uri(params, paths)
-    if not is_database(uri):
-        raise UserError(f"MLFLOW_TRACKING_URI = {without_password(uri)}: is a server already; open it in a browser")
-    if uri.startswith("sqlite"):
-        connect(uri, paths)  # a server that makes the store itself does so without the lock
-    artifacts = artifacts_folder(paths)
-    options = {"--backend-store-uri": uri, "--artifacts-destination": artifacts.as_uri(), "--host": UI_HOST}
-    pairs = [part for option in {**options, "--port": str(UI_PORT), "--workers": "1"}.items() for part in option]
-    return [sys.executable, "-m", "mlflow", "server", *pairs]
+    if not store.resolve().is_relative_to(root):
+        return
+    here = _artifacts(root).as_uri()
+    with closing(sqlite3.connect(store)) as database, database:
+        locations = database.execute("SELECT artifact_location FROM experiments").fetchall()
+        found = (re.match(r"(file://.*/state/mlflow/artifacts)/", location or "") for (location,) in locations)
+        for elsewhere in {match[1] for match in found if match} - {here}:
+            for table, column in _PLACES:
+                database.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (here, len(elsewhere) + 1, len(elsewhere) + 1, f"{elsewhere}/"),
+                )
+            print(f"sagan: MLflow's store came from {elsewhere}; its files belong to this clone now", file=sys.stderr)
 
 
 def is_database(uri: str) -> bool:
@@ -140,4 +155,8 @@ def _probe(uri: str) -> None:
 
 def artifacts_folder(paths: Paths) -> Path:
     """Where files go that belong to runs in a database."""
-    return paths.root.resolve() / "state" / "mlflow" / "artifacts"
+    return _artifacts(home(paths))
+
+
+def _artifacts(root: Path) -> Path:
+    return root / "state" / "mlflow" / "artifacts"

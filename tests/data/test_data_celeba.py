@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +120,13 @@ def test_rows_are_ordered_by_split_whatever_the_order_of_the_list(tmp_path, writ
     assert before["splits"]["test"] == [8, 10] and after["splits"]["test"] == [7, 10]
     moved = load(tmp_path / "after").split("test")[0][0]
     assert np.array_equal(moved, load(tmp_path / "before").images[0])
+
+
+def test_the_last_line_of_a_preparation_says_that_it_is_a_part(tmp_path, write_celeba):
+    root = Path(__file__).parent.parent.parent
+    shutil.copy(root / "params.yaml", tmp_path)
+    write_celeba(tmp_path / "originals" / "celeba")
+    command = [sys.executable, "-m", "sagan", "data", "--dataset", "celeba64", "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert ": 10 of 14 listed images, digest " in said.splitlines()[-1]

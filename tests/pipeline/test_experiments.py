@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+from mlflow import MlflowClient
 
 pytestmark = pytest.mark.exhaustive
 
@@ -31,7 +32,15 @@ def test_a_temporary_experiment_trains_what_is_new_and_the_workspace_uses_it(clo
     assert clone.runs() == before
     # The other variant is like this one, and follows it.
     assert variants_of(shared(clone)) == ["sagan", "sagan-no-attention"]
+    # Its runs are in the workspace's MLflow store, and its report can be read beside the workspace's.
+    client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/state/mlflow/mlflow.db")
+    (experiment,) = (found for found in client.search_experiments() if found.name == "sagan-quick")
+    made = client.search_runs([experiment.experiment_id], "tags.`sagan.experiment` = 'one'")
+    assert {run.info.run_name for run in made} == shared(clone)
+    page = clone.folder / "state/experiments/one/pages/quick/report.html"
+    assert page.as_uri() in clone.sagan("where", "one")
     clone.run(*DVC, "exp", "apply", "one")
+    assert (clone.folder / "pages/quick/report.html").read_bytes() == page.read_bytes()
     applied = set(clone.runs()) - set(before)
     assert applied == shared(clone)
     clone.run("git", "checkout", "-q", "--", ".")

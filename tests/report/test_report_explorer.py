@@ -40,7 +40,7 @@ def test_no_file_without_attention(tmp_path):
 
 def test_page_is_one_small_file_and_the_same_every_time(explorable):
     page = render(explorable)
-    assert page == explorable.paths.report("few") / "explorer.html"
+    assert page == explorable.paths.pages("few") / "explorer.html"
     first = page.read_bytes()
     assert len(first) < 5_000_000
     assert render(explorable).read_bytes() == first

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from mlflow import MlflowClient
 
 from sagan.errors import UserError
-from sagan.tracking import TrackingUnavailable, ui_command
+from sagan.paths import Paths
+from sagan.tracking import TrackingUnavailable, serving
 from sagan.tracking.experiments import web_page
+from sagan.tracking.serving import serve, ui_command
+from sagan.tracking.store import connect
 
 
 def refused() -> str:
@@ -76,6 +82,70 @@ def test_the_ui_listens_to_this_machine_only(make, monkeypatch):
     with pytest.raises(UserError) as caught:
         ui_command(workspace.params, workspace.paths)
     assert "secret" not in str(caught.value)
+
+
+def test_a_busy_port_is_a_line_before_anything_starts(workspace):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port}: another program listens there; .*PORT={port + 1}"):
+            serve(workspace.params, workspace.paths, port)
+
+
+def test_the_ui_says_where_the_runs_are(workspace, monkeypatch):
+    workspace.finish(workspace.cells[0])
+    workspace.send()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    listen = f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler).handle_request()"
+    monkeypatch.setattr(serving, "ui_command", lambda *_: [sys.executable, "-c", listen])
+    said = []
+    assert serve(workspace.params, workspace.paths, port, said.append) == 0
+    identity = workspace.client.get_experiment_by_name("sagan-quick").experiment_id
+    page = f"http://127.0.0.1:{port}/#/experiments/{identity}/runs?workflowType=machine_learning"
+    assert said[0] == "quick:" and said[1].endswith(f" {page}")
+    assert f"{page}&compareRunsMode=CHART&viewStateShareKey=seeds" in said[2]
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_a_store_that_came_with_its_clone_is_the_clones_own(workspace, tmp_path, capsys, move):
+    workspace.finish(workspace.cells[0])
+    workspace.send()
+    before = _files(workspace.paths.root)
+    other = tmp_path / "other"
+    (shutil.move if move else shutil.copytree)(workspace.paths.root, other)
+    copy = dataclasses.replace(workspace, paths=Paths(other))
+    copy.finish(copy.cells[1])
+    copy.send()
+    assert "its files belong to this clone now" in capsys.readouterr().err
+    assert not str(copy.mirror(copy.cells[0])).count(str(workspace.paths.root))
+    run = copy.client.search_runs([copy.client.get_experiment_by_name("sagan-quick").experiment_id])[0]
+    assert run.info.artifact_uri.startswith((other / "state/mlflow/artifacts").as_uri())
+    assert copy.client.list_artifacts(run.info.run_id)
+    assert not (models := copy.client.search_logged_models([run.info.experiment_id])) or all(
+        model.artifact_location.startswith(other.as_uri()) for model in models
+    )
+    if not move:
+        assert _files(workspace.paths.root) == before
+    copy.send()
+    assert "came from" not in capsys.readouterr().err
+
+
+def test_a_store_that_clones_share_is_left_as_it_is(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    workspace.finish(workspace.cells[0])
+    workspace.send()
+    connect(f"sqlite:///{tmp_path}/shared.db", Paths(tmp_path / "elsewhere"))
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/shared.db")
+    location = client.get_experiment_by_name("sagan-quick").artifact_location
+    assert location.startswith(workspace.paths.root.as_uri())
+
+
+def _files(root):
+    """Of the folder of MLflow's files, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in (root / "state/mlflow/artifacts").rglob("*")}
 
 
 @pytest.mark.parametrize(

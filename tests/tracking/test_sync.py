@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
+from sagan.paths import Paths
 from sagan.tracking import TrackingUnavailable
 
 
@@ -220,6 +222,54 @@ def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
     client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
     workspace.send()
     assert client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"] == "mine"
+
+
+def test_the_note_and_the_views_follow_the_runs(workspace):
+    workspace.send()
+    client = workspace.client
+    assert "2 variants x 2 seeds" in client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"]
+    suite = workspace.params.suites["quick"].model_copy(update={"seeds": 5})
+    workspace.params = workspace.params.model_copy(update={"suites": {"quick": suite}})
+    workspace.send()
+    tags = client.get_experiment_by_name("sagan-quick").tags
+    assert "2 variants x 5 seeds" in tags["mlflow.note.content"]
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.seeds"])["state"])
+    fid = state["compareRunCharts"][0]
+    assert (fid["metricKey"], fid["scaleType"]) == ("curve/fid", "log")
+
+
+def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(workspace, monkeypatch):
+    kept, new = workspace.cells[:2]
+    workspace.finish(kept)
+    workspace.send()
+    beside = dataclasses.replace(workspace, paths=Paths(workspace.paths.root / ".dvc/tmp/exps/tmpabc"))
+    for cell in (kept, new):
+        beside.finish(cell)
+    with monkeypatch.context() as experiment:
+        experiment.setenv("DVC_EXP_NAME", "wide")
+        beside.params = workspace.params.model_copy(
+            update={"suites": {"quick": workspace.params.suites["quick"].model_copy(update={"title": "other"})}}
+        )
+        beside.plan = dataclasses.replace(workspace.plan, suites={"quick": [kept, new]})
+        assert beside.send().sent == [new.run]
+    assert not (beside.paths.root / "state/mlflow").exists()
+
+    def marks(cell):
+        tags = workspace.mirror(cell)["tags"]
+        return tags["sagan.plan"], tags.get("sagan.experiment")
+
+    assert (marks(kept), marks(new)) == (("current", None), ("experiment", "wide"))
+    experiment = workspace.client.get_experiment_by_name("sagan-quick")
+    assert "other" not in experiment.tags["mlflow.note.content"]
+    # The workspace asks for one of the two, then for both.
+    both = workspace.plan
+    workspace.plan = dataclasses.replace(both, suites={"quick": [kept]})
+    workspace.send()
+    assert marks(new) == ("experiment", "wide")
+    workspace.plan = both
+    workspace.finish(new)
+    workspace.send()
+    assert marks(new) == ("current", "wide")
 
 
 def test_runs_that_are_asked_for_no_more_are_told_apart(workspace):

@@ -202,7 +202,9 @@ def test_one_weight_that_is_not_finite_is_noticed(run, role, value):
 
 def test_linear_decay_ends_one_step_above_zero(run, feed):
     config = varied(
-        run, {"steps": 4, "snapshots": [0, 4]}, optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"}
+        run,
+        {"steps": 4, "snapshots": [0, 4]},
+        optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
     )
     trainer, rates = Trainer(config, CPU), []
     real, noise = feed(config)

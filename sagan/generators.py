@@ -1,0 +1,59 @@
+"""A trained generator by its run's key, its run's folder or its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagan.errors import UserError, first_line, meant
+from sagan.paths import Paths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FILE = "generator.safetensors"
+
+
+def load_generator(source: str | Path, paths: Paths | None = None) -> nn.Module:
+    """The generator of a run, as a plain module in eval mode.
+
+    It maps z [B, z_dim] ~ N(0, 1) to images [B, C, R, R] in [-1, 1]; `z_dim` and `config` are its attributes.
+
+    Args:
+        source: a run's key as `plan` lists it, a run's folder, or a .safetensors file.
+        paths: of the clone that a key is looked for in; None for the current folder.
+
+    Raises:
+        UserError: there is no generator at `source`.
+    """
+    from sagan.nn import files
+
+    path = generator_file(source, paths or Paths())
+    try:
+        return files.load_generator(path)
+    except Exception as error:  # safetensors raises its own class for files of another kind
+        raise UserError(f"{path}: not a generator of this project: {first_line(error)}") from None
+
+
+def generator_file(source: str | Path, paths: Paths) -> Path:
+    """The file that a key, a folder or a file stands for.
+
+    Raises:
+        UserError: there is none.
+    """
+    place = Path(source)
+    # An evaluation's key begins with its run's.
+    if not place.exists() and (run := paths.run(place.name.split(".")[0])).is_dir():
+        place = run
+    path = place / _FILE if place.is_dir() else place
+    if path.is_file():
+        return path
+    if place.is_dir():
+        reason = f"its {_FILE} is not there: an unfinished run, or a copy without its weights"
+    else:
+        reason = "no such file, folder or run" + meant(str(source), _keys(paths))
+    raise UserError(f"{source}: {reason}; name a finished run's key (`python -m sagan plan`), its folder, or a file")
+
+
+def _keys(paths: Paths) -> list[str]:
+    return [file.parent.name for file in paths.run("").glob(f"*/{_FILE}")]

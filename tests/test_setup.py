@@ -1,0 +1,101 @@
+"""`make setup`: a virtual environment that is not whole is made anew, and the installation says how far it is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow.install import Progress
+
+VENV = Path(__file__).parent.parent / "workflow" / "venv"
+# A stand-in for an interpreter: new enough or not, it makes environments that hold itself and answers for their pip.
+PYTHON = """#!/bin/sh
+case "$1 $2" in
+    "-c "*) exit {old} ;;
+    "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo made ;;
+    "-m pip") exit 0 ;;
+esac
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(old=0, python="python3"):
+        stand_in = tmp_path / "bin" / "python3"
+        stand_in.parent.mkdir(exist_ok=True)
+        stand_in.write_text(PYTHON.format(old=old))
+        stand_in.chmod(0o755)
+        environment = os.environ | {"PATH": f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["sh", VENV, python, ".venv"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return make
+
+
+def test_a_whole_environment_is_left_as_it_is(make):
+    assert make() == (0, "made\n", "")
+    assert make() == (0, "", "")
+
+
+def test_a_broken_link_is_replaced(make, tmp_path):
+    (tmp_path / ".venv").symlink_to(tmp_path / "nowhere")
+    assert make() == (0, ".venv: is broken; it is made anew\nmade\n", "")
+    assert not (tmp_path / ".venv").is_symlink()
+
+
+def test_an_interpreter_that_is_gone_and_an_installation_that_was_killed_are_noticed(make, tmp_path):
+    make()
+    (tmp_path / ".venv/bin/python").unlink()
+    assert make() == (0, ".venv: is broken; it is made anew\nmade\n", "")
+    (tmp_path / ".venv/.installing").touch()
+    assert make() == (0, ".venv: its installation was interrupted; it is made anew\nmade\n", "")
+    assert make() == (0, "", "")
+
+
+def test_a_link_to_an_environment_is_used_and_stays(make, tmp_path):
+    make()
+    (tmp_path / ".venv").rename(tmp_path / "elsewhere")
+    (tmp_path / ".venv").symlink_to(tmp_path / "elsewhere")
+    code, said, _ = make()
+    assert code == 0 and "is a link" in said and (tmp_path / ".venv").is_symlink()
+
+
+def test_an_old_python_and_a_missing_one_are_told_apart(make):
+    code, _, error = make(old=1)
+    assert code == 2 and "python3: is older than Python 3.11" in error and error.count("\n") == 1
+    code, _, error = make(python="nonesuch")
+    assert code == 2 and "nonesuch: not found" in error and error.count("\n") == 1
+
+
+def test_progress_is_read_off_pips_lines():
+    progress = Progress(4)
+    for line in (
+        "Ignoring pywin32: markers 'sys_platform == \"win32\"' don't match your environment\n",
+        "Requirement already satisfied: filelock==3.0 in ./.venv/lib (from -r requirements.lock (line 3)) (3.0)\n",
+        "Collecting torch==2.11.0 (from -r requirements.lock (line 9))\n",
+    ):
+        progress.read(line)
+    assert str(progress) == "setup: 2 of 3 packages; torch"
+    progress.read("  Downloading torch-2.11.0-cp311-cp311-linux.whl (812.0 MB)\n")
+    assert str(progress) == "setup: 2 of 3 packages; torch, 812.0 MB"
+    progress.read("Installing collected packages: torch\n")
+    assert str(progress) == "setup: 2 of 3 packages; all fetched, now unpacked"
+
+
+def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_path):
+    root = Path(__file__).parent.parent
+    (tmp_path / "clone/deep/down").mkdir(parents=True)
+    (tmp_path / "clone/params.yaml").write_bytes((root / "params.yaml").read_bytes())
+
+    def describe(folder):
+        command = [sys.executable, "-c", "from sagan.cli import main; main()", "describe", "sagan-grid"]
+        environment = os.environ | {"PYTHONPATH": str(root)}
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    assert describe(tmp_path / "clone/deep/down").stdout.startswith("| variant")
+    outside = describe(tmp_path)
+    assert outside.returncode == 2 and outside.stderr.count("\n") == 1 and "inside a clone" in outside.stderr
