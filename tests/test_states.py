@@ -157,7 +157,7 @@ def test_a_measurement_costs_as_much_as_its_images(run, paths):
         run,
         Cell(run.variant, run.seed, run.key, "cheap"),
         "real",
-        {"fid": {"protocol": {"generated_count": 10}}},
+        {"fid": {"value": 9.0, "protocol": {"generated_count": 10}}},
         seconds=60.0,
         curve=[{"step": 0}, {"step": 4}],
         curve_protocol={"generated_count": 5},

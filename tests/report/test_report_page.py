@@ -3,10 +3,10 @@ import re
 import numpy as np
 from PIL import Image
 
+from sagan.analysis.wording import md, number
 from sagan.report import render_index
 from sagan.report.page import slug
 from sagan.report.sheets import Tile, sheet
-from sagan.report.wording import md, number
 
 
 def test_page_holds_every_picture_and_needs_nothing_else(rendered):

@@ -6,12 +6,12 @@ import itertools
 from dataclasses import dataclass, replace
 from statistics import median
 
+from sagan.analysis import statistics
+from sagan.analysis.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
+from sagan.analysis.judgement import Judgement, Losses, judge, losses
+from sagan.analysis.rows import SuiteRecords
+from sagan.analysis.statistics import Difference
 from sagan.records import Json
-from sagan.report import statistics
-from sagan.report.collect import SuiteRecords
-from sagan.report.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
-from sagan.report.judgement import Judgement, Losses, judge, losses
-from sagan.report.statistics import Difference
 
 # Up to so many variants are compared each with each: 435 pairs. Of a hundred it would be 4,950.
 PAIRWISE_UP_TO = 30

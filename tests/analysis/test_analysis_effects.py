@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from sagan.report import effects
-from sagan.report.collect import collect
-from sagan.report.ingredients import level_of
+from sagan.analysis import effects
+from sagan.analysis.ingredients import level_of
+from sagan.analysis.rows import collect
 
 
 @pytest.fixture(scope="module")

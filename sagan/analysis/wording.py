@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from sagan.report.effects import Cost, Effect
-from sagan.report.judgement import Judgement
-from sagan.report.statistics import FEWEST_FOR_P, Difference, Estimate
+from sagan.analysis.effects import Cost, Effect
+from sagan.analysis.judgement import Judgement
+from sagan.analysis.statistics import FEWEST_FOR_P, Difference, Estimate
+
+if TYPE_CHECKING:
+    from sagan.analysis.model import Figures, Variant
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -151,6 +156,41 @@ def survivors(effect: Effect) -> str:
     """Why the FID of an effect with lost runs decides nothing, and what the FID of the others is."""
     size = f" (FID of these {effect_size(effect.difference)})" if effect.difference else ""
     return lost_words(effect) + size
+
+
+def effect_cells(effect: Effect) -> list[str]:
+    """Size, interval, seeds, p, Holm's p, cost and judgement, as a table has them."""
+    found, cost = effect.difference, percent(effect.cost.median) if effect.cost else NOTHING
+    if found is None:
+        return [NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, cost, judged(effect)]
+    size = number(found.estimate.mean, signed=True)
+    is_better_or_worse = effect.judgement.removeprefix("likely ") in ("better", "worse")
+    return [
+        f"**{size}**" if is_better_or_worse else size,
+        interval(found.estimate, signed=True),
+        agreement(found),
+        p_value(found.p),
+        NOTHING if found.p is None else p_value(effect.p_holm),
+        cost,
+        judged(effect),
+    ]
+
+
+def metric_cell(figures: Figures) -> str:
+    """Mean ± standard deviation, bold where it is set apart."""
+    return f"**{spread(figures.shown)}**" if figures.leads else spread(figures.shown)
+
+
+def sizes(parameters: Mapping[str, int]) -> str:
+    """The sizes of the two networks, such as "G 1,234,567, D 765,432"."""
+    told = (f"{network[0].upper()} {count:,}" for network, count in sorted(parameters.items(), reverse=True))
+    return ", ".join(told) or NOTHING
+
+
+def copies(variant: Variant) -> str:
+    """The share of generated images that are nearer to a training image than held-out ones are, over seeds."""
+    ends = dict.fromkeys(number(share, places=1) for share in variant.copied or ())
+    return f"{md(variant.name)} {' to '.join(ends)} %"
 
 
 def effect_sentence(effect: Effect) -> str:

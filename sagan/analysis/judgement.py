@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sagan.report import statistics
-from sagan.report.collect import SuiteRecords
-from sagan.report.statistics import Difference
+from sagan.analysis import statistics
+from sagan.analysis.rows import SuiteRecords
+from sagan.analysis.statistics import Difference
 
 Judgement = Literal[
     "better",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sagan.report import statistics as st
+from sagan.analysis import statistics as st
 
 
 def test_estimate_of_few_seeds_claims_no_interval():

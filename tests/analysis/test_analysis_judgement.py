@@ -4,10 +4,11 @@ import json
 import pandas as pd
 import pytest
 
-from sagan.report import judgement, render, statistics
-from sagan.report.collect import collect
-from sagan.report.effects import baseline_effects, ingredient_effects
-from sagan.report.statistics import difference_of_pairs
+from sagan.analysis import judgement, statistics
+from sagan.analysis.effects import baseline_effects, ingredient_effects
+from sagan.analysis.rows import collect
+from sagan.analysis.statistics import difference_of_pairs
+from sagan.report import render
 from tests.report.outcomes import lose
 
 LOWER = [-3.0, -4.0, -5.0, -3.5, -3.0, -4.0, -5.0, -3.5]

@@ -41,6 +41,11 @@ class Estimate:
     maximum: float
     count: int
 
+    def times(self, factor: float) -> Estimate:
+        """The same in another unit."""
+        parts = (self.mean, self.sd, self.low, self.high, self.minimum, self.maximum)
+        return Estimate(*(part and factor * part for part in parts), self.count)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -94,16 +99,10 @@ def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
     bootstrap", section 4.3.3): a plain percentile interval is too narrow for a handful of seeds.
     Seeded, so that the same figures give the same interval. None where a sample has fewer than three.
     """
-    return _interval(tuple(map(tuple, samples)), RESAMPLES)
-
-
-@lru_cache(maxsize=4096)
-def _interval(samples: tuple[tuple[float, ...], ...], resamples: int) -> tuple[float, float] | None:
-    """Kept, because a report asks for the same one in each of its tables and figures."""
     smallest = min(map(len, samples))
     if smallest < FEWEST_FOR_INTERVAL:
         return None
-    places = _resampled_places(tuple(map(len, samples)), resamples)
+    places = _resampled_places(tuple(map(len, samples)), RESAMPLES)
     means = [np.mean(np.asarray(sample)[of], axis=1) for sample, of in zip(samples, places, strict=True)]
     resampled = means[0] if len(means) == 1 else means[0] - means[1]
     tail = expanded_tail(smallest)
