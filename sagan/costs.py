@@ -11,9 +11,6 @@ from sagan.records import Json, canonical, digest
 from sagan.store.reading import all_records
 from sagan.store.types import EvaluationRecord, RunRecord
 
-# A measurement makes `samples` images of the final generator and of the untrained one.
-_FULL_SETS = 2
-
 
 class Costs:
     """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
@@ -32,8 +29,8 @@ class Costs:
                 exact[_recipe(run.config)].append(per_step)
                 similar[shape].append(per_step / run.config["training"]["batch_size"])
         for evaluation in all_records("evaluations/*/metrics.json", paths, EvaluationRecord):
-            if (images := _images(evaluation)) is not None:
-                measured[evaluation.reference].append(evaluation.seconds / images)
+            if evaluation.generated_images and evaluation.seconds is not None:
+                measured[evaluation.reference].append(evaluation.seconds / evaluation.generated_images)
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
@@ -48,9 +45,11 @@ class Costs:
         per_image = self._measured.get(evaluation.reference)
         if per_image is None:
             return None
-        snapshots = len(self._plan.runs[evaluation.run].config["training"]["snapshots"])
-        settings = evaluation.settings
-        return per_image * (_FULL_SETS * settings["samples"] + snapshots * settings["curve_samples"])
+        run, settings = self._plan.runs[evaluation.run], evaluation.settings
+        # The last snapshot's images are the final generator's; only seed 0 has the first one's.
+        others = len(run.config["training"]["snapshots"]) - (1 if run.seed == 0 else 2)
+        final = max(settings["samples"], settings["curve_samples"]) + (settings["draws"] - 1) * settings["samples"]
+        return per_image * (final + others * settings["curve_samples"])
 
     def _training(self, run: Run, from_step: int) -> float | None:
         training = run.config["training"]
@@ -58,15 +57,6 @@ class Costs:
         if per_step is None and (per_image := self._similar.get(_shape(run.config))) is not None:
             per_step = per_image * training["batch_size"]
         return None if per_step is None else per_step * (training["steps"] - from_step)
-
-
-def _images(evaluation: EvaluationRecord) -> int | None:
-    """How many images were made for a measurement; None where an older record does not say what it took."""
-    fid = evaluation.metrics.get("fid")
-    counts = [p.get("generated_count") for p in (fid.protocol if fid else {}, evaluation.curve_protocol)]
-    if None in (*counts, evaluation.seconds):
-        return None
-    return _FULL_SETS * counts[0] + len(evaluation.curve) * counts[1]
 
 
 def _recipe(config: Json) -> str:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
+# Marks a module's dict literal of which only the entries that are used count.
+Table = dict
+
 # Modules of these rooms that cannot change a number: they carry runs out, or describe.
 _NOT_NUMBERS = (
     "metrics/fetching.py",
@@ -72,3 +75,8 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     )
     return body[1:] if is_docstring else body
+
+
+def entry_code(table: str, entry: str) -> str:
+    """The hash of the code of one entry of a `Table`, 16 hex digits, such as of "sagan.metrics.measures:METRICS"."""
+    return hashlib.sha256(f"{table}/{entry}".encode()).hexdigest()[:16]

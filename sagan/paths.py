@@ -33,6 +33,10 @@ class Paths:
         """Resume checkpoints and locks of a run; never needed once its run.json is there."""
         return self.root / "state" / key
 
+    def features(self, key: str) -> Path:
+        """Finished parts of the features of a reference or evaluation that is being made."""
+        return self.state(key) / "features"
+
     def plan(self, digest: str) -> Path:
         return self.root / "state" / "plans" / f"{digest}.json"
 

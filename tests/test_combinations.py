@@ -65,7 +65,7 @@ suites:
     baseline: v
     seeds: 1
     training: {{steps: 1, batch_size: 2, ema: {{decay: 0.9}}, snapshots: 1}}
-    evaluation: {{extractor: classifier, split: train, samples: 100, curve_samples: 100}}
+    evaluation: {{extractor: classifier, split: train, samples: 128, curve_samples: 128}}
 """
 
 

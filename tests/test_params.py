@@ -144,6 +144,21 @@ def test_the_committed_file_fits_its_schema(tree):
             ["suites.quick.evaluation.samples = 100000000000: must be at most"],
         ),
         ("suites.quick.evaluation.also", ["classifier"], ["suites.quick.evaluation.also = ['classifier']: must not"]),
+        (
+            "suites.quick.evaluation.samples",
+            100,
+            ["suites.quick.evaluation.samples = 100: must be at least 128, for FID with the features of 'classifier'"],
+        ),
+        (
+            "suites.celeba64.evaluation.curve_samples",
+            2000,
+            ["suites.celeba64.evaluation.curve_samples = 2000: must be at least 2048, for FID", "'inception'"],
+        ),
+        (
+            "suites.quick.evaluation",
+            {"extractor": "classifier", "also": ["inception"], "split": "train", "samples": 2000, "curve_samples": 200},
+            ["suites.quick.evaluation.samples = 2000: must be at least 2048"],
+        ),
         ("suites.quick.evaluation", [], ["suites.quick.evaluation = []: must be a mapping"]),
         ("suites.quick.execution.device", "tpu", ["suites.quick.execution.device = 'tpu': must be 'auto', 'cpu' or"]),
         ("suites.quick", 3, ["suites.quick = 3: must be a mapping"]),
@@ -282,7 +297,7 @@ def test_a_level_of_a_grid_is_part_of_a_name_too(tree, load):
 def test_a_short_trial_changes_the_budget_alone(tree, load):
     """Fewer steps than the average's start or than snapshots, fewer images than on the curve: still a run."""
     put(tree, "suites.quick.training.steps", 3)
-    put(tree, "suites.quick.evaluation.samples", 100)
+    put(tree, "suites.quick.evaluation.samples", 128)
     suite = load(tree).suites["quick"]
-    assert suite.training.ema.start > 3 and suite.evaluation.curve_samples > 100
+    assert suite.training.ema.start > 3 and suite.evaluation.curve_samples > 128
     assert snapshot_steps(suite.training) == [0, 1, 2, 3]

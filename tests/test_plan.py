@@ -198,6 +198,7 @@ def test_further_feature_spaces_are_evaluations_of_their_own_and_move_nothing(pa
 
 def test_what_is_measured_in_a_space_is_found_there_whichever_space_comes_first(params, planned, inception):
     """A list that is turned round, or a space that becomes the first one, asks for the same evaluations."""
+    params = changed(params, "suites.quick.evaluation.curve_samples", 2048)
     first = planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
     second = changed(changed(params, "suites.quick.evaluation.extractor", "inception"), "suites.quick.title", "x")
     turned = planned(changed(second, "suites.quick.evaluation.also", ["classifier"]))

@@ -120,7 +120,7 @@ def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> Finding |
     starts, ends = {}, {}
     for row in records.rows:
         ends |= {(row.run, layer): share for layer, share in entropy_shares(_attention_of(row)).items()}
-        for untrained in row.points[:1]:
+        for untrained in (point for point in row.points if point.step == 0):
             starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained.attention).items()}
     if not ends:
         return None

@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 
 from sagan.errors import UserError
+from sagan.metrics.codes import NAMES, NOT_MEASURED, code_of
 from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import Json
 from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
-from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, ReferenceRecord, RunRecord
+from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
 WORSENED_FACTOR = 2.0
 
@@ -255,10 +256,29 @@ def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -
     for row, key in zip(records.rows, keys, strict=True):
         evaluation = read_evaluation(key, paths).record
         set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
-        counted = None if set_aside else evaluation
+        counted = evaluation and not set_aside and _by_present_code(evaluation)
         folder = paths.evaluation(key)
-        rows.append(replace(row, evaluation_key=key, evaluation=counted, folder=folder, set_aside=set_aside))
-    return replace(records, rows=rows, reference=reference, extractor=extractor)
+        rows.append(replace(row, evaluation_key=key, evaluation=counted or None, folder=folder, set_aside=set_aside))
+    return replace(records, rows=_with_untrained(rows), reference=reference, extractor=extractor)
+
+
+def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
+    """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
+    known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
+    stale = [name for name, value in known.items() if value.code is not None and value.code != code_of(name)]
+    current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
+    return evaluation.model_copy(update={"metrics": current})
+
+
+def _with_untrained(rows: list[Row]) -> list[Row]:
+    """The untrained generator is measured at seed 0 alone, for all runs of its recipe."""
+    first = {row.variant: row.evaluation.untrained for row in rows if row.seed == 0 and row.evaluation}
+    return [
+        replace(row, evaluation=row.evaluation.model_copy(update={"untrained": first[row.variant]}))
+        if row.evaluation and row.fid_untrained is None and row.variant in first
+        else row
+        for row in rows
+    ]
 
 
 def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:

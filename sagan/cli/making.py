@@ -12,8 +12,13 @@ import typer
 from sagan import fingerprint
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.errors import UserError, did_you_mean, meant
-from sagan.intentions import would_evaluate, would_make_reference, would_report, would_track, would_train
+from sagan.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
 from sagan.states import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
+from sagan.store.reading import read_evaluation, read_reference
+
+AddOption = Annotated[
+    bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
+]
 
 
 def _plan(plan_file: Path | None, key: str, kind: str):
@@ -52,6 +57,10 @@ def _spec(plan_file: Path | None, key: str, kind: str):
 def _say_where(key: str, moved_to: Path | None) -> None:
     if moved_to is not None:
         print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
+
+
+def _added(names: list[str]) -> str:
+    return f"added {', '.join(names)}" if names else "lacks no metric, nothing to do"
 
 
 def _figure(value: float | None, otherwise: str) -> str:
@@ -157,15 +166,20 @@ def train(
 def reference(
     key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
     plan: PlanOption = None,
+    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
     spec = _spec(plan, key, "references")
     if dry_run:
-        print(would_make_reference(spec, PATHS))
+        record = read_reference(key, PATHS).record
+        print(would_add(key, record and record.other_split) if add else would_make_reference(spec, PATHS))
         return
-    from sagan.metrics.reference import make_reference
+    from sagan.metrics.reference import add_to_reference, make_reference
 
+    if add:
+        print(f"{key}: {_added(add_to_reference(spec, PATHS))}")
+        return
     _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record["accuracy"] is None else f", held-out accuracy {record['accuracy']:.4f}"
@@ -177,15 +191,20 @@ def reference(
 def evaluate(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
+    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Measure one finished run: metrics, curve, sample grid, attention maps."""
+    """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
     spec = _spec(plan, key, "evaluations")
     if dry_run:
-        print(would_evaluate(spec, PATHS))
+        print(would_add(key, read_evaluation(key, PATHS).record) if add else would_evaluate(spec, PATHS))
         return
+    from sagan.metrics.evaluate import add_metrics
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
+    if add:
+        print(f"{key}: {_added(add_metrics(spec, PATHS))}")
+        return
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sagan.metrics.features import generated_images, labels_of
+from sagan.metrics.latents import GRID, latents
 from sagan.nn.attention import attention_layers
 from sagan.records import Json, finite_or_none
 
@@ -72,3 +74,22 @@ def attention_statistics(network: nn.Module, *inputs: Tensor) -> dict[int, Json]
                 "entropy_uniform": math.log(layer.maps.shape[-1]),
             }
     return record
+
+
+def generator_attention(generator: nn.Module, seed: int, device: torch.device) -> Json:
+    """What `attention_statistics` says of each layer over the grid's images, under "generator.<side>"."""
+    given = grid_inputs(generator, seed, device)
+    return {f"generator.{side}": found for side, found in attention_statistics(generator, *given).items()}
+
+
+def discriminator_attention(generator: nn.Module, discriminator: nn.Module, seed: int, device: torch.device) -> Json:
+    """The same of the discriminator, that sees the grid's images, under "discriminator.<side>"."""
+    seen = generated_images(generator, latents(generator.z_dim, GRID * GRID, seed), device).to(device) / 127.5 - 1.0
+    return {f"discriminator.{side}": found for side, found in attention_statistics(discriminator, seen).items()}
+
+
+def grid_inputs(generator: nn.Module, seed: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The grid's z and, of a generator with classes, its labels."""
+    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
+    labels = labels_of(generator, len(z))
+    return (z,) if labels is None else (z, labels.to(device))

@@ -19,10 +19,12 @@ class ClassSide:
     """The real images of each class.
 
     Attributes:
+        names: of the classes.
         counts: images of each class.
         statistics: of each class; None where it has fewer images than there are features.
     """
 
+    names: list[str]
     counts: list[int]
     statistics: list[values.Statistics | None]
 
@@ -43,12 +45,12 @@ def save_classes(path: Path, features: Tensor, labels: np.ndarray, classes: int)
     save_tensors(path, tensors)
 
 
-def load_classes(path: Path) -> ClassSide:
-    """What `save_classes` wrote."""
+def load_classes(path: Path, names: list[str]) -> ClassSide:
+    """What `save_classes` wrote, of classes with these names."""
     tensors = load_file(path)
     counts = tensors["counts"].tolist()
     found: list[values.Statistics | None] = [
         {name: tensors[f"{name}.{index}"].numpy() for name in ("mu", "sigma")} if f"mu.{index}" in tensors else None
         for index in range(len(counts))
     ]
-    return ClassSide(counts, found)
+    return ClassSide(names, counts, found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from sagan.errors import UserError
+from sagan.fingerprint import Table
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
@@ -65,13 +68,55 @@ for _name, _extractor in ((CLASSIFIER_NAME, ClassifierExtractor), (DINOV2_NAME, 
         register_feature_extractor(_name, _extractor)
 
 
+# torch-fidelity's extractor, and what its outputs are to us.
+Network = tuple[FeatureExtractorBase, dict[str, str]]
+
+
+def _classifier(path: Path) -> Network:
+    names = {"features": "features", "logits": "logits"}
+    return ClassifierExtractor(CLASSIFIER_NAME, list(names), str(path)), names
+
+
+def _inception(path: Path) -> Network:
+    names = {"2048": "features", "logits_unbiased": "logits"}
+    network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(names), str(path))
+    if not has_classes(network):
+        del names["logits_unbiased"]
+        network.features_list = list(names)
+    return network, names
+
+
+def _clip(path: Path) -> Network:
+    with _as_published("clip-vit-b-32", path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
+        return FeatureExtractorCLIP("clip-vit-b-32", ["clip"], str(path)), {"clip": "features"}
+
+
+def _dinov2_base(path: Path) -> Network:
+    with _as_published("dinov2-vit-b-14", path):
+        return DinoV2Extractor(DINOV2_NAME, ["dinov2"], str(path)), {"dinov2": "features"}
+
+
+def _dinov2_large(path: Path) -> Network:
+    with _as_published("dinov2-vit-l-14", path):
+        return DinoV2Extractor(DINOV2_NAME, ["dinov2"], str(path)), {"dinov2": "features"}
+
+
+EXTRACTORS: Table[str, Callable[[Path], Network]] = {
+    "classifier": _classifier,
+    "inception": _inception,
+    "clip-vit-b-32": _clip,
+    "dinov2-vit-b-14": _dinov2_base,
+    "dinov2-vit-l-14": _dinov2_large,
+}
+
+
 class Extractor:
     """One feature space, however its network is named: images to features, and to logits where it has classes."""
 
     def __init__(self, kind: str, reference_folder: Path, paths: Paths, device: torch.device) -> None:
         self.kind = kind
-        path = paths.weights_file(kind, reference_folder)
-        network, self._names = _network(kind, path)
+        network, self._names = EXTRACTORS[kind](paths.weights_file(kind, reference_folder))
         self._network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
     @torch.no_grad()
@@ -82,24 +127,11 @@ class Extractor:
         return {self._names[n]: value for n, value in zip(self._names, self._network(images), strict=True)}
 
 
-def _network(kind: str, path: Path) -> tuple[FeatureExtractorBase, dict[str, str]]:
-    """torch-fidelity's extractor, and what its outputs are to us."""
-    if kind == "classifier":
-        names = {"features": "features", "logits": "logits"}
-        return ClassifierExtractor(CLASSIFIER_NAME, list(names), str(path)), names
-    if kind == "inception":
-        names = {"2048": "features", "logits_unbiased": "logits"}
-        network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(names), str(path))
-        if not has_classes(network):
-            del names["logits_unbiased"]
-            network.features_list = list(names)
-        return network, names
+@contextmanager
+def _as_published(kind: str, path: Path) -> Iterator[None]:
+    """Another file in the place of published weights is one line."""
     try:
-        if kind.startswith("dinov2"):
-            return DinoV2Extractor(DINOV2_NAME, ["dinov2"], str(path)), {"dinov2": "features"}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
-            return FeatureExtractorCLIP(kind, ["clip"], str(path)), {"clip": "features"}
+        yield
     except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).strip().splitlines() or ["it is empty"])[0]
         raise UserError(

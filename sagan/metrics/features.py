@@ -1,4 +1,4 @@
-"""Images to features, in batches, straight from an array or a generator; never through files."""
+"""Images to features, in batches, straight from an array or a generator; never through image files."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sagan.metrics.parts import Carried, Tensors, at_once
+
 _BATCH = 100
 
 Features = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sampled:
-    """What a generator's images are measured by.
+    """What images are measured by.
 
     Attributes:
         features: float32 on the CPU, a row an image; rows of images that are not finite are NaN, since as bytes
             such images would look like others.
         labels: int64 [N], the classes that were asked for; None where the generator knows none.
         deviation: mean over pixels of the standard deviation over images, in grey levels; None where an image is
-            not finite.
+            not finite, or nobody asked.
     """
 
     features: Features
-    labels: Tensor | None
-    deviation: float | None
+    labels: Tensor | None = None
+    deviation: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.features["features"])
+
+    def rows(self, chosen: slice | np.ndarray) -> Sampled:
+        """Some of the images."""
+        labels = None if self.labels is None else self.labels[chosen]
+        return Sampled({name: rows[chosen] for name, rows in self.features.items()}, labels)
+
+    def and_then(self, other: Sampled) -> Sampled:
+        """These images and others after them."""
+        labels = None if self.labels is None else torch.cat([self.labels, other.labels])
+        return Sampled({name: torch.cat([rows, other.features[name]]) for name, rows in self.features.items()}, labels)
 
 
 class Deviation:
@@ -40,9 +55,17 @@ class Deviation:
     def add(self, images: Tensor) -> None:
         """uint8 [B, C, R, R]."""
         grey = images.double()
-        self._count += len(grey)
-        self._sum = self._sum.to(grey) + grey.sum(0)
-        self._squares = self._squares.to(grey) + grey.square().sum(0)
+        self.add_sums(len(grey), grey.sum(0), grey.square().sum(0))
+
+    def add_sums(self, count: int, total: Tensor, squares: Tensor) -> None:
+        """Of `count` images: the sums of their pixels and of the pixels' squares, float64 [C, R, R]; they are exact."""
+        self._count += count
+        self._sum = self._sum.to(total) + total
+        self._squares = self._squares.to(squares) + squares
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """What `add_sums` takes, on the CPU."""
+        return self._sum.cpu(), self._squares.cpu()
 
     def value(self) -> float:
         variance = self._squares / self._count - (self._sum / self._count).square()
@@ -55,7 +78,10 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def labels_of(generator: nn.Module, count: int) -> Tensor | None:
-    """The classes int64 [count] that are asked of a generator, in the training set's shares; None without classes."""
+    """The classes int64 [count] that are asked of a generator, in the training set's shares; None without classes.
+
+    Those of fewer images are the first of those of more.
+    """
     return None if generator.shares is None else generator.shares(count).cpu()
 
 
@@ -67,30 +93,56 @@ def generated_images(generator: nn.Module, z: Tensor, device: torch.device, labe
 
 
 def sample_features(
-    extractor: Callable[[Tensor], Features], generator: nn.Module, z: Tensor, device: torch.device
+    extractor: Callable[[Tensor], Features],
+    generator: nn.Module,
+    z: Tensor,
+    device: torch.device,
+    labels: Tensor | None = None,
+    carried: Carried = at_once,
 ) -> Sampled:
-    """Features of G(z) for z [N, z_dim], with classes in the training set's shares."""
-    labels, deviation = labels_of(generator, len(z)), Deviation()
-    finite: list[Tensor] = []
+    """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares).
+
+    Args:
+        carried: computes them; `Parts.of` keeps what is done.
+    """
+    labels = labels_of(generator, len(z)) if labels is None else labels
 
     @torch.no_grad()
-    def batches() -> Iterator[Tensor]:
-        for images in _batches(generator, z, labels, device):
-            finite.append(images.isfinite().flatten(1).all(1).cpu())
-            images = to_uint8(images)
-            deviation.add(images)
-            yield images
+    def compute(rows: slice) -> Tensors:
+        finite: list[Tensor] = []
+        deviation = Deviation()
 
-    features = _extracted(extractor, batches())
-    is_finite = torch.cat(finite)
+        def batches() -> Iterator[Tensor]:
+            for images in _batches(generator, z[rows], None if labels is None else labels[rows], device):
+                finite.append(images.isfinite().flatten(1).all(1).cpu())
+                images = to_uint8(images)
+                deviation.add(images)
+                yield images
+
+        found = _extracted(extractor, batches())
+        total, squares = deviation.sums()
+        return found | {"finite": torch.cat(finite), "sum": total, "squares": squares}
+
+    parts = carried(len(z), compute)
+    deviation = Deviation()
+    for part in parts:
+        deviation.add_sums(len(part["finite"]), part.pop("sum"), part.pop("squares"))
+    features = _joined(parts)
+    is_finite = features.pop("finite")
     for values in features.values():
         values[~is_finite] = torch.nan
     return Sampled(features, labels, deviation.value() if is_finite.all() else None)
 
 
-def features_of_images(extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device) -> Features:
+def features_of_images(
+    extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device, carried: Carried = at_once
+) -> Features:
     """Features of uint8 [N, C, R, R]: float32 on the CPU, N rows."""
-    return _extracted(extractor, (batch.to(device) for batch in _stored(images)))
+
+    def compute(rows: slice) -> Tensors:
+        return _extracted(extractor, (batch.to(device) for batch in _stored(images[rows])))
+
+    return _joined(carried(len(images), compute))
 
 
 def deviation_of_images(images: np.ndarray) -> float:
@@ -114,5 +166,8 @@ def _batches(generator: nn.Module, z: Tensor, labels: Tensor | None, device: tor
 
 
 def _extracted(extractor: Callable[[Tensor], Features], batches: Iterator[Tensor]) -> Features:
-    parts = [{name: value.cpu() for name, value in extractor(batch).items()} for batch in batches]
+    return _joined([{name: value.cpu() for name, value in extractor(batch).items()} for batch in batches])
+
+
+def _joined(parts: list[Tensors]) -> Tensors:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

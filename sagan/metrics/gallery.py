@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from sagan.data import load
 from sagan.data.prepared import read_manifest
 from sagan.metrics import values
-from sagan.metrics.attention import attention_statistics, layer_maps
+from sagan.metrics.attention import grid_inputs, layer_maps
 from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
-from sagan.metrics.latents import latents, walk
-from sagan.metrics.pictures import GRID, save_attention, save_grid
+from sagan.metrics.latents import GRID, latents, walk
+from sagan.metrics.pictures import save_attention, save_grid
 from sagan.metrics.real import RealSide
 from sagan.paths import Paths
-from sagan.records import Json
 
 _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6
@@ -79,35 +78,15 @@ def save_neighbours(
     save_grid(sheet, GRID, folder / "neighbours.png")
 
 
-def generator_attention(generator: nn.Module, seed: int, device: torch.device) -> Json:
-    """What `attention_statistics` says of each layer over the grid's images, under "generator.<side>"."""
-    given = _asked_for(generator, seed, device)
-    return {f"generator.{side}": found for side, found in attention_statistics(generator, *given).items()}
-
-
 def save_attention_maps(
     generator: nn.Module, discriminator: nn.Module, seed: int, device: torch.device, folder: Path
-) -> Json:
-    """Pictures of where attention layers look in the grid's first images; statistics over all of the grid's.
-
-    Returns:
-        What `attention_statistics` says of each layer, under "<network>.<side>".
-    """
-    given = _asked_for(generator, seed, device)
+) -> None:
+    """Pictures of where attention layers look in the grid's first images, and what the explorer needs of them."""
+    given = grid_inputs(generator, seed, device)
     images = generated_images(generator, latents(generator.z_dim, GRID * GRID, seed), device)
     seen = (images.to(device) / 127.5 - 1.0,)
-    record = {}
     for role, network, inputs in (("generator", generator, given), ("discriminator", discriminator, seen)):
-        record |= {f"{role}.{side}": found for side, found in attention_statistics(network, *inputs).items()}
         for layer in layer_maps(network, *(rows[:_ATTENTION_IMAGES] for rows in inputs)):
             path = folder / f"{role}-{layer.side}.png"
             save_attention(images[:_ATTENTION_IMAGES].numpy(), layer.maps.nan_to_num(1.0).numpy(), path)
         save_explorable(network, role, inputs[0], images, folder)
-    return record
-
-
-def _asked_for(generator: nn.Module, seed: int, device: torch.device) -> tuple[Tensor, ...]:
-    """The grid's z and, of a generator with classes, its labels."""
-    z = latents(generator.z_dim, GRID * GRID, seed).to(device)
-    labels = labels_of(generator, len(z))
-    return (z,) if labels is None else (z, labels.to(device))

@@ -7,10 +7,16 @@ from torch import Tensor
 
 from sagan.seeds import derived_seed
 
+# Images a side of the grid of samples.
+GRID = 8
 
-def latents(z_dim: int, count: int, seed: int, purpose: str = "grid") -> Tensor:
-    """z [count, z_dim] ~ N(0, 1), the same for a seed and a purpose, and different from those of other purposes."""
-    generator = torch.Generator().manual_seed(derived_seed(seed, purpose, 0))
+
+def latents(z_dim: int, count: int, seed: int, purpose: str = "grid", draw: int = 0) -> Tensor:
+    """z [count, z_dim] ~ N(0, 1), the same for a seed, purpose and draw, and unrelated to those of others.
+
+    The first z of a longer set are not those of a shorter one: take rows of one set.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, purpose, draw))
     return torch.randn(count, z_dim, generator=generator)
 
 

@@ -1,18 +1,19 @@
-"""Every metric of one set of generated images, each with a status: what cannot be trusted is said or withheld."""
+"""The metrics of one set of images, each with a status: what cannot be trusted is said or withheld."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sagan.fingerprint import Table
 from sagan.metrics import values
-from sagan.metrics.classes import ClassSide
-from sagan.metrics.features import Features
+from sagan.metrics.features import Sampled
 from sagan.metrics.real import RealSide
 from sagan.records import Json
 
@@ -30,77 +31,33 @@ class Measure:
         value: None where no figure would mean anything.
         status: "measured", or in words what is wrong.
         facts: what belongs to the metric's protocol alone: spread, subsets, neighbours.
+        each: figures of parts, such as of each class.
     """
 
     value: float | None
     status: str = MEASURED
     facts: Json = field(default_factory=dict)
+    each: Json = field(default_factory=dict)
 
 
-def fid(generated: Tensor, real: RealSide) -> Measure:
-    """FID of features [N, D]; needs at least D images on both sides (torch-fidelity: 2,048 for Inception)."""
-    if defect := not_finite(generated):
-        return Measure(None, defect)
-    if lacking := too_few(min(len(generated), real.record["real_count"]), generated.shape[1]):
+def measures(names: Iterable[str], generated: Sampled, real: RealSide) -> dict[str, Measure]:
+    """Some of `METRICS` of one set of images; none has a value where a feature is not finite."""
+    if defect := not_finite(generated.features["features"]):
+        return dict.fromkeys(names, Measure(None, defect))
+    return {name: METRICS[name](generated, real) for name in names}
+
+
+def fid(generated: Sampled, real: RealSide) -> Measure:
+    """FID of D features; needs at least D images on both sides (torch-fidelity: 2,048 for Inception)."""
+    features = generated.features["features"]
+    if lacking := too_few(min(len(generated), real.record["real_count"]), features.shape[1]):
         return Measure(None, lacking)
-    return measured(values.fid(values.statistics(generated), real.statistics), is_constant(generated))
+    return measured(values.fid(values.statistics(features), real.statistics), is_constant(features))
 
 
-def all_measures(generated: Features, real: RealSide) -> dict[str, Measure]:
-    """FID, extrapolated FID, KID, IS, precision, recall, density and coverage of one set of features."""
-    features, logits = generated["features"], generated.get("logits")
-    found = {"fid": fid(features, real)}
-    if defect := not_finite(features):
-        names = ("fid_infinity", "kid", "is", "precision", "recall", "density", "coverage")
-        return found | dict.fromkeys(names, Measure(None, defect))
-    constant = is_constant(features)
-    found["fid_infinity"] = _fid_infinity(features, real, constant)
-    kid, kid_std = values.kid(features, real.features)
-    subset_size = min(values.KID_SUBSET_SIZE, len(features), len(real.features))
-    kept = {"real_count": len(real.features)}
-    found["kid"] = measured(kid, constant, std=kid_std, subsets=values.KID_SUBSETS, subset_size=subset_size, **kept)
-    precision, recall = values.precision_recall(features, real.features)
-    density, coverage = values.density_coverage(features, real.features)
-    # One image in a dense place is precise without being good.
-    found["precision"] = _without(constant, precision, neighbourhood=values.NEIGHBOURHOOD, **kept)
-    found["recall"] = measured(recall, constant, neighbourhood=values.NEIGHBOURHOOD, **kept)
-    own = {"neighbourhood": values.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)", **kept}
-    found["density"] = _without(constant, density, **own)
-    found["coverage"] = measured(coverage, constant, **own)
-    found["is"] = _inception_score(logits, constant)
-    return found
-
-
-def intra_class_fid(
-    features: Tensor, labels: Tensor, real: ClassSide, names: Sequence[str]
-) -> tuple[Measure, dict[str, Json]]:
-    """Mean over classes of the FID between a class's generated and real images (Miyato & Koyama 2018), and of each.
-
-    There is no mean where a class has fewer images than features on either side: leaving it out would flatter.
-
-    Args:
-        features, labels: of generated images, [N, D] and int64 [N].
-        names: of the classes.
-    """
-    if defect := not_finite(features):
-        return Measure(None, defect), {}
-    each: dict[str, Json] = {}
-    lacking = None
-    for index, name in enumerate(names):
-        mine = features[labels == index]
-        counts = {"generated_count": len(mine), "real_count": real.counts[index]}
-        short = too_few(min(counts.values()), features.shape[1])
-        if short is None:
-            each[name] = {"fid": values.fid(values.statistics(mine), real.statistics[index]), **counts}
-        else:
-            each[name] = {"fid": None, **counts}
-            lacking = lacking or f"class {name!r} has {short}"
-    if lacking:
-        return Measure(None, lacking), each
-    return measured(float(np.mean([entry["fid"] for entry in each.values()])), is_constant(features)), each
-
-
-def _fid_infinity(features: Tensor, real: RealSide, constant: bool) -> Measure:
+def fid_infinity(generated: Sampled, real: RealSide) -> Measure:
+    """FID extrapolated to infinitely many generated images."""
+    features = generated.features["features"]
     count, feature_dim = features.shape
     if lacking := too_few(real.record["real_count"], feature_dim):
         return Measure(None, lacking)
@@ -109,16 +66,109 @@ def _fid_infinity(features: Tensor, real: RealSide, constant: bool) -> Measure:
         return Measure(
             None, f"too few images: {count}, and to extrapolate with {feature_dim} features {4 * feature_dim}"
         )
-    return measured(values.fid_infinity(features, real.statistics, sizes), constant, sizes=sizes)
+    return measured(values.fid_infinity(features, real.statistics, sizes), is_constant(features), sizes=sizes)
 
 
-def _inception_score(logits: Tensor | None, constant: bool) -> Measure:
+def intra_fid(generated: Sampled, real: RealSide) -> Measure:
+    """Mean over classes of the FID between a class's generated and real images (Miyato & Koyama 2018), and of each.
+
+    There is no mean where a class has fewer images than features on either side: leaving it out would flatter.
+
+    Args:
+        generated, real: with labels and with classes.
+    """
+    features, side = generated.features["features"], real.classes
+    each: dict[str, Json] = {}
+    lacking = None
+    for index, name in enumerate(side.names):
+        mine = features[generated.labels == index]
+        counts = {"generated_count": len(mine), "real_count": side.counts[index]}
+        short = too_few(min(counts.values()), features.shape[1])
+        if short is None:
+            each[name] = {"fid": values.fid(values.statistics(mine), side.statistics[index]), **counts}
+        else:
+            each[name] = {"fid": None, **counts}
+            lacking = lacking or f"class {name!r} has {short}"
+    if lacking:
+        return Measure(None, lacking, each=each)
+    mean = float(np.mean([entry["fid"] for entry in each.values()]))
+    return replace(measured(mean, is_constant(features)), each=each)
+
+
+def kid(generated: Sampled, real: RealSide) -> Measure:
+    """KID against the kept real features."""
+    features = generated.features["features"]
+    size = min(values.KID_SUBSET_SIZE, len(features), len(real.features))
+    value, std = values.kid(features, real.features)
+    facts = {"std": std, "subsets": values.KID_SUBSETS, "subset_size": size, "real_count": len(real.features)}
+    return measured(value, is_constant(features), **facts)
+
+
+def inception_score(generated: Sampled, real: RealSide) -> Measure:
+    """Inception score; refused where the extractor has no classes."""
+    logits = generated.features.get("logits")
     if logits is None:
         return Measure(None, "refused: the extractor's weights have no classifier layer")
     if defect := not_finite(logits):
         return Measure(None, defect)
     score, std = values.inception_score(logits)
-    return measured(score, constant, std=std, splits=values.IS_SPLITS)
+    return measured(score, is_constant(generated.features["features"]), std=std, splits=values.IS_SPLITS)
+
+
+def precision(generated: Sampled, real: RealSide) -> Measure:
+    """Precision; no figure for a constant generator, since one image in a dense place is precise without being good."""
+    value, _ = _precision_recall(generated, real)
+    facts = {"neighbourhood": values.NEIGHBOURHOOD, "real_count": len(real.features)}
+    return _without(is_constant(generated.features["features"]), value, **facts)
+
+
+def recall(generated: Sampled, real: RealSide) -> Measure:
+    """Recall."""
+    _, value = _precision_recall(generated, real)
+    facts = {"neighbourhood": values.NEIGHBOURHOOD, "real_count": len(real.features)}
+    return measured(value, is_constant(generated.features["features"]), **facts)
+
+
+def density(generated: Sampled, real: RealSide) -> Measure:
+    """Density; no figure for a constant generator, as of precision."""
+    value, _ = _density_coverage(generated, real)
+    return _without(is_constant(generated.features["features"]), value, **_naeem(real))
+
+
+def coverage(generated: Sampled, real: RealSide) -> Measure:
+    """Coverage."""
+    _, value = _density_coverage(generated, real)
+    return measured(value, is_constant(generated.features["features"]), **_naeem(real))
+
+
+# What is generated and the real side, to a figure; features are finite.
+METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
+    "fid": fid,
+    "fid_infinity": fid_infinity,
+    "intra_fid": intra_fid,
+    "kid": kid,
+    "is": inception_score,
+    "precision": precision,
+    "recall": recall,
+    "density": density,
+    "coverage": coverage,
+}
+
+
+# Two metrics of one computation: the second finds what the first has left.
+@lru_cache(maxsize=1)
+def _precision_recall(generated: Sampled, real: RealSide) -> tuple[float, float]:
+    return values.precision_recall(generated.features["features"], real.features)
+
+
+@lru_cache(maxsize=1)
+def _density_coverage(generated: Sampled, real: RealSide) -> tuple[float, float]:
+    return values.density_coverage(generated.features["features"], real.features)
+
+
+def _naeem(real: RealSide) -> Json:
+    own = {"neighbourhood": values.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)"}
+    return {**own, "real_count": len(real.features)}
 
 
 def measured(value: float, constant: bool, **facts: Json) -> Measure:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from sagan.records import atomic
 
-GRID = 8
 _PADDING = 2
 
 # Query points as (down, right) shares of the side: centre, above, below, left.

@@ -10,10 +10,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.metrics import values
+from sagan.metrics.classes import ClassSide
+from sagan.metrics.features import Features
 from sagan.records import Json, read_json
+from sagan.tensors import save_tensors
+
+FILES = ("reference.json", "statistics.safetensors", "features.safetensors")
+_HELD_OUT = "held_out."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RealSide:
     """A reference as it is compared with.
 
@@ -23,6 +29,8 @@ class RealSide:
         features: [<= 10,000, D], features of the split.
         train: [N, D], features of training images: of all, or of as many as there is room for.
         train_rows: int64, the rows of `train` in the dataset's train split.
+        held_out: features (and logits) of [<= 10,000] images of the other split.
+        classes: the real images of each class; None where nobody asked for them.
     """
 
     record: Json
@@ -30,6 +38,15 @@ class RealSide:
     features: Tensor
     train: Tensor
     train_rows: Tensor
+    held_out: Features
+    classes: ClassSide | None = None
+
+
+def save_features(folder: Path, real: RealSide) -> None:
+    """Write what `load_reference` reads beside the record and the statistics."""
+    kept = {"features": real.features, "train": real.train, "train_rows": real.train_rows}
+    kept |= {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
+    save_tensors(folder / "features.safetensors", kept)
 
 
 def load_reference(folder: Path) -> RealSide:
@@ -41,4 +58,5 @@ def load_reference(folder: Path) -> RealSide:
         features=kept["features"],
         train=kept["train"],
         train_rows=kept["train_rows"],
+        held_out={name.removeprefix(_HELD_OUT): rows for name, rows in kept.items() if name.startswith(_HELD_OUT)},
     )

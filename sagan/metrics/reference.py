@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,16 @@ from torch import Tensor
 from sagan.conditions import class_labels, class_names
 from sagan.data import PreparedDataset, load
 from sagan.errors import UserError
+from sagan.fingerprint import Table
 from sagan.metrics import values
-from sagan.metrics.classes import ClassSide, class_file, load_classes, save_classes
+from sagan.metrics.classes import class_file, load_classes, save_classes
 from sagan.metrics.classifier import accuracy, train_classifier
+from sagan.metrics.codes import applicable, code_of, lacking
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import Features, deviation_of_images, features_of_images
-from sagan.metrics.measures import all_measures
-from sagan.metrics.real import RealSide
+from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
+from sagan.metrics.measures import measures
+from sagan.metrics.parts import Parts
+from sagan.metrics.real import FILES, RealSide, load_reference, save_features
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.records import Json, file_digest, read_json, write_json
@@ -36,40 +41,82 @@ BANK_NUMBERS = 2**26
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> Json:
     """Statistics and features of the real split, and the classifier where one is trained.
 
+    Killed, it goes on behind the last whole part of its features.
+
     Returns:
         The content of `reference.json`; at once where it is there already.
     """
     folder = paths.reference(reference.key)
+    parts = Parts(paths.features(reference.key), reference.key)
     with exclusive(paths.state(reference.key) / "lock", reference.key):
-        if (folder / "reference.json").exists():
-            return read_json(folder / "reference.json")
-        with device_for(reference.execution) as device:
-            return _make(reference, dataset, folder, paths, device)
+        if not (folder / "reference.json").exists():
+            with device_for(reference.execution) as device:
+                write_json(folder / "reference.json", _make(reference, dataset, folder, paths, device, parts))
+        parts.remove()
+        return read_json(folder / "reference.json")
 
 
-def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: Paths, device: torch.device) -> Json:
+def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
+    """Bring the metrics of real images as if generated that the record has not by the present code.
+
+    Returns:
+        Their names.
+
+    Raises:
+        UserError: the reference is not there.
+    """
+    folder = paths.reference(reference.key)
+    with exclusive(paths.state(reference.key) / "lock", reference.key):
+        check_reference(folder, reference.key)
+        real = load_reference(folder)
+        other = real.record["other_split"]
+        if names := lacking(other):
+            with device_for(reference.execution):
+                other["metrics"] |= as_if_generated(names, Sampled(real.held_out), real)
+            write_json(folder / "reference.json", real.record)
+        return names
+
+
+def check_reference(folder: Path, key: str) -> None:
+    """Say how to make a reference that is not there or not whole.
+
+    Raises:
+        UserError: so it is.
+    """
+    for name in FILES:
+        if not (folder / name).exists():
+            first = f"delete {folder} and " if (folder / "reference.json").exists() else ""
+            raise UserError(f"{folder / name}: no such file; {first}make it with `python -m sagan reference {key}`")
+
+
+def _make(
+    reference: Reference, dataset: PreparedDataset, folder: Path, paths: Paths, device: torch.device, parts: Parts
+) -> Json:
     manifest, split = dataset.manifest, reference.split
-    accuracy_held_out = None
-    if reference.extractor == "classifier":
-        accuracy_held_out = _train_classifier(dataset, folder / "classifier.safetensors")
+    accuracy_held_out = TRAINED[reference.extractor](dataset, folder) if reference.extractor in TRAINED else None
     extractor = Extractor(reference.extractor, folder, paths, device)
     weights = paths.weights_file(reference.extractor, folder)
+    weights_digest = file_digest(weights)
+
+    def features_of(name: str, images: np.ndarray, rows: int | None) -> Features:
+        carried = parts.of(f"{name} images", [name, rows, weights_digest, device.type])
+        return features_of_images(extractor, images, device, carried)
+
     images, other = dataset.split(split)[0], "test" if split == "train" else "train"
-    features = features_of_images(extractor, images, device)["features"]
+    features = features_of(split, images, None)["features"]
     bank = max(1, BANK_NUMBERS // features.shape[1])
     other_images = dataset.split(other)[0]
-    other_rows = _some_rows(len(other_images), KEPT_FEATURES if other == "test" else bank)
-    other_found = features_of_images(extractor, other_images[other_rows], device)
+    limit = KEPT_FEATURES if other == "test" else bank
+    other_rows = some_rows(len(other_images), limit)
+    other_found = features_of(other, other_images[other_rows], limit)
     other_features = other_found["features"]
     if not (features.isfinite().all() and other_features.isfinite().all()):
         raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
     statistics = values.statistics(features)
     save_tensors(folder / "statistics.safetensors", {name: torch.from_numpy(a) for name, a in statistics.items()})
-    kept = features[_some_rows(len(features), KEPT_FEATURES)]
-    train_rows = _some_rows(len(features), bank) if split == "train" else other_rows
+    kept = features[some_rows(len(features), KEPT_FEATURES)]
+    train_rows = some_rows(len(features), bank) if split == "train" else other_rows
     train, test = (features[train_rows], other_features) if split == "train" else (other_features, kept)
-    arrays = {"features": kept, "train": train, "train_rows": torch.from_numpy(train_rows)}
-    save_tensors(folder / "features.safetensors", arrays)
     for condition in reference.conditions:
         _save_classes(dataset, split, condition, features, folder)
     record = {
@@ -79,7 +126,7 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "extractor": reference.extractor,
         "split": split,
         "real_count": len(features),
-        "weights_digest": file_digest(weights),
+        "weights_digest": weights_digest,
         "feature_dim": features.shape[1],
         "accuracy": accuracy_held_out,
         "pixel_deviation": deviation_of_images(images),
@@ -91,18 +138,20 @@ def _make(reference: Reference, dataset: PreparedDataset, folder: Path, paths: P
         "resolution": manifest["resolution"],
         "channels": manifest["channels"],
     }
-    real = RealSide(record, statistics, kept, train, arrays["train_rows"])
-    record["other_split"] = _as_if_generated(other, other_found, real)
-    write_json(folder / "reference.json", record)
-    return record
+    held_out = Sampled(other_found).rows(some_rows(len(other_features), KEPT_FEATURES))
+    real = RealSide(record, statistics, kept, train, torch.from_numpy(train_rows), held_out.features)
+    save_features(folder, real)
+    metrics = as_if_generated(applicable(None), held_out, real)
+    return record | {"other_split": {"split": other, "count": len(held_out), "metrics": metrics}}
 
 
-def _as_if_generated(split: str, found: Features, real: RealSide) -> Json:
-    """Every metric of real images of the other split in the place of generated ones: how good a figure can be."""
-    rows = _some_rows(len(found["features"]), KEPT_FEATURES)
-    measures = all_measures({name: value[rows] for name, value in found.items()}, real)
-    metrics = {name: {"value": measure.value, "status": measure.status} for name, measure in measures.items()}
-    return {"split": split, "count": len(rows), "metrics": metrics}
+def as_if_generated(names: Iterable[str], images: Sampled, real: RealSide) -> Json:
+    """Metrics of images, each with its code and without a protocol; of real ones they say how good a figure can be."""
+    found = measures(names, images, real)
+    return {
+        name: {"value": measure.value, "status": measure.status, "code": code_of(name)}
+        for name, measure in found.items()
+    }
 
 
 def _order(count: int) -> np.ndarray:
@@ -110,12 +159,13 @@ def _order(count: int) -> np.ndarray:
     return np.random.default_rng(derived_seed(0, "kept features", 0)).permutation(count)
 
 
-def _some_rows(count: int, limit: int) -> np.ndarray:
+def some_rows(count: int, limit: int) -> np.ndarray:
     """At most `limit` rows of `count`, drawn at random, in order."""
     return np.sort(_order(count)[:limit])
 
 
-def _train_classifier(dataset: PreparedDataset, path: Path) -> float:
+def _train_classifier(dataset: PreparedDataset, folder: Path) -> float:
+    """Returns its accuracy on held-out images."""
     labels = dataset.manifest["labels"]
     if labels["kind"] != "classes":
         name = dataset.manifest["dataset"]
@@ -124,8 +174,12 @@ def _train_classifier(dataset: PreparedDataset, path: Path) -> float:
             "use 'inception'"
         )
     network = train_classifier(*dataset.split("train"), len(labels["names"]))
-    save_tensors(path, network.state_dict())
+    save_tensors(folder / "classifier.safetensors", network.state_dict())
     return accuracy(network, *dataset.split("test"))
+
+
+# Extractors whose weights are trained for each reference.
+TRAINED: Table[str, Callable[[PreparedDataset, Path], float]] = {"classifier": _train_classifier}
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: values.Statistics) -> Json:
@@ -167,13 +221,22 @@ def _save_classes(dataset: PreparedDataset, split: str, condition: str, features
     save_classes(class_file(folder, condition), features, labels, len(class_names(dataset.manifest, condition)))
 
 
-def class_side(
-    folder: Path, condition: str, real: RealSide, extractor: Extractor, paths: Paths, device: torch.device
-) -> ClassSide:
-    """The real images of each class, from the reference's folder; made there where no suite asked for it before.
+def with_classes(
+    folder: Path,
+    condition: str,
+    names: list[str],
+    real: RealSide,
+    extractor: Extractor,
+    paths: Paths,
+    device: torch.device,
+) -> RealSide:
+    """The real side with its classes, from the reference's folder; made there where no suite asked for them before.
+
+    Args:
+        names: of the classes.
 
     Raises:
-        UserError: it has to be made, and the dataset is not here, or is another.
+        UserError: they have to be made, and the dataset is not here, or is another.
     """
     path, record = class_file(folder, condition), real.record
     with exclusive(paths.state(record["key"]) / "lock", record["key"]):
@@ -182,6 +245,9 @@ def class_side(
             dataset = load(prepared)
             if dataset.manifest["digest"] != record["dataset_digest"]:
                 raise UserError(f"{prepared}: not the dataset that {folder} was made of; delete {folder}")
-            features = features_of_images(extractor, dataset.split(record["split"])[0], device)["features"]
-            _save_classes(dataset, record["split"], condition, features, folder)
-    return load_classes(path)
+            parts, split = Parts(paths.features(record["key"]), record["key"]), record["split"]
+            carried = parts.of(f"{split} images", [split, None, record["weights_digest"], device.type])
+            features = features_of_images(extractor, dataset.split(split)[0], device, carried)["features"]
+            _save_classes(dataset, split, condition, features, folder)
+            parts.remove()
+    return replace(real, classes=load_classes(path, names))

@@ -11,7 +11,8 @@ from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, r
 # Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
 Steps = Annotated[int, Field(gt=0, le=10**8)]
 BatchSize = Annotated[int, Field(gt=0, le=2**16)]
-Samples = Annotated[int, Field(ge=100, le=10**7)]
+Samples = Annotated[int, Field(gt=0, le=10**7)]
+Draws = Annotated[int, Field(gt=0, le=100)]
 _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
 
@@ -64,6 +65,8 @@ class Execution(Strict):
 
 
 Extractor = Literal["classifier", "inception", "clip-vit-b-32", "dinov2-vit-b-14", "dinov2-vit-l-14"]
+# Features of each; FID's covariance needs as many images.
+FEATURES = {"classifier": 128, "inception": 2048, "clip-vit-b-32": 512, "dinov2-vit-b-14": 768, "dinov2-vit-l-14": 1024}
 
 
 class Evaluation(Strict):
@@ -76,6 +79,7 @@ class Evaluation(Strict):
     split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
     samples: Samples = Field(description="generated images for the final figures")
     curve_samples: Samples = Field(description="generated images at each snapshot")
+    draws: Draws = Field(1, description="sets of z of which the final FID is measured; the first gives the figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
 
     @property
@@ -91,6 +95,14 @@ class Evaluation(Strict):
     def _sound(self):
         if len(set(self.spaces)) < len(self.spaces):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
+        # Further spaces may do without a curve: adding one should not measure the first anew.
+        widest = max(self.spaces, key=FEATURES.get)
+        for name, count, space in (
+            ("samples", self.samples, widest),
+            ("curve_samples", self.curve_samples, self.extractor),
+        ):
+            if count < FEATURES[space]:
+                raise refused(f"must be at least {FEATURES[space]}, for FID with the features of {space!r}", name)
         return self
 
 

@@ -115,12 +115,17 @@ class Floor(Record):
 
 
 class MetricValue(Record):
-    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or suspect."""
+    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or suspect.
+
+    `draws` has its value for further sets of z too, the first being `value`.
+    """
 
     value: float | None
     status: str = "measured"
     name: str = ""
     protocol: Settings = {}
+    code: str | None = None
+    draws: list[float | None] = []
 
 
 class RealFigures(Record):
@@ -193,6 +198,15 @@ class Memorisation(Record):
     training_images: int | None = None
 
 
+class Matched(Record):
+    """Metrics of generated and of real held-out images, both of `count` images."""
+
+    count: int
+    split: str
+    generated: dict[str, MetricValue]
+    real: dict[str, MetricValue]
+
+
 class EvaluationRecord(Record):
     """`metrics.json`: a run measured against a reference."""
 
@@ -213,5 +227,7 @@ class EvaluationRecord(Record):
     collapse: Collapse = Collapse()
     memorisation: Memorisation = Memorisation()
     attention: Attention = {}
+    matched: Annotated[Matched | None, BeforeValidator(_or_none)] = None
+    generated_images: int | None = None
     generated_per_second: float | None = None
     seconds: float | None = None

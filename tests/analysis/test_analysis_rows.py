@@ -53,6 +53,15 @@ def test_what_went_wrong_without_a_collapse_is_told_apart(make_library, tmp_path
     assert row.worsened and row.went_wrong and not row.collapsed and not row.learned_nothing
 
 
+def test_the_untrained_generator_of_seed_0_stands_for_its_recipe(make_library, tmp_path):
+    def not_measured(record):
+        record["untrained"]["fid"]["value"] = None
+        record["metrics"]["fid"]["value"] = 400.0
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), not_measured)
+    assert row.fid_untrained == 210.0 and row.learned_nothing
+
+
 def test_too_few_images_for_a_figure_are_no_collapse(make_library, tmp_path):
     def without_fid(record):
         record["metrics"]["fid"] |= {"value": None, "status": "too few images: 100, and 2048 features need 2048"}
@@ -158,3 +167,12 @@ def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library
     assert records.figures("sagan").keys() == {0, 1} and records.also["inception"].figures("sagan").keys() == {0}
     assert "3 of 4 runs are measured in this space" in text
     assert "\n- Not counted: sagan seed 1: measured with other weights" in text
+
+
+def test_a_figure_of_a_metric_whose_code_has_changed_since_does_not_count(make_library, tmp_path):
+    def changed_since(record):
+        record["metrics"]["recall"]["code"] = "0" * 16
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), changed_since)
+    assert row.metric("recall") is None and row.reason("recall").startswith("not measured by the present code")
+    assert row.metric("precision") is not None and row.metric("fid") is not None

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from sagan.metrics.attention import attention_statistics, layer_maps
-from sagan.metrics.gallery import generator_attention
+from sagan.metrics.attention import attention_statistics, generator_attention, layer_maps
 from sagan.nn.files import load_generator
 
 

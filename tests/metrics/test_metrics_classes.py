@@ -14,18 +14,31 @@ from sagan.metrics import classifier, values
 from sagan.metrics.classes import class_file, load_classes, save_classes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_images, generated_images, labels_of, sample_features, to_uint8
-from sagan.metrics.latents import latents
-from sagan.metrics.measures import intra_class_fid
-from sagan.metrics.pictures import GRID, save_grid
-from sagan.metrics.real import load_reference
-from sagan.metrics.reference import class_side, make_reference
+from sagan.metrics.features import (
+    Sampled,
+    features_of_images,
+    generated_images,
+    labels_of,
+    sample_features,
+    to_uint8,
+)
+from sagan.metrics.latents import GRID, latents
+from sagan.metrics.measures import measures
+from sagan.metrics.pictures import save_grid
+from sagan.metrics.real import RealSide, load_reference
+from sagan.metrics.reference import make_reference, with_classes
 from sagan.nn.files import load_generator
 from sagan.paths import Paths
 from sagan.records import read_json, write_json
 
 CPU = torch.device("cpu")
 NAMES = ["across", "down", "square"]
+
+
+def intra_class_fid(features, labels, classes):
+    """As a run's evaluation asks for it, of a real side that is its classes alone."""
+    real = RealSide({}, {}, features, features, labels, {}, classes)
+    return measures(["intra_fid"], Sampled({"features": features}, labels), real)["intra_fid"]
 
 
 def extractor_of(world):
@@ -61,10 +74,10 @@ def test_swapped_classes_are_noticed_by_intra_class_fid_alone(conditional):
     """The same features under the wrong labels: FID cannot see it."""
     images, kinds = conditional.dataset.split("train")
     features = features_of_images(extractor_of(conditional), images, CPU)["features"]
-    real = load_classes(class_file(conditional.paths.reference(conditional.reference.key), "class"))
+    real = load_classes(class_file(conditional.paths.reference(conditional.reference.key), "class"), NAMES)
     labels = torch.from_numpy(kinds.copy())
-    right, _ = intra_class_fid(features, labels, real, NAMES)
-    swapped, _ = intra_class_fid(features, (labels + 1) % 3, real, NAMES)
+    right = intra_class_fid(features, labels, real)
+    swapped = intra_class_fid(features, (labels + 1) % 3, real)
     assert right.value == pytest.approx(0, abs=1e-3) and swapped.value > 1
 
 
@@ -73,16 +86,16 @@ def test_a_class_with_too_few_images_has_a_status_for_a_figure(tmp_path):
     labels = np.repeat([0, 1, 2], [200, 95, 5])
     path = class_file(tmp_path, "class")
     save_classes(path, features, labels, 3)
-    real = load_classes(path)
+    real = load_classes(path, NAMES)
     assert real.counts == [200, 95, 5] and real.statistics[2] is None
-    measure, each = intra_class_fid(features, torch.from_numpy(labels), real, NAMES)
+    measure = intra_class_fid(features, torch.from_numpy(labels), real)
     assert measure.value is None
     assert measure.status == "class 'square' has too few images: 5, and 8 features need 8"
-    assert each["down"]["fid"] == pytest.approx(0, abs=1e-6) and each["square"]["fid"] is None
+    assert measure.each["down"]["fid"] == pytest.approx(0, abs=1e-6) and measure.each["square"]["fid"] is None
     generated = torch.from_numpy(np.repeat([0, 1, 2], [293, 4, 3]))
-    assert intra_class_fid(features, generated, real, NAMES)[0].status.startswith("class 'down' has too few images: 4")
+    assert intra_class_fid(features, generated, real).status.startswith("class 'down' has too few images: 4")
     features[3] = torch.nan
-    assert intra_class_fid(features, torch.from_numpy(labels), real, NAMES)[0].status.startswith("not finite")
+    assert intra_class_fid(features, torch.from_numpy(labels), real).status.startswith("not finite")
 
 
 def test_the_row_of_a_class_shows_that_class_at_the_grids_z(conditional, tmp_path):
@@ -129,7 +142,8 @@ def test_a_reference_makes_the_classes_that_its_suites_ask_for(conditional, meas
     monkeypatch.setattr(classifier, "_STEPS", 5)
     paths = Paths(tmp_path)
     make_reference(conditional.reference, conditional.dataset, paths)
-    assert load_classes(class_file(paths.reference(conditional.reference.key), "class")).counts == [234, 233, 233]
+    made = class_file(paths.reference(conditional.reference.key), "class")
+    assert load_classes(made, NAMES).counts == [234, 233, 233]
     make_reference(dataclasses.replace(measured.reference, key="other-train-0123456789"), measured.dataset, paths)
     assert not class_file(paths.reference("other-train-0123456789"), "class").exists()
 
@@ -139,9 +153,9 @@ def test_classes_that_come_later_are_added_to_a_reference(conditional, tmp_path)
     shutil.copytree(conditional.paths.root, tmp_path / "copy")
     paths = Paths(tmp_path / "copy")
     folder = paths.reference(conditional.reference.key)
-    real, kept = load_reference(folder), load_classes(class_file(folder, "class"))
+    real, kept = load_reference(folder), load_classes(class_file(folder, "class"), NAMES)
     class_file(folder, "class").unlink()
-    again = class_side(folder, "class", real, extractor_of(conditional), paths, CPU)
+    again = with_classes(folder, "class", NAMES, real, extractor_of(conditional), paths, CPU).classes
     assert again.counts == kept.counts
     assert all(np.allclose(a["sigma"], b["sigma"]) for a, b in zip(again.statistics, kept.statistics, strict=True))
     class_file(folder, "class").unlink()
@@ -149,7 +163,7 @@ def test_classes_that_come_later_are_added_to_a_reference(conditional, tmp_path)
     write_json(manifest, read_json(manifest) | {"digest": "another"})
     assert load(paths.prepared("strokes", 28)).manifest["digest"] == "another"
     with pytest.raises(UserError, match="not the dataset"):
-        class_side(folder, "class", real, extractor_of(conditional), paths, CPU)
+        with_classes(folder, "class", NAMES, real, extractor_of(conditional), paths, CPU)
 
 
 def test_a_conditional_run_measures_the_same_again(conditional, tmp_path):

@@ -181,13 +181,13 @@ def test_a_run_is_measured_in_this_space(unmeasured):
     root, paths = unmeasured.paths.root, unmeasured.paths
     write_weights(paths, made_up_weights(width=64, depth=1))
     text = paths.params.read_text().replace("extractor: classifier", f"extractor: {DINOV2}")
-    world = type(unmeasured)(root, text.replace("samples: 600, curve_samples: 300", "samples: 200, curve_samples: 100"))
+    world = type(unmeasured)(root, text.replace("samples: 600, curve_samples: 300", "samples: 768, curve_samples: 768"))
     make_reference(world.reference, world.dataset, paths)
     metrics = evaluate(world.evaluation, paths)["metrics"]
     assert metrics["is"]["value"] is None and "no class" in metrics["is"]["status"]
     for name in ("fid", "kid", "precision", "recall", "density", "coverage"):
         assert metrics[name]["status"] == "measured" and np.isfinite(metrics[name]["value"]), name
-    assert metrics["fid"]["name"] == f"fid200_train.{DINOV2}"
+    assert metrics["fid"]["name"] == f"fid768_train.{DINOV2}"
     write_weights(paths, made_up_weights(width=64, depth=2))
     assert type(unmeasured)(root, paths.params.read_text()).evaluation.key != world.evaluation.key
 

@@ -1,5 +1,6 @@
 """From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,12 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from sagan.errors import UserError
 from sagan.metrics import values
-from sagan.metrics.evaluate import _Measurement, evaluate
+from sagan.metrics.codes import code_of
+from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
+from sagan.metrics.figures import Figures
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
 from sagan.metrics.real import load_reference
+from sagan.metrics.reference import some_rows
 from sagan.nn.files import load_generator
 from sagan.records import read_json, write_json
 
@@ -42,6 +46,7 @@ def test_every_metric_has_a_value_a_name_and_its_protocol(measured):
     for name, entry in metrics.items():
         assert entry["status"] == "measured" and np.isfinite(entry["value"]), name
         assert entry["name"] == f"{name}600_train.classifier"
+        assert entry["code"] == code_of(name)
         assert entry["protocol"]["generated_count"] == 600 and entry["protocol"]["split"] == "train"
         assert entry["protocol"]["weights_digest"] == measured.reference_record["weights_digest"]
     assert metrics["kid"]["protocol"]["subsets"] == 50 and metrics["kid"]["protocol"]["std"] >= 0
@@ -57,7 +62,8 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
         math.log(49)
     )
     assert layers[-1] == record["attention"]["generator.14"] != layers[0]
-    assert record["untrained"]["fid"]["name"] == "fid600_train.classifier"
+    assert record["untrained"]["fid"]["name"] == "fid300_train.classifier"
+    assert record["untrained"]["fid"]["value"] == record["curve"][0]["fid"]
 
 
 def test_snapshots_count_by_their_step_and_not_by_their_name(unmeasured):
@@ -72,8 +78,8 @@ def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
     assert best["step"] == min(curve, key=lambda point: point["fid"])["step"]
     assert best["fid"]["name"] == "best_fid600_train.classifier"
     assert best["fid"]["value"] not in [point["fid"] for point in curve]
-    assert "300 other samples among 3 snapshots" in best["fid"]["chosen"]
-    assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol"}
+    assert best["fid"]["chosen"] == "lowest FID of 300 images among 3 snapshots"
+    assert set(measured.record["metrics"]["fid"]) == {"value", "status", "name", "protocol", "code", "draws"}
 
 
 def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
@@ -87,14 +93,78 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
     assert best["fid"]["value"] == pytest.approx(record["metrics"]["fid"]["value"], rel=0.2)
     # By hand, with z that neither the curve nor the final figures have seen.
-    z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final", "curve")}
-    assert not any((z["best"][:, None] == z[other][None]).all(-1).any() for other in ("final", "curve"))
+    z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final")}
+    assert not (z["best"][:, None] == z["final"][None]).all(-1).any()
     folder = unmeasured.paths.reference(unmeasured.reference.key)
     device = torch.device("cpu")
     extractor = Extractor("classifier", folder, unmeasured.paths, device)
     sampled = sample_features(extractor, load_generator(snapshots / "000003.safetensors"), z["best"], device)
     found = values.fid(values.statistics(sampled.features["features"]), load_reference(folder).statistics)
     assert best["fid"]["value"] == pytest.approx(found, rel=1e-6)
+
+
+def with_settings(evaluation, **settings):
+    return dataclasses.replace(evaluation, settings=evaluation.settings | settings)
+
+
+def test_the_untrained_generator_is_measured_for_seed_0_alone(measured, unmeasured):
+    path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
+    write_json(path, read_json(path) | {"seed": 1})
+    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    assert [point["step"] for point in record["curve"]] == [3, 6]
+    assert record["untrained"]["fid"]["value"] is None and "seed 0" in record["untrained"]["fid"]["status"]
+    assert record["metrics"] == measured.record["metrics"] and record["curve"] == measured.record["curve"][1:]
+    assert (record["generated_images"], measured.record["generated_images"]) == (900, 1200)
+
+
+def test_the_last_point_of_the_curve_is_of_the_first_final_images(measured):
+    """By hand; and the final figures are of all z, which these are the first of."""
+    folder, device = measured.paths.reference(measured.reference.key), torch.device("cpu")
+    extractor = Extractor("classifier", folder, measured.paths, device)
+    real = load_reference(folder)
+    generator = load_generator(measured.paths.run(measured.run.key) / "generator.safetensors")
+    features = sample_features(extractor, generator, latents(8, 600, 0, "final"), device).features["features"]
+    for count, found in ((300, measured.record["curve"][-1]["fid"]), (600, measured.record["metrics"]["fid"]["value"])):
+        expected = values.fid(values.statistics(features[:count]), real.statistics)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_longer_curve_than_the_final_figures_samples_nothing_twice(unmeasured):
+    evaluation = with_settings(unmeasured.evaluation, samples=200, curve_samples=300)
+    record = evaluate(evaluation, unmeasured.paths)
+    assert record["generated_images"] == 900
+    assert record["metrics"]["fid"]["protocol"]["generated_count"] == 200
+    assert record["curve_protocol"]["generated_count"] == 300
+
+
+def test_fid_is_measured_for_each_draw_and_the_first_is_the_figure(measured, unmeasured):
+    record = evaluate(with_settings(unmeasured.evaluation, draws=3), unmeasured.paths)
+    fid = record["metrics"]["fid"]
+    assert measured.record["metrics"]["fid"]["draws"] == [fid["value"]]
+    assert len(set(fid["draws"])) == 3 and fid["draws"][0] == fid["value"]
+    assert fid["draws"][1:] == pytest.approx([fid["value"]] * 2, rel=0.2)
+    assert record["generated_images"] == measured.record["generated_images"] + 2 * 600
+
+
+def test_real_and_generated_images_are_matched_at_one_count(measured, unmeasured):
+    """200 are held out; of 600 generated ones the first 200 stand beside them, of 150 all beside 150 real ones."""
+    matched = measured.record["matched"]
+    real = measured.reference_record["other_split"]["metrics"]
+    assert (matched["count"], matched["split"]) == (200, "test")
+    assert matched["real"] == {name: entry for name, entry in real.items() if name != "fid_infinity"}
+    assert set(matched["generated"]) == METRICS - {"fid_infinity"}
+    assert matched["generated"]["fid"]["value"] > measured.record["metrics"]["fid"]["value"]
+    fewer = evaluate(with_settings(unmeasured.evaluation, samples=150, curve_samples=150), unmeasured.paths)
+    final, matched = fewer["metrics"], fewer["matched"]
+    assert matched["count"] == 150
+    assert {name: entry["value"] for name, entry in matched["generated"].items()} == {
+        name: final[name]["value"] for name in matched["generated"]
+    }
+    folder = unmeasured.paths.reference(unmeasured.reference.key)
+    kept = load_reference(folder)
+    chosen = kept.held_out["features"][some_rows(200, 150)]
+    expected = values.fid(values.statistics(chosen), kept.statistics)
+    assert matched["real"]["fid"]["value"] == pytest.approx(expected, rel=1e-6) != real["fid"]["value"]
 
 
 def test_pictures_lie_beside_the_record(measured):
@@ -114,7 +184,7 @@ def test_training_images_of_celeba_are_never_drawn(unmeasured):
 
 def test_the_same_run_measures_the_same(measured, unmeasured):
     again = evaluate(unmeasured.evaluation, unmeasured.paths)
-    for key in ("metrics", "untrained", "best", "curve", "memorisation", "attention"):
+    for key in ("metrics", "matched", "untrained", "best", "curve", "memorisation", "attention", "generated_images"):
         assert again[key] == measured.record[key], key
     for path in measured.evaluation_folder.rglob("*.png"):
         assert (
@@ -126,12 +196,13 @@ def test_the_same_run_measures_the_same(measured, unmeasured):
 def test_z_is_that_of_the_evaluation_and_not_of_the_run(unmeasured):
     """Another training seed sees the same z; another evaluation seed does not."""
     run = read_json(unmeasured.paths.run(unmeasured.run.key) / "run.json")
-    one = _Measurement(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
-    other = _Measurement(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
-    assert torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
-    assert not torch.equal(one._z(64, "final", 8), one._z(64, "curve", 8))
+    one = Figures(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
+    other = Figures(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
+    assert torch.equal(one.z(8), other.z(8))
+    assert not torch.equal(one.z(8, "final"), one.z(8, "best"))
+    assert not torch.equal(one.z(8, "final"), one.z(8, "final", draw=1))
     other.settings = one.settings | {"seed": 1}
-    assert not torch.equal(one._z(64, "grid", 8), other._z(64, "grid", 8))
+    assert not torch.equal(one.z(8), other.z(8))
 
 
 def test_a_constant_generator_is_called_that(unmeasured):
@@ -164,9 +235,7 @@ def test_images_that_are_not_finite_have_no_figure(unmeasured):
 
 
 def test_too_few_images_for_the_features_have_no_fid(unmeasured):
-    settings = unmeasured.evaluation.settings | {"samples": 100, "curve_samples": 100}
-    evaluation = type(unmeasured.evaluation)(**{**vars(unmeasured.evaluation), "settings": settings})
-    record = evaluate(evaluation, unmeasured.paths)
+    record = evaluate(with_settings(unmeasured.evaluation, samples=100, curve_samples=100), unmeasured.paths)
     metrics = record["metrics"]
     assert metrics["fid"]["value"] is None
     assert metrics["fid"]["status"] == "too few images: 100, and 128 features need 128"

@@ -1,0 +1,42 @@
+"""Which of a record's figures the present code would give: each metric's value carries its code's hash. Without torch.
+
+An evaluation's key covers sampling, features, the curve and FID; every other metric is covered by its own code, so
+that adding or mending one measures nothing else anew.
+"""
+
+from __future__ import annotations
+
+from sagan.fingerprint import entry_code
+from sagan.records import Json
+
+# The entries of `sagan.metrics.measures.METRICS`.
+NAMES = ("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage")
+# Those that only generators which are told of the class have.
+OF_CLASSES = ("intra_fid",)
+NOT_MEASURED: Json = {"value": None, "status": "not measured by the present code; `--add` brings it"}
+
+
+def code_of(metric: str) -> str:
+    """The hash of a metric's present code, 16 hex digits."""
+    return entry_code("sagan.metrics.measures:METRICS", metric)
+
+
+def applicable(condition: str | None) -> list[str]:
+    """The metrics of a run whose variant has this condition."""
+    return [name for name in NAMES if condition is not None or name not in OF_CLASSES]
+
+
+def lacking(record: Json) -> list[str]:
+    """The metrics that a record (`metrics.json`, or `other_split` of a `reference.json`) has not by the present code.
+
+    None are lacking where the run diverged.
+    """
+    if record.get("status") == "diverged":
+        return []
+    metrics = record["metrics"]
+    return [name for name in applicable(record.get("condition")) if metrics.get(name, {}).get("code") != code_of(name)]
+
+
+def measured_by_present_code(record: Json) -> Json:
+    """A record's metrics for readers: what is `lacking` has no value, and a status that says so."""
+    return record["metrics"] | dict.fromkeys(lacking(record), NOT_MEASURED)

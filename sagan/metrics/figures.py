@@ -1,0 +1,224 @@
+"""The figures of one run: what is sampled of its generators, and what is measured of that. No pictures, no record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sagan.metrics import values
+from sagan.metrics.attention import discriminator_attention, generator_attention
+from sagan.metrics.codes import code_of
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import Sampled, labels_of, sample_features
+from sagan.metrics.latents import latents
+from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite
+from sagan.metrics.parts import Parts
+from sagan.metrics.real import RealSide, load_reference
+from sagan.metrics.reference import as_if_generated, some_rows, with_classes
+from sagan.nn.files import load_discriminator, load_generator
+from sagan.paths import Paths
+from sagan.plan import Evaluation
+from sagan.records import Json, file_digest
+
+# What stands beside real images at one count; FID at infinitely many has no count.
+MATCHED = ("fid", "kid", "is", "precision", "recall", "density", "coverage")
+_ONE_SEED = "not measured: the run of the same recipe with seed 0 stands for it"
+
+
+class Figures:
+    """What can be asked of one run's generators beside one reference.
+
+    Every set of images is z of one purpose through one file of weights, in the evaluation's folder of parts: what two
+    figures use is sampled once. The curve is of the first z of the final figures, and its last point of their very
+    images.
+    """
+
+    def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
+        self.run, self.paths, self.device = run, paths, device
+        self.settings = evaluation.settings
+        self.parts = Parts(paths.features(evaluation.key), evaluation.key)
+        self.folder, self.reference_folder = paths.run(run["key"]), paths.reference(evaluation.reference)
+        self.real = load_reference(self.reference_folder)
+        self.extractor: Callable[[Tensor], dict[str, Tensor]] = Extractor(
+            self.real.record["extractor"], self.reference_folder, paths, device
+        )
+
+    @property
+    def diverged(self) -> bool:
+        return self.run["status"] == "diverged"
+
+    @cached_property
+    def snapshots(self) -> list[Path]:
+        """In the order of their steps."""
+        return sorted((self.folder / "snapshots").glob("*.safetensors"), key=lambda path: int(path.stem))
+
+    @property
+    def final_path(self) -> Path:
+        """The generator that is measured; of a run that diverged, its last snapshot."""
+        return self.snapshots[-1] if self.diverged else self.folder / "generator.safetensors"
+
+    def generator(self, path: Path) -> nn.Module:
+        """On the device."""
+        return load_generator(path).to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def discriminator(self) -> nn.Module:
+        return load_discriminator(self.folder).to(self.device, memory_format=torch.channels_last)
+
+    def z(self, z_dim: int, purpose: str = "final", draw: int = 0) -> Tensor:
+        """z [N, z_dim] of this evaluation's seed, N the most that anything takes; the same for every run."""
+        most = max(self.settings["samples"], self.settings["curve_samples"])
+        return latents(z_dim, most, self.settings["seed"], purpose, draw)
+
+    def metrics(self, names: Sequence[str]) -> tuple[Json, Json]:
+        """Metrics of the final generator by name, and the FID of each class where `intra_fid` is among them.
+
+        FID is measured for `draws` sets of z; the first is the figure.
+        """
+        found = measures(names, self._final, self._real_for(names))
+        entries = {name: {**self._value(name, measure), "code": code_of(name)} for name, measure in found.items()}
+        if "fid" in entries:
+            draws = range(1, self.settings["draws"])
+            entries["fid"]["draws"] = [entries["fid"]["value"], *(self._fid_of_draw(draw).value for draw in draws)]
+        return entries, found["intra_fid"].each if "intra_fid" in found else {}
+
+    def matched(self, names: Sequence[str], final: Json) -> Json:
+        """Metrics of generated and of real held-out images, both at one count: of the fewer of the two.
+
+        Args:
+            final: metrics of all final samples.
+        """
+        other = self.real.record["other_split"]
+        count = min(len(self._final), other["count"])
+        wanted = [name for name in MATCHED if name in names]
+        if count == len(self._final):
+            generated = {name: {part: final[name][part] for part in ("value", "status", "code")} for name in wanted}
+        else:
+            generated = as_if_generated(wanted, self._final.rows(slice(count)), self.real)
+        known = other["metrics"] if count == other["count"] else {}
+        real = {name: known[name] for name in wanted if known.get(name, {}).get("code") == code_of(name)}
+        if unknown := [name for name in wanted if name not in real]:
+            images = Sampled(self.real.held_out).rows(some_rows(other["count"], count))
+            real |= as_if_generated(unknown, images, self.real)
+        return {"count": count, "split": other["split"], "generated": generated, "real": real}
+
+    def memorisation(self) -> Json:
+        """See `sagan.metrics.measures.memorisation`."""
+        return memorisation(self._final.features["features"], self.real)
+
+    def final_sample(self) -> tuple[Tensor, Sampled]:
+        """The z of the final figures and what was made of them, row for row."""
+        return self.z(self.generator(self.final_path).z_dim)[: len(self._final)], self._final
+
+    def curve(self) -> list[Json]:
+        """A point at each snapshot. What comes before training is one for all seeds of a recipe: seed 0 has it."""
+        return [self._point(path) for path in self.snapshots if self.run["seed"] == 0 or int(path.stem) > 0]
+
+    def untrained(self, curve: list[Json]) -> Json:
+        """FID before the first step, of the curve's images."""
+        for point in curve:
+            if point["step"] == 0:
+                return self._value("fid", Measure(point["fid"], point["status"]), self.settings["curve_samples"])
+        return self._value("fid", Measure(None, _ONE_SEED), self.settings["curve_samples"])
+
+    def best(self, curve: list[Json], final: Json) -> Json:
+        """The snapshot with the curve's lowest FID, scored on samples that did not choose it.
+
+        Where the last one is chosen, the final figure stands, whose first images are the curve's.
+
+        Args:
+            final: the final FID.
+        """
+        points = [(point["fid"], point["step"]) for point in curve if point["fid"] is not None]
+        if not points:
+            return {}
+        step = min(points)[1]
+        if step != self.run["steps"]:
+            path = next(path for path in self.snapshots if int(path.stem) == step)
+            final = self._value("fid", self._fid(self._sampled(path, f"best, step {step}", "best")))
+        how = f"lowest FID of {self.settings['curve_samples']} images among {len(points)} snapshots"
+        value = {part: final[part] for part in ("value", "status", "protocol")}
+        return {"step": step, "fid": {**value, "name": f"best_{final['name']}", "chosen": how}}
+
+    def attention(self) -> Json:
+        """Of both networks at the end; see `sagan.metrics.attention`."""
+        if self.diverged:
+            return {}
+        seed, generator = self.settings["seed"], self.generator(self.final_path)
+        found = generator_attention(generator, seed, self.device)
+        return found | discriminator_attention(generator, self.discriminator, seed, self.device)
+
+    def protocol(self, count: int) -> Json:
+        """How figures of `count` generated images are measured."""
+        shared = ("extractor", "weights_digest", "split", "real_count", "crop", "resize", "resolution", "feature_dim")
+        return {
+            **{name: self.real.record[name] for name in shared},
+            "generated_count": count,
+            "seed": self.settings["seed"],
+            "quantised": "uint8, rounded",
+            "library": f"torch-fidelity {version('torch-fidelity')}",
+        }
+
+    @cached_property
+    def _final(self) -> Sampled:
+        """The final samples, with the curve's first and apart: they are the last snapshot's too."""
+        samples, first = self.settings["samples"], self.settings["curve_samples"]
+        head = self._sampled(self.final_path, "final", "final", slice(first))
+        if samples <= first:
+            return head.rows(slice(samples))
+        return head.and_then(self._sampled(self.final_path, "final", "final", slice(first, samples)))
+
+    def _fid_of_draw(self, draw: int) -> Measure:
+        return self._fid(self._sampled(self.final_path, f"draw {draw}", "final", draw=draw))
+
+    def _point(self, snapshot: Path) -> Json:
+        rows = slice(self.settings["curve_samples"])
+        sampled = self._sampled(snapshot, f"step {int(snapshot.stem)}", "final", rows)
+        features, found = sampled.features["features"], self._fid(sampled)
+        real = self.real.record["pixel_deviation"]
+        return {
+            "step": int(snapshot.stem),
+            "fid": found.value,
+            "status": found.status,
+            "recall": None if not_finite(features) else values.recall(features, self.real.features),
+            "diversity": None if sampled.deviation is None else sampled.deviation / real,
+            "attention": generator_attention(self.generator(snapshot), self.settings["seed"], self.device),
+        }
+
+    def _sampled(self, path: Path, name: str, purpose: str, rows: slice | None = None, draw: int = 0) -> Sampled:
+        """The images of some rows of z (without: as many as the final figures have)."""
+        rows = slice(self.settings["samples"]) if rows is None else rows
+        generator = self.generator(path)
+        z = self.z(generator.z_dim, purpose, draw)
+        labels = labels_of(generator, len(z))
+        identity = [file_digest(path), self.real.record["weights_digest"], self.device.type]
+        carried = self.parts.of(name, [*identity, self.settings["seed"], purpose, draw, len(z), rows.start, rows.stop])
+        part = None if labels is None else labels[rows]
+        return sample_features(self.extractor, generator, z[rows], self.device, part, carried)
+
+    def _fid(self, sampled: Sampled) -> Measure:
+        defect = not_finite(sampled.features["features"])
+        return Measure(None, defect) if defect else fid(sampled, self.real)
+
+    def _real_for(self, names: Sequence[str]) -> RealSide:
+        if "intra_fid" not in names:
+            return self.real
+        condition, classes = self.run["config"]["variant"]["condition"], self.run["config"]["image"]["classes"]
+        folder, extractor = self.reference_folder, self.extractor
+        return with_classes(folder, condition, classes, self.real, extractor, self.paths, self.device)
+
+    def _value(self, metric: str, measure: Measure, count: int | None = None) -> Json:
+        """A value that cannot be separated from how it was measured (without a count: of the final samples)."""
+        count = self.settings["samples"] if count is None else count
+        extractor, split = self.real.record["extractor"], self.real.record["split"]
+        return {
+            "value": measure.value,
+            "status": measure.status,
+            "name": f"{metric}{count}_{split}.{extractor}",
+            "protocol": self.protocol(count) | measure.facts,
+        }

@@ -1,0 +1,103 @@
+"""Features in parts on disk, so that a killed job goes on behind the last part that is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sagan.progress import progress
+from sagan.records import Json, atomic, digest
+
+PART = 500  # images
+
+Tensors = dict[str, Tensor]
+# Computes the rows of one slice.
+Compute = Callable[[slice], Tensors]
+# Computes all rows of a set, in parts or at once.
+Carried = Callable[[int, Compute], list[Tensors]]
+
+
+def at_once(count: int, compute: Compute) -> list[Tensors]:
+    """A set of `count` rows as one part that is kept nowhere."""
+    return [compute(slice(0, count))]
+
+
+class Parts:
+    """The sets of one reference or evaluation. Equal identities are one set, computed once.
+
+    A part's file has its digest in its name and appears whole: what does not match is computed anew.
+
+    Attributes:
+        counts: images of each set that was asked for.
+        seconds: what computing each set took, in whichever sessions.
+        earlier: those of these seconds that were not of this session.
+    """
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self.counts: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
+        self.earlier = 0.0
+        self._folder, self._title, self._made = folder, title, set()
+
+    def of(self, name: str, identity: list[Json | str | int]) -> Carried:
+        """A set.
+
+        Args:
+            name: what people see while it is computed.
+            identity: all that its rows depend on and the folder does not say.
+        """
+        return partial(self._carry_out, name, self._folder / digest(identity, 16))
+
+    def remove(self) -> None:
+        """What is kept; the record that was made of it stands now."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _carry_out(self, name: str, folder: Path, count: int, compute: Compute) -> list[Tensors]:
+        rows = [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
+        found = [self._read(folder, index) for index in range(len(rows))]
+        done = sum(part.stop - part.start for part, tensors in zip(rows, found, strict=True) if tensors is not None)
+        with progress(f"{self._title}: {name}", count, done, shown=done < count) as update:
+            for index, part in enumerate(rows):
+                if found[index] is None:
+                    began = time.perf_counter()
+                    found[index] = compute(part)
+                    seconds = torch.tensor(time.perf_counter() - began, dtype=torch.double)
+                    found[index]["seconds"] = seconds
+                    self._write(folder, index, found[index])
+                    done += part.stop - part.start
+                    update(done)
+        self.counts[folder.name] = count
+        self.seconds[folder.name] = sum(float(tensors.pop("seconds")) for tensors in found)
+        return found
+
+    def _read(self, folder: Path, index: int) -> Tensors | None:
+        for path in folder.glob(f"{index:05d}.*.safetensors"):
+            content = path.read_bytes()
+            if _digest(content) == path.name.split(".")[1]:
+                tensors = load(content)
+                if path not in self._made:
+                    self.earlier += float(tensors["seconds"])
+                return tensors
+            warnings.warn(f"{path}: damaged, so it is made anew", stacklevel=2)
+            path.unlink()
+        return None
+
+    def _write(self, folder: Path, index: int, tensors: Tensors) -> None:
+        content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        path = folder / f"{index:05d}.{_digest(content)}.safetensors"
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+        self._made.add(path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
