@@ -40,14 +40,14 @@ def main() -> None:
     add_options(parser, batch_size=32)
     arguments = parser.parse_args()
     run, images = made_up_run(arguments)
-    with device_for(run.execution) as device:
+    with device_for(run.execution, run.threads) as device:
         seconds_of_steps(run, images, device)  # warm-up: allocators, algorithm choice
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         for index in range(arguments.rounds):
             with contextlib.redirect_stderr(io.StringIO()):
                 record = train(run, images, Paths(Path(folder) / str(index)))
-            with device_for(run.execution) as device:
+            with device_for(run.execution, run.threads) as device:
                 rounds.append((record["seconds"], seconds_of_steps(run, images, device)))
     ratios = [loop / steps for loop, steps in rounds]
     print(f"{describe(device)}, {arguments.threads} threads, {arguments.variant}, {arguments.steps} steps")
@@ -58,9 +58,7 @@ def main() -> None:
 
 def made_up_run(arguments: argparse.Namespace) -> tuple[Run, np.ndarray]:
     """A run on noise, and the noise."""
-    execution = Execution(
-        threads=arguments.threads, log_every=arguments.log_every, checkpoint_every=arguments.checkpoint_every
-    )
+    execution = Execution(log_every=arguments.log_every, checkpoint_every=arguments.checkpoint_every)
     config, images = configuration(arguments.variant, arguments.steps, arguments), noise_images(arguments)
     key = f"{arguments.variant}-s0-0000000000"
     return Run(key, arguments.variant, 0, "noise", "", "", config, execution.model_dump()), images

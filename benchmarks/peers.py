@@ -140,10 +140,10 @@ def mimicry_step(arguments: argparse.Namespace, device: torch.device) -> tuple[C
 def our_step(arguments: argparse.Namespace, device: torch.device) -> tuple[Callable[[], None], int]:
     """One step of ours on the same networks, and the number of its parameters."""
     _, _, name, resolution = NETWORKS[arguments.network]
-    variant = resolved_variant(load_params().variants[name], resolution)
+    variant = resolved_variant(load_params().variants[name], resolution).model_dump()
     batch_size, ema = arguments.batch_size, Ema(decay=0.999)
     training = Training(steps=10**6, batch_size=batch_size, ema=ema, snapshots=1, precision=arguments.precision)
-    set_numerics(training.model_dump())
+    set_numerics(training.deterministic, training.precision)
     config = {
         "variant": {**variant, "n_dis": arguments.n_dis},
         "training": training.model_dump(),

@@ -11,7 +11,7 @@ from sagan.loading import load_params, merge
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant, snapshot_steps
 
-NUMERICS = ("precision", "memory_format", "deterministic", "compile")
+NUMERICS = ("threads", "precision", "memory_format", "deterministic", "compile")
 
 
 def add_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
 
 def configuration(variant: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
     """A run's complete configuration for a variant of params.yaml."""
-    resolved = resolved_variant(load_params().variants[variant], options.resolution)
+    resolved = resolved_variant(load_params().variants[variant], options.resolution).model_dump()
     if options.width:
         network = {"width": options.width}
         resolved = merge(resolved, {"generator": network, "discriminator": network})

@@ -70,7 +70,7 @@ class Loop:
 
     def __init__(self, variant: str, arguments: argparse.Namespace, device: torch.device) -> None:
         config = configuration(variant, 10**6, arguments)
-        set_numerics(config["training"])
+        set_numerics(arguments.deterministic, arguments.precision)
         self.device, self.position = device, 0
         self.trainer = Trainer(config, device, graphs=arguments.graphs)
         self.real = RealBatches(noise_images(arguments), arguments.batch_size, 0, False, device)

@@ -8,6 +8,7 @@ from sagan.loading import suite_variant
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
+from sagan.params.run import switched_on
 from sagan.plan import resolved_variant
 from sagan.records import Json
 
@@ -43,7 +44,7 @@ def describe_variant(
     image: Json = {"channels": channels, "resolution": resolution}
     if variant.condition is not None:
         image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]
-    networks = describe({"variant": resolved_variant(variant, resolution), "image": image})
+    networks = describe({"variant": switched_on(resolved_variant(variant, resolution)), "image": image})
     lines = [f"{name}: {variant.description}"] if variant.description else [name]
     for role, layers in networks.items():
         lines += ["", *_table(role, layers)]

@@ -1,7 +1,7 @@
-"""GAN objectives and gradient penalties: pure functions, each returning a scalar to be minimised.
+"""GAN objectives and penalties: pure functions, each returning a scalar to be minimised.
 
-`real` and `fake` are logits [B] (or [B, S] at S scales), high for real; `fake` of the generator's loss carries
-the gradient to the generator.
+`real` and `fake` are logits [B] (or [B, S] at S scales), high for real. The generator's loss sees both: `fake` carries
+the gradient to the generator, and `real` is None unless the objective says that it wants it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sagan.fingerprint import Table
+
 
 @dataclass(frozen=True)
 class Objective:
-    """A pair of losses."""
+    """A pair of losses, each of (logits of real images, logits of fakes).
+
+    Attributes:
+        compares: whether the generator's loss wants the logits of real images, which cost a pass.
+    """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor | None, Tensor], Tensor]
+    compares: bool = False
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> Tensor:
@@ -27,12 +34,12 @@ def non_saturating_d(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def non_saturating_g(fake: Tensor) -> Tensor:
+def non_saturating_g(real: Tensor | None, fake: Tensor) -> Tensor:
     """-log D(G(z)) (Goodfellow et al. 2014, section 3)."""
     return F.softplus(-fake).mean()
 
 
-def minimax_g(fake: Tensor) -> Tensor:
+def minimax_g(real: Tensor | None, fake: Tensor) -> Tensor:
     """log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1)."""
     return -F.softplus(fake).mean()
 
@@ -42,7 +49,7 @@ def hinge_d(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def hinge_g(fake: Tensor) -> Tensor:
+def hinge_g(real: Tensor | None, fake: Tensor) -> Tensor:
     """-fake (SAGAN, eq. 4)."""
     return -fake.mean()
 
@@ -52,7 +59,7 @@ def least_squares_d(real: Tensor, fake: Tensor) -> Tensor:
     return (real - 1).square().mean() / 2 + fake.square().mean() / 2
 
 
-def least_squares_g(fake: Tensor) -> Tensor:
+def least_squares_g(real: Tensor | None, fake: Tensor) -> Tensor:
     """(fake - 1)^2 / 2 (Mao et al. 2017, eq. 9)."""
     return (fake - 1).square().mean() / 2
 
@@ -62,32 +69,85 @@ def wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
-OBJECTIVES = {
+def relativistic_d(real: Tensor, fake: Tensor) -> Tensor:
+    """-log sigmoid(D(x) - D(G(z))), pair by pair (Jolicoeur-Martineau 2019, eq. 3; Huang et al. 2024, eq. 2)."""
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
+    """-log sigmoid(D(G(z)) - D(x)): the mirror image."""
+    return F.softplus(real - fake).mean()
+
+
+OBJECTIVES: Table[str, Objective] = {
     "non-saturating": Objective(non_saturating_d, non_saturating_g),
     "minimax": Objective(non_saturating_d, minimax_g),
     "hinge": Objective(hinge_d, hinge_g),
     "least-squares": Objective(least_squares_d, least_squares_g),
     "wasserstein": Objective(wasserstein_d, hinge_g),
+    "relativistic": Objective(relativistic_d, relativistic_g, compares=True),
 }
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, shares: Tensor) -> Tensor:
-    """(|grad D(x)| - 1)^2 at x = share * real + (1 - share) * fake (Gulrajani et al. 2017, eq. 3).
+@dataclass(frozen=True)
+class Judged:
+    """One pass of the discriminator over a batch, as penalties see it.
 
-    Args:
-        critic: images [B, C, R, R] -> logits.
-        shares: [B, 1, 1, 1], uniform in [0, 1).
+    Attributes:
+        critic: images [B, C, R, R] -> logits, with the classes of the real images where there are any.
+        real, fake: images; the side that a penalty differentiates at requires gradients.
+        logits_real, logits_fake: what the discriminator's loss is computed of.
+        shares: [B, 1, 1, 1], uniform in [0, 1); None where no penalty mixes.
     """
-    mixed = torch.lerp(fake, real, shares).requires_grad_(True)
-    return (_gradient(critic(mixed), mixed).norm(dim=1) - 1).square().mean()
+
+    critic: Callable[[Tensor], Tensor]
+    real: Tensor
+    fake: Tensor
+    logits_real: Tensor
+    logits_fake: Tensor
+    shares: Tensor | None = None
 
 
-def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """|grad D(x)|^2 at real images, which must require gradients (Mescheder et al. 2018, eq. 9, without gamma/2)."""
-    return _gradient(logits, real).square().sum(1).mean()
+@dataclass(frozen=True)
+class Penalty:
+    """What is added, times its weight, to the discriminator's loss.
+
+    Attributes:
+        at_real, at_fake: whether it differentiates the logits at these images.
+        mixes: whether it draws a share of each pair of images.
+    """
+
+    function: Callable[[Judged], Tensor]
+    at_real: bool = False
+    at_fake: bool = False
+    mixes: bool = False
+
+
+def gradient_penalty(judged: Judged) -> Tensor:
+    """(|grad D(x)| - 1)^2 at x = share * real + (1 - share) * fake (Gulrajani et al. 2017, eq. 3)."""
+    mixed = torch.lerp(judged.fake.detach(), judged.real.detach(), judged.shares).requires_grad_(True)
+    return (_gradient(judged.critic(mixed), mixed).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(judged: Judged) -> Tensor:
+    """|grad D(x)|^2 / 2 at real images (Mescheder et al. 2018, eq. 9)."""
+    return _gradient(judged.logits_real, judged.real).square().sum(1).mean() / 2
+
+
+def r2_penalty(judged: Judged) -> Tensor:
+    """|grad D(x)|^2 / 2 at fakes (Mescheder et al. 2018, eq. 10)."""
+    return _gradient(judged.logits_fake, judged.fake).square().sum(1).mean() / 2
 
 
 def _gradient(logits: Tensor, images: Tensor) -> Tensor:
     """The gradient of each image's mean logit, flat, [B, C*R*R]."""
     total = logits.flatten(1).mean(1).sum() if logits.dim() > 1 else logits.sum()
     return torch.autograd.grad(total, images, create_graph=True)[0].flatten(1)
+
+
+# In the order in which they are added up. A regulariser of this name is its weight.
+PENALTIES: Table[str, Penalty] = {
+    "r1": Penalty(r1_penalty, at_real=True),
+    "r2": Penalty(r2_penalty, at_fake=True),
+    "gradient_penalty": Penalty(gradient_penalty, mixes=True),
+}

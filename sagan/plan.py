@@ -1,23 +1,28 @@
 """From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it.
 
-A run's key hashes its resolved configuration, the dataset's digest and the training code; an
-evaluation's key hashes its run's key, the evaluation settings, the reference's key and the
-evaluation code. A result under a key can therefore never be stale, and is never made twice.
+A run's key hashes its configuration (what is on), the dataset's digest and the code that it uses; an evaluation's
+hashes its run's, the evaluation settings, its reference's and the code that measures. A result under a key can
+therefore never be stale, and is never made twice. The hash identifies; the name before it is a label: one recipe is
+one run, under however many names, and is used where it lies. `docs/keys.md` has examples.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagan import fingerprint
 from sagan.conditions import class_names
 from sagan.errors import UserError, did_you_mean
+from sagan.extensions import check_extension
 from sagan.loading import suite_variant
 from sagan.params import Params
+from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Suite, Training
-from sagan.params.variants import Variant
+from sagan.params.variants import Recipe, Variant
 from sagan.paths import Paths
 from sagan.records import Json, NotARecord, digest, misfit, read_json, write_json
 from sagan.shapes import resolve_side
@@ -26,7 +31,7 @@ from sagan.weights import extractor_digest
 
 @dataclass(frozen=True)
 class Run:
-    """One training: a variant with a seed. `config` is complete and enters the key; `execution` does not."""
+    """One training: a recipe with a seed. What of `config` is on enters the key; `execution` does not."""
 
     key: str
     variant: str
@@ -40,6 +45,15 @@ class Run:
     @property
     def resolution(self) -> int:
         return self.config["image"]["resolution"]
+
+    @property
+    def threads(self) -> int:
+        return self.typed.training.threads
+
+    @property
+    def typed(self) -> RunConfig:
+        """`config`, which is plain for records and plans, as the engine takes it."""
+        return RunConfig.model_validate(self.config)
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class Reference:
     dataset_digest: str
     extractor: str
     split: str
+    threads: int
     code: str
     execution: Json
     conditions: list[str] = field(default_factory=list)
@@ -72,12 +87,18 @@ class Evaluation:
     code: str
     execution: Json
 
+    @property
+    def threads(self) -> int:
+        return self.settings["threads"]
+
 
 @dataclass(frozen=True)
 class Cell:
     """A row of a suite: which run and which evaluation stand for a variant and a seed.
 
-    `also` has the evaluations in further feature spaces, by extractor.
+    Attributes:
+        also: the evaluations in further feature spaces, by extractor.
+        other_names: variants of the suite that are the same recipe, and have no row of their own.
     """
 
     variant: str
@@ -85,6 +106,7 @@ class Cell:
     run: str
     evaluation: str
     also: dict[str, str] = field(default_factory=dict)
+    other_names: list[str] = field(default_factory=list)
 
     @property
     def evaluations(self) -> list[str]:
@@ -135,39 +157,97 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
     Raises:
         UserError: no suite is asked for, one is unknown, or its dataset is not prepared.
     """
-    plan = Plan({}, {}, {}, {})
     names = params.repro if suites is None else suites
     if not names:
         raise UserError(f"{paths.params}: repro = []: names no suite to build; there are: {', '.join(params.suites)}")
+    planner = _Planner(params, paths)
     for name in names:
         if name not in params.suites:
             raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
-        _add_suite(plan, params, paths, name)
-    return plan
+        planner.add_suite(name)
+    return planner.plan
 
 
-def _add_suite(plan: Plan, params: Params, paths: Paths, name: str) -> None:
-    suite = params.suites[name]
-    manifest = _manifest(params, paths, name)
-    variants = {variant: suite_variant(params, name, variant) for variant in suite.variants}
-    _check_conditions(suite, name, variants, manifest, paths)
-    conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
-    references = [_reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces]
-    for reference in references:
-        known = plan.references.setdefault(reference.key, reference)
-        asked = sorted({*known.conditions, *conditions})
-        plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
-    cells = plan.suites.setdefault(name, [])
-    for variant, recipe in variants.items():
-        for seed in suite.seed_list():
-            run = _run(suite, variant, recipe, seed, manifest)
-            run = plan.runs.setdefault(run.key, run)
-            evaluations = [_evaluation(suite, run, reference) for reference in references]
-            for evaluation in evaluations:
-                plan.evaluations.setdefault(evaluation.key, evaluation)
-            first, *others = (evaluation.key for evaluation in evaluations)
-            also = dict(zip(suite.evaluation.also, others, strict=True))
-            cells.append(Cell(variant, seed, run.key, first, also))
+class _Planner:
+    """A plan that grows suite by suite."""
+
+    def __init__(self, params: Params, paths: Paths) -> None:
+        self.params, self.paths = params, paths
+        self.plan = Plan({}, {}, {}, {})
+        self._names = dict(_names_on_disk(paths))  # "s<seed>-<hash>" -> key
+
+    def add_suite(self, name: str) -> None:
+        suite, paths, plan = self.params.suites[name], self.paths, self.plan
+        manifest = _manifest(self.params, paths, name)
+        variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
+        _check_conditions(suite, name, variants, manifest, paths)
+        conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
+        references = [
+            _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
+        ]
+        for reference in references:
+            known = plan.references.setdefault(reference.key, reference)
+            asked = sorted({*known.conditions, *conditions})
+            plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
+        rows: dict[str, list[Cell]] = {}
+        for variant, recipe in sorted(variants.items(), key=lambda item: item[0] != suite.baseline):
+            runs = [self._run(suite, variant, recipe, seed, manifest) for seed in suite.seed_list()]
+            same = next((row for row in rows.values() if [cell.run for cell in row] == [run.key for run in runs]), None)
+            if same is not None:
+                for cell in same:
+                    cell.other_names.append(variant)
+            else:
+                rows[variant] = [self._cell(suite, variant, run, references) for run in runs]
+        plan.suites[name] = [cell for variant in suite.variants for cell in rows.get(variant, [])]
+
+    def _run(self, suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
+        config = RunConfig(
+            variant=resolved_variant(variant, manifest["resolution"]),
+            training=RunTraining(**{**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)}),
+            seed=seed,
+            image=_image(variant, manifest),
+        )
+        code = run_code(config, self.paths)
+        place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
+        key = self._names.setdefault(place, f"{name}-{place}")
+        execution = suite.execution.model_dump()
+        run = Run(key, name, seed, suite.dataset, manifest["digest"], code, config.model_dump(), execution)
+        return self.plan.runs.setdefault(key, run)
+
+    def _cell(self, suite: Suite, variant: str, run: Run, references: list[Reference]) -> Cell:
+        evaluations = [_evaluation(suite, run, reference) for reference in references]
+        for evaluation in evaluations:
+            self.plan.evaluations.setdefault(evaluation.key, evaluation)
+        first, *others = (evaluation.key for evaluation in evaluations)
+        return Cell(variant, run.seed, run.key, first, dict(zip(suite.evaluation.also, others, strict=True)))
+
+
+_RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
+
+
+def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
+    """Of results that are there: what identifies the run, and its key. The last that is yielded counts."""
+    for evaluation in sorted(paths.evaluation("-").parent.glob("*.*")):
+        if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
+            yield found[1], found[0]
+    for run in sorted(paths.run("-").parent.glob("*-s*")):
+        if found := _RUN_KEY.fullmatch(run.name):
+            yield found[1], found[0]
+
+
+def run_code(config: RunConfig, paths: Paths) -> str:
+    """The hash of the code that a run uses, its own file among it.
+
+    Raises:
+        UserError: there is something wrong with that file.
+    """
+    extension = config.variant.extension
+    if extension is None:
+        return fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
+    file = paths.root / extension.file
+    check_extension(file, "extension.file")
+    own = fingerprint.extension_code(file)
+    return digest([fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens()), own])
 
 
 def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], manifest: Json, paths: Paths) -> None:
@@ -182,32 +262,44 @@ def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], man
             raise UserError(f"{paths.params}: {place}.{error} (suite {name!r} asks for it)") from None
 
 
-def _run(suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
-    config = {
-        "variant": resolved_variant(variant, manifest["resolution"]),
-        "training": {**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)},
-        "seed": seed,
-        "image": _image(variant, manifest),
-    }
-    code = fingerprint.code_fingerprint(fingerprint.TRAINING)
-    key = f"{name}-s{seed}-{digest([config, manifest['digest'], code], 10)}"
-    return Run(key, name, seed, suite.dataset, manifest["digest"], code, config, suite.execution.model_dump())
+def reference_code(extractor: str) -> str:
+    """The hash of the code that makes a reference."""
+    return fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor])
 
 
-def _image(variant: Variant, manifest: Json) -> Json:
-    image: Json = {"channels": manifest["channels"], "resolution": manifest["resolution"]}
-    if variant.condition is not None:
-        image["classes"] = class_names(manifest, variant.condition)
-    return image
+def evaluation_code(extractor: str) -> str:
+    """The hash of the code that measures."""
+    return fingerprint.code_of(*fingerprint.EVALUATION, tokens=[extractor])
 
 
-def resolved_variant(variant: Variant, resolution: int) -> Json:
-    """A variant as a run's configuration holds it: complete, with places as sides in pixels."""
-    resolved = variant.model_dump(exclude={"description"})
-    for network in ("generator", "discriminator"):
-        places = [resolve_side(place, resolution) for place in resolved[network]["attention_at"]]
-        resolved[network]["attention_at"] = sorted(set(places))
-    return resolved
+def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:
+    """Refuse to make what a plan of other code asks for.
+
+    Raises:
+        UserError: the code has changed since the plan was made.
+    """
+    if isinstance(spec, Run):
+        now = run_code(spec.typed, paths)
+    elif isinstance(spec, Reference):
+        now = reference_code(spec.extractor)
+    else:
+        now = evaluation_code(spec.settings["extractor"])
+    if now != spec.code:
+        raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
+
+
+def _image(variant: Variant, manifest: Json) -> Image:
+    classes = None if variant.condition is None else class_names(manifest, variant.condition)
+    return Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
+
+
+def resolved_variant(variant: Variant, resolution: int) -> Recipe:
+    """A variant as a run's configuration holds it: without its description, with places as sides in pixels."""
+    recipe = variant.model_dump(exclude={"description"})
+    for role in ("generator", "discriminator"):
+        places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
+        recipe[role]["attention_at"] = sorted(set(places))
+    return Recipe.model_validate(recipe)
 
 
 def snapshot_steps(training: Training) -> list[int]:
@@ -220,9 +312,9 @@ def snapshot_steps(training: Training) -> list[int]:
 
 def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Json, paths: Paths) -> Reference:
     split = suite.evaluation.split
-    code = fingerprint.code_fingerprint(fingerprint.REFERENCE)
-    weights = extractor_digest(extractor, paths)
-    identity = [manifest["digest"], extractor, weights, split, code]
+    threads = suite.evaluation.threads
+    code = reference_code(extractor)
+    identity = [manifest["digest"], extractor, extractor_digest(extractor, paths), split, threads, code]
     key = f"{suite.dataset}-{split}-{extractor}-{digest(identity, 10)}"
     return Reference(
         key=key,
@@ -231,6 +323,7 @@ def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Js
         dataset_digest=manifest["digest"],
         extractor=extractor,
         split=split,
+        threads=threads,
         code=code,
         execution=suite.execution.model_dump(),
         conditions=conditions,
@@ -238,9 +331,11 @@ def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Js
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
-    settings = suite.evaluation.settings(reference.extractor)
-    code = fingerprint.code_fingerprint(fingerprint.EVALUATION)
-    key = f"{run.key}.{digest([run.key, settings, reference.key, code], 10)}"
+    settings = {**suite.evaluation.model_dump(exclude={"also"}), "extractor": reference.extractor}
+    identity = {**switched_on(suite.evaluation), "also": [], "extractor": reference.extractor}
+    code = evaluation_code(reference.extractor)
+    names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
+    key = f"{run.key}.{digest([*names, identity, code], 10)}"
     return Evaluation(key, run.key, reference.key, settings, code, suite.execution.model_dump())
 
 

@@ -3,10 +3,14 @@
 Pure Python: planning a benchmark must not wait for torch to load.
 """
 
+from __future__ import annotations
+
+from sagan.fingerprint import Table
+
 # The side of the first (smallest) feature map for each image side that a backbone supports.
 # 28 = 7 * 2^2 is MNIST's; the powers of two start at 4 as in DCGAN (Radford et al. 2015, fig. 1).
 _FOUR = {28: 7, 32: 4, 64: 4, 128: 4}
-BASE_SIDE = {
+BASE_SIDE: Table[str, dict[int, int]] = {
     "dcgan": _FOUR,
     "faces": {64: 8},  # the face port's dense layer gives 8x8
     "sngan": {28: 7, 32: 4, 64: 8, 128: 16},  # an eighth of the image (Miyato et al. 2018, table 3)
@@ -18,27 +22,27 @@ BASE_SIDE = {
 
 # Residual networks: (side, channels in units of the width) after each block, the first being the linear layer's.
 # 32 (and so 28): Miyato et al. 2018, table 4; 128: table 6 and SAGAN's official code; 64: between the two.
-RESIDUAL_UP = {
+RESIDUAL_UP: Table[int, list[tuple[int, int]]] = {
     28: [(7, 1), (14, 1), (28, 1)],
     32: [(4, 1), (8, 1), (16, 1), (32, 1)],
     64: [(4, 16), (8, 8), (16, 4), (32, 2), (64, 1)],
     128: [(4, 16), (8, 16), (16, 8), (32, 4), (64, 2), (128, 1)],
 }
-RESIDUAL_DOWN = {
+RESIDUAL_DOWN: Table[int, list[tuple[int, int]]] = {
     28: [(14, 1), (7, 1), (7, 1), (7, 1)],
     32: [(16, 1), (8, 1), (8, 1), (8, 1)],
     64: [(32, 1), (16, 2), (8, 4), (4, 8), (2, 16)],
     128: [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16), (4, 16)],
 }
 # BigGAN's discriminators stop at 4x4 (Brock et al. 2019, tables 4 and 7).
-BIGGAN_DOWN = {**RESIDUAL_DOWN, 64: [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)]}
-BIGGAN_DEEP_DOWN = {
+BIGGAN_DOWN: Table[int, list[tuple[int, int]]] = {**RESIDUAL_DOWN, 64: [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)]}
+BIGGAN_DEEP_DOWN: Table[int, list[tuple[int, int]]] = {
     28: [(14, 1), (7, 1), (7, 1)],
     32: [(16, 1), (8, 1), (8, 1)],
     64: [(32, 2), (16, 4), (8, 8), (4, 16)],
     128: [(64, 2), (32, 4), (16, 8), (8, 16), (4, 16)],
 }
-_DOWN = {
+_DOWN: Table[str, dict[int, list[tuple[int, int]]]] = {
     "sngan-resnet": RESIDUAL_DOWN,
     "sagan-resnet": RESIDUAL_DOWN,
     "biggan": BIGGAN_DOWN,

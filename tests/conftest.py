@@ -32,6 +32,7 @@ def tiny_config(steps: int = 8, **variant: object) -> dict:
             "accumulate": 1,
             "horizontal_flip": False,
             "precision": "float32",
+            "threads": 1,
             "deterministic": True,
             "memory_format": "channels_last",
             "compile": False,
@@ -55,7 +56,7 @@ def paths(tmp_path) -> Paths:
 
 @pytest.fixture
 def run() -> Run:
-    execution = {"device": "cpu", "threads": 1, "jobs_per_gpu": 1, "cuda_graph": True}
+    execution = {"device": "cpu", "jobs_per_gpu": 1, "cuda_graph": True}
     execution |= {"log_every": 1, "checkpoint_every": 3}
     return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
 

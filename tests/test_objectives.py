@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sagan.objectives import OBJECTIVES, gradient_penalty, r1_penalty
+from sagan.objectives import OBJECTIVES, Judged, gradient_penalty, r1_penalty, r2_penalty
 
 REAL, FAKE = [0.3, -2.0, 1.7], [-0.4, 0.9, -3.0]
 
@@ -32,6 +32,10 @@ FORMULAS = {
         mean([-math.log(D(r)) for r in REAL]) + mean([-math.log(1 - D(f)) for f in FAKE]),
         mean([-math.log(D(f)) for f in FAKE]),
     ),
+    "relativistic": (
+        mean([-math.log(D(r - f)) for r, f in zip(REAL, FAKE, strict=True)]),
+        mean([-math.log(D(f - r)) for r, f in zip(REAL, FAKE, strict=True)]),
+    ),
     "hinge": (mean([max(0, 1 - r) for r in REAL]) + mean([max(0, 1 + f) for f in FAKE]), mean([-f for f in FAKE])),
 }
 
@@ -41,7 +45,19 @@ def test_formula(name):
     of_discriminator, of_generator = FORMULAS[name]
     real, fake = torch.tensor(REAL), torch.tensor(FAKE)
     assert float(OBJECTIVES[name].discriminator(real, fake)) == pytest.approx(of_discriminator, rel=1e-6)
-    assert float(OBJECTIVES[name].generator(fake)) == pytest.approx(of_generator, rel=1e-6)
+    assert float(OBJECTIVES[name].generator(real, fake)) == pytest.approx(of_generator, rel=1e-6)
+
+
+def test_only_objectives_that_compare_see_real_images():
+    """The others' losses for the generator do not depend on them, and are given none."""
+    real, fake = torch.tensor(REAL), torch.tensor(FAKE)
+    for objective in OBJECTIVES.values():
+        if not objective.compares:
+            assert torch.equal(objective.generator(None, fake), objective.generator(real, fake))
+
+
+def judged(critic, real, fake, shares=None):
+    return Judged(critic, real, fake, critic(real), critic(fake), shares)
 
 
 def quadratic(images):
@@ -56,14 +72,15 @@ def test_the_gradient_penalty_of_a_known_critic():
     for r, f, share in zip(real, fake, shares, strict=True):
         mixed = share * r + (1 - share) * f
         expected += (float(mixed.square().sum()) ** 0.5 - 1) ** 2 / 5
-    assert gradient_penalty(quadratic, real, fake, shares).item() == pytest.approx(expected, rel=1e-5)
+    assert gradient_penalty(judged(quadratic, real, fake, shares)).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_r1_of_a_known_critic():
+def test_r1_and_r2_of_a_known_critic():
     torch.manual_seed(0)
-    real = torch.randn(5, 3, 4, 4, requires_grad=True)
-    expected = mean([float(image.square().sum()) for image in real])
-    assert r1_penalty(quadratic(real), real).item() == pytest.approx(expected, rel=1e-5)
+    real, fake = (torch.randn(5, 3, 4, 4, requires_grad=True) for _ in range(2))
+    for penalty, images in ((r1_penalty, real), (r2_penalty, fake)):
+        expected = mean([float(image.square().sum()) for image in images]) / 2
+        assert penalty(judged(quadratic, real, fake)).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("scales", [1, 2])
@@ -76,9 +93,9 @@ def test_penalties_reach_the_weights(scales):
 
     real = torch.randn(4, 3, 2, 2, requires_grad=True)
     # The gradient's norm is sqrt(4 * 3 * 2^2) everywhere.
-    r1 = r1_penalty(critic(real), real)
-    assert r1.item() == pytest.approx(48)
-    torch.testing.assert_close(torch.autograd.grad(r1, weight)[0], 8 * weight)
-    penalty = gradient_penalty(critic, real.detach(), real.detach(), torch.rand(4, 1, 1, 1))
+    r1 = r1_penalty(judged(critic, real, real))
+    assert r1.item() == pytest.approx(24)
+    torch.testing.assert_close(torch.autograd.grad(r1, weight)[0], 4 * weight)
+    penalty = gradient_penalty(judged(critic, real.detach(), real.detach(), torch.rand(4, 1, 1, 1)))
     assert penalty.item() == pytest.approx((48**0.5 - 1) ** 2, rel=1e-5)
     assert torch.autograd.grad(penalty, weight)[0].abs().min() > 0

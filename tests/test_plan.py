@@ -99,7 +99,6 @@ def test_a_condition_that_the_dataset_lacks_is_named_with_its_place(params, plan
     [
         ("variants.sagan.description", "other words"),
         ("suites.quick.title", "other words"),
-        ("suites.quick.execution.threads", 2),
         ("suites.quick.execution.log_every", 3),
         ("suites.quick.execution.device", "cpu"),
         ("tracking.experiment_prefix", "x-"),
@@ -116,6 +115,7 @@ def test_words_devices_and_logging_move_no_key(params, planned, key_path, value)
         ("suites.quick.training.steps", 900),
         ("suites.quick.training.batch_size", 16),
         ("suites.quick.training.ema.decay", 0.5),
+        ("suites.quick.training.threads", 2),
         ("suites.quick.training.snapshots", [10]),
     ],
 )
@@ -129,11 +129,13 @@ def test_the_datasets_bytes_move_every_key(params, planned):
         assert not set(getattr(before, kind)) & set(getattr(after, kind))
 
 
-@pytest.mark.parametrize(("room", "moved"), [(fingerprint.TRAINING, True), (fingerprint.EVALUATION, False)])
-def test_code_moves_the_keys_that_depend_on_it(params, planned, monkeypatch, room, moved):
+@pytest.mark.parametrize(("kind", "moved"), [(fingerprint.RUN, True), (fingerprint.EVALUATION, False)])
+def test_code_moves_the_keys_that_depend_on_it(params, planned, monkeypatch, kind, moved):
     before = planned(params)
-    real = fingerprint.code_fingerprint
-    monkeypatch.setattr(fingerprint, "code_fingerprint", lambda places: real(places) if places != room else "0" * 64)
+    real = fingerprint.code_of
+    monkeypatch.setattr(
+        fingerprint, "code_of", lambda *places, **more: real(*places, **more) if places != kind else "0" * 64
+    )
     after = planned(params)
     assert (set(before.runs) != set(after.runs)) == moved
     assert not set(before.evaluations) & set(after.evaluations)
@@ -239,3 +241,36 @@ def test_a_reference_knows_the_conditions_of_its_suites_variants(params, planned
 def test_nothing_asked_for_is_said(params, planned):
     with pytest.raises(UserError, match=r"params\.yaml: repro = \[\]: names no suite to build; there are: quick, "):
         planned(changed(params, "repro", []))
+
+
+def test_one_recipe_is_one_run_under_however_many_names(params, planned):
+    """After the suite's overrides, `sngan` is a cell of the grid: one row, that shows its other name."""
+    tree = params.model_dump() | {"grids": {}}
+    tree["variants"]["twin"] = tree["variants"]["sagan"] | {"description": "the same by another name"}
+    tree["suites"]["quick"]["variants"] = ["twin", "dcgan", "sagan"]
+    plan = planned(Params.model_validate(tree))
+    rows = {cell.variant: cell for cell in plan.suites["quick"]}
+    assert list(rows) == ["dcgan", "sagan"] and rows["sagan"].other_names == ["twin"]
+    assert len(plan.runs) == len(plan.suites["quick"]) == 2 * len(rows["sagan"].evaluations) * 2
+
+
+def test_a_run_made_under_another_name_is_used_where_it_lies(params, planned, paths):
+    [first, *_] = planned(params).suites["quick"]
+    elsewhere = first.run.replace("dcgan-s0", "my.old-name-s0")
+    paths.run(elsewhere).mkdir(parents=True)
+    cell = planned(params).suites["quick"][0]
+    assert (cell.variant, cell.run) == ("dcgan", elsewhere) and cell.evaluation.startswith(f"{elsewhere}.")
+    assert cell.evaluation.rpartition(".")[2] == first.evaluation.rpartition(".")[2]
+
+
+def test_a_switch_that_is_off_is_not_in_the_key(params, planned):
+    """Also where what belongs to it differs: the form of an attention that is nowhere, iterations of no norm."""
+    before = planned(params)
+    for key_path, value in [
+        ("variants.dcgan.generator.attention", "unpooled"),
+        ("variants.dcgan.generator.attention_bias", True),
+        ("variants.dcgan.discriminator.power_iterations", 5),
+    ]:
+        assert keys(planned(changed(params, key_path, value))) == keys(before)
+    on = planned(changed(params, "variants.sagan.generator.attention_bias", True))
+    assert keys(on) ^ keys(before) == keys(on, "sagan") ^ keys(before, "sagan")

@@ -15,7 +15,7 @@ from sagan import load_generator
 from sagan.errors import UserError
 from sagan.exporting import export_generator
 from sagan.nn import build_generator
-from sagan.nn.spectral import folded_state
+from sagan.nn.reparametrised import folded_state
 from sagan.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 
 torch.set_num_threads(1)

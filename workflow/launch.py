@@ -101,10 +101,10 @@ def check_threads(plan: Plan, cores: int) -> None:
         UserError: a job wants more threads than there are cores.
     """
     for suite, cells in plan.suites.items():
-        threads = plan.runs[cells[0].run].execution["threads"]
+        threads = plan.runs[cells[0].run].threads
         if threads > cores:
             raise UserError(
-                f"params.yaml: suites.{suite}.execution.threads = {threads}: this launch may use {cores} cores; "
+                f"params.yaml: suites.{suite}.training.threads = {threads}: this launch may use {cores} cores; "
                 f"set it to {cores} or less"
             )
 

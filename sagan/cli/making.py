@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from sagan import fingerprint
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
@@ -48,9 +47,9 @@ def _spec(plan_file: Path | None, key: str, kind: str):
     specs = getattr(_plan(plan_file, key, kind), kind)
     if key not in specs:
         raise UserError(f"{key}: {plan_file} holds no such key under {kind}{meant(key, specs)}")
-    places = {"runs": fingerprint.TRAINING, "references": fingerprint.REFERENCE, "evaluations": fingerprint.EVALUATION}
-    if specs[key].code != fingerprint.code_fingerprint(places[kind]):
-        raise UserError(f"{key}: the code has changed since the plan was made; plan again")
+    from sagan.plan import check_code
+
+    check_code(specs[key], PATHS)
     return specs[key]
 
 
@@ -147,7 +146,8 @@ def train(
     images, labels = dataset.split("train")
     condition = spec.config["variant"]["condition"]
     try:
-        record = train_run(spec, images, PATHS, condition and class_labels(labels, dataset.manifest, condition))
+        known = condition and class_labels(labels, dataset.manifest, condition)
+        record = train_run(spec, images, PATHS, known, held_out=dataset.split("test")[0])
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None

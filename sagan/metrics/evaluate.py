@@ -36,7 +36,7 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
     with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
         if not target.exists():
             run = _measurable(evaluation, paths)
-            with device_for(evaluation.execution) as device:
+            with device_for(evaluation.execution, evaluation.threads) as device:
                 write_json(target, _record(evaluation, run, paths, device))
         Parts(paths.features(evaluation.key), evaluation.key).remove()
         return read_json(target)
@@ -60,7 +60,7 @@ def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
         record = read_json(target)
         if names := lacking(record):
             run, started = _measurable(evaluation, paths), now()
-            with device_for(evaluation.execution) as device:
+            with device_for(evaluation.execution, evaluation.threads) as device:
                 figures = Figures(evaluation, run, paths, device)
                 metrics, classes = figures.metrics(names)
                 matched = figures.matched(names, metrics)

@@ -50,7 +50,7 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     parts = Parts(paths.features(reference.key), reference.key)
     with exclusive(paths.state(reference.key) / "lock", reference.key):
         if not (folder / "reference.json").exists():
-            with device_for(reference.execution) as device:
+            with device_for(reference.execution, reference.threads) as device:
                 write_json(folder / "reference.json", _make(reference, dataset, folder, paths, device, parts))
         parts.remove()
         return read_json(folder / "reference.json")
@@ -71,7 +71,7 @@ def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
         real = load_reference(folder)
         other = real.record["other_split"]
         if names := lacking(other):
-            with device_for(reference.execution):
+            with device_for(reference.execution, reference.threads):
                 other["metrics"] |= as_if_generated(names, Sampled(real.held_out), real)
             write_json(folder / "reference.json", real.record)
         return names

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from sagan.fingerprint import Table
 from sagan.nn import biggan, dcgan, resnet, sngan
 from sagan.nn.init import initialise
 from sagan.nn.multiscale import MultiScale
-from sagan.nn.parts import make_parts
+from sagan.nn.parts import Parts, make_parts
+from sagan.nn.reparametrised import in_use
 from sagan.shapes import scale_resolutions
 
-BACKBONES = {
-    "dcgan": dcgan,
-    "faces": dcgan,
-    "sngan": sngan,
-    "sngan-resnet": resnet,
-    "sagan-resnet": resnet,
-    "biggan": biggan,
-    "biggan-deep": biggan,
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pair of networks.
+
+    Attributes:
+        generator: (backbone, resolution, image_channels, z_dim, width, parts) -> z [B, z_dim] to images.
+        discriminator: (backbone, resolution, image_channels, width, parts) -> images to logits [B].
+    """
+
+    generator: Callable[[str, int, int, int, int, Parts], nn.Module]
+    discriminator: Callable[[str, int, int, int, Parts], nn.Module]
+
+
+BACKBONES: Table[str, Backbone] = {
+    "dcgan": Backbone(dcgan.generator, dcgan.discriminator),
+    "faces": Backbone(dcgan.generator, dcgan.discriminator),
+    "sngan": Backbone(sngan.generator, sngan.discriminator),
+    "sngan-resnet": Backbone(resnet.generator, resnet.discriminator),
+    "sagan-resnet": Backbone(resnet.generator, resnet.discriminator),
+    "biggan": Backbone(biggan.generator, biggan.discriminator),
+    "biggan-deep": Backbone(biggan.generator, biggan.discriminator),
 }
 
 
@@ -34,8 +51,7 @@ def build_generator(config: Mapping[str, Any]) -> nn.Module:
     switches, parts = variant["generator"], make_parts("generator", config)
     shape = (variant["backbone"], image["resolution"], image["channels"])
     network = BACKBONES[variant["backbone"]].generator(*shape, switches["z_dim"], switches["width"], parts)
-    initialise(network, variant["init"])
-    return network
+    return _initialised(network, variant["init"], switches)
 
 
 def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
@@ -51,11 +67,11 @@ def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
         networks.append(make(variant["backbone"], resolution, image["channels"], switches["width"], parts))
         parts = parts.without_attention()
     network = MultiScale(networks) if len(networks) > 1 else networks[0]
-    initialise(network, variant["init"])
+    return _initialised(network, variant["init"], switches)
+
+
+def _initialised(network: nn.Module, scheme: str, switches: Mapping[str, Any]) -> nn.Module:
+    initialise(network, scheme)
+    for reparametrisation in in_use(switches):
+        reparametrisation.settle(network)
     return network
-
-
-def without_spectral_norm(config: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """The configuration of the network that weights with spectral norm folded in load into."""
-    variant = config["variant"]
-    return {**config, "variant": {**variant, role: {**variant[role], "spectral_norm": False}}}

@@ -15,24 +15,25 @@ class SelfAttention(nn.Module):
     """x + gamma * o. `gamma` is a scalar that starts at 0: a network begins as it would without attention.
 
     In the form of the official code, query and key are 1x1 convolutions to C/8, the value one to C/2, and
-    the output convolution brings C/2 back to C, all without bias. Key and value are max-pooled 2x2, so that
-    each of the H*W queries attends to H*W/4 keys; the softmax is over unscaled products.
+    the output convolution brings C/2 back to C. Key and value are max-pooled 2x2, so that each of the H*W
+    queries attends to H*W/4 keys; the softmax is over unscaled products.
 
     Args:
         wrap: what makes spectrally normalised layers of plain ones, or leaves them.
         form: "official"; "unpooled": H*W keys; "average-pooled": 2x2 means for maxima; "full-value": unpooled,
             with values of all C channels and no output convolution (common ports).
+        bias: whether the convolutions have biases, as they have in the ports; the official code has none.
     """
 
-    def __init__(self, channels: int, wrap: Wrap, form: str = "official") -> None:
+    def __init__(self, channels: int, wrap: Wrap, form: str = "official", bias: bool = False) -> None:
         super().__init__()
         self.form = form
         full_value = form == "full-value"
-        self.query = wrap(nn.Conv2d(channels, max(channels // 8, 1), 1, bias=False))
-        self.key = wrap(nn.Conv2d(channels, max(channels // 8, 1), 1, bias=False))
+        self.query = wrap(nn.Conv2d(channels, max(channels // 8, 1), 1, bias=bias))
+        self.key = wrap(nn.Conv2d(channels, max(channels // 8, 1), 1, bias=bias))
         values = channels if full_value else channels // 2
-        self.value = wrap(nn.Conv2d(channels, values, 1, bias=False))
-        self.output = nn.Identity() if full_value else wrap(nn.Conv2d(values, channels, 1, bias=False))
+        self.value = wrap(nn.Conv2d(channels, values, 1, bias=bias))
+        self.output = nn.Identity() if full_value else wrap(nn.Conv2d(values, channels, 1, bias=bias))
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -46,7 +47,8 @@ class SelfAttention(nn.Module):
         if self.form == "full-value":
             return x_BCHW + self.gamma * o_BVHW
         # gamma on the weight and not on the map: the same product, of fewer numbers.
-        return x_BCHW + F.conv2d(o_BVHW, self.gamma * self.output.weight)
+        bias = None if self.output.bias is None else self.gamma * self.output.bias
+        return x_BCHW + F.conv2d(o_BVHW, self.gamma * self.output.weight, bias)
 
     def attention_map(self, x_BCHW: Tensor) -> Tensor:
         """The weights [B, N, M] themselves: for each of N = H*W queries, a distribution over M keys."""
@@ -67,9 +69,11 @@ class SelfAttention(nn.Module):
 
     def _projections(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, N, F], keys [B, M, F] and values [B, M, V]; one convolution makes all three."""
-        weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        sizes = [conv.out_channels for conv in (self.query, self.key, self.value)]
-        q_BFHW, kv_BPHW = F.conv2d(x_BCHW, weight).split([sizes[0], sizes[1] + sizes[2]], 1)
+        convs = (self.query, self.key, self.value)
+        weight = torch.cat([conv.weight for conv in convs])
+        bias = None if self.query.bias is None else torch.cat([conv.bias for conv in convs])
+        sizes = [conv.out_channels for conv in convs]
+        q_BFHW, kv_BPHW = F.conv2d(x_BCHW, weight, bias).split([sizes[0], sizes[1] + sizes[2]], 1)
         if self._pools():
             kv_BPHW = (F.max_pool2d if self.form == "official" else F.avg_pool2d)(kv_BPHW, 2)
         k_BFHW, v_BVHW = kv_BPHW.split(sizes[1:], 1)

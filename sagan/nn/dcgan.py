@@ -15,7 +15,7 @@ from torch import nn
 from sagan.nn.conditional import Layers
 from sagan.nn.networks import Discriminator, Generator
 from sagan.nn.parts import Parts
-from sagan.shapes import feature_sides
+from sagan.shapes import doublings
 
 
 def stage_channels(backbone: str, resolution: int, width: int) -> dict[int, int]:
@@ -24,7 +24,7 @@ def stage_channels(backbone: str, resolution: int, width: int) -> dict[int, int]
     >>> stage_channels("dcgan", 64, 32)
     {4: 256, 8: 128, 16: 64, 32: 32}
     """
-    sides = feature_sides(backbone, "generator", resolution)
+    sides = doublings(backbone, resolution)[:-1]
     return {side: width * min(8, sides[-1] // side) for side in sides}
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
-from sagan.nn import build_discriminator, build_generator, without_spectral_norm
+from sagan.nn import build_discriminator, build_generator
+from sagan.nn.reparametrised import plain
 
 
 def load_generator(path: Path) -> nn.Module:
@@ -31,7 +32,7 @@ def _load(path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module]
     with safe_open(path / f"{role}.safetensors" if path.is_dir() else path, "pt") as file:
         config = json.loads(file.metadata()["config"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network = build(without_spectral_norm(config, role)).eval().requires_grad_(False)
+    network = build(plain(config, role)).eval().requires_grad_(False)
     network.load_state_dict(state)
     network.config = config
     return network

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
 
-from sagan.nn.spectral import normalised_layers
+from torch import Tensor, nn
+
+from sagan.fingerprint import Table
+from sagan.nn.reparametrised import raw_weights
 
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
-# Power iterations on fresh weights: a run's first steps then see a sigma near the true one.
-_WARM_UP = 15
-
 
 def initialise(network: nn.Module, scheme: str) -> None:
-    """Set every weight in place, every bias to 0, and the spectral estimates anew.
+    """Set every weight in place, and every bias to 0.
 
     Args:
-        scheme: "normal": N(0, 0.02), and N(1, 0.02) for batch norm's scale (DCGAN, section 3);
-            "xavier": Glorot uniform (the SAGAN code); "xavier-residual": the same with a gain of sqrt(2) in
-            residual branches (SN-GAN's code); "orthogonal" (BigGAN, section 3.1).
+        scheme: one of `SCHEMES`.
     """
-    raw_weights = {name: weight for name, _, weight in normalised_layers(network)}
+    set_weight, set_scale = SCHEMES[scheme]
+    computed_from = dict(raw_weights(network))
     for name, module in network.named_modules():
         if isinstance(module, _WEIGHTED):
-            weight = raw_weights.get(name, module.weight)
-            if scheme == "normal":
-                nn.init.normal_(weight, 0.0, 0.02)
-            elif scheme == "xavier":
-                nn.init.xavier_uniform_(weight)
-            elif scheme == "xavier-residual":
-                nn.init.xavier_uniform_(weight, getattr(module, "init_gain", 1.0))
-            else:
-                nn.init.orthogonal_(weight)
+            set_weight(computed_from.get(name, module.weight), module)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d) and module.affine and scheme == "normal":
-            nn.init.normal_(module.weight, 1.0, 0.02)
-    for _, norm, weight in normalised_layers(network):
-        norm.iterate(weight, _WARM_UP)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+            set_scale(module.weight)
+
+
+def _normal(weight: Tensor, module: nn.Module) -> None:
+    nn.init.normal_(weight, 0.0, 0.02)
+
+
+def _normal_around_one(scale: Tensor) -> None:
+    nn.init.normal_(scale, 1.0, 0.02)
+
+
+def _xavier(weight: Tensor, module: nn.Module) -> None:
+    nn.init.xavier_uniform_(weight)
+
+
+def _xavier_residual(weight: Tensor, module: nn.Module) -> None:
+    nn.init.xavier_uniform_(weight, getattr(module, "init_gain", 1.0))
+
+
+def _orthogonal(weight: Tensor, module: nn.Module) -> None:
+    nn.init.orthogonal_(weight)
+
+
+def _ones(scale: Tensor) -> None:
+    nn.init.ones_(scale)
+
+
+# Scheme -> what sets a layer's weight, and batch norm's scale.
+SCHEMES: Table[str, tuple[Callable[[Tensor, nn.Module], None], Callable[[Tensor], None]]] = {
+    # N(0, 0.02), and N(1, 0.02) for batch norm's scale (DCGAN, section 3)
+    "normal": (_normal, _normal_around_one),
+    # Glorot uniform (the SAGAN code)
+    "xavier": (_xavier, _ones),
+    # the same with a gain of sqrt(2) in residual branches (SN-GAN's code)
+    "xavier-residual": (_xavier_residual, _ones),
+    # BigGAN, section 3.1
+    "orthogonal": (_orthogonal, _ones),
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sagan.nn.spectral import normalised_layers
+from sagan.nn.reparametrised import raw_weights
 
 
 def orthogonality(network: nn.Module) -> Tensor:
@@ -12,7 +12,7 @@ def orthogonality(network: nn.Module) -> Tensor:
 
     Class embeddings are left out, as in BigGAN's code.
     """
-    raw = {name: weight for name, _, weight in normalised_layers(network)}
+    raw = dict(raw_weights(network))
     total = 0.0
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from sagan.nn.attention import ResidualControl, SelfAttention
+from sagan.fingerprint import Table
+from sagan.nn.attention import ResidualControl, SelfAttention, Wrap
 from sagan.nn.conditional import ClassBatchNorm, Layers
-from sagan.nn.spectral import spectral_norm
+from sagan.nn.reparametrised import in_use
 
-# Switches that a configuration may leave out: files from before a switch was there load as they were.
-_DEFAULTS: dict[str, Any] = {
-    "spectral_norm": False,
-    "power_iterations": 1,
-    "spectral_norm_eps": 1e-12,
-    "attention_at": (),
-    "attention": "official",
+
+def _self_attention(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
+    return SelfAttention(channels, wrap, switches.get("attention", "official"), switches.get("attention_bias", False))
+
+
+def _residual(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
+    return ResidualControl(channels, wrap)
+
+
+# What `attention:` may name, with what the layer's name begins with.
+ATTENTION: Table[str, tuple[str, Callable[[int, Wrap, Mapping[str, Any]], nn.Module]]] = {
+    "official": ("attention", _self_attention),
+    "unpooled": ("attention", _self_attention),
+    "average-pooled": ("attention", _self_attention),
+    "full-value": ("attention", _self_attention),
+    "residual": ("residual", _residual),
 }
 
 
@@ -39,10 +49,10 @@ class Parts:
         return replace(self, switches={**self.switches, "attention_at": ()})
 
     def wrap(self, layer: nn.Module) -> nn.Module:
-        """A linear, convolutional or embedding layer with spectral norm, where that is on."""
-        if not self.switches["spectral_norm"]:
-            return layer
-        return spectral_norm(layer, self.switches["power_iterations"], self.switches["spectral_norm_eps"])
+        """A linear, convolutional or embedding layer with its weight computed as the switches say."""
+        for reparametrisation in in_use(self.switches):
+            layer = reparametrisation.wrap(layer, self.switches)
+        return layer
 
     def norm(self, name: str, channels: int) -> Layers:
         """Batch norm, the class's own where there are classes; nothing where it is off."""
@@ -56,15 +66,12 @@ class Parts:
 
     def attention(self, side: int, channels: int) -> Layers:
         """What follows a feature map of that side: attention, or its control; nothing where it was not asked for."""
-        if side in self.switches["attention_at"]:
-            form = self.switches["attention"]
-            if form == "residual":
-                yield f"residual{side}", ResidualControl(channels, self.wrap)
-            else:
-                yield f"attention{side}", SelfAttention(channels, self.wrap, form)
+        if side in self.switches.get("attention_at", ()):
+            name, make = ATTENTION[self.switches.get("attention", "official")]
+            yield f"{name}{side}", make(channels, self.wrap, self.switches)
 
 
 def make_parts(role: str, config: Mapping[str, Any]) -> Parts:
     """The parts of the "generator" or "discriminator" of a run's configuration (`variant` and `image`)."""
-    switches = {**_DEFAULTS, **config["variant"][role]}
-    return Parts(len(config["image"].get("classes", ())), switches["norm"] == "batch", switches)
+    switches = config["variant"][role]
+    return Parts(len(config["image"].get("classes", ())), switches.get("norm") == "batch", switches)

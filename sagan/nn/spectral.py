@@ -7,7 +7,8 @@ sees the same normalised weight, as in the official SAGAN code, and evaluation c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,15 @@ class SpectralNorm(nn.Module):
             return weight / self.sigma(weight)
 
 
+# Power iterations on fresh weights: a run's first steps then see a sigma near the true one.
+_WARM_UP = 15
+
+
+def with_spectral_norm(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
+    """`spectral_norm` as a network's switches say it."""
+    return spectral_norm(module, switches["power_iterations"], switches["spectral_norm_eps"])
+
+
 def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:
     """Normalise a module's weight in place, and return the module."""
     dim = 1 if isinstance(module, nn.ConvTranspose2d) else 0
@@ -79,17 +89,13 @@ def advance_power_iteration(network: nn.Module) -> None:
             norm.iterate(weight, norm.iterations)
 
 
+def warm_up(network: nn.Module) -> None:
+    """Bring every estimate near the true value of weights that were just set."""
+    for _, norm, weight in normalised_layers(network):
+        norm.iterate(weight, _WARM_UP)
+
+
 @torch.no_grad()
 def sigmas(network: nn.Module) -> dict[str, Tensor]:
     """Layer name -> estimated largest singular value of its raw weight (scalars on the device)."""
     return {name: norm.sigma(weight) for name, norm, weight in normalised_layers(network)}
-
-
-@torch.no_grad()
-def folded_state(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network with every normalised weight in place of its raw one.
-
-    It loads into the same network built without spectral norm, which then gives the same outputs.
-    """
-    state = {name: value for name, value in network.state_dict().items() if ".parametrizations." not in f".{name}"}
-    return state | {f"{name}.weight": norm(weight) for name, norm, weight in normalised_layers(network)}

@@ -36,6 +36,7 @@ class Training(Strict):
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32", description="of products: `tf32` on GPUs; `bfloat16` in mixed precision"
     )
+    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads, on which sums depend")
     deterministic: bool = Field(True, description="algorithms that give the same bytes each time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
@@ -56,8 +57,14 @@ class Training(Strict):
 class Execution(Strict):
     """How runs are carried out. None of it changes what a run is, so none of it enters its key."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, given):
+        if isinstance(given, dict) and "threads" in given:
+            raise refused("sums depend on it, so it is a part of the run; say training.threads", "threads")
+        return given
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads of a run")
     jobs_per_gpu: Annotated[int, Field(gt=0, le=60)] = Field(1, description="runs that share one GPU")
     cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
@@ -81,15 +88,12 @@ class Evaluation(Strict):
     curve_samples: Samples = Field(description="generated images at each snapshot")
     draws: Draws = Field(1, description="sets of z of which the final FID is measured; the first gives the figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
+    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads, on which sums depend")
 
     @property
     def spaces(self) -> list[str]:
         """All feature spaces, `extractor` first."""
         return [self.extractor, *self.also]
-
-    def settings(self, extractor: str) -> dict:
-        """What one evaluation in one of the spaces is determined by."""
-        return {**self.model_dump(exclude={"also"}), "extractor": extractor}
 
     @model_validator(mode="after")
     def _sound(self):
@@ -106,6 +110,19 @@ class Evaluation(Strict):
         return self
 
 
+class UntilDecided(Strict):
+    """Seeds are added to every variant until each question is answered, or the most is reached."""
+
+    least: Annotated[int, Field(ge=2, le=_MOST)] = Field(description="seeds at the first look; each next one doubles")
+    most: Count
+
+    @model_validator(mode="after")
+    def _sound(self):
+        if self.most < self.least:
+            raise refused(f"must be at least seeds.least = {self.least}", "most")
+        return self
+
+
 class Suite(Strict):
     """Variants x seeds on one dataset, measured alike and reported together."""
 
@@ -113,8 +130,17 @@ class Suite(Strict):
     dataset: str
     variants: Annotated[list[str], Field(min_length=1), Distinct]
     baseline: str = Field(description="the variant that the others are compared with")
-    seeds: Count | Annotated[list[Seed], Field(min_length=1, max_length=_MOST), Distinct] = Field(
-        description="how many (0, 1, ...), or the seeds themselves"
+    seeds: Count | Annotated[list[Seed], Field(min_length=1, max_length=_MOST), Distinct] | UntilDecided = Field(
+        description="how many (0, 1, ...), the seeds themselves, or `least` and `most`: until it is decided"
+    )
+    questions: Annotated[list[str], Distinct] = Field(
+        default=[], description="factors of this suite's grid that the report answers: does this one help?"
+    )
+    smallest_effect: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="the smallest change of FID, as a part of it, that is worth having"
+    )
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="how often at most any answer of the suite may be false"
     )
     overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
     training: Training
@@ -122,5 +148,7 @@ class Suite(Strict):
     execution: Execution = Execution()
 
     def seed_list(self) -> list[int]:
-        """The training seeds, in order."""
+        """The training seeds, in order; of seeds that are added until it is decided, those of the first look."""
+        if isinstance(self.seeds, UntilDecided):
+            return list(range(self.seeds.least))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)

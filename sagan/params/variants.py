@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,13 +14,22 @@ class Network(Strict):
 
     width: Width = Field(description="channels of the largest feature map")
     spectral_norm: bool = False
-    power_iterations: Repeats = Field(1, description="of spectral norm, in each step")
+    power_iterations: Repeats = Field(
+        1, description="of spectral norm, in each step", json_schema_extra={"only_with": "spectral_norm"}
+    )
     spectral_norm_eps: Annotated[float, Field(gt=0, le=1)] = Field(
-        1e-12, description="what lengths of u and v are kept above"
+        1e-12, description="what lengths of u and v are kept above", json_schema_extra={"only_with": "spectral_norm"}
     )
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
     attention: Literal["official", "unpooled", "average-pooled", "full-value", "residual"] = Field(
-        "official", description="its form; `residual` is a residual block of the same size in its place"
+        "official",
+        description="its form; `residual` is a residual block of the same size in its place",
+        json_schema_extra={"only_with": "attention_at"},
+    )
+    attention_bias: bool = Field(
+        False,
+        description="biases in its convolutions, as the ports have them",
+        json_schema_extra={"only_with": "attention_at"},
     )
 
 
@@ -56,13 +65,20 @@ class Regularisers(Strict):
 
     gradient_penalty: Weight = Field(0.0, description="(|grad D| - 1)^2 between real and fake; WGAN-GP has 10")
     r1: Weight = Field(0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)")
+    r2: Weight = Field(0.0, description="gamma: gamma/2 |grad D|^2 at fakes (Mescheder et al. 2018, eq. 10)")
     orthogonal: Weight = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
 
 
-class Variant(Strict):
-    """One complete recipe: two networks, an objective and their optimisers."""
+class Extension(Strict):
+    """Own code: a Python file beside params.yaml that defines networks, losses or penalties."""
 
-    description: str = ""
+    file: str = Field(description="the file, in `extensions/`", json_schema_extra={"label": True})
+    options: dict[str, Any] = Field(default={}, description="what its functions are given")
+
+
+class Recipe(Strict):
+    """Two networks, an objective and their optimisers: all that a run is made of."""
+
     backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
@@ -70,13 +86,20 @@ class Variant(Strict):
     condition: str | None = Field(
         None, description="`class`, or an attribute's name: what both networks are told of an image"
     )
-    objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein"]
+    objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein", "relativistic"]
     regularisers: Regularisers = Regularisers()
     augment: list[Literal["color", "translation", "cutout"]] = Field(
         default=[], description="differentiable augmentation of all that the discriminator sees"
     )
     n_dis: Repeats = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
+    extension: Extension | None = Field(None, description="own code; what it does not define stays as it is here")
+
+
+class Variant(Recipe):
+    """One complete recipe of params.yaml, refused where the literature calls it wrong."""
+
+    description: str = ""
 
     @model_validator(mode="after")
     def _sound(self):
@@ -87,7 +110,8 @@ class Variant(Strict):
             )
         penalised = self.regularisers.gradient_penalty > 0
         discriminator = self.discriminator
-        if (penalised or self.regularisers.r1 > 0) and discriminator.norm == "batch":
+        each = self.regularisers
+        if (penalised or each.r1 > 0 or each.r2 > 0) and discriminator.norm == "batch":
             raise refused(
                 "a penalty on each image's gradient is not defined under batch norm, which mixes images "
                 "(Gulrajani et al. 2017, section 4); say discriminator.norm: none",

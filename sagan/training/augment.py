@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sagan.fingerprint import Table
+
 
 def augmented(images: Tensor, kinds: Sequence[str], numbers: Tensor) -> Tensor:
     """Images after each kind of augmentation in turn: "color", "translation", "cutout".
@@ -63,7 +65,7 @@ def cutout(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 # Kind -> function and the random numbers that an image takes.
-AUGMENTATIONS: dict[str, tuple[Callable[..., Tensor], int]] = {
+AUGMENTATIONS: Table[str, tuple[Callable[..., Tensor], int]] = {
     "color": (color, 3),
     "translation": (translation, 2),
     "cutout": (cutout, 2),

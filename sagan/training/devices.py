@@ -17,11 +17,11 @@ import torch.distributed as dist
 from filelock import FileLock, Timeout
 
 from sagan.errors import UserError
-from sagan.training.numerics import EXACT, set_numerics
+from sagan.training.numerics import set_numerics
 
 
 @contextmanager
-def device_for(execution: Mapping[str, Any]) -> Iterator[torch.device]:
+def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.device]:
     """A device, held until the block ends: "auto" takes a GPU where there is one.
 
     A GPU is taken under a lock for each share (`jobs_per_gpu`) of each physical device, among those that this
@@ -29,13 +29,14 @@ def device_for(execution: Mapping[str, Any]) -> Iterator[torch.device]:
 
     Args:
         execution: a suite's `execution` settings.
+        threads: CPU threads of this process.
 
     Raises:
         UserError: "cuda" is asked for and there is none.
     """
     setting = execution["device"]
-    torch.set_num_threads(execution["threads"])
-    set_numerics(EXACT)
+    torch.set_num_threads(threads)
+    set_numerics()
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         raise UserError("execution.device = 'cuda': torch sees no GPU here; use 'auto' or 'cpu'")

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sagan.nn.spectral import folded_state
+from sagan.nn.reparametrised import folded_state
 from sagan.training.batches import Noise
 
 # Batches of fresh noise that batch norm's statistics are gathered from, before the average is measured.

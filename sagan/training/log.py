@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sagan.records import finite_or_none
+from sagan.training.clock import machine_load
 
 
 class RunLog:
@@ -23,9 +24,15 @@ class RunLog:
         os.truncate(path, size)
         self._file = path.open("a", encoding="utf-8")
 
-    def add(self, step: int, images: int, seconds: float, scalars: dict[str, Tensor]) -> None:
-        """Write the scalars of a step; waits for the device, once for all of them."""
-        counters = {"step": step, "images": images, "seconds": round(seconds, 3), "time": round(time.time(), 3)}
+    def add(self, step: int, images: int, seconds: dict[str, float], scalars: dict[str, Tensor]) -> None:
+        """Write the scalars of a step; waits for the device, once for all of them.
+
+        Args:
+            seconds: as `StepClock.read` gives them.
+        """
+        counters = {"step": step, "images": images, "seconds": round(seconds["wall"], 3)}
+        counters |= {"step_seconds": round(seconds["step"], 3), "load": round(machine_load(), 2)}
+        counters["time"] = round(time.time(), 3)
         values = torch.stack(list(scalars.values())).tolist()
         entry = counters | dict(zip(scalars, map(finite_or_none, values), strict=True))
         self._file.write(json.dumps(entry) + "\n")

@@ -5,57 +5,74 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sagan.errors import UserError, first_line
-from sagan.nn.spectral import folded_state
+from sagan.extensions import keep_with_run, load_extension
 from sagan.paths import Paths
 from sagan.plan import Run
 from sagan.progress import progress
 from sagan.records import Json, canonical, file_digest, write_json
 from sagan.states import run_record
 from sagan.tensors import save_tensors
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
+from sagan.training.clock import StepClock
 from sagan.training.devices import device_for
+from sagan.training.diagnostics import diagnostics, mean_score, weights_finite
+from sagan.training.engine import Session
 from sagan.training.locks import exclusive
 from sagan.training.log import RunLog
-from sagan.training.numerics import set_numerics
 from sagan.training.processes import Processes, joined
 from sagan.training.provenance import now, provenance
-from sagan.training.step import Trainer
-
-_STANDING_BATCH_SIZE = 128
 
 
 class Interrupted(Exception):
     """SIGTERM or SIGINT came: a checkpoint is written, and running again goes on from it."""
 
 
+@dataclass(frozen=True)
+class Data:
+    """What a run is trained on.
+
+    Attributes:
+        images: the training split, uint8 [N, C, R, R].
+        labels: each image's class, int64 [N], where the variant is conditional.
+        held_out: images that it is not trained on, uint8 [M, C, R, R]: the discriminator's score of them is logged.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+
+
 @dataclass
 class _Position:
-    """How far a run has come."""
+    """What a checkpoint says beside the state."""
 
-    step: int = 0
-    seconds: float = 0.0
     log_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"wall": 0.0, "step": 0.0})
     processes: list[int] = field(default_factory=list)  # how many there were, in each session
 
 
-def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None = None) -> Json:
+def train(
+    run: Run,
+    images: np.ndarray,
+    paths: Paths,
+    labels: np.ndarray | None = None,
+    held_out: np.ndarray | None = None,
+) -> Json:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
-        images: the training split, uint8 [N, C, R, R].
-        labels: each image's class, int64 [N], where the variant is conditional.
+        images, labels, held_out: as `Data` has them.
 
     Returns:
         The content of `run.json`; its status is "finished" or "diverged".
@@ -63,18 +80,23 @@ def train(run: Run, images: np.ndarray, paths: Paths, labels: np.ndarray | None 
     Raises:
         Interrupted: by a signal, after a checkpoint.
     """
+    data = Data(images, labels, held_out)
     with joined() as processes:
         if not processes.is_first:
-            return _assist(run, images, labels, paths, processes)
+            return _assist(run, data, paths, processes)
         with exclusive(paths.state(run.key) / "lock", run.key):
             processes.wait()
             if (record := run_record(run.key, paths)) is None:
-                with device_for(run.execution) as device, _errors_explained(run):
-                    record = _train(run, images, labels, paths, device, processes)
+                with _device(run) as device, _errors_explained(run):
+                    record = _train(run, data, paths, device, processes)
             processes.wait()
     # The folder with the lock in it: all that it held is now in the run's own.
     shutil.rmtree(paths.state(run.key), ignore_errors=True)
     return record
+
+
+def _device(run: Run):
+    return device_for(run.execution, run.threads)
 
 
 @contextmanager
@@ -98,30 +120,34 @@ def _errors_explained(run: Run) -> Iterator[None]:
         ) from None
 
 
-def _assist(run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, processes: Processes) -> Json:
+def _assist(run: Run, data: Data, paths: Paths, processes: Processes) -> Json:
     """What every process but the first does: its part of each step, and no writing."""
     processes.wait()  # until the first one holds the run's lock
     if (record := run_record(run.key, paths)) is None:
-        with device_for(run.execution) as device, _errors_explained(run):
-            trainer, position = _trainer(run, labels, paths, device, processes)
-            _loop(run, images, labels, paths, trainer, None, position)
+        with _device(run) as device, _errors_explained(run):
+            session, position = _session(run, data, paths, device, processes)
+            _carry_out(run, session, data, paths, None, position)
     processes.wait()  # until the first one has written everything
     return record or run_record(run.key, paths)
 
 
-def _trainer(
-    run: Run, labels: np.ndarray | None, paths: Paths, device: torch.device, processes: Processes
-) -> tuple[Trainer, _Position]:
+def _own_code(run: Run, paths: Paths) -> ModuleType | None:
+    extension = run.typed.variant.extension
+    return None if extension is None else load_extension(paths.root / extension.file)
+
+
+def _session(
+    run: Run, data: Data, paths: Paths, device: torch.device, processes: Processes
+) -> tuple[Session, _Position]:
     """As the last checkpoint left it; at the beginning where there is none, or the run's folder lacks what it had."""
     training = run.config["training"]
-    parts = processes.count * training["accumulate"]
-    if training["batch_size"] % parts:
+    if training["batch_size"] % (processes.count * training["accumulate"]):
         raise UserError(
             f"{run.key}: training.batch_size = {training['batch_size']} does not divide into {processes.count} "
             f"processes x training.accumulate = {training['accumulate']}; start a number of processes that does"
         )
-    set_numerics(training)
-    trainer = Trainer(run.config, device, labels, processes, run.execution["cuda_graph"], run.key)
+    own, graphs = _own_code(run, paths), run.execution["cuda_graph"]
+    session = Session(run.config, data.images, device, data.labels, processes, graphs, run.key, own)
     checkpoint = load_checkpoint(paths.state(run.key), device)
     lacking = checkpoint and _lacking(paths.run(run.key), training["snapshots"], checkpoint[1])
     if lacking and processes.is_first:
@@ -129,11 +155,11 @@ def _trainer(
         print(f"{run.key}: {lacking}, so it starts at step 0 and not at its checkpoint of step {step}", file=sys.stderr)
     # All decide alike, and before the first one clears anything away.
     if processes.any(checkpoint is None or lacking is not None):
-        return trainer, _Position(processes=[processes.count])
+        return session, _Position(processes=[processes.count])
     tensors, saved = checkpoint
-    trainer.load_state(tensors)
+    session.load_state(tensors, saved["step"])
     counts = sorted({*saved["processes"], processes.count})
-    return trainer, _Position(saved["step"], saved["seconds"], saved["log_bytes"], counts)
+    return session, _Position(saved["log_bytes"], saved["seconds"], counts)
 
 
 def _lacking(folder: Path, snapshots: Sequence[int], saved: Json) -> str | None:
@@ -145,24 +171,25 @@ def _lacking(folder: Path, snapshots: Sequence[int], saved: Json) -> str | None:
     return None if log.exists() and log.stat().st_size >= saved["log_bytes"] else f"{log} lacks lines"
 
 
-def _train(
-    run: Run, images: np.ndarray, labels: np.ndarray | None, paths: Paths, device: torch.device, processes: Processes
-) -> Json:
+def _train(run: Run, data: Data, paths: Paths, device: torch.device, processes: Processes) -> Json:
     started = now()
     folder, training = paths.run(run.key), run.config["training"]
     # Files of a torn copy must not stand for what is made now.
     (folder / "run.json").unlink(missing_ok=True)
-    trainer, position = _trainer(run, labels, paths, device, processes)
-    if position.step == 0:
+    session, position = _session(run, data, paths, device, processes)
+    if session.done == 0:
         shutil.rmtree(folder, ignore_errors=True)
         delete_checkpoints(paths.state(run.key))
-        _save_snapshot(trainer, run, folder, 0)
+        if (extension := session.config.variant.extension) is not None:
+            keep_with_run(paths.root / extension.file, folder, paths)
+        _save_snapshot(session, folder)
     log = RunLog(folder / "log.jsonl", position.log_bytes)
-    diverged_at = _loop(run, images, labels, paths, trainer, log, position)
+    diverged_at = _carry_out(run, session, data, paths, log, position)
     log.close()
     if diverged_at is None:
-        _save_network(_measured_state(trainer, run), folder / "generator.safetensors", run.config)
-        _save_network(folded_state(trainer.discriminator), folder / "discriminator.safetensors", run.config)
+        _save_network(session, session.generator_state(), folder / "generator.safetensors")
+        _save_network(session, session.discriminator_state(), folder / "discriminator.safetensors")
+    images, wall = session.done * training["batch_size"], position.seconds["wall"]
     record = {
         "key": run.key,
         "variant": run.variant,
@@ -175,13 +202,14 @@ def _train(
         "status": "finished" if diverged_at is None else "diverged",
         "diverged_at": diverged_at,
         "reason": None if diverged_at is None else f"a loss or weight was not finite at step {diverged_at}",
-        "steps": position.step,
-        "images": position.step * training["batch_size"],
-        "seconds": round(position.seconds, 3),
-        "images_per_second": round(position.step * training["batch_size"] / position.seconds, 1),
+        "steps": session.done,
+        "images": images,
+        "seconds": round(wall, 3),
+        "step_seconds": round(position.seconds["step"], 3),
+        "images_per_second": round(images / wall, 1),
         "parameters": {
-            "generator": _parameter_count(trainer.generator),
-            "discriminator": _parameter_count(trainer.discriminator),
+            "generator": _parameter_count(session.trainer.generator),
+            "discriminator": _parameter_count(session.trainer.discriminator),
         },
         "files": {
             path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
@@ -194,59 +222,55 @@ def _train(
     return record
 
 
-def _loop(
-    run: Run,
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    paths: Paths,
-    trainer: Trainer,
-    log: RunLog | None,
-    position: _Position,
+def _carry_out(
+    run: Run, session: Session, data: Data, paths: Paths, log: RunLog | None, position: _Position
 ) -> int | None:
     """Step to the end of the budget; returns the step of divergence, or None. Without a log, nothing is written."""
     training, execution = run.config["training"], run.execution
     steps, batch_size = training["steps"], training["batch_size"]
-    device, processes = trainer.device, trainer.processes
-    real = RealBatches(images, batch_size, run.seed, training["horizontal_flip"], device, labels)
-    noise = Noise(batch_size, trainer.generator.z_dim, run.seed, "z", device)
-    # The first step whose losses are not finite, kept on the device: looking costs nothing there.
-    bad_step = torch.full((), -1, device=device)
-    stop = _StopSignal()
-    began = time.perf_counter() - position.seconds
-    with stop, progress(run.key, steps, position.step, batch_size, shown=log is not None) as update:
-        while position.step < steps:
-            step = position.step + 1
-            scalars = trainer.step(step, real, noise)
-            finite = torch.isfinite(scalars["loss_d"] + scalars["loss_g"])
-            bad_step = torch.where(finite | (bad_step >= 0), bad_step, step)
-            position.step = step
-
+    processes = session.trainer.processes
+    stop, clock = _StopSignal(), StepClock(session.trainer.device, position.seconds)
+    shown = progress(run.key, steps, session.done, batch_size, shown=log is not None)
+    with stop, shown as update:
+        for scalars in session.steps():
+            step = session.done
             is_asked = processes.any(stop.asked)
-            is_snapshot = step in training["snapshots"]
             is_checkpoint = step % execution["checkpoint_every"] == 0 or is_asked
-            is_logged = step % execution["log_every"] == 0 or step == steps
+            is_logged = step % execution["log_every"] == 0 or step == steps or session.at_snapshot
+            if not (is_logged or is_checkpoint):
+                continue
             if is_logged:
                 processes.mean_(list(scalars.values()))
-            if is_logged or is_snapshot or is_checkpoint:
-                bad = processes.earliest(int(bad_step))
-                diverged = bad >= 0 or not trainer.weights_finite()
-                # By now the device has done what was asked of it.
-                position.seconds = time.perf_counter() - began
-                if is_logged and log is not None:
-                    log.add(step, step * batch_size, position.seconds, scalars | trainer.diagnostics())
-                if diverged:
-                    return bad if bad >= 0 else step
-                update(step)
-            if is_snapshot and log is not None:
-                _save_snapshot(trainer, run, paths.run(run.key), step)
+            bad = processes.earliest(int(session.bad_step))
+            diverged = bad >= 0 or not weights_finite(session.trainer)
+            # By now the device has done what was asked of it.
+            clock.stop()
+            position.seconds = clock.read()
+            if is_logged and log is not None:
+                scores = _scores(session, data) if session.at_snapshot and not diverged else {}
+                log.add(step, step * batch_size, position.seconds, scalars | diagnostics(session.trainer) | scores)
+            if diverged:
+                return bad if bad >= 0 else step
+            update(step)
+            if session.at_snapshot and log is not None:
+                _save_snapshot(session, paths.run(run.key))
             if is_checkpoint and step < steps:
                 if log is not None:
-                    record = {"seconds": position.seconds, "log_bytes": log.size(), "processes": position.processes}
-                    save_checkpoint(paths.state(run.key), step, trainer.state(), record)
+                    saved = {"seconds": clock.read(), "log_bytes": log.size(), "processes": position.processes}
+                    save_checkpoint(paths.state(run.key), step, session.state(), saved)
                 if is_asked:
                     processes.wait()  # torchrun gives the rest little time once one has left
                     raise Interrupted(f"{run.key}: stopped at step {step} of {steps}; run it again to go on")
+            clock.start()
     return None
+
+
+def _scores(session: Session, data: Data) -> dict[str, Tensor]:
+    """What the discriminator says of images that it was trained on, and of others: does it memorise?"""
+    if data.held_out is None:
+        return {}
+    images = {"score_train": data.images, "score_held_out": data.held_out}
+    return {name: mean_score(session.trainer, side) for name, side in images.items()}
 
 
 class _StopSignal:
@@ -265,22 +289,17 @@ class _StopSignal:
         self.asked = True
 
 
-def _save_snapshot(trainer: Trainer, run: Run, folder: Path, step: int) -> None:
-    _save_network(_measured_state(trainer, run), _snapshot(folder, step), run.config)
+def _save_snapshot(session: Session, folder: Path) -> None:
+    _save_network(session, session.generator_state(), _snapshot(folder, session.done))
 
 
 def _snapshot(folder: Path, step: int) -> Path:
     return folder / "snapshots" / f"{step:06d}.safetensors"
 
 
-def _measured_state(trainer: Trainer, run: Run) -> dict[str, Tensor]:
-    noise = Noise(_STANDING_BATCH_SIZE, trainer.generator.z_dim, run.seed, "standing statistics", trainer.device)
-    return trainer.ema.measured_state(noise)
-
-
-def _save_network(state: dict[str, Tensor], path: Path, config: Json) -> None:
+def _save_network(session: Session, state: dict[str, Tensor], path: Path) -> None:
     """Plain weights with what is needed to build the network around them."""
-    save_tensors(path, state, {"config": canonical({"variant": config["variant"], "image": config["image"]})})
+    save_tensors(path, state, {"config": canonical(session.config.networks())})
 
 
 def _parameter_count(network: nn.Module) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sagan.nn import build_discriminator, build_generator, without_spectral_norm
-from sagan.nn.attention import gammas
-from sagan.nn.orthogonality import orthogonality
-from sagan.nn.spectral import advance_power_iteration, sigmas
-from sagan.objectives import OBJECTIVES, gradient_penalty, r1_penalty
+from sagan.fingerprint import Table
+from sagan.nn.reparametrised import in_use, plain
+from sagan.objectives import Judged
+from sagan.params.run import RunConfig
 from sagan.seeds import derived_seed
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
+from sagan.training.ingredients import Made, ingredients_of
 from sagan.training.processes import ALONE, Processes, synchronise_batch_norm
 
-PENALTIES = ("gradient_penalty", "r1", "orthogonal")
 _LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 # What one update of the discriminator takes, batch first: "real", "z", and as the variant has it "labels_real",
@@ -32,62 +33,83 @@ _LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous
 Inputs = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Networks that change with the number of images seen.
+
+    Attributes:
+        grow: called before each step with the trainer and the images seen so far. It may change buffers and trained
+            parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
+        blend: the real images [B, C, R, R] of a step as they are seen after so many images.
+    """
+
+    grow: Callable[[Trainer, int], None]
+    blend: Callable[[Trainer, Tensor, int], Tensor]
+
+
+# By backbone.
+GROWTH: Table[str, Growth] = {}
+
+
 class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration (`sagan.plan.Run.config`).
+        config: a run's complete configuration, typed or as `sagan.plan.Run.config` holds it.
         labels: each training image's class, int64 [N], where the variant is conditional.
         processes: those that share the batch.
         graphs: whether steps are replayed as CUDA graphs, on a GPU. The bytes are the same.
         title: what messages begin with.
+        own: the module of the variant's extension.
     """
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: RunConfig | Mapping[str, Any],
         device: torch.device,
         labels: np.ndarray | None = None,
         processes: Processes = ALONE,
         graphs: bool = True,
         title: str = "training",
+        own: ModuleType | None = None,
     ) -> None:
-        variant, training = config["variant"], config["training"]
+        config = RunConfig.model_validate(config)
+        variant, training, networks = config.variant, config.training, config.networks()
         self.device, self.processes = device, processes
-        self.layout = _LAYOUTS[training["memory_format"]]
-        torch.manual_seed(derived_seed(config["seed"], "init", 0))
+        self.layout = _LAYOUTS[training.memory_format]
+        self.made_of = ingredients_of(config, own)
+        torch.manual_seed(derived_seed(config.seed, "init", 0))
         # Built on the CPU: the same first weights on every device.
-        self.generator = self._placed(build_generator(config))
-        self.discriminator = self._placed(build_discriminator(config))
-        average = build_generator(without_spectral_norm(config, "generator"))
-        self.ema = Ema(self._placed(average), **training["ema"])
+        self.generator = self._placed(self.made_of.build_generator(networks))
+        self.discriminator = self._placed(self.made_of.build_discriminator(networks))
+        average = self.made_of.build_generator(plain(networks, "generator"))
+        self.ema = Ema(self._placed(average), training.ema.decay, training.ema.start)
         self.ema.update(self.generator, copies=True)
         self.conditional = labels is not None
         if self.conditional:
             for network in (self.generator, self.ema.network):
                 network.shares.set(labels)
-        self.objective = OBJECTIVES[variant["objective"]]
-        self.n_dis = variant["n_dis"]
-        self.augment = variant.get("augment", [])
-        self.weights = dict.fromkeys(PENALTIES, 0.0) | variant.get("regularisers", {})
-        self.seed, self.steps, self.pieces = config["seed"], training["steps"], training["accumulate"]
-        self.bfloat16 = training["precision"] == "bfloat16"
+        self.n_dis, self.augment, self.growth = variant.n_dis, variant.augment, GROWTH.get(variant.backbone)
+        self.reparametrised = {role: in_use(networks["variant"][role]) for role in ("generator", "discriminator")}
+        self.seed, self.batch_size, self.pieces = config.seed, training.batch_size, training.accumulate
+        self.steps = training.steps
+        self.bfloat16 = training.precision == "bfloat16"
         self._random = torch.Generator(device)
         # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
-        self.joint_pass = variant["discriminator"]["norm"] != "batch"
-        optimizer = variant["optimizer"]
-        self.decays = optimizer.get("decay", "none") == "linear"
-        self.lr_g = optimizer["lr_g"]
-        self.lr_d = optimizer["lr_g"] * optimizer["lr_ratio"]
-        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer["betas"])
-        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer["betas"])
+        self.joint_pass = variant.discriminator.norm != "batch"
+        optimizer = variant.optimizer
+        self.decays = optimizer.decay == "linear"
+        self.lr_g = optimizer.lr_g
+        self.lr_d = optimizer.lr_g * optimizer.lr_ratio
+        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer.betas)
+        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer.betas)
         for network in (self.generator, self.discriminator):
             synchronise_batch_norm(network, processes)
-            if training["compile"]:
+            if training.compile:
                 network.compile()
         self._carry_out = self._compute
         if graphs and device.type == "cuda" and processes.count == 1:
-            self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture, training["deterministic"])
+            self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture, training.deterministic)
 
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(device=self.device, memory_format=self.layout).train()
@@ -101,6 +123,8 @@ class Trainer:
     def step(self, step: int, real: RealBatches, noise: Noise) -> dict[str, Tensor]:
         """Carry out step number `step` (from 1); returns scalars that stay on the device."""
         self._set_learning_rates(step)
+        if self.growth is not None:
+            self.growth.grow(self, (step - 1) * self.batch_size)
         first = (step - 1) * self.n_dis
         inputs = [self._inputs(index, step, real, noise) for index in range(first, first + self.n_dis)]
         return self._carry_out(inputs, self.ema.copies(step))
@@ -117,10 +141,13 @@ class Trainer:
 
     def _inputs(self, index: int, step: int, real: RealBatches, noise: Noise) -> Inputs:
         """All that is random or read from data in the discriminator's update `index`, and in the step's end."""
-        inputs = {"real": real[index].contiguous(memory_format=self.layout), "z": noise[index]}
+        images = real[index]
+        if self.growth is not None:
+            images = self.growth.blend(self, images, (step - 1) * self.batch_size)
+        inputs = {"real": images.contiguous(memory_format=self.layout), "z": noise[index]}
         if self.conditional:
             inputs |= {"labels_real": real.labels_of(index), "labels_fake": real.drawn_labels(index)}
-        if self.weights["gradient_penalty"]:
+        if any(penalty.mixes for _, penalty in self.made_of.penalties):
             inputs["mixing"] = self._uniform("mixing", index, (len(inputs["z"]), 1, 1, 1))
         if self.augment:
             shape = (len(inputs["z"]), numbers_needed(self.augment))
@@ -137,7 +164,7 @@ class Trainer:
 
     def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:
         """The step itself: a function of its inputs and the state, on the device alone."""
-        advance_power_iteration(self.generator)
+        self._advance("generator", self.generator)
         for inputs in updates:
             # The generator's own update reuses the last fakes: one pass through it serves both.
             reuses = inputs is updates[-1] and self.pieces == 1
@@ -146,9 +173,13 @@ class Trainer:
         self.ema.update(self.generator, copies)
         return scalars
 
+    def _advance(self, role: str, network: nn.Module) -> None:
+        for reparametrisation in self.reparametrised[role]:
+            reparametrisation.advance(network)
+
     def _discriminator_update(self, inputs: Inputs, keeps_graph: bool) -> tuple[dict[str, Tensor], Tensor]:
         """One update; returns scalars, and the last fakes with their graph where it is kept."""
-        advance_power_iteration(self.discriminator)
+        self._advance("discriminator", self.discriminator)
         self.optimizer_d.zero_grad()
         found = []
         for piece in self._pieces(inputs):
@@ -162,29 +193,28 @@ class Trainer:
         return {name: torch.stack([s[name] for s in found]).mean() for name in found[0]}, fake
 
     def _discriminator_loss(self, inputs: Inputs, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        real = self._augmented(inputs["real"], inputs, "real").detach().requires_grad_(self.weights["r1"] > 0)
-        fake = self._augmented(fake, inputs, "fake")
+        penalties = self.made_of.penalties
+        at_real, at_fake = (any(p.at_real for _, p in penalties), any(p.at_fake for _, p in penalties))
+        real = self._augmented(inputs["real"], inputs, "real").detach().requires_grad_(at_real)
+        fake = self._augmented(fake, inputs, "fake").detach().requires_grad_(at_fake)
         labels_real, labels_fake = inputs.get("labels_real"), inputs.get("labels_fake")
         if self.joint_pass:
             labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
             logits_real, logits_fake = self._logits(torch.cat([real, fake]), labels).chunk(2)
         else:
             logits_real, logits_fake = self._logits(real, labels_real), self._logits(fake, labels_fake)
-        loss = self.objective.discriminator(logits_real, logits_fake)
+        loss = self.made_of.objective.discriminator(logits_real, logits_fake)
         scalars = {
             "loss_d": loss.detach(),
             "logits_real": logits_real.detach().mean(),
             "logits_fake": logits_fake.detach().mean(),
         }
-        penalties = []
-        if weight := self.weights["r1"]:
-            penalties.append(weight / 2 * r1_penalty(logits_real, real))
-        if weight := self.weights["gradient_penalty"]:
-            critic = partial(self._logits, labels=labels_real)
-            penalties.append(weight * gradient_penalty(critic, real.detach(), fake, inputs["mixing"]))
         if penalties:
-            loss = loss + sum(penalties)
-            scalars["penalty_d"] = sum(penalties).detach()
+            critic = partial(self._logits, labels=labels_real)
+            judged = Judged(critic, real, fake, logits_real, logits_fake, inputs.get("mixing"))
+            added = sum(weight * penalty.function(judged) for weight, penalty in penalties)
+            loss = loss + added
+            scalars["penalty_d"] = added.detach()
         return loss, scalars
 
     def _generator_update(self, inputs: Inputs, fake: Tensor | None) -> Tensor:
@@ -193,13 +223,27 @@ class Trainer:
         losses = []
         with self._frozen_discriminator():
             for piece in self._pieces(inputs):
-                images = self._augmented(self._generated(piece) if fake is None else fake, piece, "generator")
-                losses.append(self.objective.generator(self._logits(images, piece.get("labels_fake"))) / self.pieces)
+                losses.append(self._generator_loss(piece, self._generated(piece) if fake is None else fake))
                 losses[-1].backward()
-        if weight := self.weights["orthogonal"]:
-            (weight * orthogonality(self.generator)).backward()
+        for weight, penalty in self.made_of.weight_penalties:
+            (weight * penalty(self.generator)).backward()
         self._update(self.optimizer_g)
         return torch.stack(losses).detach().sum()
+
+    def _generator_loss(self, inputs: Inputs, fake: Tensor) -> Tensor:
+        """Of one piece, with the penalties that depend on its images."""
+        objective = self.made_of.objective
+        logits_real = None
+        if objective.compares:
+            with torch.no_grad():
+                real = self._augmented(inputs["real"], inputs, "real")
+                logits_real = self._logits(real, inputs.get("labels_real"))
+        logits_fake = self._logits(self._augmented(fake, inputs, "generator"), inputs.get("labels_fake"))
+        loss = objective.generator(logits_real, logits_fake) / self.pieces
+        made = Made(self.generator, self.discriminator, fake, inputs["real"])
+        for weight, penalty in self.made_of.image_penalties:
+            loss = loss + weight * penalty(made) / self.pieces
+        return loss
 
     @contextmanager
     def _frozen_discriminator(self) -> Iterator[None]:
@@ -239,24 +283,11 @@ class Trainer:
     @contextmanager
     def _differentiable_twice(self) -> Iterator[None]:
         """Gradients of gradients need attention without its fused kernel."""
-        if self.weights["r1"] or self.weights["gradient_penalty"]:
+        if self.made_of.penalties:
             with sdpa_kernel(SDPBackend.MATH):
                 yield
         else:
             yield
-
-    def diagnostics(self) -> dict[str, Tensor]:
-        """gamma of each attention layer and sigma of each normalised one: scalars on the device."""
-        scalars = {}
-        for role, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            scalars |= {f"gamma.{role}.{side}": gamma for side, gamma in gammas(network).items()}
-            scalars |= {f"sigma.{role}.{layer}": sigma for layer, sigma in sigmas(network).items()}
-        return scalars
-
-    def weights_finite(self) -> Tensor:
-        """Whether every weight of both networks is finite, as a boolean scalar on the device."""
-        weights = [*self.generator.parameters(), *self.discriminator.parameters()]
-        return torch.stack(torch._foreach_norm(weights)).isfinite().all()
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, as flat named tensors."""

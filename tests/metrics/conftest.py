@@ -38,7 +38,7 @@ suites:
     seeds: 1
     training: {steps: 6, batch_size: 8, ema: {decay: 0.5, start: 1}, snapshots: 2}
     evaluation: {extractor: classifier, split: train, samples: 600, curve_samples: 300}
-    execution: {device: cpu, threads: 1}
+    execution: {device: cpu}
 """
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from sagan.nn import build_discriminator, build_generator, without_spectral_norm
-from sagan.nn.spectral import advance_power_iteration, folded_state, normalised_layers, sigmas, spectral_norm
+from sagan.nn import build_discriminator, build_generator
+from sagan.nn.reparametrised import folded_state, plain
+from sagan.nn.spectral import advance_power_iteration, normalised_layers, sigmas, spectral_norm
 
 LAYERS = {
     "conv": (lambda: nn.Conv2d(5, 7, 3), lambda w: w.reshape(7, -1)),
@@ -108,7 +109,7 @@ def test_folding_leaves_the_outputs(config):
         network = build(settings).eval()
         for parameter in network.parameters():
             parameter.data.add_(0.1 * torch.randn_like(parameter))
-        plain = build(without_spectral_norm(settings, role)).eval()
-        plain.load_state_dict(folded_state(network))
+        unwrapped = build(plain(settings, role)).eval()
+        unwrapped.load_state_dict(folded_state(network))
         assert not sigmas(plain)
         assert torch.equal(plain(inputs), network(inputs))

@@ -24,7 +24,7 @@ from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents
 from sagan.nn import build_generator
 from sagan.nn.files import load_generator
-from sagan.nn.spectral import folded_state
+from sagan.nn.reparametrised import folded_state
 from sagan.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
 from sagan.tracking.models import send_figures

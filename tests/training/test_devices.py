@@ -88,7 +88,7 @@ def test_cublas_is_told_to_be_deterministic_before_anything_asks_for_a_gpu(monke
     monkeypatch.setattr(devices.torch.cuda, "is_available", is_available)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "for the restoring")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    with devices.device_for({"device": "auto", "threads": 1, "jobs_per_gpu": 1}):
+    with devices.device_for({"device": "auto", "jobs_per_gpu": 1}, 1):
         assert told == [":4096:8"]
 
 
@@ -101,10 +101,10 @@ def test_no_other_module_takes_a_gpu():
 
 def test_cpu_is_given_with_its_threads_and_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
-    with devices.device_for({"device": "auto", "threads": 1, "jobs_per_gpu": 1}) as device:
+    with devices.device_for({"device": "auto", "jobs_per_gpu": 1}, 1) as device:
         assert device == torch.device("cpu") and torch.get_num_threads() == 1
     with (
         pytest.raises(UserError, match=r"execution\.device = 'cuda'"),
-        devices.device_for({"device": "cuda", "threads": 1, "jobs_per_gpu": 1}),
+        devices.device_for({"device": "cuda", "jobs_per_gpu": 1}, 1),
     ):
         pass

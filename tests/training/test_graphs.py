@@ -44,15 +44,16 @@ def refused(trainer):
 def broken_off(trainer):
     """As when memory runs out in the middle of a recording, in the generator's own update."""
 
-    def fails(logits):
+    def fails(real, fake):
         raise RuntimeError("out of memory")
 
     def capture(compute):
-        objective, trainer.objective = trainer.objective, Objective(trainer.objective.discriminator, fails)
+        whole = trainer.made_of
+        trainer.made_of = dataclasses.replace(whole, objective=Objective(whole.objective.discriminator, fails))
         try:
             compute()
         finally:
-            trainer.objective = objective
+            trainer.made_of = whole
 
     return capture
 

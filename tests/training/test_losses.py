@@ -28,7 +28,7 @@ def first_losses(name: str) -> list[list[float]]:
     """[loss_d, loss_g] of each step, at a tenth of the variant's rate: rounding grows more slowly then."""
     torch.set_num_threads(1)
     network = {"width": 8}
-    variant = resolved_variant(load_params().variants[name], 32)
+    variant = resolved_variant(load_params().variants[name], 32).model_dump()
     optimizer = {"lr_g": variant["optimizer"]["lr_g"] / 10}
     variant = merge(variant, {"generator": network, "discriminator": network, "optimizer": optimizer})
     training = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9), snapshots=1)
@@ -36,7 +36,12 @@ def first_losses(name: str) -> list[list[float]]:
     labels = np.arange(40) % 4 if variant["condition"] else None
     if labels is not None:
         image["classes"] = list("abcd")
-    config = {"variant": variant, "training": training.model_dump(), "seed": 0, "image": image}
+    config = {
+        "variant": variant,
+        "training": {**training.model_dump(), "snapshots": [0, STEPS]},
+        "seed": 0,
+        "image": image,
+    }
     device = torch.device("cpu")
     trainer = Trainer(config, device, labels)
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)

@@ -72,7 +72,7 @@ def test_determinism_and_tf32_follow_the_run(run):
     before = torch.are_deterministic_algorithms_enabled()
     try:
         for deterministic, precision in ((False, "tf32"), (True, "float32")):
-            set_numerics({"deterministic": deterministic, "precision": precision})
+            set_numerics(deterministic, precision)
             assert torch.are_deterministic_algorithms_enabled() is deterministic
             assert torch.backends.cudnn.benchmark is not deterministic
             assert torch.backends.cuda.matmul.allow_tf32 is (precision == "tf32")

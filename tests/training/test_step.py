@@ -9,6 +9,7 @@ from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import normalised_layers
 from sagan.training.batches import Noise, RealBatches
+from sagan.training.diagnostics import weights_finite
 from sagan.training.step import Trainer
 
 CPU = torch.device("cpu")
@@ -194,9 +195,9 @@ def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_one_weight_that_is_not_finite_is_noticed(run, role, value):
     trainer = Trainer(run.config, CPU)
-    assert trainer.weights_finite()
+    assert weights_finite(trainer)
     list(getattr(trainer, role).parameters())[-1].data.view(-1)[0] = value
-    assert not trainer.weights_finite()
+    assert not weights_finite(trainer)
 
 
 def test_linear_decay_ends_one_step_above_zero(run, feed):

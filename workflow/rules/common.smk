@@ -11,7 +11,7 @@ def sagan(verb, spec, key):
 
     The log's last line says how a job left that did not end well, also where it was killed and could not say so.
     """
-    threads = spec.execution["threads"]
+    threads = spec.threads
     limits = " ".join(f"{name}={threads}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"))
     log = f"state/logs/{key}.log"
     return (

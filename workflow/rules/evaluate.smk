@@ -11,7 +11,7 @@ rule evaluate:
         "results/evaluations/{evaluation}/metrics.json",
     log:
         "state/logs/{evaluation}.log",
-    threads: lambda wildcards: PLAN.evaluations[wildcards.evaluation].execution["threads"]
+    threads: lambda wildcards: PLAN.evaluations[wildcards.evaluation].threads
     resources:
         gpu_parts=lambda wildcards: gpu_parts(PLAN.evaluations[wildcards.evaluation]),
     priority: 50

@@ -6,7 +6,7 @@ rule reference:
         "results/references/{reference}/reference.json",
     log:
         "state/logs/{reference}.log",
-    threads: lambda wildcards: PLAN.references[wildcards.reference].execution["threads"]
+    threads: lambda wildcards: PLAN.references[wildcards.reference].threads
     resources:
         gpu_parts=lambda wildcards: gpu_parts(PLAN.references[wildcards.reference]),
     priority: 100

@@ -7,7 +7,7 @@ rule train:
         "results/runs/{run}/run.json",
     log:
         "state/logs/{run}.log",
-    threads: lambda wildcards: PLAN.runs[wildcards.run].execution["threads"]
+    threads: lambda wildcards: PLAN.runs[wildcards.run].threads
     resources:
         gpu_parts=lambda wildcards: gpu_parts(PLAN.runs[wildcards.run]),
     params:

@@ -1,0 +1,368 @@
+"""Keys move for what a result uses, and for nothing else. docs/keys.md tells users of it."""
+
+import ast
+import importlib
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from sagan import fingerprint
+from sagan.fingerprint import PACKAGE, RUN, code_of, definitions_of, extension_code
+from sagan.loading import load_params
+from sagan.params.run import Image, RunConfig, RunTraining
+from sagan.plan import resolved_variant
+from sagan.shapes import BASE_SIDE
+from sagan.training.engine import Session
+
+ROOT = PACKAGE.parent
+VARIANTS = load_params(ROOT / "params.yaml").variants
+
+
+def config_of(name: str, steps: int = 2, seed: int = 0, **variant: object) -> RunConfig:
+    """A short and narrow run of a variant, on the smallest images that it can make."""
+    found = VARIANTS[name]
+    sides = [side for side in BASE_SIDE[found.backbone] if found.discriminator.scales == 1 or side == 64]
+    recipe = resolved_variant(found, min(sides)).model_dump()
+    for role in ("generator", "discriminator"):
+        recipe[role] |= {"width": 8}
+    classes = None if found.condition is None else ["a", "b", "c"]
+    return RunConfig.model_validate(
+        {
+            "variant": recipe | variant,
+            "training": RunTraining(
+                steps=steps, batch_size=4, ema={"decay": 0.9, "start": 1}, snapshots=[0, steps], horizontal_flip=True
+            ),
+            "seed": seed,
+            "image": Image(channels=1, resolution=min(sides), classes=classes),
+        }
+    )
+
+
+def session(config: RunConfig) -> Session:
+    side, labels = config.image.resolution, None
+    images = torch.randint(0, 256, (10, 1, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    if config.image.classes:
+        labels = (torch.arange(10) % 3).numpy()
+    return Session(config, images.numpy(), torch.device("cpu"), labels)
+
+
+def weights(config: RunConfig) -> dict[str, torch.Tensor]:
+    under_way = session(config)
+    for _ in under_way.steps():
+        pass
+    return under_way.generator_state() | {f"d.{k}": v for k, v in under_way.discriminator_state().items()}
+
+
+def code(config: RunConfig, package: Path = PACKAGE) -> str:
+    return code_of(*RUN, tokens=config.tokens(), package=package)
+
+
+# --- sound: what executes is in the key -----------------------------------------------------------
+
+
+def executed(work) -> set[tuple[str, str]]:
+    """(module, outermost name) of every function of the package that some work runs through."""
+    seen: set[types.CodeType] = set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            seen.add(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    found = set()
+    for code in seen:
+        file = Path(code.co_filename)
+        if PACKAGE in file.parents:
+            parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found.add((module, code.co_qualname.partition(".")[0]))
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_function_that_a_run_executes_is_in_its_key_or_harmless(name):
+    config = config_of(name)
+    ran = executed(lambda: weights(config))
+    known = definitions_of(*RUN, tokens=config.tokens())
+    missed = {(module, what) for module, what in ran - known if what not in fingerprint.HARMLESS | {"<lambda>"}}
+    # What pydantic calls to check a configuration stands behind RunConfig.
+    assert {place for place in missed if not place[0].startswith("sagan.params")} == set()
+
+
+def test_a_resumed_run_executes_nothing_else():
+    config = config_of("sagan", steps=3)
+
+    def work():
+        first = session(config)
+        next(first.steps())
+        second = session(config)
+        second.load_state({k: v.clone() for k, v in first.state().items()}, first.done)
+        for _ in second.steps():
+            pass
+
+    missed = executed(work) - definitions_of(*RUN, tokens=config.tokens())
+    assert {p for p in missed if p[1] not in fingerprint.HARMLESS and not p[0].startswith("sagan.params")} == set()
+
+
+def test_harmless_names_stand_for_one_definition_each():
+    found: dict[str, list[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            names = [node.name] if hasattr(node, "name") else []
+            if isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in names:
+                found.setdefault(name, []).append(str(file))
+    assert {name: found.get(name, []) for name in fingerprint.HARMLESS if len(found.get(name, [])) != 1} == {}
+
+
+def _mutants(function) -> list[types.CodeType]:
+    """The function with each operator of its arithmetic and comparisons turned round, one at a time."""
+    swaps = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.Mod: ast.Add}
+    swaps |= {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except OSError:  # written by a dataclass
+        return []
+    count = sum(type(node) in swaps for node in ast.walk(ast.parse(source)))
+    mutants = []
+    for chosen in range(count):
+        tree, index = ast.parse(source), 0
+        for node in ast.walk(tree):
+            for field, value in ast.iter_fields(node):
+                values = value if isinstance(value, list) else [value]
+                for place, part in enumerate(values):
+                    if type(part) in swaps:
+                        if index == chosen:
+                            values[place] = swaps[type(part)]()
+                            setattr(node, field, values if isinstance(value, list) else values[0])
+                        index += 1
+        tree.body[0].decorator_list = []
+        mutants.append(compile(ast.fix_missing_locations(tree), inspect.getsourcefile(function), "exec"))
+    return mutants
+
+
+def _harmless_functions():
+    for module, name in sorted(_places(fingerprint.HARMLESS)):
+        found = getattr(importlib.import_module(module), name)
+        if inspect.isclass(found):
+            for method in vars(found).values():
+                function = method.fget if isinstance(method, property) else method
+                if inspect.isfunction(function) and function.__module__ == module:
+                    yield found, function
+        elif callable(found) and inspect.isfunction(inspect.unwrap(found)):
+            yield importlib.import_module(module), inspect.unwrap(found)
+
+
+def _places(names) -> set[tuple[str, str]]:
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        found |= {(module, n.name) for n in ast.parse(file.read_text()).body if getattr(n, "name", None) in names}
+    return found
+
+
+def test_altering_what_is_harmless_changes_no_byte(monkeypatch):
+    """A run with an altered operator ends in an error or in the same bytes."""
+    config, tried = config_of("sagan"), 0
+    expected = weights(config)
+    for owner, function in _harmless_functions():
+        for mutant in _mutants(function):
+            namespace: dict = {}
+            exec(mutant, vars(sys.modules[function.__module__]) | {}, namespace)
+            altered = next(iter(namespace.values()))
+            with monkeypatch.context() as patch:
+                if isinstance(inspect.getattr_static(owner, function.__name__, None), property):
+                    altered = property(altered)
+                patch.setattr(owner, function.__name__, altered)
+                tried += 1
+                try:
+                    found = weights(config)
+                except Exception:
+                    continue
+            assert all(torch.equal(found[name], value) for name, value in expected.items()), function.__qualname__
+    assert tried > 5
+
+
+def test_altering_what_counts_changes_bytes():
+    """The comparison above sees a change: of the average's decay, for one."""
+    one, other = config_of("sagan"), config_of("sagan", seed=1)
+    first, second = weights(one), weights(other)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+# --- exact: edits move the keys that use them, and no others -----------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package whose files a test may edit."""
+    target = tmp_path / "sagan"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+MOVING = ("dcgan", "sngan", "sagan", "sagan-no-attention", "sagan-residual", "sagan-resnet", "biggan-small", "wgan-gp",
+          "dcgan-r1", "sagan-diffaugment", "lsgan", "sagan-conditional")  # fmt: skip
+
+
+def moved(package: Path) -> set[str]:
+    """The variants whose code is another in a copy of the package."""
+    fingerprint._code_base.cache_clear()
+    configs = {name: config_of(name) for name in MOVING}
+    return {name for name, config in configs.items() if code(config, package) != code(config)}
+
+
+def edit(package: Path, name: str, old: str, new: str) -> None:
+    file = package / name
+    text = file.read_text()
+    assert old in text, f"{old!r} is not in {name}"
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("training/ema.py", '"""Take in', '"""Take over'),
+        ("training/ema.py", "1.0 - self.decay", "(1.0   -   self.decay)"),
+        ("training/step.py", "def step(self, step: int, real: RealBatches,", "def step(self, step, real,"),
+        ("nn/dcgan.py", "import annotations\n", "import annotations\n\nimport math\n"),
+        ("training/loop.py", "stopped at step", "left off at step"),
+        ("training/loop.py", "out of GPU memory with", "no GPU memory left with"),
+        ("sampling.py", "_BATCH = 250", "_BATCH = 251"),
+        ("training/provenance.py", "timeout=10", "timeout=11"),
+        ("training/log.py", 'round(seconds["wall"]', 'round(1 * seconds["wall"]'),
+    ],
+)
+def test_wording_layout_and_book_keeping_move_nothing(package, name, old, new):
+    edit(package, name, old, new)
+    assert moved(package) == set()
+
+
+def test_the_arguments_of_raise_print_and_warn_move_nothing(package):
+    told = "if count < 0:\n            raise ValueError(f'{count} images')\n        print('one', count)\n"
+    edit(package, "training/batches.py", "count = len(self.images)\n", f"count = len(self.images)\n        {told}")
+    shutil.copytree(package, package.parent / "other" / "sagan")
+    edit(package.parent / "other" / "sagan", "training/batches.py", "f'{count} images'", "'fewer than none', count")
+    edit(package.parent / "other" / "sagan", "training/batches.py", "print('one', count)", "print('two')")
+    assert moved(package) == set(MOVING)
+    config = config_of("dcgan")
+    assert code(config, package) == code(config, package.parent / "other" / "sagan")
+
+
+def test_what_is_added_and_not_used_moves_nothing(package):
+    (package / "nn" / "stylegan.py").write_text("def generator(z):\n    return 2 * z\n")
+    edit(package, "nn/__init__.py", "BACKBONES: Table[str, Backbone] = {",
+         'BACKBONES: Table[str, Backbone] = {\n    "stylegan": Backbone(stylegan.generator, None),')  # fmt: skip
+    edit(package, "nn/__init__.py", "dcgan, resnet, sngan", "dcgan, resnet, sngan, stylegan")
+    edit(package, "shapes.py", '"faces": {64: 8},', '"faces": {64: 8},\n    "stylegan": {64: 4},')
+    edit(
+        package, "objectives.py", "OBJECTIVES: Table", "def new_d(real, fake):\n    return real\n\n\nOBJECTIVES: Table"
+    )
+    edit(package, "objectives.py", '    "minimax": ', '    "new": Objective(new_d, hinge_g),\n    "minimax": ')
+    edit(package, "objectives.py", '    "r1": ', '    "r3": Penalty(r1_penalty, at_fake=True),\n    "r1": ')
+    edit(package, "nn/init.py", '    "orthogonal": ', '    "zeros": (_ones, _ones),\n    "orthogonal": ')
+    edit(package, "params/variants.py", "    z_dim: ", "    pixel_norm: bool = False\n    z_dim: ")
+    edit(package, "data/__init__.py", '    "celeba": ', '    "ffhq": locate_folder,\n    "celeba": ')
+    assert moved(package) == set()
+
+
+def test_a_module_that_moves_moves_nothing(package):
+    (package / "layers").mkdir()
+    (package / "nn" / "attention.py").rename(package / "layers" / "self_attention.py")
+    (package / "layers" / "__init__.py").touch()
+    for file in package.rglob("*.py"):
+        file.write_text(file.read_text().replace("sagan.nn.attention", "sagan.layers.self_attention"))
+    (package / "nn" / "dcgan.py").rename(package / "nn" / "plain.py")
+    edit(package, "nn/__init__.py", "import biggan, dcgan,", "import biggan, plain as dcgan,")
+    edit(package, "nn/sngan.py", "sagan.nn.dcgan", "sagan.nn.plain")
+    assert moved(package) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "who"),
+    [
+        ("nn/attention.py", "x_BCHW + F.conv2d(o_BVHW", "x_BCHW - F.conv2d(o_BVHW",
+         {"sagan", "sagan-resnet", "biggan-small", "sagan-diffaugment", "sagan-conditional"}),
+        ("nn/attention.py", "x_BCHW + self.conv2", "x_BCHW - self.conv2", {"sagan-residual"}),
+        ("nn/spectral.py", "weight / self.sigma(weight)", "weight * self.sigma(weight)",
+         set(MOVING) - {"dcgan", "wgan-gp", "dcgan-r1", "lsgan"}),
+        ("nn/biggan.py", "self.image(h)", "-self.image(h)", {"biggan-small"}),
+        ("nn/resnet.py", "upsampled(self.shortcut(x_BCHW))", "-upsampled(self.shortcut(x_BCHW))",
+         {"sagan-resnet", "biggan-small"}),
+        ("objectives.py", "F.relu(1 - real)", "F.relu(1 + real)",
+         set(MOVING) - {"dcgan", "wgan-gp", "dcgan-r1", "lsgan"}),
+        ("objectives.py", ".norm(dim=1) - 1)", ".norm(dim=1) - 2)", {"wgan-gp"}),
+        ("objectives.py", "judged.real).square()", "judged.real).abs()", {"dcgan-r1"}),
+        ("objectives.py", "(real - 1).square()", "(real - 2).square()", {"lsgan"}),
+        ("training/augment.py", "(2 * saturation)", "(3 * saturation)", {"sagan-diffaugment"}),
+        ("nn/orthogonality.py", "total + products", "total - products", {"biggan-small"}),
+        ("nn/init.py", "nn.init.orthogonal_(weight)", "nn.init.orthogonal_(weight, 2)", {"biggan-small"}),
+        ("training/ema.py", "1.0 - self.decay", "1.1 - self.decay", set(MOVING)),
+        ("training/batches.py", "div_(127.5)", "div_(128.0)", set(MOVING)),
+        ("training/engine.py", "_STANDING_BATCH_SIZE = 128", "_STANDING_BATCH_SIZE = 64", set(MOVING)),
+        ("training/step.py", "optimizer.lr_g * optimizer.lr_ratio", "optimizer.lr_g / optimizer.lr_ratio", set(MOVING)),
+        ("shapes.py", '"dcgan": _FOUR', '"dcgan": {28: 14}', set(MOVING) - {"sagan-resnet", "biggan-small"}),
+    ],
+)  # fmt: skip
+def test_arithmetic_moves_those_that_use_it(package, name, old, new, who):
+    edit(package, name, old, new)
+    assert moved(package) == who
+
+
+def test_another_function_of_the_same_name_moves(package):
+    """A name stands for its definition: of two `generator`s the one that is used counts."""
+    edit(package, "nn/__init__.py", '"dcgan": Backbone(dcgan.generator', '"dcgan": Backbone(resnet.generator')
+    assert {"dcgan", "sagan"} <= moved(package)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_python_gives_the_same(version):
+    """A run trained on a machine with another Python keeps its key."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"no Python {version} on this machine")
+    config = config_of("sagan")
+    program = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from sagan import fingerprint as f;"
+        "print(f.code_of(*f.RUN, tokens=json.loads(sys.argv[2])))"
+    )
+    tokens = json.dumps(sorted(config.tokens(), key=str))
+    command = [python, "-c", program, str(ROOT), tokens]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == code(config)
+
+
+# --- own code ----------------------------------------------------------------------------------------
+
+
+def test_own_code_counts_with_the_modules_that_it_imports(tmp_path):
+    file, helper = tmp_path / "mine.py", tmp_path / "helper.py"
+    file.write_text("from helper import scale\n\n\ndef penalty(critic, real, fake, options):\n    return scale(real)\n")
+    helper.write_text('def scale(x):\n    """Twice."""\n    return 2 * x.mean()\n')
+    before = extension_code(file)
+    helper.write_text("def scale(x):\n    return 2 * x.mean()  # twice\n")
+    assert extension_code(file) == before
+    helper.write_text("def scale(x):\n    return 3 * x.mean()\n")
+    assert extension_code(file) != before
+
+
+def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
+    file = tmp_path / "mine.py"
+    build = "def build_discriminator(image, switches, options):\n    return SelfAttention(8, lambda x: x)\n"
+    file.write_text(f"from sagan.nn.attention import SelfAttention\n\n\n{build}")
+    before = extension_code(file, package)
+    edit(package, "nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o")
+    fingerprint._code_base.cache_clear()
+    assert extension_code(file, package) != before
