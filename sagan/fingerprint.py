@@ -417,8 +417,3 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     )
     return body[1:] if is_docstring else body
-
-
-def entry_code(table: str, entry: str) -> str:
-    """The hash of the code of one entry of a `Table`, 16 hex digits, such as of "sagan.metrics.measures:METRICS"."""
-    return hashlib.sha256(f"{table}/{entry}".encode()).hexdigest()[:16]
