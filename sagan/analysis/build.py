@@ -12,13 +12,16 @@ from sagan.analysis.curves import by_time, dynamics, mean_curve
 from sagan.analysis.effects import Effect, baseline_effects, headline_effects, ingredient_effects
 from sagan.analysis.judgement import smallest_p, unsure
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import Analysis, Best, Counts, Figures, Space, Variant
+from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Space, Variant
+from sagan.analysis.questions import questions
 from sagan.analysis.rows import Row, SuiteRecords, collect
 from sagan.analysis.statistics import FEWEST_FOR_P, Estimate, estimate, pareto_front
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Plan
 
+# A run has begun to learn where its FID is below this share of its untrained generator's.
+BEGUN = 0.5
 # Charts show so many of the best variants and effects, and so many of the worst; with the baseline, a chart can tell
 # all of them apart. Tables hold everything.
 HALF = 10
@@ -38,7 +41,8 @@ def analysis_of(records: SuiteRecords) -> Analysis:
     space = _space(records)
     effects = ingredient_effects(records)
     headlines = headline_effects(effects, records.baseline)
-    seeds = len(records.suite.seed_list())
+    seeds = len({row.seed for row in records.rows})
+    best = _best(space)
     points = {name: variant.at_cost for name, variant in space.variants.items() if variant.at_cost}
     shown = _shown(space, records.baseline)
     return Analysis(
@@ -50,7 +54,10 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         told=headlines if len(headlines) <= 2 * HALF else _extremes(headlines),
         unsure=unsure(seeds, *([e.paired for e in table] for table in (effects, space.against_baseline.values()))),
         smallest_p=smallest_p(seeds, paired=True),
-        best=_best(space),
+        too_short=_too_short(records),
+        questions=questions(records),
+        beside=_beside(best.variant, space) if best else None,
+        best=best,
         claims=claims(records, headlines),
         shown=shown,
         shown_effects=_extremes(effects),
@@ -156,6 +163,26 @@ def _best(space: Space) -> Best | None:
     return Best(best, [v.name for v in found if v is not best and not _separate(best.fid, v.fid)])
 
 
+def _too_short(records: SuiteRecords) -> bool:
+    """Whether more than half of the runs that can tell have not begun to learn."""
+    pairs = [(row.metric("fid"), row.fid_untrained) for row in records.rows]
+    near = [fid >= BEGUN * untrained for fid, untrained in pairs if fid is not None and untrained is not None]
+    return 2 * sum(near) > len(near)
+
+
+def _beside(variant: Variant, space: Space) -> Beside | None:
+    matched = [row.evaluation.matched for row in variant.rows if row.evaluation and row.evaluation.matched]
+    if not matched:
+        return None
+    count, figures = matched[0].count, []
+    for metric in space.metrics:
+        values = [m.generated[metric.name].value for m in matched if m.count == count and metric.name in m.generated]
+        real = matched[0].real.get(metric.name)
+        if values and None not in values and real and real.value is not None:
+            figures.append((metric, metric.factor * mean(values), metric.factor * real.value))
+    return Beside(variant.name, count, matched[0].split, figures)
+
+
 def _shown(space: Space, baseline: str) -> list[Variant]:
     """The baseline and the variants of lowest and of highest mean FID, in the suite's order; all, where they are few.
 
@@ -181,7 +208,8 @@ def _extremes(effects: list[Effect]) -> list[Effect]:
 
 def _real(records: SuiteRecords) -> dict[str, float | None] | None:
     found = records.reference and records.reference.other_split
-    if found is None:
+    at_one_count = any(row.evaluation and row.evaluation.matched for row in records.rows)
+    if found is None or at_one_count:
         return None
     values = {name: entry.value for name, entry in found.metrics.items() if name in METRICS}
     return {name: value and METRICS[name].factor * value for name, value in values.items()}

@@ -76,12 +76,13 @@ def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> Finding | 
     if fid.estimate.count < FEWEST_FOR_P:
         return Finding(f"{measured}; too few seeds", "not decided")
     score_falls = score is not None and score.estimate.high < 0
-    if effect.judgement in ("better", "likely better") and not score_falls:
-        return Finding(measured, "supported")
-    if fid.estimate.high < 0 and effect.judgement == "noise":
-        return Finding(f"{measured}; a gain, but below the noise floor", "not decided")
-    if fid.estimate.low > -(records.floor or 0):
-        return Finding(f"{measured}; any gain in FID is below the noise floor", "contradicted")
+    if effect.judgement in ("better", "likely better"):
+        if fid.estimate.mean > -_worth_having(records, effect):
+            return Finding(f"{measured}; a gain, by less than is worth having", "not decided")
+        if not score_falls:
+            return Finding(measured, "supported")
+    if fid.estimate.low > -_worth_having(records, effect):
+        return Finding(f"{measured}; any gain in FID is less than is worth having", "contradicted")
     return Finding(measured, "not decided")
 
 
@@ -187,6 +188,12 @@ def _of(effects: list[Effect], ingredient: str, other: str) -> Effect | None:
     return next((e for e in effects if e.ingredient == ingredient and e.other == other), None)
 
 
+def _worth_having(records: SuiteRecords, effect: Effect) -> float:
+    """The smallest difference of FID that is worth having: the suite's share of the FID without."""
+    fids = [fid for variant in effect.control for fid in records.figures(variant).values()]
+    return records.suite.smallest_effect * float(np.mean(fids))
+
+
 def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Difference | None:
     """An effect's difference in another metric, by seed: the mean over its pairs of cells."""
     sides = [
@@ -213,18 +220,18 @@ def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | N
 
 
 def _more_is_needless(records: SuiteRecords, effect: Effect) -> Finding | None:
-    """More instead of one: needless where a gain beyond the noise floor lies outside the interval, and none is sure."""
+    """More instead of one: needless where a gain worth having lies outside the interval, and none is sure."""
     if effect.lost:
         return Finding(f"{effect.level} instead of 1: {survivors(effect)}", "not decided")
     if effect.difference is None:
         return None
-    found, floor = effect.difference.estimate, records.floor or 0
+    found, worth = effect.difference.estimate, _worth_having(records, effect)
     measured = f"{effect.level} instead of 1: FID {effect_size(effect.difference)}"
     if found.count < FEWEST_FOR_P:
         return Finding(f"{measured}; too few seeds", "not decided")
     if found.high < 0:
-        return Finding(measured, "contradicted" if found.high < -floor else "not decided")
-    return Finding(measured, "supported" if found.low > -floor else "not decided")
+        return Finding(measured, "contradicted" if found.high < -worth else "not decided")
+    return Finding(measured, "supported" if found.low > -worth else "not decided")
 
 
 def _ranges(values: dict[tuple[str, str], float]) -> str:

@@ -66,7 +66,7 @@ def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
         for other in records.variants
         if other != records.baseline
     ]
-    return {effect.level: effect for effect in _judged(effects, records.floor)}
+    return {effect.level: effect for effect in _judged(effects)}
 
 
 def ingredient_effects(records: SuiteRecords) -> list[Effect]:
@@ -87,7 +87,7 @@ def ingredient_effects(records: SuiteRecords) -> list[Effect]:
         treated, control = oriented(records, ingredient, first, second)
         level, other = (level_of(records.config(name), ingredient) for name in (treated, control))
         effects.append(_pair(records, ingredient, level, other, treated, control))
-    return _judged(effects, records.floor)
+    return _judged(effects)
 
 
 def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
@@ -143,7 +143,7 @@ def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treate
 
 def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
     cells = records.grids[grid]
-    reference = _reference_levels(records, cells)
+    reference = reference_levels(records, cells)
     effects = []
     figures = {variant: records.figures(variant) for variant in cells}
     for contrast in statistics.factorial_contrasts(figures, cells, reference):
@@ -177,7 +177,7 @@ def _sides(cells: Json, contrast: statistics.Contrast) -> tuple[tuple[str, ...],
     return treated, control
 
 
-def _reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
+def reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
     """The level of each factor whose effect is asked for: on rather than off; of several, the baseline's."""
     start = records.baseline if records.baseline in cells else next(iter(cells))
     reference = dict(cells[start])
@@ -206,10 +206,10 @@ def _in_words(
     return f"interaction of {' and '.join(contrast.factors)}", ", ".join(contrast.levels), ", ".join(contrast.others)
 
 
-def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:
+def _judged(effects: list[Effect]) -> list[Effect]:
     """The effects of one table with Holm's correction over all of them, and what that leaves to be said."""
     corrected = statistics.holm([effect.difference and effect.difference.p for effect in effects])
     return [
-        replace(effect, p_holm=p, judgement=judge(effect.difference, floor, p, bool(effect.lost)))
+        replace(effect, p_holm=p, judgement=judge(effect.difference, p, bool(effect.lost)))
         for effect, p in zip(effects, corrected, strict=True)
     ]

@@ -9,6 +9,7 @@ from sagan.analysis.curves import Dynamics, TimePoint
 from sagan.analysis.effects import Effect
 from sagan.analysis.judgement import Unsure
 from sagan.analysis.metrics import Metric
+from sagan.analysis.questions import Questions
 from sagan.analysis.rows import Row, SuiteRecords
 from sagan.analysis.statistics import Estimate
 
@@ -118,10 +119,26 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Generated images of one variant beside real held-out ones, of `count` each.
+
+    `figures` has (metric, generated, real) in the unit of `Metric.title`; the generated ones are means over runs.
+    """
+
+    variant: str
+    count: int
+    split: str
+    figures: list[tuple[Metric, float, float]]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything that a report says of a suite.
 
     Attributes:
+        too_short: whether most runs are so near to their untrained generator that nothing is said of ingredients.
+        questions: the suite's own, and their answers; None where it asks none.
+        beside: of the best variant; None of evaluations that did not measure it.
         effects: of each ingredient, the others held. `headlines` are the best evidence for each, `told` those of them
             that a page has room for.
         shown: the variants that charts show; `shown_effects` likewise.
@@ -135,6 +152,9 @@ class Analysis:
     records: SuiteRecords
     space: Space
     spaces: list[Space]
+    too_short: bool
+    questions: Questions | None
+    beside: Beside | None
     effects: list[Effect]
     headlines: list[Effect]
     told: list[Effect]
@@ -153,6 +173,12 @@ class Analysis:
     class_rows: dict[str, list[str]]
 
     @property
+    def extremes(self) -> list[Variant]:
+        """The variants of lowest and of highest mean FID."""
+        ranked = sorted((v for v in self.variants.values() if v.fid), key=lambda v: (v.fid.mean, v.name))
+        return [ranked[0], ranked[-1]] if len(ranked) > 1 else ranked
+
+    @property
     def all_spaces(self) -> list[Space]:
         return [self.space, *self.spaces]
 
@@ -166,7 +192,7 @@ class Analysis:
 
     @property
     def seeds(self) -> int:
-        return len(self.records.suite.seed_list())
+        return len({row.seed for row in self.records.rows})
 
     @property
     def title(self) -> str:

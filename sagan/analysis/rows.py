@@ -129,6 +129,12 @@ class Row:
         return self.training and self.training.seconds
 
     @property
+    def step_seconds(self) -> float | None:
+        """Of one generator step with its discriminator steps, by the clock of the steps alone; None of older runs."""
+        record = self.training
+        return record.step_seconds / record.steps if record and record.step_seconds and record.steps else None
+
+    @property
     def seconds_per_step(self) -> float | None:
         """Per generator step, with its discriminator steps."""
         record = self.training

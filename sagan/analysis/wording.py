@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sagan.analysis.effects import Cost, Effect
@@ -12,6 +13,7 @@ from sagan.analysis.statistics import FEWEST_FOR_P, Difference, Estimate
 
 if TYPE_CHECKING:
     from sagan.analysis.model import Figures, Variant
+    from sagan.analysis.questions import Answered, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -22,7 +24,6 @@ HEADLINES: dict[Judgement, str] = {
     "worse": "hurts",
     "likely worse": "likely hurts",
     "same": "makes no difference",
-    "noise": "no difference beyond the noise floor",
     "runs lost": "runs lost, so not judged by FID",
     "too few seeds": "too few seeds to tell",
     "not decided": "not decided",
@@ -34,7 +35,6 @@ JUDGEMENTS: dict[Judgement, str] = {
     "worse": "worse",
     "likely worse": "likely worse",
     "same": "identical",
-    "noise": "noise: below the floor",
     "runs lost": "runs lost",
     "too few seeds": "too few seeds",
     "not decided": "not decided",
@@ -156,6 +156,55 @@ def survivors(effect: Effect) -> str:
     """Why the FID of an effect with lost runs decides nothing, and what the FID of the others is."""
     size = f" (FID of these {effect_size(effect.difference)})" if effect.difference else ""
     return lost_words(effect) + size
+
+
+def change(percent_: float | None) -> str:
+    """A change in percent with its sign."""
+    return NOTHING if percent_ is None else f"{number(percent_, signed=True, places=1)} %"
+
+
+def between(low: float | None, high: float | None, words: Callable[[float | None], str] = change) -> str:
+    return NOTHING if low is None else f"{words(low)} to {words(high)}"
+
+
+def verdict(found: Answered) -> str:
+    """The answer to a question in a few words."""
+    answer = found.answer
+    if answer is None:
+        return "no answer yet"
+    if answer.direction:
+        return f"{answer.direction}, by less than is worth having" if answer.negligible else answer.direction
+    return "makes no difference worth having" if answer.negligible else "not decided"
+
+
+def answer_sentence(found: Answered) -> str:
+    """A question with its answer, size, interval and cost, in Markdown. A cost in doubt is left to its table."""
+    factor = md(found.factor)
+    head = f"**{factor[0].upper()}{factor[1:]}, {md(found.level)} instead of {md(found.other)}: {verdict(found)}.**"
+    if found.answer is None:
+        return head
+    parts = []
+    if found.percent is not None:
+        way = "lower" if found.percent < 0 else "higher"
+        parts.append(
+            f"FID {number(abs(found.percent), places=1)} % {way} (95 % interval {between(found.low, found.high)})"
+        )
+    parts.append(f"p {p_value(found.answer.p_difference)} after Holm's correction")
+    if lost := found.answer.effect.lost:
+        parts.append(f"of finished runs: {lost} {'was' if lost == 1 else 'were'} lost, and counts as the worst in p")
+    if needed := found.answer.seeds_needed:
+        parts.append(f"{needed} seeds a cell would tell")
+    if found.cost and not found.cost.doubt:
+        more = "more" if found.cost.percent >= 0 else "less"
+        parts.append(f"{number(abs(found.cost.percent), places=0)} % {more} time a step")
+    return f"{head} {'; '.join(parts)}."
+
+
+def metric_effect(found: MetricEffect) -> str:
+    """Size and interval of an effect on a metric, bold where it is sure."""
+    words = change if found.metric.scale == "log" else partial(number, signed=True)
+    text = f"{words(found.size)} ({between(found.low, found.high, words)})"
+    return text if found.better is None else f"**{text}**"
 
 
 def effect_cells(effect: Effect) -> list[str]:

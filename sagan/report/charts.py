@@ -50,7 +50,7 @@ def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
     left.set_yticks(range(len(variants)), [variant.name for variant in variants])
     left.set_ylim(len(variants) - 0.4, -0.6)
     left.set_xlabel("FID (lower is better)")
-    _difference_axis(right, analysis, theme, f"difference from {analysis.records.baseline}")
+    _difference_axis(right, theme, f"difference from {analysis.records.baseline}")
     for ax in (left, right):
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
@@ -59,8 +59,40 @@ def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
     return figure
 
 
+def answers(analysis: Analysis, theme: Theme) -> Figure | None:
+    """A panel for each metric with the effect of each question and its interval; FID in percent."""
+    asked = analysis.questions
+    if asked is None or not asked.metrics:
+        return None
+    metrics, factors = asked.shown_metrics, analysis.records.suite.questions
+    columns = min(len(metrics), PANELS_PER_ROW)
+    rows = -(-len(metrics) // columns)
+    figure = Figure(figsize=(WIDTH, rows * (0.75 + 0.25 * len(factors))), layout="constrained")
+    figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for ax, metric in zip(figure.axes, metrics, strict=False):
+        ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
+        if metric.name == "fid":
+            worth = analysis.records.suite.smallest_effect
+            ax.axvspan(-100 * worth, 100 * worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
+        for effect in asked.metrics:
+            if effect.metric == metric:
+                y = factors.index(effect.factor)
+                color = {None: theme.muted, True: theme.good, False: theme.bad}[effect.better]
+                if effect.low is not None:
+                    ax.plot([effect.low, effect.high], [y, y], color=color, lw=2)
+                ax.plot(effect.size, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
+        ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
+        ax.set_yticks(range(len(factors)), factors)
+        ax.set_ylim(len(factors) - 0.5, -0.5)
+        ax.grid(False, axis="y")
+        ax.tick_params(axis="y", length=0)
+    for ax in figure.axes[len(metrics) :]:
+        ax.set_visible(False)
+    return figure
+
+
 def ingredients(analysis: Analysis, theme: Theme) -> Figure | None:
-    """The effect of each ingredient with the others held: seeds, mean, interval, and the noise floor as a band."""
+    """The effect of each ingredient with the others held: seeds, mean, interval."""
     effects = analysis.shown_effects
     if not effects:
         return None
@@ -74,7 +106,7 @@ def ingredients(analysis: Analysis, theme: Theme) -> Figure | None:
     ax.set_ylim(len(effects) - 0.4, -0.6)
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
-    _difference_axis(ax, analysis, theme, "change of FID")
+    _difference_axis(ax, theme, "change of FID")
     return figure
 
 
@@ -101,7 +133,6 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
                     ax.plot(*row.curve[-1], marker="x", ms=6, mew=1.6, color=look.color)
         if variant.curve:
             ax.plot(*zip(*variant.curve, strict=True), color=look.color, lw=2)
-        _floor_line(ax, analysis, theme, fids)
         ax.set_title(variant.name, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.name)))
         counts = f"{variant.counts.measured}/{variant.counts.total}"
         ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
@@ -132,7 +163,6 @@ def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
         ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.name)
     measured = [fid for variant in drawn for point in variant.by_time for fid in (point.low, point.high)]
     _plain_log_if_wide(ax.yaxis, measured)
-    _floor_line(ax, analysis, theme, measured)
     ax.set_xlabel("training time (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
@@ -192,10 +222,8 @@ def _seeds_and_mean(ax: Axes, y: float, values: Iterable[float], summary: Estima
     ax.plot(summary.mean, y + 0.13, marker=look.marker, ms=7, mec=theme.page, mew=0.8, color=look.color, zorder=4)
 
 
-def _difference_axis(ax: Axes, analysis: Analysis, theme: Theme, label: str) -> None:
+def _difference_axis(ax: Axes, theme: Theme, label: str) -> None:
     ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-    if floor := analysis.records.floor:
-        ax.axvspan(-floor, floor, color=theme.muted, alpha=0.18, lw=0, zorder=0)
     ax.set_xlabel(f"{label} (left is better)")
 
 
@@ -206,13 +234,6 @@ def _effect_label(effect: Effect) -> str:
         return effect.ingredient + lost
     where = f"\n{effect.where}" if len(effect.treated) == 1 else f"\nmain effect, {effect.where}"
     return f"{effect.ingredient}: {effect.level} instead of {effect.other}{where}{lost}"
-
-
-def _floor_line(ax: Axes, analysis: Analysis, theme: Theme, fids: list[float]) -> None:
-    """The noise floor, where drawing it does not squeeze the rest."""
-    floor = analysis.records.floor
-    if floor and floor > min(fids) / 3:
-        ax.axhline(floor, color=theme.muted, lw=1, ls=":")
 
 
 def _plain_log_if_wide(axis: Axis, values: list[float]) -> None:

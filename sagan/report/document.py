@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from sagan.analysis.build import analyse
-from sagan.analysis.model import Analysis
+from sagan.analysis.model import Analysis, Variant
 from sagan.analysis.wording import number
 from sagan.errors import UserError
 from sagan.params import Params
@@ -25,6 +25,7 @@ from sagan.states import measured_in_report
 
 Chart = Callable[[Analysis, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {
+    "answers": charts.answers,
     "fid-by-variant": charts.fid_by_variant,
     "ingredients": charts.ingredients,
     "fid-against-step": charts.fid_against_step,
@@ -103,11 +104,12 @@ def _write_charts(analysis: Analysis, folder: Path) -> list[str]:
 def _write_sheets(analysis: Analysis, folder: Path) -> list[str]:
     """The names of the contact sheets for which there were pictures."""
     sheets = {
-        "samples": (_tiles(analysis, "samples.png"), 4),
-        "samples-by-class": (_tiles(analysis, "samples-by-class.png"), 4),
-        "film": (_tiles(analysis, "film.png"), 2),
-        "interpolation": (_tiles(analysis, "interpolation.png"), 2),
-        "neighbours": (_tiles(analysis, "neighbours.png"), 2),
+        "extremes": (_tiles(analysis.extremes, "samples.png"), 2),
+        "samples": (_tiles(analysis.shown, "samples.png"), 4),
+        "samples-by-class": (_tiles(analysis.shown, "samples-by-class.png"), 4),
+        "film": (_tiles(analysis.shown, "film.png"), 2),
+        "interpolation": (_tiles(analysis.shown, "interpolation.png"), 2),
+        "neighbours": (_tiles(analysis.shown, "neighbours.png"), 2),
         "attention-maps": (_attention_tiles(analysis), 2),
     }
     for name, (tiles, columns) in sheets.items():
@@ -116,10 +118,10 @@ def _write_sheets(analysis: Analysis, folder: Path) -> list[str]:
     return [name for name, (tiles, _) in sheets.items() if tiles]
 
 
-def _tiles(analysis: Analysis, file: str) -> list[Tile]:
+def _tiles(variants: list[Variant], file: str) -> list[Tile]:
     """A picture of each variant's typical run, where it is there."""
     tiles = []
-    for variant in analysis.shown:
+    for variant in variants:
         row = variant.typical
         if row and (row.folder / file).exists():
             note = f"FID {number(row.metric('fid'))}" if row.status == "measured" else "diverged; last snapshot"

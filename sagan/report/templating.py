@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from sagan.analysis import curves, judgement, rows, statistics, wording
+from sagan.analysis import build, curves, judgement, questions, rows, statistics, wording
 from sagan.analysis.build import HALF
 from sagan.analysis.effects import PAIRWISE_UP_TO
 from sagan.metrics import collapse
@@ -16,7 +16,7 @@ from sagan.report.troubles import kept_of, trouble
 
 FORMATS = (
     *("md", "number", "spread", "interval", "p_value", "percent", "effect_sentence", "effect_size", "effect_cells"),
-    *("sizes", "copies", "metric_cell"),
+    *("sizes", "copies", "metric_cell", "answer_sentence", "metric_effect", "verdict", "change", "between"),
 )
 # What decides, where prose names it.
 THRESHOLDS = {
@@ -24,6 +24,8 @@ THRESHOLDS = {
     for module, names in (
         (statistics, ("COVERAGE", "CONFIDENCE", "FEWEST_FOR_INTERVAL", "FEWEST_FOR_P", "RESAMPLES")),
         (judgement, ("SURE",)),
+        (build, ("BEGUN",)),
+        (questions, ("AGREEMENT", "LOAD")),
         (rows, ("WORSENED_FACTOR",)),
         (curves, ("SMOOTHING",)),
         (collapse, ("DIVERSITY_BELOW", "RECALL_BELOW", "RECALL_ONCE")),

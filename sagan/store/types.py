@@ -62,7 +62,11 @@ class Kept(Record):
 
 
 class RunRecord(Record):
-    """`run.json`: a training that ended. Times are in seconds; `left_behind` names weights that a light copy lacks."""
+    """`run.json`: a training that ended.
+
+    `seconds` is all that passed while it was at work, `step_seconds` what its steps alone took. `left_behind` names
+    weights that a light copy lacks.
+    """
 
     key: str
     variant: str
@@ -83,21 +87,21 @@ class RunRecord(Record):
     reason: str | None = None
     parameters: dict[str, int] = {}
     left_behind: list[str] = []
-    cpu_seconds: float | None = None
-    load: float | None = None
+    step_seconds: float | None = None
 
 
 class LogLine(Record):
     """A line of `log.jsonl`; `values` has the step's scalars by name, None where one was not finite.
 
-    `seconds` counts training time since the first step, `time` is the clock's (seconds since 1970).
+    `seconds` counts training time since the first step, `step_seconds` that of the steps alone, `time` is the clock's
+    (seconds since 1970). `load` is how many processes wanted a core, for each core of the machine.
     """
 
     step: int
     images: int
     seconds: float
     time: float
-    cpu_seconds: float | None = None
+    step_seconds: float | None = None
     load: float | None = None
     __pydantic_extra__: dict[str, float | None]
 
