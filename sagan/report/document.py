@@ -56,7 +56,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
             f"{folder}: is a report of {shown} measured runs, and no run of suite {suite!r} is measured here; "
             "`dvc repro` makes them, or delete the folder for an empty report"
         )
-    for stale in [*(folder / "figures").glob("*.png"), *folder.glob("results-*.csv")]:
+    for stale in [*(folder / "figures").glob("*.png"), *folder.glob("results-*.csv"), *folder.glob("answers.csv")]:
         stale.unlink()
     figures = [*_write_charts(analysis, folder), *_write_sheets(analysis, folder)]
     write_json(folder / "summary.json", tables.summary(analysis))
@@ -65,6 +65,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
         ("curves", tables.curves(analysis)),
         ("training", tables.training(analysis)),
         ("effects", tables.effects(analysis)),
+        *([("answers", tables.answers(analysis))] if analysis.questions else []),
         *((f"results-{space.records.extractor}", tables.results(space)) for space in analysis.spaces),
     ):
         write_text(folder / f"{name}.csv", tables.csv_text(table))

@@ -113,13 +113,27 @@ def _effect(table: str, effect: Effect) -> Json:
     return row | ({"training_time_percent": effect.cost.median} if effect.cost else {})
 
 
+def answers(analysis: Analysis) -> Table:
+    """A row for each metric and question: percent where the metric's scale is "log", else a difference as shown."""
+    columns = ["metric", "question", "scale", "effect", "low", "high", "p_holm", "surely_better"]
+    asked = analysis.questions
+    rows = [
+        (e.metric.name, e.factor, e.metric.scale, e.size, e.low, e.high, e.p, e.better)
+        for e in (asked.metrics if asked else [])
+    ]
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def summary(analysis: Analysis) -> Json:
     """A flat mapping of names to numbers, for `dvc metrics`; what was not measured is left out.
 
     A name is `<variant>.<figure>`. A variant's name may hold dots, a figure's does not. Figures of further feature
-    spaces begin with the space's name and a slash.
+    spaces begin with the space's name and a slash, those of answers with `question/`.
     """
     flat = _figures(analysis.space)
+    for found in analysis.questions.answered if analysis.questions else []:
+        figures = {"fid_percent": found.percent, "fid_percent_low": found.low, "fid_percent_high": found.high}
+        flat |= {f"question/{found.factor}.{figure}": value for figure, value in figures.items()}
     for variant in analysis.variants.values():
         flat |= {f"{variant.name}.{status}": getattr(variant.counts, status) for status in get_args(Status)}
         flat[f"{variant.name}.images_per_second"] = variant.images_per_second

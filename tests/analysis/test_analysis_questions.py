@@ -9,7 +9,10 @@ import pytest
 from sagan.analysis.build import analyse
 from sagan.analysis.wording import answer_sentence
 from sagan.params.suites import UntilDecided
+from sagan.report import render, tables
 from sagan.report.document import readme
+from sagan.report.index import index_text
+from sagan.states import measured_in_report
 from tests.report.conftest import FID, PARAMS
 from tests.report.outcomes import lose
 
@@ -158,3 +161,28 @@ def test_generated_and_real_images_stand_at_one_count(ask):
 
 def test_a_suite_that_asks_nothing_has_no_questions(ask):
     assert ask("").questions is None
+
+
+def test_the_answers_are_data_too(ask):
+    analysis = ask()
+    flat = tables.summary(analysis)
+    assert flat["question/attention.fid_percent"] == analysis.questions.answered[0].percent
+    columns, rows = tables.answers(analysis)
+    assert len(rows) == 12 and (rows[0]["metric"], rows[0]["question"]) == ("fid", "attention")
+    assert rows[0]["low"] < rows[0]["effect"] < rows[0]["high"] and rows[0]["surely_better"] is True
+    assert list(rows[0]) == columns
+
+
+def test_a_variants_name_may_hold_dots(make_library, tmp_path):
+    text = PARAMS.replace("no-attention:", "no.attention.fid:").replace("no-attention", "no.attention.fid")
+    library = make_library(tmp_path, ["few"], {"no.attention.fid": 19.0}, pictures=False, text=text)
+    render("few", library.plan, library.params, library.paths)
+    folder = library.paths.report("few")
+    flat = json.loads((folder / "summary.json").read_text())
+    assert (
+        flat["no.attention.fid.measured"] == 2
+        and flat["inception/no.attention.fid.fid"] == 4 * flat["no.attention.fid.fid"]
+    )
+    assert not [name for name in flat if name.startswith("inception/") and name.endswith((".measured", ".missing"))]
+    assert measured_in_report(folder) == 4
+    assert "4 of 4 measured" in index_text(library.params, library.paths)
