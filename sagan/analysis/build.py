@@ -53,7 +53,7 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         headlines=headlines,
         told=headlines if len(headlines) <= 2 * HALF else _extremes(headlines),
         unsure=unsure(seeds, *([e.paired for e in table] for table in (effects, space.against_baseline.values()))),
-        smallest_p=smallest_p(seeds, paired=True),
+        smallest_p=smallest_p(seeds, paired=False),
         too_short=_too_short(records),
         questions=questions(records),
         beside=_beside(best.variant, space) if best else None,

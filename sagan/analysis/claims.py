@@ -17,7 +17,7 @@ from sagan.analysis.statistics import (
     FEWEST_FOR_SPREAD,
     Difference,
     SpreadRatio,
-    difference_of_pairs,
+    difference_by_seed,
     spread_ratio,
 )
 from sagan.analysis.wording import effect_size, number, p_value, survivors
@@ -201,7 +201,7 @@ def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Differenc
         for t, c in zip(effect.treated, effect.control, strict=True)
     ]
     seeds = set.intersection(*(set(t) & set(c) for t, c in sides))
-    return difference_of_pairs({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
+    return difference_by_seed({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
 
 
 def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | None]:

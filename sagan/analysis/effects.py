@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from sagan.analysis import statistics
-from sagan.analysis.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
+from sagan.analysis.ingredients import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.judgement import Judgement, Losses, judge, losses
+from sagan.analysis.rearrangements import rearrangement_p
 from sagan.analysis.rows import SuiteRecords
 from sagan.analysis.statistics import Difference
 from sagan.records import Json
 
 # Up to so many variants are compared each with each: 435 pairs. Of a hundred it would be 4,950.
 PAIRWISE_UP_TO = 30
-# What decides, apart from the training seed, the z and the real images that a run sees at a step.
-_SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Effect:
 
     `treated` and `control` are variants, or for a grid's main effect lists of them that differ in
     nothing else, cell by cell. Of an interaction both are empty, and what all cells lost counts as treated.
-    `paired` says whether equal seeds pair, which is known also where there is no difference.
+    `paired` says whether it is tested within seeds, as an interaction is.
     """
 
     ingredient: str
@@ -51,12 +50,6 @@ class Effect:
     interaction: bool = False
     p_holm: float | None = None
     judgement: Judgement = "no data"
-
-
-def compare(records: SuiteRecords, treated: str, control: str, metric: str = "fid") -> Difference | None:
-    """The difference of a metric between two variants, paired by seed where equal seeds mean equal z and data order."""
-    figures = records.figures(treated, metric), records.figures(control, metric)
-    return statistics.difference(*figures, _seeds_pair(records, treated, control))
 
 
 def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
@@ -121,12 +114,8 @@ def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[s
     return Cost(median(percents), min(percents), max(percents), len(percents))
 
 
-def _seeds_pair(records: SuiteRecords, treated: str, control: str) -> bool:
-    return not differing(records.config(treated), records.config(control)) & set(_SHARED_BY_PAIRS)
-
-
 def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treated: str, control: str) -> Effect:
-    difference = compare(records, treated, control)
+    difference = statistics.difference(records.figures(treated), records.figures(control))
     return Effect(
         ingredient=ingredient,
         level=level,
@@ -137,7 +126,7 @@ def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treate
         difference=difference,
         cost=extra_time(records, (treated,), (control,)),
         lost=losses(records, (treated,), (control,)),
-        paired=_seeds_pair(records, treated, control),
+        paired=False,
     )
 
 
@@ -147,8 +136,13 @@ def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
     effects = []
     figures = {variant: records.figures(variant) for variant in cells}
     for contrast in statistics.factorial_contrasts(figures, cells, reference):
-        difference = statistics.difference_of_pairs(contrast.by_seed)
+        difference = statistics.difference_by_seed(contrast.by_seed)
         treated, control = _sides(cells, contrast) if len(contrast.factors) == 1 else ((), ())
+        if treated and difference and difference.p is not None:
+            sides = [
+                (list(figures[t].values()), list(figures[c].values())) for t, c in zip(treated, control, strict=True)
+            ]
+            difference = replace(difference, p=rearrangement_p(sides).value)
         ingredient, level, other = _in_words(records, contrast, treated, control)
         effects.append(
             Effect(
@@ -161,7 +155,7 @@ def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
                 difference=difference,
                 cost=extra_time(records, treated, control),
                 lost=losses(records, treated or tuple(cells), control),
-                paired=True,
+                paired=not treated,
                 interaction=not treated,
             )
         )

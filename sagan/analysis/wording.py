@@ -112,9 +112,9 @@ def judged(effect: Effect) -> str:
 
 
 def agreement(difference: Difference) -> str:
-    """How many pairs of seeds point the way of the mean."""
+    """How many seeds a contrast is of and point the way of its mean, or how many there are on each side."""
     if not difference.paired:
-        return f"{difference.estimate.count} seeds a side, not paired"
+        return f"{difference.estimate.count} seeds a side"
     if not any(difference.by_seed.values()):
         return f"equal in {len(difference.by_seed)} of {len(difference.by_seed)} seeds"
     down = difference.estimate.mean < 0

@@ -12,7 +12,7 @@ from sagan.report.sheets import Tile, sheet
 def test_page_holds_every_picture_and_needs_nothing_else(rendered):
     html = (rendered("made-up") / "report.html").read_text()
     sources = re.findall(r'(?:src|srcset)="([^"]{0,40})', html)
-    assert len(sources) == 7 * 2 + 3
+    assert len(sources) == 7 * 2 + 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http" not in re.sub(r'"data:[^"]*"', "", html)
 

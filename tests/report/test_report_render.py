@@ -216,5 +216,5 @@ def test_effects_shown_stand_in_a_table_with_all_their_digits(rendered):
     line = next(line for line in text.splitlines() if "| sagan against no-attention |" in line)
     for value in (row["fid_difference"], row["low"], row["high"]):
         assert f"\N{MINUS SIGN}{-value:.2f}" in line
-    assert f"{row['p']:.2g}" in line and f"{row['p_holm']:.2g}" in line and row["judged"] == "likely better"
+    assert f"{row['p']:.2g}" in line and f"{row['p_holm']:.2g}" in line and row["judged"] == "better"
     assert (table.loc["baseline"].index.size, table.loc["ingredient"].index.size) == (6, 5)
