@@ -43,13 +43,13 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: 
         _save(Path(folder) / "model", records.run.config, weights, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result["steps"])])
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result.steps)])
     return model.model_id
 
 
 def send_figures(client: MlflowClient, mirror: Mirror, records: Records, model_id: str) -> None:
     """Says a measured run's figures again of its model, so that models compare. Sent twice, they are there once."""
-    points = [point for point in content.result_points(records) if point.key in records.measures["metrics"]]
+    points = [point for point in content.result_points(records) if point.key in records.measures.metrics]
     client.log_batch(mirror.info.run_id, metrics=[Metric(*point, model_id=model_id) for point in points])
 
 
