@@ -166,6 +166,7 @@ def _check_references(params: Params) -> None:
         for position, variant in enumerate(suite.variants):
             _check_known(f"{place}.variants[{position}]", variant, params.variants, "variant")
         _check_known(f"{place}.baseline", suite.baseline, suite.variants, "variant of this suite")
+        _check_questions(name, suite, params)
         for variant in suite.variants:
             resolution = params.datasets[suite.dataset].resolution
             check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
@@ -175,6 +176,23 @@ def _check_references(params: Params) -> None:
                     f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
                     f"of variant {variant!r} needs; say compile: false"
                 )
+
+
+def _check_questions(name: str, suite: Suite, params: Params) -> None:
+    """Refuse questions that no grid of the suite can answer: all are two-level factors of one of its grids."""
+    grids = {grid: cells for grid, cells in params.grids.items() if cells.keys() <= set(suite.variants)}
+    levels: dict[str, set[str]] = {}
+    for cells in grids.values():
+        for factors in cells.values():
+            for factor, level in factors.items():
+                levels.setdefault(factor, set()).add(level)
+    for position, factor in enumerate(suite.questions):
+        place = f"suites.{name}.questions[{position}]"
+        _check_known(place, factor, levels, "factor of a grid among this suite's variants")
+        if len(levels[factor]) != 2:
+            raise UserError(f"{place} = {factor!r}: has {len(levels[factor])} levels; a question compares two")
+    if suite.questions and not any(set(suite.questions) <= next(iter(c.values())).keys() for c in grids.values()):
+        raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
 
 
 def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,8 +151,14 @@ class Plan:
         raise UserError(f"{path}: {problem}; write one with `python -m sagan plan --out plan.json`")
 
 
-def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> Plan:
+def make_plan(
+    params: Params, paths: Paths, suites: list[str] | None = None, seeds: Mapping[str, int] | None = None
+) -> Plan:
     """The plan for some suites (those under `repro:` unless told otherwise).
+
+    Args:
+        seeds: of suites that add them until it is decided, how many are asked for now; by default those of the first
+            look (`sagan.analysis.seeds` finds out).
 
     Raises:
         UserError: no suite is asked for, one is unknown, or its dataset is not prepared.
@@ -160,7 +166,7 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
     names = params.repro if suites is None else suites
     if not names:
         raise UserError(f"{paths.params}: repro = []: names no suite to build; there are: {', '.join(params.suites)}")
-    planner = _Planner(params, paths)
+    planner = _Planner(params, paths, seeds or {})
     for name in names:
         if name not in params.suites:
             raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
@@ -171,8 +177,8 @@ def make_plan(params: Params, paths: Paths, suites: list[str] | None = None) -> 
 class _Planner:
     """A plan that grows suite by suite."""
 
-    def __init__(self, params: Params, paths: Paths) -> None:
-        self.params, self.paths = params, paths
+    def __init__(self, params: Params, paths: Paths, seeds: Mapping[str, int]) -> None:
+        self.params, self.paths, self.seeds = params, paths, seeds
         self.plan = Plan({}, {}, {}, {})
         self._names = dict(_names_on_disk(paths))  # "s<seed>-<hash>" -> key
 
@@ -191,7 +197,7 @@ class _Planner:
             plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
         rows: dict[str, list[Cell]] = {}
         for variant, recipe in sorted(variants.items(), key=lambda item: item[0] != suite.baseline):
-            runs = [self._run(suite, variant, recipe, seed, manifest) for seed in suite.seed_list()]
+            runs = [self._run(suite, variant, recipe, seed, manifest) for seed in suite.seed_list(self.seeds.get(name))]
             same = next((row for row in rows.values() if [cell.run for cell in row] == [run.key for run in runs]), None)
             if same is not None:
                 for cell in same:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sagan.analysis.seeds import planned
 from sagan.costs import Costs
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.paths import Paths
-from sagan.plan import Cell, Plan, make_plan
+from sagan.plan import Cell, Plan
 from sagan.records import Json, read_json
 from sagan.store.reading import Found, dataset_of, last_logged_step, read_evaluation, read_reference, read_run
 
@@ -218,7 +219,7 @@ def prune_results(params: Params, paths: Paths, delete: bool) -> Iterator[str]:
     unknown: set[str] = set()
     for suite, spec in params.suites.items():
         try:
-            plan = make_plan(params, paths, [suite])
+            plan = planned(params, paths, [suite])
         except UserError:
             unknown.add(spec.dataset)
             continue

@@ -25,10 +25,12 @@ import psutil
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
+from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
 from sagan.loading import load_params
+from sagan.params import Params
 from sagan.paths import Paths, main_workspace
-from sagan.plan import Plan, make_plan
+from sagan.plan import Plan
 from sagan.states import missing, set_aside_spoilt, set_aside_torn
 from workflow.machine import gpu_count, usable_cores
 from workflow.mirror import Mirror
@@ -52,14 +54,24 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     try:
-        plan = make_plan(load_params(PATHS.params), PATHS, arguments.suite)
+        params = load_params(PATHS.params)
+        plan = planned(params, PATHS, arguments.suite)
         if arguments.dry_run:
             return dry_run(plan)
         is_local = profile_is_local(Path(arguments.profile))
         if is_local:
             check_threads(plan, arguments.cores)
-        status = launch(plan, arguments.profile, arguments.cores if is_local else None)
-        return status or check_unchanged(plan, arguments.suite)
+        cores = arguments.cores if is_local else None
+        while True:
+            if status := launch(plan, arguments.profile, cores):
+                return status
+            before, plan = plan, planned(params, PATHS, arguments.suite)
+            if changed(before, plan, params):
+                print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
+                return 1
+            if plan.digest() == before.digest():
+                return 0
+            print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
     except UserError as error:
         print(f"sagan: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -109,12 +121,18 @@ def check_threads(plan: Plan, cores: int) -> None:
             )
 
 
-def check_unchanged(plan: Plan, suites: list[str] | None) -> int:
-    """0 where params.yaml and the code still ask for the plan that was made; DVC notes what they say *now*."""
-    if make_plan(load_params(PATHS.params), PATHS, suites).digest() == plan.digest():
-        return 0
-    print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
-    return 1
+def changed(before: Plan, now: Plan, params: Params) -> bool:
+    """Whether params.yaml or the code ask for something else than they did; DVC notes what they say *now*.
+
+    Seeds that were added are no change: all that was asked for before still is.
+    """
+    return load_params(PATHS.params) != params or not before.evaluations.keys() <= now.evaluations.keys()
+
+
+def more_seeds(before: Plan, now: Plan) -> list[str]:
+    """Each suite that has more seeds than it had, with how many."""
+    counts = {name: [len({cell.seed for cell in plan.suites[name]}) for plan in (before, now)] for name in now.suites}
+    return [f"{name} has {new} a variant, not {old}" for name, (old, new) in counts.items() if new > old]
 
 
 def launch(plan: Plan, profile: str, cores: int | None) -> int:

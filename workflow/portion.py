@@ -28,10 +28,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
 from sagan.loading import load_params
 from sagan.paths import Paths
-from sagan.plan import Plan, make_plan
+from sagan.plan import Plan
 from sagan.store.reading import read_evaluation, read_reference, read_run
 
 PATHS = Paths()
@@ -52,7 +53,7 @@ def main() -> int:
     deadline = time.monotonic() + arguments.minutes * 60 - RESERVE_SECONDS
     try:
         check(arguments)
-        plan = make_plan(load_params(PATHS.params), PATHS, arguments.suite)
+        plan = planned(load_params(PATHS.params), PATHS, arguments.suite)
         arguments.out.mkdir(parents=True, exist_ok=True)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)

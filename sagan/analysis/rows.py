@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.metrics.codes import NAMES, NOT_MEASURED, code_of
+from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.paths import Paths
@@ -241,12 +241,18 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
         for cell in cells
     ]
     variants = dict.fromkeys(row.variant for row in rows)
+    # A recipe with several names has one row; a grid finds it by any of them.
+    names = {name: cell.variant for cell in cells for name in (cell.variant, *cell.other_names)}
     records = SuiteRecords(
         name=suite,
         suite=params.suites[suite],
         rows=rows,
         reference=None,
-        grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
+        grids={
+            grid: {names[variant]: levels for variant, levels in of_grid.items()}
+            for grid, of_grid in params.grids.items()
+            if of_grid.keys() <= names.keys()
+        },
         descriptions={name: params.variants[name].description for name in variants},
         extractor=extractor,
         experiment=f"{params.tracking.experiment_prefix}{suite}",
@@ -271,7 +277,7 @@ def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -
 def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
     """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
     known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
-    stale = [name for name, value in known.items() if value.code is not None and value.code != code_of(name)]
+    stale = [name for name, value in known.items() if value.code is not None and value.code != metric_code(name)]
     current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
     return evaluation.model_copy(update={"metrics": current})
 

@@ -22,8 +22,9 @@ AddOption = Annotated[
 
 def _plan(plan_file: Path | None, key: str, kind: str):
     """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
+    from sagan.analysis.seeds import planned
     from sagan.loading import load_params
-    from sagan.plan import Plan, make_plan
+    from sagan.plan import Plan
 
     if plan_file is not None:
         return Plan.load(plan_file)
@@ -31,7 +32,7 @@ def _plan(plan_file: Path | None, key: str, kind: str):
     unplanned, known = [], []
     for suite in params.suites:
         try:
-            plan = make_plan(params, PATHS, [suite])
+            plan = planned(params, PATHS, [suite])
         except UserError:
             unplanned.append(suite)
             continue
@@ -118,11 +119,11 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
+    from sagan.analysis.seeds import planned
     from sagan.loading import load_params
-    from sagan.plan import make_plan
     from sagan.states import plan_lines
 
-    made = make_plan(load_params(PATHS.params), PATHS, suite)
+    made = planned(load_params(PATHS.params), PATHS, suite)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
@@ -220,11 +221,11 @@ def measure(
 @app.command()
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
+    from sagan.analysis.seeds import planned
     from sagan.loading import load_params
-    from sagan.plan import make_plan
 
     params = load_params(PATHS.params)
-    made = make_plan(params, PATHS, suite)
+    made = planned(params, PATHS, suite)
     if dry_run:
         for line in would_report(made, PATHS):
             print(line)
@@ -244,13 +245,13 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 @app.command()
 def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
+    from sagan.analysis.seeds import planned
     from sagan.loading import load_params
-    from sagan.plan import make_plan
     from sagan.tracking import TrackingUnavailable, sync
     from sagan.tracking.store import tracking_uri, without_password
 
     params = load_params(PATHS.params)
-    made = make_plan(params, PATHS, suite)
+    made = planned(params, PATHS, suite)
     if dry_run:
         print(would_track(made, PATHS, without_password(tracking_uri(params, PATHS))))
         return

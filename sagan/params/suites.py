@@ -147,8 +147,17 @@ class Suite(Strict):
     evaluation: Evaluation
     execution: Execution = Execution()
 
-    def seed_list(self) -> list[int]:
-        """The training seeds, in order; of seeds that are added until it is decided, those of the first look."""
+    def seed_list(self, count: int | None = None) -> list[int]:
+        """The training seeds, in order; of seeds that are added until it is decided the first `count`.
+
+        Without a count these are the ones of the first look.
+        """
         if isinstance(self.seeds, UntilDecided):
-            return list(range(self.seeds.least))
+            return list(range(count or self.seeds.least))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @model_validator(mode="after")
+    def _decides(self):
+        if isinstance(self.seeds, UntilDecided) and not self.questions:
+            raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
+        return self

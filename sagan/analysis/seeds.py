@@ -1,0 +1,41 @@
+"""The plan of suites whose seeds are added until it is decided: a replay of the looks over the records."""
+
+from __future__ import annotations
+
+from sagan.params import Params
+from sagan.params.suites import UntilDecided
+from sagan.paths import Paths
+from sagan.plan import Plan, make_plan
+
+
+def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Plan:
+    """The plan for some suites (those under `repro:` unless told otherwise), with the seeds that they ask for now.
+
+    It depends on params.yaml and the records alone: whoever makes it, and whenever something was killed, finds the
+    same plan in the same records.
+
+    Raises:
+        UserError: as of `make_plan`.
+    """
+    seeds: dict[str, int] = {}
+    while True:
+        plan = make_plan(params, paths, suites, seeds)
+        more = {}
+        for name in plan.suites:
+            spec = params.suites[name].seeds
+            if isinstance(spec, UntilDecided):
+                count = _asked_for(name, plan, params, paths)
+                if count > seeds.get(name, spec.least):
+                    more[name] = count
+        if not more:
+            return plan
+        seeds |= more
+
+
+def _asked_for(suite: str, plan: Plan, params: Params, paths: Paths) -> int:
+    # Imported here: other plans need not wait for scipy.
+    from sagan.analysis.questions import questions
+    from sagan.analysis.rows import collect
+
+    asked = questions(collect(suite, plan, params, paths))
+    return 0 if asked is None or asked.state is None else asked.state.seeds
