@@ -42,7 +42,7 @@ HARMLESS = frozenset(
         *("RunConfig", "UserError", "Interrupted", "first_line"),  # checks of input, and how mistakes are told
         *("progress", "Processes", "ALONE", "joined", "GraphedStep", "cuda_capture"),  # how it is carried out
         *("device_for", "exclusive", "FeatureParts", "at_once", "Paths"),
-        *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files
+        *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension", "kept_network"),  # files
         *("make_reference", "reference_record", "save_features", "check_reference"),
         *("evaluate", "evaluation_record", "measurable_run", "_save_pictures"),
         *("provenance", "metric_code", "entry_code"),  # what is told of a result
@@ -203,6 +203,8 @@ class _Module:
         home = self.base.module(module)
         if name is None:
             return module if home is None else home
+        if home is None and module.partition(".")[0] == "sagan":
+            raise LookupError(f"{self.file}: there is no module {module}")
         if home is None:
             return f"{module}.{name}"
         found = home.resolve(name)
