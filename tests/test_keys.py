@@ -16,8 +16,9 @@ import torch
 from ruamel.yaml import YAML
 
 from sagan import fingerprint
-from sagan.fingerprint import PACKAGE, RUN, code_of, definitions_of, extension_code
+from sagan.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
 from sagan.loading import load_params
+from sagan.metrics.codes import NAMES as METRICS
 from sagan.params.run import Image, RunConfig, RunTraining
 from sagan.plan import resolved_variant
 from sagan.shapes import BASE_SIDE
@@ -65,6 +66,30 @@ def weights(config: RunConfig) -> dict[str, torch.Tensor]:
 
 def code(config: RunConfig, package: Path = PACKAGE) -> str:
     return code_of(*RUN, tokens=config.tokens(), package=package)
+
+
+# --- frozen --------------------------------------------------------------------------------------
+
+FROZEN = Path(__file__).parent / "keys.json"
+
+
+def present_codes() -> dict[str, str]:
+    """The first digits of the code's hash of every variant, reference and evaluation."""
+    found = {f"run {name}": code(config_of(name)) for name in VARIANTS}
+    for extractor in ("classifier", "inception"):
+        found[f"reference {extractor}"] = code_of(*fingerprint.REFERENCE, tokens=[extractor])
+        found[f"evaluation {extractor}"] = code_of(*fingerprint.EVALUATION, tokens=[extractor])
+    found |= {f"metric {name}": entry_code("sagan.metrics.measures:METRICS", name) for name in METRICS}
+    return {name: value[:10] for name, value in found.items()}
+
+
+def test_no_code_that_committed_results_were_made_with_has_moved():
+    """A moved hash trains or measures anew. Meant? Then write the file anew, and say so in CHANGELOG.md.
+
+    PYTHONPATH=. python tests/test_keys.py
+    """
+    frozen, present = json.loads(FROZEN.read_text()), present_codes()
+    assert {name: present.get(name) for name in frozen} == frozen
 
 
 # --- sound: what executes is in the key -----------------------------------------------------------
@@ -393,3 +418,7 @@ def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
     edit(package, "nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o")
     fingerprint._code_base.cache_clear()
     assert extension_code(file, package) != before
+
+
+if __name__ == "__main__":
+    FROZEN.write_text(json.dumps(present_codes(), indent=1, sort_keys=True) + "\n")

@@ -73,8 +73,8 @@ def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock
 def plan(run):
     """Six seeds of a run, each measured once, on one reference."""
     runs = {key: dataclasses.replace(run, key=key, seed=seed) for seed in range(6) for key in [f"tiny-s{seed}"]}
-    reference = Reference("noise-ref", "noise", 28, "d" * 64, "classifier", "train", "c" * 64, run.execution)
-    settings = {"samples": 100, "curve_samples": 10}
+    reference = Reference("noise-ref", "noise", 28, "d" * 64, "classifier", "train", 1, "c" * 64, run.execution)
+    settings = {"samples": 100, "curve_samples": 10, "threads": 1}
     evaluations = {
         f"{key}.e": Evaluation(f"{key}.e", key, reference.key, settings, "c" * 64, run.execution) for key in runs
     }

@@ -64,11 +64,11 @@ class Figures:
 
     def generator(self, path: Path) -> nn.Module:
         """On the device."""
-        return load_generator(path, paths=self.paths).to(self.device, memory_format=torch.channels_last)
+        return load_generator(path).to(self.device, memory_format=torch.channels_last)
 
     @cached_property
     def discriminator(self) -> nn.Module:
-        return load_discriminator(self.folder, paths=self.paths).to(self.device, memory_format=torch.channels_last)
+        return load_discriminator(self.folder).to(self.device, memory_format=torch.channels_last)
 
     def z(self, z_dim: int, purpose: str = "final", draw: int = 0) -> Tensor:
         """z [N, z_dim] of this evaluation's seed, N the most that anything takes; the same for every run."""

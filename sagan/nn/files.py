@@ -49,7 +49,7 @@ def _load(
         config = json.loads(file.metadata()["config"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if all(name.startswith(PREFIX) for name in state):
-        network = kept_network(path, role, config, trust, paths)
+        network = _kept_network(path, role, config, trust, paths)
     else:
         network = build(plain(config, role))
     network.eval().requires_grad_(False).load_state_dict(state)
@@ -57,7 +57,7 @@ def _load(
     return network
 
 
-def kept_network(path: Path, role: str, config: Mapping[str, Any], trust: bool, paths: Paths | None) -> nn.Module:
+def _kept_network(path: Path, role: str, config: Mapping[str, Any], trust: bool, paths: Paths | None) -> nn.Module:
     """The network of a file that the code in its run's folder builds. The run's key holds that code."""
     folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
     return own_network(role, plain(config, role), load_kept(folder, trust, paths or Paths()))
