@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from sagan import sampling
+from sagan.describing import describe_variant
 from sagan.errors import UserError
 from sagan.exporting import export_generator
 from sagan.extensions import OwnCodeError, load_extension
@@ -115,6 +116,15 @@ def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch
     train(run, images, paths)
     monkeypatch.chdir(paths.root)
     assert export_generator(paths.run(run.key), tmp_path / "generator.pt2") < 1e-4
+
+
+def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monkeypatch):
+    write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
+    plan()
+    monkeypatch.chdir(paths.root)
+    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick", channels=1))
+    generator, discriminator = text.split("\ndiscriminator: ")
+    assert "attention" in generator and discriminator.startswith("785 parameters") and "own.1" in discriminator
 
 
 def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths, tmp_path, monkeypatch):
