@@ -7,19 +7,9 @@ from statistics import median
 
 from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest, misfit, read_json
-from sagan.results import SHAPES
-
-# What of a record tells a cost; one without it, such as an older version's, tells none.
-_RUN = {
-    **SHAPES["run.json"],
-    "config": {
-        "variant": {"backbone": str, "generator": {"width": int}},
-        "image": {"resolution": int},
-        "training": {"batch_size": int},
-    },
-}
-_EVALUATION = {**SHAPES["metrics.json"], "reference": str, "seconds": (int, float), "generated_images": int}
+from sagan.records import Json, canonical, digest
+from sagan.store.reading import all_records
+from sagan.store.types import EvaluationRecord, RunRecord
 
 
 class Costs:
@@ -33,14 +23,14 @@ class Costs:
     def __init__(self, plan: Plan, paths: Paths) -> None:
         self._plan = plan
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
-        for record in _records(paths, "runs/*/run.json", _RUN):
-            if record["steps"]:
-                per_step = record["seconds"] / record["steps"]
-                exact[_recipe(record["config"])].append(per_step)
-                similar[_shape(record["config"])].append(per_step / record["config"]["training"]["batch_size"])
-        for record in _records(paths, "evaluations/*/metrics.json", _EVALUATION):
-            if record["generated_images"]:
-                measured[record["reference"]].append(record["seconds"] / record["generated_images"])
+        for run in all_records("runs/*/run.json", paths, RunRecord):
+            if run.steps and (shape := _shape(run.config)):
+                per_step = run.seconds / run.steps
+                exact[_recipe(run.config)].append(per_step)
+                similar[shape].append(per_step / run.config["training"]["batch_size"])
+        for evaluation in all_records("evaluations/*/metrics.json", paths, EvaluationRecord):
+            if evaluation.generated_images and evaluation.seconds is not None:
+                measured[evaluation.reference].append(evaluation.seconds / evaluation.generated_images)
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
@@ -69,25 +59,17 @@ class Costs:
         return None if per_step is None else per_step * (training["steps"] - from_step)
 
 
-def _records(paths: Paths, pattern: str, shape: Json) -> list[Json]:
-    found = []
-    for path in (paths.root / "results").glob(pattern):
-        try:
-            record = read_json(path)
-        except (OSError, ValueError):
-            continue
-        if misfit(record, shape) is None:
-            found.append(record)
-    return found
-
-
 def _recipe(config: Json) -> str:
     """All that a step's time depends on; its budget and its seed are not of it."""
     return digest(canonical([config["variant"], config["image"], config["training"]["batch_size"]]), 16)
 
 
-def _shape(config: Json) -> tuple[str, int, int]:
-    return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
+def _shape(config: Json) -> tuple[str, int, int] | None:
+    """Backbone, side and width; None where an older version's record does not say."""
+    try:
+        return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
+    except KeyError:
+        return None
 
 
 def _medians(groups: dict) -> dict:

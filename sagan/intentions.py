@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from sagan.metrics.codes import lacking
 from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Reference, Run
-from sagan.records import Json
-from sagan.results import recorded_evaluation, recorded_reference
-from sagan.states import last_checkpoint, measured_in_report, missing, run_record, run_state
+from sagan.states import last_checkpoint, measured_in_report, missing, run_state
+from sagan.store.reading import read_evaluation, read_reference, read_run
+from sagan.store.types import EvaluationRecord, RealFigures
 
 
 def would_train(run: Run, paths: Paths) -> str:
-    if run_record(run.key, paths) is not None:
+    if read_run(run.key, paths).record:
         return f"{run.key}: {run_state(run.key, paths)}, nothing to do"
     step, steps = last_checkpoint(run.key, paths), run.config["training"]["steps"]
     return f"{run.key}: would train from step {step} to {steps} on {run.dataset}, into {paths.run(run.key)}"
@@ -21,27 +21,27 @@ def would_train(run: Run, paths: Paths) -> str:
 
 def would_make_reference(reference: Reference, paths: Paths) -> str:
     folder = paths.reference(reference.key)
-    if recorded_reference(reference.key, paths) is not None:
+    if read_reference(reference.key, paths).record:
         return f"{reference.key}: made, nothing to do"
     return f"{reference.key}: would measure {reference.dataset} ({reference.split}), into {folder}"
 
 
 def would_evaluate(evaluation: Evaluation, paths: Paths) -> str:
     folder = paths.evaluation(evaluation.key)
-    if recorded_evaluation(evaluation.key, paths) is not None:
+    if read_evaluation(evaluation.key, paths).record:
         return f"{evaluation.key}: measured, nothing to do"
-    lacking = [] if run_record(evaluation.run, paths) else [f"run {evaluation.run}"]
-    if recorded_reference(evaluation.reference, paths) is None:
+    lacking = [] if read_run(evaluation.run, paths).record else [f"run {evaluation.run}"]
+    if read_reference(evaluation.reference, paths).record is None:
         lacking.append(f"reference {evaluation.reference}")
     after = f", once there is {' and '.join(lacking)}" if lacking else ""
     return f"{evaluation.key}: would measure {evaluation.run}, into {folder}{after}"
 
 
-def would_add(key: str, record: Json | None) -> str:
+def would_add(key: str, record: EvaluationRecord | RealFigures | None) -> str:
     """Of `--add`, to `metrics.json` or to `other_split` of a reference."""
     if record is None:
         return f"{key}: not measured yet, so there is nothing to add to"
-    names = lacking(record)
+    names = lacking(record.content())
     return f"{key}: would add {', '.join(names)}" if names else f"{key}: lacks no metric, nothing to do"
 
 

@@ -85,11 +85,15 @@ def read_lines(path: Path) -> list[Json]:
     Raises:
         NotARecord: another line is no object.
     """
+    return [_object(path, line, f"line {number}: ") for number, line in enumerate(complete_lines(path), start=1)]
+
+
+def complete_lines(path: Path) -> list[bytes]:
+    """The lines of a file that end; none where there is no file."""
     if not path.exists():
         return []
     content = path.read_bytes()
-    complete = content[: content.rfind(b"\n") + 1]
-    return [_object(path, line, f"line {number}: ") for number, line in enumerate(complete.splitlines(), start=1)]
+    return content[: content.rfind(b"\n") + 1].splitlines()
 
 
 def _object(path: Path, content: bytes, place: str = "") -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
@@ -16,38 +15,27 @@ from sagan.errors import UserError
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Plan, make_plan
-from sagan.records import Json, file_digest, read_json
-from sagan.results import recorded_evaluation, recorded_reference, recorded_run
+from sagan.records import Json, read_json
+from sagan.store.reading import Found, dataset_of, last_logged_step, read_evaluation, read_reference, read_run
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
 # takes it as "put it back in the queue".
 GO_ON_LATER = 75
 # That, and how the shell names SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
 _STOPPED = (GO_ON_LATER, 130, 143)
-# More than a line of a run's log is long.
-_LOG_TAIL = 8192
 
 
-def run_record(key: str, paths: Paths) -> dict | None:
-    """`run.json` of a run whose files are all there with their sizes; a torn copy is not believed.
-
-    A light copy, as `workflow.portion` packs it, names under `left_behind` the weights that it does without.
-    """
-    record = recorded_run(key, paths)
-    if record is None:
-        return None
-    try:
-        whole = all((paths.run(key) / name).stat().st_size == entry["bytes"] for name, entry in _kept_files(record))
-    except (OSError, KeyError, TypeError):
-        return None
-    return record if whole else None
+def run_record(key: str, paths: Paths) -> Json | None:
+    """`run.json` as the writers of results pass it on; None where the run is not there."""
+    record = read_run(key, paths).record
+    return record and record.content()
 
 
 def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
     """Keys of the runs, references and evaluations that are not there."""
-    runs = [key for key in plan.runs if run_record(key, paths) is None]
-    references = [key for key in plan.references if recorded_reference(key, paths) is None]
-    evaluations = [key for key in plan.evaluations if recorded_evaluation(key, paths) is None]
+    runs = [key for key in plan.runs if read_run(key, paths).record is None]
+    references = [key for key in plan.references if read_reference(key, paths).record is None]
+    evaluations = [key for key in plan.evaluations if read_evaluation(key, paths).record is None]
     return runs, references, evaluations
 
 
@@ -69,8 +57,7 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
     folder = paths.run(key)
     if not (folder / "run.json").exists() or is_locked(paths.state(key) / "lock"):
         return None
-    record = run_record(key, paths)
-    if record is not None and (not verify or _digests_hold(folder, record)):
+    if read_run(key, paths, verify).state == "there":
         return None
     return _set_aside(folder, paths)
 
@@ -89,20 +76,16 @@ def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
 
 def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
     """Move away a reference whose `reference.json` is no record; returns where it went."""
-    if recorded_reference(key, paths) is not None:
-        return None
-    return _set_aside_unless_busy(paths.reference(key), "reference.json", paths)
+    return _set_aside_spoilt(read_reference(key, paths), paths.reference(key), paths)
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
     """Move away a measurement whose `metrics.json` is no record; returns where it went."""
-    if recorded_evaluation(key, paths) is not None:
-        return None
-    return _set_aside_unless_busy(paths.evaluation(key), "metrics.json", paths)
+    return _set_aside_spoilt(read_evaluation(key, paths), paths.evaluation(key), paths)
 
 
-def _set_aside_unless_busy(folder: Path, record: str, paths: Paths) -> Path | None:
-    if not (folder / record).exists() or is_locked(paths.state(folder.name) / "lock"):
+def _set_aside_spoilt(found: Found, folder: Path, paths: Paths) -> Path | None:
+    if found.state != "spoilt" or is_locked(paths.state(folder.name) / "lock"):
         return None
     return _set_aside(folder, paths)
 
@@ -114,15 +97,6 @@ def _set_aside(folder: Path, paths: Paths) -> Path:
     return place
 
 
-def _digests_hold(folder: Path, record: Json) -> bool:
-    return all(file_digest(folder / name) == entry["sha256"] for name, entry in _kept_files(record))
-
-
-def _kept_files(record: Json) -> list[tuple[str, Json]]:
-    left_behind = record.get("left_behind", [])
-    return [(name, entry) for name, entry in record["files"].items() if name not in left_behind]
-
-
 def last_checkpoint(key: str, paths: Paths) -> int:
     """The step that a run would resume from; 0 where there is no checkpoint."""
     return max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
@@ -130,21 +104,13 @@ def last_checkpoint(key: str, paths: Paths) -> int:
 
 def last_step(key: str, paths: Paths) -> int:
     """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
-    checkpoint = last_checkpoint(key, paths)
-    try:
-        with (paths.run(key) / "log.jsonl").open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LOG_TAIL))
-            lines = file.read().split(b"\n")[:-1]
-        return max(checkpoint, json.loads(lines[-1])["step"]) if lines else checkpoint
-    except (OSError, ValueError, KeyError, TypeError):
-        return checkpoint
+    return max(last_checkpoint(key, paths), last_logged_step(key, paths))
 
 
 def run_state(key: str, paths: Paths) -> str:
     """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
-    if (record := run_record(key, paths)) is not None:
-        return "finished" if record["status"] == "finished" else f"diverged at step {record['diverged_at']}"
+    if (record := read_run(key, paths).record) is not None:
+        return "finished" if record.status == "finished" else f"diverged at step {record.diverged_at}"
     if is_locked(paths.state(key) / "lock"):
         return f"training at step {last_step(key, paths)}"
     checkpoint = last_checkpoint(key, paths)
@@ -188,7 +154,7 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         seconds, unknown = 0.0, 0
         for cell in cells:
             state = run_state(cell.run, paths)
-            unmeasured = [key for key in cell.evaluations if recorded_evaluation(key, paths) is None]
+            unmeasured = [key for key in cell.evaluations if read_evaluation(key, paths).record is None]
             todo = _cost(cell, state, unmeasured, costs, paths)
             if cell.evaluation not in counted:
                 seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
@@ -204,7 +170,7 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         )
         yield f"  {_suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
-        yield f"reference {key}  {'made' if recorded_reference(key, paths) else 'missing'}"
+        yield f"reference {key}  {'made' if read_reference(key, paths).record else 'missing'}"
 
 
 def _measured(cell: Cell, unmeasured: list[str]) -> str:
@@ -284,12 +250,8 @@ def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
 
 def _may_be_of(folder: Path, datasets: set[str]) -> bool:
     """Whether a result is of one of these datasets; one without a record may be of any."""
-    for name in ("run.json", "reference.json", "metrics.json"):
-        try:
-            return read_json(folder / name)["dataset"] in datasets
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return bool(datasets)
+    dataset = dataset_of(folder)
+    return bool(datasets) if dataset is None else dataset in datasets
 
 
 def _is_busy(name: str, paths: Paths) -> bool:

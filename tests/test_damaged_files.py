@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sagan import results
 from sagan.cli import main
 from sagan.loading import load_params
 from sagan.plan import make_plan
 from sagan.records import NotARecord, misfit, read_json, read_lines, write_json
 from sagan.states import missing, set_aside_spoilt, set_aside_torn
+from sagan.store import reading
 from tests.made_up import evaluation_record, run_record
 from workflow import portion
 
@@ -28,7 +28,7 @@ def sagan(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["sagan", *map(str, arguments)])
-        results.warn.cache_clear()  # as in a process of its own
+        reading.warn.cache_clear()  # as in a process of its own
         with pytest.raises(SystemExit) as left:
             main()
         return left.value.code or 0, *capsys.readouterr()

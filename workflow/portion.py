@@ -32,8 +32,7 @@ from sagan.errors import UserError, explained
 from sagan.loading import load_params
 from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
-from sagan.results import recorded_evaluation, recorded_reference
-from sagan.states import run_record
+from sagan.store.reading import read_evaluation, read_reference, read_run
 
 PATHS = Paths()
 # Time that is kept for stopping trainings at a step's end, and for packing.
@@ -67,8 +66,8 @@ def main() -> int:
         return 2
     failed = work(plan, plan_file, arguments.jobs, deadline)
     pack(plan, arguments.out, int(arguments.part_size * 2**20), arguments.without_weights, arguments.keep_unfinished)
-    trained = [key for key in plan.runs if run_record(key, PATHS)]
-    measured = [key for key in plan.evaluations if recorded_evaluation(key, PATHS)]
+    trained = [key for key in plan.runs if read_run(key, PATHS).record]
+    measured = [key for key in plan.evaluations if read_evaluation(key, PATHS).record]
     print(f"portion: {len(trained)} of {len(plan.runs)} runs trained, {len(measured)} measured, {len(failed)} failed")
     for key in failed:
         print(f"  failed: {key}, see state/logs/{key}.log")
@@ -101,7 +100,7 @@ def jobs_in_order(plan: Plan) -> list[tuple[str, str, list[str]]]:
 
 
 def is_done(key: str) -> bool:
-    return any(recorded(key, PATHS) for recorded in (recorded_evaluation, recorded_reference, run_record))
+    return any(read(key, PATHS).record for read in (read_evaluation, read_reference, read_run))
 
 
 def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:

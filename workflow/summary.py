@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import last_checkpoint, missing, run_record, was_stopped
+from sagan.states import last_checkpoint, missing, was_stopped
+from sagan.store.reading import read_run
 
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10
 
@@ -35,8 +36,8 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
     Returns:
         The exit status: 0 where everything is there.
     """
-    records = {key: run_record(key, paths) for key in plan.runs}
-    diverged = [key for key, record in records.items() if record and record["status"] == "diverged"]
+    records = {key: read_run(key, paths).record for key in plan.runs}
+    diverged = [key for key, record in records.items() if record and record.status == "diverged"]
     finished = sum(record is not None for record in records.values()) - len(diverged)
     absent = [key for keys in missing(plan, paths) for key in keys]
     stamps = log_stamps(plan, paths)
@@ -47,7 +48,7 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
     counts += f", {len(stopped)} stopped by a signal" if stopped else ""
     print(f"runs: {counts}, {len(absent)} jobs not done")
     for key in diverged:
-        print(f"  diverged: {key} ({records[key]['reason']})")
+        print(f"  diverged: {key} ({records[key].reason})")
     for key in stopped[:_SHOWN_FAILURES]:
         step = last_checkpoint(key, paths)
         print(f"  stopped at step {step}: {key}" if step else f"  stopped: {key}, which begins anew")

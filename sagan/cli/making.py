@@ -12,8 +12,8 @@ import typer
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
-from sagan.results import recorded_evaluation, recorded_reference
 from sagan.states import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
+from sagan.store.reading import read_evaluation, read_reference
 
 AddOption = Annotated[
     bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
@@ -176,8 +176,8 @@ def reference(
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
     spec = _spec(plan, key, "references")
     if dry_run:
-        record = recorded_reference(key, PATHS)
-        print(would_add(key, record and record["other_split"]) if add else would_make_reference(spec, PATHS))
+        record = read_reference(key, PATHS).record
+        print(would_add(key, record and record.other_split) if add else would_make_reference(spec, PATHS))
         return
     from sagan.metrics.reference import add_to_reference, make_reference
 
@@ -201,7 +201,7 @@ def measure(
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
     spec = _spec(plan, key, "evaluations")
     if dry_run:
-        print(would_add(key, recorded_evaluation(key, PATHS)) if add else would_evaluate(spec, PATHS))
+        print(would_add(key, read_evaluation(key, PATHS).record) if add else would_evaluate(spec, PATHS))
         return
     from sagan.metrics.evaluate import add_metrics
     from sagan.metrics.evaluate import evaluate as evaluate_run

@@ -1,21 +1,19 @@
-"""Charts of quality: functions of a suite's records and a theme. They return None where nothing was measured."""
+"""Charts of quality: functions of an analysis and a theme. They return None where nothing was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sagan.report.collect import SuiteRecords
-from sagan.report.effects import Effect, baseline_effects, ingredient_effects
-from sagan.report.selection import shown, shown_effects
-from sagan.report.statistics import Estimate, estimate, pareto_front
+from sagan.analysis.effects import Effect
+from sagan.analysis.model import Analysis, Counts
+from sagan.analysis.statistics import Estimate
+from sagan.analysis.wording import judged
 from sagan.report.style import Look, Theme, looks
-from sagan.report.wording import judged
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
@@ -27,45 +25,75 @@ LEGEND_LINE = 0.172
 WIDE = 4
 
 
-def fid_by_variant(records: SuiteRecords, theme: Theme) -> Figure | None:
+def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
     """Every seed's FID with mean and interval, and beside it the difference from the baseline."""
-    records = shown(records)
-    drawn = [variant for variant in records.variants if records.figures(variant)]
-    if not drawn:
+    variants = analysis.shown
+    fids = [fid for variant in variants for fid in variant.fids()]
+    if not fids:
         return None
-    effects = baseline_effects(records)
-    styles = looks(records.variants, records.baseline, theme)
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.36 * len(records.variants)), layout="constrained")
+    styles = looks_of(analysis, theme)
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.36 * len(variants)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for y, variant in enumerate(records.variants):
-        look, fids = styles[variant], list(records.figures(variant).values())
-        if (summary := estimate(fids)) is not None:
-            _seeds_and_mean(left, y, fids, summary, look, theme)
-        lost = [f"{n} {what}" for what in ("diverged", "missing") if (n := len(records.of(variant, what)))]
-        if lost:
+    for y, variant in enumerate(variants):
+        look = styles[variant.name]
+        if variant.fid:
+            _seeds_and_mean(left, y, variant.fids(), variant.fid, look, theme)
+        if lost := _lost(variant.counts):
             left.annotate(
-                ", ".join(lost), (1, y), (0, -9), xycoords=("axes fraction", "data"), textcoords="offset points",
+                lost, (1, y), (0, -9), xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", va="center", fontsize=7, color=theme.muted,
             )  # fmt: skip
-        effect = effects.get(variant)
+        effect = analysis.against_baseline.get(variant.name)
         if effect and effect.difference:
             _seeds_and_mean(right, y, effect.difference.by_seed.values(), effect.difference.estimate, look, theme)
-    _plain_log_if_wide(left.xaxis, [fid for variant in drawn for fid in records.figures(variant).values()])
-    left.set_yticks(range(len(records.variants)), records.variants)
-    left.set_ylim(len(records.variants) - 0.4, -0.6)
+    _plain_log_if_wide(left.xaxis, fids)
+    left.set_yticks(range(len(variants)), [variant.name for variant in variants])
+    left.set_ylim(len(variants) - 0.4, -0.6)
     left.set_xlabel("FID (lower is better)")
-    _difference_axis(right, records, theme, f"difference from {records.baseline}")
+    _difference_axis(right, theme, f"difference from {analysis.records.baseline}")
     for ax in (left, right):
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-    for label, variant in zip(left.get_yticklabels(), records.variants, strict=True):
-        label.set_color(styles[variant].color)
+    for label, variant in zip(left.get_yticklabels(), variants, strict=True):
+        label.set_color(styles[variant.name].color)
     return figure
 
 
-def ingredients(records: SuiteRecords, theme: Theme) -> Figure | None:
-    """The effect of each ingredient with the others held: seeds, mean, interval, and the noise floor as a band."""
-    effects = shown_effects(ingredient_effects(records))
+def answers(analysis: Analysis, theme: Theme) -> Figure | None:
+    """A panel for each metric with the effect of each question and its interval; FID in percent."""
+    asked = analysis.questions
+    if asked is None or not asked.metrics:
+        return None
+    metrics, factors = asked.shown_metrics, analysis.records.suite.questions
+    columns = min(len(metrics), PANELS_PER_ROW)
+    rows = -(-len(metrics) // columns)
+    figure = Figure(figsize=(WIDTH, rows * (0.75 + 0.25 * len(factors))), layout="constrained")
+    figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for ax, metric in zip(figure.axes, metrics, strict=False):
+        ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
+        if metric.name == "fid":
+            worth = analysis.records.suite.smallest_effect
+            ax.axvspan(-100 * worth, 100 * worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
+        for effect in asked.metrics:
+            if effect.metric == metric:
+                y = factors.index(effect.factor)
+                color = {None: theme.muted, True: theme.good, False: theme.bad}[effect.better]
+                if effect.low is not None:
+                    ax.plot([effect.low, effect.high], [y, y], color=color, lw=2)
+                ax.plot(effect.size, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
+        ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
+        ax.set_yticks(range(len(factors)), factors)
+        ax.set_ylim(len(factors) - 0.5, -0.5)
+        ax.grid(False, axis="y")
+        ax.tick_params(axis="y", length=0)
+    for ax in figure.axes[len(metrics) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def ingredients(analysis: Analysis, theme: Theme) -> Figure | None:
+    """The effect of each ingredient with the others held: seeds, mean, interval."""
+    effects = analysis.shown_effects
     if not effects:
         return None
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(effects)), layout="constrained")
@@ -78,38 +106,35 @@ def ingredients(records: SuiteRecords, theme: Theme) -> Figure | None:
     ax.set_ylim(len(effects) - 0.4, -0.6)
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
-    _difference_axis(ax, records, theme, "change of FID")
+    _difference_axis(ax, theme, "change of FID")
     return figure
 
 
-def fid_against_step(records: SuiteRecords, theme: Theme) -> Figure | None:
+def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
     """A panel for each variant: every seed, their mean, and the baseline's mean for comparison."""
-    records = shown(records)
-    drawn = [variant for variant in records.variants if any(row.curve for row in records.of(variant))]
+    drawn = [variant for variant in analysis.shown if any(row.curve for row in variant.rows)]
     if not drawn:
         return None
-    styles = looks(records.variants, records.baseline, theme)
+    styles, baseline = looks_of(analysis, theme), analysis.records.baseline
     rows = -(-len(drawn) // PANELS_PER_ROW)
     columns = min(len(drawn), PANELS_PER_ROW)
     figure = Figure(figsize=(WIDTH, 0.6 + 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    baseline_mean = _mean_curve(records, records.baseline)
-    fids = [fid for row in records.rows for _, fid in row.curve]
+    baseline_mean = analysis.variants[baseline].curve
+    fids = [fid for variant in drawn for row in variant.rows for _, fid in row.curve]
     for ax, variant in zip(axes.flat, drawn, strict=False):
-        look = styles[variant]
-        if variant != records.baseline and baseline_mean:
+        look = styles[variant.name]
+        if variant.name != baseline and baseline_mean:
             ax.plot(*zip(*baseline_mean, strict=True), color=theme.muted, lw=1, ls=(0, (4, 2)))
-        for row in records.of(variant):
+        for row in variant.rows:
             if row.curve:
                 ax.plot(*zip(*row.curve, strict=True), color=look.color, lw=0.8, alpha=0.6)
                 if row.status == "diverged":
                     ax.plot(*row.curve[-1], marker="x", ms=6, mew=1.6, color=look.color)
-        mean = _mean_curve(records, variant)
-        if mean:
-            ax.plot(*zip(*mean, strict=True), color=look.color, lw=2)
-        _floor_line(ax, records, theme, fids)
-        ax.set_title(variant, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant)))
-        counts = f"{len(records.of(variant, 'measured'))}/{len(records.of(variant))}"
+        if variant.curve:
+            ax.plot(*zip(*variant.curve, strict=True), color=look.color, lw=2)
+        ax.set_title(variant.name, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.name)))
+        counts = f"{variant.counts.measured}/{variant.counts.total}"
         ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
     for ax in axes.flat[len(drawn) :]:
         ax.set_visible(False)
@@ -122,68 +147,65 @@ def fid_against_step(records: SuiteRecords, theme: Theme) -> Figure | None:
     return figure
 
 
-def fid_against_time(records: SuiteRecords, theme: Theme) -> Figure | None:
+def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
     """Mean FID against training seconds with the range over seeds as a band: which variant is ahead at equal cost."""
-    records = shown(records)
-    styles = looks(records.variants, records.baseline, theme)
-    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(records.variants))), layout="constrained")
-    ax = figure.subplots()
-    measured = []
-    for variant in records.variants:
-        points = _by_step(records, variant)
-        if not points:
-            continue
-        look = styles[variant]
-        seconds = [np.median([s for s, _ in at_step]) for at_step in points.values()]
-        fids = [[fid for _, fid in at_step] for at_step in points.values()]
-        ax.fill_between(seconds, [min(f) for f in fids], [max(f) for f in fids], color=look.color, alpha=0.13, lw=0)
-        ax.plot(
-            seconds, [np.mean(f) for f in fids], color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant
-        )
-        measured += [fid for at_step in fids for fid in at_step]
-    if not measured:
+    drawn = [variant for variant in analysis.shown if variant.by_time]
+    if not drawn:
         return None
+    styles = looks_of(analysis, theme)
+    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(analysis.shown))), layout="constrained")
+    ax = figure.subplots()
+    for variant in drawn:
+        look, points = styles[variant.name], variant.by_time
+        seconds, means = [point.seconds for point in points], [point.mean for point in points]
+        lows, highs = [point.low for point in points], [point.high for point in points]
+        ax.fill_between(seconds, lows, highs, color=look.color, alpha=0.13, lw=0)
+        ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.name)
+    measured = [fid for variant in drawn for point in variant.by_time for fid in (point.low, point.high)]
     _plain_log_if_wide(ax.yaxis, measured)
-    _floor_line(ax, records, theme, measured)
     ax.set_xlabel("training time (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
     return figure
 
 
-def fid_against_cost(records: SuiteRecords, theme: Theme) -> Figure | None:
+def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
     """Final FID against what a run's training took; the line joins the variants that none beats in both."""
-    runs = {variant: _seconds_and_fid(records, variant) for variant in records.variants}
-    means = {
-        v: (float(np.median(points[:, 0])), float(np.mean(points[:, 1]))) for v, points in runs.items() if len(points)
-    }
-    if not means:
+    drawn = [variant for variant in analysis.variants.values() if variant.at_cost]
+    if not drawn:
         return None
-    front, named = pareto_front(means), shown(records).variants
-    named += [variant for variant in front if variant not in named]  # last: the others look as in every other chart
-    styles = looks(named, records.baseline, theme)
+    named = [variant.name for variant in analysis.shown]
+    named += [name for name in analysis.front if name not in named]  # last: the others look as in every other chart
+    styles = looks(named, analysis.records.baseline, theme)
     figure = Figure(figsize=(WIDTH, _height_beside_legend(3.4, len(named) + 1)), layout="constrained")
     ax = figure.subplots()
-    for variant, mean in means.items():
-        if variant not in styles:
-            ax.plot(*mean, ls="", marker="o", ms=3, mew=0, color=theme.muted, zorder=2)
+    for variant in drawn:
+        if variant.name not in styles:
+            ax.plot(*variant.at_cost, ls="", marker="o", ms=3, mew=0, color=theme.muted, zorder=2)
             continue
-        look = styles[variant]
-        ax.plot(*runs[variant].T, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
-        ax.plot(*mean, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=variant, zorder=4)
-    line = np.array([means[variant] for variant in front]).T
+        look, label = styles[variant.name], variant.name
+        runs = zip(*variant.runs_at_cost, strict=True)
+        ax.plot(*runs, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
+        ax.plot(
+            *variant.at_cost, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=label, zorder=4
+        )
+    line = zip(*(analysis.variants[name].at_cost for name in analysis.front), strict=True)
     ax.plot(*line, color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
-    _plain_log_if_wide(ax.yaxis, [row.metric("fid") for row in records.rows if row.metric("fid") is not None])
+    _plain_log_if_wide(ax.yaxis, [fid for variant in drawn for fid in variant.fids()])
     ax.set_xlabel("training time of a run (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
     return figure
 
 
-def _seconds_and_fid(records: SuiteRecords, variant: str) -> np.ndarray:
-    """Training seconds and final FID [N, 2] of the measured runs that have both."""
-    points = [(row.seconds, row.metric("fid")) for row in records.of(variant, "measured")]
-    return np.array([point for point in points if None not in point]).reshape(-1, 2)
+def looks_of(analysis: Analysis, theme: Theme) -> dict[str, Look]:
+    return looks([variant.name for variant in analysis.shown], analysis.records.baseline, theme)
+
+
+def _lost(counts: Counts) -> str:
+    """Such as "2 diverged, 1 missing"."""
+    told = ((counts.diverged, "diverged"), (counts.missing, "missing"))
+    return ", ".join(f"{count} {what}" for count, what in told if count)
 
 
 def _height_beside_legend(least: float, entries: int) -> float:
@@ -200,10 +222,8 @@ def _seeds_and_mean(ax: Axes, y: float, values: Iterable[float], summary: Estima
     ax.plot(summary.mean, y + 0.13, marker=look.marker, ms=7, mec=theme.page, mew=0.8, color=look.color, zorder=4)
 
 
-def _difference_axis(ax: Axes, records: SuiteRecords, theme: Theme, label: str) -> None:
+def _difference_axis(ax: Axes, theme: Theme, label: str) -> None:
     ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-    if records.floor:
-        ax.axvspan(-records.floor, records.floor, color=theme.muted, alpha=0.18, lw=0, zorder=0)
     ax.set_xlabel(f"{label} (left is better)")
 
 
@@ -214,32 +234,6 @@ def _effect_label(effect: Effect) -> str:
         return effect.ingredient + lost
     where = f"\n{effect.where}" if len(effect.treated) == 1 else f"\nmain effect, {effect.where}"
     return f"{effect.ingredient}: {effect.level} instead of {effect.other}{where}{lost}"
-
-
-def _mean_curve(records: SuiteRecords, variant: str) -> list[tuple[int, float]]:
-    """The mean over the seeds that were measured to the end, so that it never jumps when a run drops out."""
-    by_step: dict[int, list[float]] = {}
-    for row in records.of(variant, "measured"):
-        for step, fid in row.curve:
-            by_step.setdefault(step, []).append(fid)
-    return [(step, float(np.mean(fids))) for step, fids in sorted(by_step.items())]
-
-
-def _by_step(records: SuiteRecords, variant: str) -> dict[int, list[tuple[float, float]]]:
-    """step -> (seconds, FID) of the measured seeds, in order of steps."""
-    points: dict[int, list[tuple[float, float]]] = {}
-    for row in records.of(variant, "measured"):
-        for step, fid in row.curve:
-            seconds = row.at_step(step)[1]
-            if seconds is not None:
-                points.setdefault(step, []).append((seconds, fid))
-    return dict(sorted(points.items()))
-
-
-def _floor_line(ax: Axes, records: SuiteRecords, theme: Theme, fids: list[float]) -> None:
-    """The noise floor, where drawing it does not squeeze the rest."""
-    if records.floor and records.floor > min(fids) / 3:
-        ax.axhline(records.floor, color=theme.muted, lw=1, ls=":")
 
 
 def _plain_log_if_wide(axis: Axis, values: list[float]) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
+from sagan.analysis.rows import Row, SuiteRecords, collect
+from sagan.analysis.wording import number
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Plan
 from sagan.records import Json, canonical
-from sagan.report.collect import Row, SuiteRecords, collect
 from sagan.report.templating import environment, write_text
-from sagan.report.wording import number
+from sagan.store.types import AttentionLayer
 
 # The page stays under 5 MB: what is left of that is for the page itself and for pictures that do not compress.
 _DATA_BYTES = 4_600_000
@@ -36,7 +37,7 @@ class _Layer:
     side: int
     queries: np.ndarray
     keys: np.ndarray
-    record: Json
+    record: AttentionLayer
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def render_explorer(suite: str, plan: Plan, params: Params, paths: Paths) -> Pat
 def _read(row: Row) -> _Run | None:
     """A measured run's layers, generator before discriminator and in the order of the pass; None without any."""
     layers, images = [], None
-    for name, record in row.evaluation_record.get("attention", {}).items():
+    for name, record in (row.evaluation.attention if row.evaluation else {}).items():
         network, _, side = name.partition(".")
         file = row.folder / "attention" / f"{network}-{side}.safetensors"
         if file.exists():
@@ -190,7 +191,7 @@ def _run_data(run: _Run) -> Json:
                 "side": layer.side,
                 "keys_side": round(layer.keys.shape[1] ** 0.5),
                 "dim": layer.keys.shape[2],
-                **{name: layer.record[name] for name in ("gamma", "entropy", "entropy_uniform")},
+                **{name: getattr(layer.record, name) for name in ("gamma", "entropy", "entropy_uniform")},
                 "queries": _base64(layer.queries.astype("<f2").tobytes()),
                 "keys": _base64(layer.keys.astype("<f2").tobytes()),
             }

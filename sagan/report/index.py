@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sagan.analysis.wording import NOTHING, number
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.records import Json, read_json
 from sagan.report.templating import environment
-from sagan.report.wording import NOTHING, number
 
 
 def index_text(params: Params, paths: Paths) -> str:

@@ -31,6 +31,8 @@ class Theme:
     muted: str
     grid: str
     cycle: tuple[str, ...]
+    good: str
+    bad: str
 
 
 LIGHT = Theme(
@@ -41,6 +43,8 @@ LIGHT = Theme(
     muted="#59636e",
     grid="#d9dee3",
     cycle=("#0077fd", "#bf8605", "#00a35e", "#7e5f7a", "#7f4e1a", "#1b43a2", "#42250e"),
+    good="#1a7f37",
+    bad="#cf222e",
 )
 DARK = Theme(
     name="dark",
@@ -50,6 +54,8 @@ DARK = Theme(
     muted="#9198a1",
     grid="#2f363d",
     cycle=("#315fc9", "#ff8a4c", "#51e8a4", "#bc70a3", "#f2cd13", "#9ac3fd", "#7c7256"),
+    good="#3fb950",
+    bad="#f85149",
 )
 THEMES = (LIGHT, DARK)
 _LINES = ("-", "--", ":")

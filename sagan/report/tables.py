@@ -1,108 +1,100 @@
-"""The report as data: results.csv, curves.csv, training.csv and the flat summary.json."""
+"""The report as data: results.csv, curves.csv, training.csv, effects.csv and the flat summary.json."""
 
 from __future__ import annotations
 
-import pandas as pd
+import csv
+import io
+from typing import get_args
 
+from sagan.analysis.curves import largest_sigmas
+from sagan.analysis.effects import Effect
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.model import Analysis, Space, Variant
+from sagan.analysis.rows import Row, Status
 from sagan.records import Json
-from sagan.report.collect import METRICS, SuiteRecords
-from sagan.report.effects import Effect, baseline_effects, ingredient_effects
-from sagan.report.statistics import estimate
 
 LOG_POINTS = 200
-
 EFFECT_COLUMNS = (
-    *("table", "ingredient", "level", "other", "compared", "interaction"),
-    *(
-        "fid_difference",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-        "training_time_percent",
-        "runs_lost",
-        "runs_lost_other",
-        "judged",
-    ),
+    *("table", "ingredient", "level", "other", "compared", "interaction", "fid_difference", "low", "high", "p"),
+    *("p_holm", "training_time_percent", "runs_lost", "runs_lost_other", "judged"),
 )
+Table = tuple[list[str], list[Json]]  # columns and rows
 
 
-def results(records: SuiteRecords) -> pd.DataFrame:
+def csv_text(table: Table) -> str:
+    """What is not known is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, table[0], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table[1])
+    return text.getvalue()
+
+
+def results(space: Space) -> Table:
     """One row a run, also where nothing is on disk."""
-    return pd.DataFrame(
-        [
-            {
-                "variant": row.variant,
-                "seed": row.seed,
-                "run": row.run,
-                "evaluation": row.evaluation,
-                "status": row.status,
-                "collapsed": int(row.collapsed),
-                "collapsed_at": row.collapse.get("began"),
-                "diverged_at": row.run_record.get("diverged_at"),
-                **{metric: row.metric(metric) for metric in METRICS},
-                "fid_untrained": row.fid_untrained,
-                "fid_best": best.get("fid", {}).get("value"),
-                "best_step": best.get("step"),
-                "nearer_than_held_out": row.evaluation_record.get("memorisation", {}).get("closer"),
-                "steps": row.run_record.get("steps"),
-                "images": row.run_record.get("images"),
-                "images_per_second": row.images_per_second,
-                "seconds": row.seconds,
-                "generated_per_second": row.evaluation_record.get("generated_per_second"),
-                "evaluation_seconds": row.evaluation_record.get("seconds"),
-                "parameters_generator": row.run_record.get("parameters", {}).get("generator"),
-                "parameters_discriminator": row.run_record.get("parameters", {}).get("discriminator"),
-                "device": row.run_record.get("provenance", {}).get("device"),
-                "threads": row.run_record.get("provenance", {}).get("threads"),
-            }
-            for row in records.rows
-            for best in [row.evaluation_record.get("best", {})]
-        ]
-    ).convert_dtypes()
+    rows = [_result(row) for row in space.records.rows]
+    return list(rows[0]), rows
 
 
-def curves(records: SuiteRecords) -> pd.DataFrame:
+def _result(row: Row) -> Json:
+    run, evaluation = row.training, row.evaluation
+    best = evaluation and evaluation.best
+    return {
+        "variant": row.variant,
+        "seed": row.seed,
+        "run": row.run,
+        "evaluation": row.evaluation_key,
+        "status": row.status,
+        "collapsed": int(row.collapsed),
+        "collapsed_at": row.collapse.began,
+        "diverged_at": run and run.diverged_at,
+        **{metric: row.metric(metric) for metric in METRICS},
+        "fid_untrained": row.fid_untrained,
+        "fid_best": best and best.fid.value,
+        "best_step": best and best.step,
+        "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
+        "steps": run and run.steps,
+        "images": run and run.images,
+        "images_per_second": row.images_per_second,
+        "seconds": row.seconds,
+        "generated_per_second": evaluation and evaluation.generated_per_second,
+        "evaluation_seconds": evaluation and evaluation.seconds,
+        "parameters_generator": run and run.parameters.get("generator"),
+        "parameters_discriminator": run and run.parameters.get("discriminator"),
+        "device": run and run.provenance.device,
+        "threads": run and run.provenance.threads,
+    }
+
+
+def curves(analysis: Analysis) -> Table:
     """FID, recall and relative diversity at each snapshot of each run."""
-    columns = ["variant", "seed", "step", "images", "seconds", "fid", "recall", "diversity"]
     lines = []
-    for row in records.rows:
+    for row in analysis.records.rows:
         for point in row.points:
-            images, seconds = row.at_step(point["step"])
-            lines.append(
-                {
-                    "variant": row.variant,
-                    "seed": row.seed,
-                    "step": point["step"],
-                    "images": images,
-                    "seconds": seconds,
-                    **{name: point.get(name) for name in ("fid", "recall", "diversity")},
-                }
-            )
-    return pd.DataFrame(lines, columns=columns).convert_dtypes()
+            images, seconds = row.at_step(point.step)
+            line = {"variant": row.variant, "seed": row.seed, "step": point.step, "images": images, "seconds": seconds}
+            lines.append(line | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity})
+    return ["variant", "seed", "step", "images", "seconds", "fid", "recall", "diversity"], lines
 
 
-def training(records: SuiteRecords) -> pd.DataFrame:
+def training(analysis: Analysis) -> Table:
     """The runs' logs, thinned to about 200 lines a run: losses, logits, gammas, each network's largest sigma."""
     lines = []
-    for row in records.rows:
-        every = -(-len(row.log) // LOG_POINTS) if row.log else 1
-        for line in [*row.log[:-1:every], *row.log[-1:]]:
-            kept = {k: v for k, v in line.items() if k != "time" and not k.startswith("sigma.")}
+    for row in analysis.records.rows:
+        for line in row.thinned_log(LOG_POINTS):
+            kept = {k: v for k, v in line.content().items() if k != "time" and not k.startswith("sigma.")}
             lines.append({"variant": row.variant, "seed": row.seed, **kept, **largest_sigmas(line)})
-    columns = ["variant", "seed", "step", "images", "seconds"]
-    return pd.DataFrame(lines, columns=columns + sorted({key for line in lines for key in line} - set(columns)))
+    first = ["variant", "seed", "step", "images", "seconds"]
+    return [*first, *sorted({key for line in lines for key in line} - set(first))], lines
 
 
-def effects(records: SuiteRecords) -> pd.DataFrame:
-    """A row for each difference from the baseline, and for each ingredient's effect; empty where nothing is known."""
-    against = [("baseline", effect) for effect in baseline_effects(records).values()]
-    rows = [_effect_row(*pair) for pair in [*against, *(("ingredient", e) for e in ingredient_effects(records))]]
-    return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
+def effects(analysis: Analysis) -> Table:
+    """A row for each difference from the baseline, and for each ingredient's effect; none where nothing is known."""
+    tables = {"baseline": analysis.against_baseline.values(), "ingredient": analysis.effects}
+    return list(EFFECT_COLUMNS), [_effect(table, effect) for table, found in tables.items() for effect in found]
 
 
-def _effect_row(table: str, effect: Effect) -> Json:
-    found = effect.difference
+def _effect(table: str, effect: Effect) -> Json:
     row = {
         "table": table,
         "ingredient": effect.ingredient,
@@ -115,54 +107,56 @@ def _effect_row(table: str, effect: Effect) -> Json:
         "runs_lost_other": effect.lost.control,
         "judged": effect.judgement,
     }
-    if found:
+    if found := effect.difference:
         estimated = found.estimate
         row |= {"fid_difference": estimated.mean, "low": estimated.low, "high": estimated.high, "p": found.p}
-    if effect.cost:
-        row["training_time_percent"] = effect.cost.median
-    return row
+    return row | ({"training_time_percent": effect.cost.median} if effect.cost else {})
 
 
-def largest_sigmas(line: Json) -> dict[str, float]:
-    """The largest of a log line's sigmas for each network that has any."""
-    largest = {}
-    for network in ("generator", "discriminator"):
-        sigmas = [v for k, v in line.items() if k.startswith(f"sigma.{network}.") and v is not None]
-        if sigmas:
-            largest[f"sigma_max.{network}"] = max(sigmas)
-    return largest
+def answers(analysis: Analysis) -> Table:
+    """A row for each metric and question: percent where the metric's scale is "log", else a difference as shown."""
+    columns = ["metric", "question", "scale", "effect", "low", "high", "p_holm", "surely_better"]
+    asked = analysis.questions
+    rows = [
+        (e.metric.name, e.factor, e.metric.scale, e.size, e.low, e.high, e.p, e.better)
+        for e in (asked.metrics if asked else [])
+    ]
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def summary(records: SuiteRecords) -> Json:
+def summary(analysis: Analysis) -> Json:
     """A flat mapping of names to numbers, for `dvc metrics`; what was not measured is left out.
 
-    Figures of further feature spaces are named by them.
+    A name is `<variant>.<figure>`. A variant's name may hold dots, a figure's does not. Figures of further feature
+    spaces begin with the space's name and a slash, those of answers with `question/`.
     """
-    flat: Json = {"noise_floor.fid": records.floor}
-    for extractor, other in records.also.items():
-        flat |= {f"{extractor}/{name}": value for name, value in summary(other).items() if _is_figure(name)}
-    effects = baseline_effects(records)
-    for variant in records.variants:
-        rows = records.of(variant)
-        for status in ("measured", "diverged", "missing"):
-            flat[f"{variant}.{status}"] = sum(row.status == status for row in rows)
-        flat[f"{variant}.collapsed"] = sum(row.collapsed for row in rows)
-        for metric in METRICS:
-            over_seeds = estimate(list(records.figures(variant, metric).values()))
-            if over_seeds:
-                flat[f"{variant}.{metric}"] = over_seeds.mean
-                flat[f"{variant}.{metric}_std"] = over_seeds.sd
-        fid = estimate(list(records.figures(variant).values()))
-        if fid:
-            flat |= {f"{variant}.fid_low": fid.low, f"{variant}.fid_high": fid.high}
-        untrained = estimate([row.fid_untrained for row in rows if row.fid_untrained is not None])
-        flat[f"{variant}.fid_untrained"] = untrained and untrained.mean
-        flat[f"{variant}.images_per_second"] = records.median_images_per_second(variant)
-        if variant in effects and effects[variant].difference:
-            flat[f"{variant}.fid_difference"] = effects[variant].difference.estimate.mean
+    flat = _figures(analysis.space)
+    for found in analysis.questions.answered if analysis.questions else []:
+        figures = {"fid_percent": found.percent, "fid_percent_low": found.low, "fid_percent_high": found.high}
+        flat |= {f"question/{found.factor}.{figure}": value for figure, value in figures.items()}
+    for variant in analysis.variants.values():
+        flat |= {f"{variant.name}.{status}": getattr(variant.counts, status) for status in get_args(Status)}
+        flat[f"{variant.name}.images_per_second"] = variant.images_per_second
+    for space in analysis.spaces:
+        flat |= {f"{space.records.extractor}/{name}": value for name, value in _figures(space).items()}
     return {key: value for key, value in flat.items() if value is not None}
 
 
-def _is_figure(name: str) -> bool:
-    """Whether an entry of the summary depends on the feature space."""
-    return name.split(".")[1] not in ("measured", "diverged", "missing", "images_per_second")
+def _figures(space: Space) -> Json:
+    """What depends on the feature space."""
+    flat: Json = {"noise_floor.fid": space.records.floor}
+    for variant in space.variants.values():
+        flat |= {f"{variant.name}.{figure}": value for figure, value in _variant_figures(variant).items()}
+    for name, effect in space.against_baseline.items():
+        flat[f"{name}.fid_difference"] = effect.difference and effect.difference.estimate.mean
+    return flat
+
+
+def _variant_figures(variant: Variant) -> Json:
+    figures: Json = {"collapsed": variant.counts.collapsed}
+    for metric, found in variant.figures.items():
+        if found.estimate:
+            figures |= {metric: found.estimate.mean, f"{metric}_std": found.estimate.sd}
+    if variant.fid:
+        figures |= {"fid_low": variant.fid.low, "fid_high": variant.fid.high}
+    return figures | {"fid_untrained": variant.untrained and variant.untrained.mean}

@@ -7,8 +7,31 @@ from pathlib import Path
 
 import jinja2
 
+from sagan.analysis import build, curves, judgement, questions, rows, statistics, wording
+from sagan.analysis.build import HALF
+from sagan.analysis.effects import PAIRWISE_UP_TO
+from sagan.metrics import collapse
 from sagan.records import atomic
-from sagan.report.wording import md, number
+from sagan.report.troubles import kept_of, trouble
+
+FORMATS = (
+    *("md", "number", "spread", "interval", "p_value", "percent", "effect_sentence", "effect_size", "effect_cells"),
+    *("sizes", "copies", "metric_cell", "answer_sentence", "metric_effect", "verdict", "change", "between"),
+)
+# What decides, where prose names it.
+THRESHOLDS = {
+    name: getattr(module, name)
+    for module, names in (
+        (statistics, ("COVERAGE", "CONFIDENCE", "FEWEST_FOR_INTERVAL", "FEWEST_FOR_P", "RESAMPLES")),
+        (judgement, ("SURE",)),
+        (build, ("BEGUN",)),
+        (questions, ("AGREEMENT", "LOAD")),
+        (rows, ("WORSENED_FACTOR",)),
+        (curves, ("SMOOTHING",)),
+        (collapse, ("DIVERSITY_BELOW", "RECALL_BELOW", "RECALL_ONCE")),
+    )
+    for name in names
+} | {"HALF": HALF, "PAIRWISE_UP_TO": PAIRWISE_UP_TO}
 
 
 def environment() -> jinja2.Environment:
@@ -20,8 +43,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= {"md": md, "number": number}
-    env.globals |= {"chart": chart, "sheet": sheet}
+    env.filters |= {name: getattr(wording, name) for name in FORMATS} | {"kept_of": kept_of, "trouble": trouble}
+    env.globals |= {"chart": chart, "sheet": sheet} | THRESHOLDS
     return env
 
 

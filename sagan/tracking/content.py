@@ -15,9 +15,9 @@ import PIL.Image
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest, file_digest, read_lines
-from sagan.results import recorded_evaluation
-from sagan.states import run_record
+from sagan.records import Json, canonical, digest, file_digest
+from sagan.store.reading import read_evaluation, read_log, read_run
+from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
 # The tag sagan.plan: whether the plan that the workspace sent last holds this run, or an experiment beside it made it.
 CURRENT, FORMER, EXPERIMENT = "current", "former", "experiment"
@@ -43,36 +43,37 @@ class Records:
     cell: Cell
     run: Run
     evaluation: Evaluation
-    log: list[Json]
-    result: Json | None
-    measures: Json | None
+    log: list[LogLine]
+    result: RunRecord | None
+    measures: EvaluationRecord | None
     pictures: dict[str, Path]
-    also: dict[str, Json]
+    also: dict[str, EvaluationRecord]
 
     @property
     def started(self) -> int:
         """When the first step was taken, in ms; the same while the run trains and after."""
         if self.log:
-            return _ms(self.log[0]["time"] - self.log[0]["seconds"])
-        return _ms_of(self.result["provenance"]["started"])
+            return _ms(self.log[0].time - self.log[0].seconds)
+        return _ms_of(self.result.provenance.started)
 
     @property
     def finished(self) -> int | None:
-        return _ms_of(self.result["provenance"]["finished"]) if self.result else None
+        return _ms_of(self.result.provenance.finished) if self.result else None
 
     def digest(self) -> str:
         """Of everything here that does not change once it is written."""
         pictures = {name: file_digest(path) for name, path in self.pictures.items()}
-        return digest([self.result, self.measures, pictures, self.also], 16)
+        records = [record and record.content() for record in (self.result, self.measures)]
+        return digest([*records, pictures, {name: record.content() for name, record in self.also.items()}], 16)
 
 
 def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
     """The records of a cell, or None where its run has left nothing on disk yet."""
-    folder, evaluation = paths.run(cell.run), paths.evaluation(cell.evaluation)
-    log, result = read_lines(folder / "log.jsonl"), run_record(cell.run, paths)
+    evaluation = paths.evaluation(cell.evaluation)
+    log, result = read_log(cell.run, paths), read_run(cell.run, paths).record
     if not log and result is None:
         return None
-    measures = recorded_evaluation(cell.evaluation, paths) if result else None
+    measures = read_evaluation(cell.evaluation, paths).record if result else None
     return Records(
         cell=cell,
         run=plan.runs[cell.run],
@@ -128,7 +129,7 @@ def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
         "attention": _attention(variant),
         "spectral_norm": "+".join(n[0].upper() for n in NETWORKS if variant[n]["spectral_norm"]) or "off",
         "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
-        "status": records.result["status"] if records.result else "running",
+        "status": records.result.status if records.result else "running",
     }
     for grid, variants in params.grids.items():
         for factor, level in variants.get(records.cell.variant, {}).items():
@@ -152,25 +153,18 @@ def arrival_tags(is_beside: bool) -> dict[str, str]:
 def _outcome_tags(records: Records) -> dict[str, str]:
     if records.result is None:
         return {}
-    result, provenance = records.result, records.result["provenance"]
-    told = {
-        "diverged_at": result["diverged_at"],
-        "reason": result["reason"],
-        "device": provenance["device"],
-        "device_kind": provenance["device_kind"],
-        "threads": provenance["threads"],
-        "commit": provenance["commit"],
-        "dirty": provenance["dirty"],
-        **{f"version.{name}": version for name, version in provenance["versions"].items()},
-    }
+    result, provenance = records.result, records.result.provenance
+    told = {name: getattr(result, name) for name in ("diverged_at", "reason")}
+    told |= {name: getattr(provenance, name) for name in ("device", "device_kind", "threads", "commit", "dirty")}
+    told |= {f"version.{name}": version for name, version in provenance.versions.items()}
     if records.measures:
-        told |= {f"protocol.{name}": metric["name"] for name, metric in records.measures["metrics"].items()}
-        told["collapsed_at"] = records.measures["collapse"]["began"]
+        told |= {f"protocol.{name}": metric.name for name, metric in records.measures.metrics.items()}
+        told["collapsed_at"] = records.measures.collapse.began
     for extractor, measures in records.also.items():
-        told |= {f"protocol.{extractor}.{name}": metric["name"] for name, metric in measures["metrics"].items()}
+        told |= {f"protocol.{extractor}.{name}": metric.name for name, metric in measures.metrics.items()}
     found = {f"sagan.{name}": str(value) for name, value in told.items() if value is not None}
-    if provenance["commit"]:
-        found["mlflow.source.git.commit"] = provenance["commit"]
+    if provenance.commit:
+        found["mlflow.source.git.commit"] = provenance.commit
     return found
 
 
@@ -186,10 +180,10 @@ def _attention(variant: Json) -> str:
 # --- points -------------------------------------------------------------------------------------
 
 
-def log_points(line: Json) -> list[Point]:
+def log_points(line: LogLine) -> list[Point]:
     """The points of one logged step. A value that was not finite is null in the log and no point here."""
-    values = {_log_metric(name): value for name, value in line.items() if name not in ("step", "time")}
-    return _points(values, _ms(line["time"]), line["step"])
+    values = {_log_metric(name): value for name, value in line.content().items() if name not in ("step", "time")}
+    return _points(values, _ms(line.time), line.step)
 
 
 def _log_metric(name: str) -> str:
@@ -201,32 +195,34 @@ def _log_metric(name: str) -> str:
 def result_points(records: Records) -> list[Point]:
     """The figures of a whole run: what it cost, and how good it is. They have step 0, which MLflow draws as bars."""
     result, measures = records.result, records.measures
-    values = {"images_per_second": result["images_per_second"], "seconds": result["seconds"]}
-    values |= {f"parameters/{network}": count for network, count in result["parameters"].items()}
+    values = {"images_per_second": result.images_per_second, "seconds": result.seconds}
+    values |= {f"parameters/{network}": count for network, count in result.parameters.items()}
     points = _points(values, records.finished, 0)
     for extractor, figures in records.also.items():
         points += [point._replace(key=f"{extractor}/{point.key}") for point in _measured_points(figures)]
     return points if measures is None else points + _evaluation_points(measures)
 
 
-def _measured_points(measures: Json) -> list[Point]:
+def _measured_points(measures: EvaluationRecord) -> list[Point]:
     """What depends on the feature space: the figures, and the curve."""
-    stamp = _ms_of(measures["provenance"]["finished"])
-    values = {name: metric["value"] for name, metric in measures["metrics"].items()}
-    values |= {f"{name}_untrained": metric["value"] for name, metric in measures["untrained"].items()}
+    stamp = _ms_of(measures.provenance.finished)
+    values = {name: metric.value for name, metric in measures.metrics.items()}
+    values |= {f"{name}_untrained": metric.value for name, metric in measures.untrained.items()}
     points = _points(values, stamp, 0)
-    for at in measures["curve"]:
-        points += _points({f"curve/{name}": at[name] for name in ("fid", "recall", "diversity")}, stamp, at["step"])
+    for at in measures.curve:
+        points += _points(
+            {f"curve/{name}": getattr(at, name) for name in ("fid", "recall", "diversity")}, stamp, at.step
+        )
     return points
 
 
-def _evaluation_points(measures: Json) -> list[Point]:
+def _evaluation_points(measures: EvaluationRecord) -> list[Point]:
     values: Json = {}
-    for place, statistics in measures["attention"].items():
-        values |= {f"attention/{place}.{name}": value for name, value in statistics.items()}
-    values["evaluation/seconds"] = measures["seconds"]
-    values["evaluation/generated_per_second"] = measures["generated_per_second"]
-    return _measured_points(measures) + _points(values, _ms_of(measures["provenance"]["finished"]), 0)
+    for place, layer in measures.attention.items():
+        values |= {f"attention/{place}.{name}": value for name, value in layer.content().items()}
+    values["evaluation/seconds"] = measures.seconds
+    values["evaluation/generated_per_second"] = measures.generated_per_second
+    return _measured_points(measures) + _points(values, _ms_of(measures.provenance.finished), 0)
 
 
 def _points(values: Json, stamp: int, step: int) -> list[Point]:
@@ -245,12 +241,12 @@ def images(records: Records) -> Iterator[tuple[str, PIL.Image.Image]]:
     """
     if records.measures is None:
         return
-    stamp = _ms_of(records.measures["provenance"]["finished"])
-    steps = [at["step"] for at in records.measures["curve"]]
+    stamp = _ms_of(records.measures.provenance.finished)
+    steps = [at.step for at in records.measures.curve]
     for name, path in records.pictures.items():
         key = name.removesuffix(".png").replace("/", "~")
         with PIL.Image.open(path) as picture:
-            frames = [(records.result["steps"], picture)]
+            frames = [(records.result.steps, picture)]
             if name == "film.png":
                 frames = _columns(picture, records.run.resolution, steps)
             for step, frame in frames:
@@ -266,8 +262,8 @@ def _columns(film: PIL.Image.Image, side: int, steps: list[int]) -> Iterator[tup
         yield step, film.crop((left, 0, left + side + 2 * line, film.height))
 
 
-def _also(cell: Cell, paths: Paths) -> dict[str, Json]:
-    found = {extractor: recorded_evaluation(key, paths) for extractor, key in cell.also.items()}
+def _also(cell: Cell, paths: Paths) -> dict[str, EvaluationRecord]:
+    found = {extractor: read_evaluation(key, paths).record for extractor, key in cell.also.items()}
     return {extractor: measures for extractor, measures in found.items() if measures is not None}
 
 

@@ -23,15 +23,8 @@ from sagan.tracking.content import Records
 
 # Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
 TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
-_CODE = (
-    "__init__.py",
-    "errors.py",
-    "extensions.py",
-    "fingerprint.py",
-    "paths.py",
-    "shapes.py",
-    "nn",
-)  # what a generator needs of this package
+# What a generator needs of this package.
+_CODE = ("__init__.py", "errors.py", "extensions.py", "fingerprint.py", "paths.py", "shapes.py", "nn")
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")
 
 
@@ -51,13 +44,13 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: 
         _save(Path(folder) / "model", records.run.config, weights, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result["steps"])])
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result.steps)])
     return model.model_id
 
 
 def send_figures(client: MlflowClient, mirror: Mirror, records: Records, model_id: str) -> None:
     """Says a measured run's figures again of its model, so that models compare. Sent twice, they are there once."""
-    points = [point for point in content.result_points(records) if point.key in records.measures["metrics"]]
+    points = [point for point in content.result_points(records) if point.key in records.measures.metrics]
     client.log_batch(mirror.info.run_id, metrics=[Metric(*point, model_id=model_id) for point in points])
 
 

@@ -8,14 +8,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.entities import Run as Mirror
 
-from sagan.records import Json
+from sagan.store.types import LogLine
 from sagan.tracking import content
 from sagan.tracking.content import Point
 
 _BATCH = 1000  # points in one request: MLflow's limit
 
 
-def new_lines(mirror: Mirror, log: list[Json]) -> list[list[Point]]:
+def new_lines(mirror: Mirror, log: list[LogLine]) -> list[list[Point]]:
     """The points of the lines after the last one that arrived.
 
     Lines are sent in order and never split between requests, and a request is one transaction: what
@@ -24,7 +24,7 @@ def new_lines(mirror: Mirror, log: list[Json]) -> list[list[Point]]:
     time, which would make them second points.
     """
     arrived = mirror.data.metrics.get("train/images", -1.0)
-    return [content.log_points(line) for line in log if line["images"] > arrived]
+    return [content.log_points(line) for line in log if line.images > arrived]
 
 
 def send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:

@@ -211,7 +211,7 @@ def _origins(records: Records) -> dict[str, str]:
     """Which records the figures come from, said before the first figure is sent."""
     origins = {"sagan.trained": records.result, "sagan.measured": records.measures}
     origins |= {f"sagan.measured.{extractor}": record for extractor, record in records.also.items()}
-    return {tag: records_digest(record, 16) for tag, record in origins.items() if record}
+    return {tag: records_digest(record.content(), 16) for tag, record in origins.items() if record}
 
 
 def _contradicts(client: MlflowClient, mirror: Mirror, records: Records) -> bool:
@@ -226,9 +226,9 @@ def _contradicts(client: MlflowClient, mirror: Mirror, records: Records) -> bool
     if any(mirror.data.tags.get(tag, value) != value for tag, value in _origins(records).items()):
         return True
     steps = sorted(metric.step for metric in client.get_metric_history(mirror.info.run_id, "train/images"))
-    if steps != [line["step"] for line in records.log[: len(steps)]]:
+    if steps != [line.step for line in records.log[: len(steps)]]:
         return True
-    losses = {line["step"]: line["loss_d"] for line in records.log}
+    losses = {line.step: line.values["loss_d"] for line in records.log}
     sent = client.get_metric_history(mirror.info.run_id, "train/loss_d")
     return any(losses[m.step] is None or not math.isclose(losses[m.step], m.value, rel_tol=1e-9) for m in sent)
 
@@ -257,11 +257,11 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_json(folder / "config.json", records.run.config)
-        write_json(folder / "run.json", records.result)
+        write_json(folder / "run.json", records.result.content())
         if records.measures:
-            write_json(folder / "metrics.json", records.measures)
+            write_json(folder / "metrics.json", records.measures.content())
         for extractor, record in records.also.items():
-            write_json(folder / f"metrics-{extractor}.json", record)
+            write_json(folder / f"metrics-{extractor}.json", record.content())
         for relative, path in records.pictures.items():
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +279,7 @@ def _send_model(client: MlflowClient, mirror: Mirror, records: Records, weights:
 
     A run that is followed has finished some time before it is measured.
     """
-    is_wanted = weights and weights.exists() and records.result["status"] == "finished"
+    is_wanted = weights and weights.exists() and records.result.status == "finished"
     changed = False
     if is_wanted and MODEL_TAG not in mirror.data.tags:
         changed = _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})

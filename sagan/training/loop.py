@@ -22,6 +22,7 @@ from sagan.plan import Run
 from sagan.progress import progress
 from sagan.records import Json, canonical, file_digest, write_json
 from sagan.states import run_record
+from sagan.store.types import RunRecord
 from sagan.tensors import save_tensors
 from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
 from sagan.training.clock import StepClock
@@ -220,7 +221,7 @@ def _train(run: Run, data: Data, paths: Paths, device: torch.device, processes: 
         },
         "provenance": provenance(device, started) | {"processes": position.processes},
     }
-    write_json(folder / "run.json", record)
+    write_json(folder / "run.json", RunRecord(**record).content())
     return record
 
 

@@ -159,7 +159,7 @@ def build(
 
 def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     settings = params.suites[suite]
-    reference = Reference(REFERENCE, "digits", 28, "d" * 64, "classifier", "train", "c" * 64, {})
+    reference = Reference(REFERENCE, "digits", 28, "d" * 64, "classifier", "train", 1, "c" * 64, {})
     plan.references[reference.key] = reference
     plan.suites[suite] = []
     for variant in settings.variants:

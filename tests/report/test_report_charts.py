@@ -3,15 +3,15 @@ import itertools
 import numpy as np
 import pytest
 
+from sagan.analysis.build import analyse
 from sagan.report import charts, dynamics
-from sagan.report.collect import collect
 from sagan.report.style import DARK, LIGHT, looks, themed
 from tests.report.outcomes import lose
 
 
 @pytest.fixture(scope="module")
 def records(library):
-    return lambda suite: collect(suite, library.plan, library.params, library.paths)
+    return lambda suite: analyse(suite, library.plan, library.params, library.paths)
 
 
 def panels(figure):
@@ -22,7 +22,7 @@ def test_every_seed_is_drawn_and_a_diverged_run_ends_in_a_cross(records):
     found = records("made-up")
     with themed(LIGHT):
         axes = panels(charts.fid_against_step(found, LIGHT))
-    assert list(axes) == found.variants
+    assert list(axes) == list(found.variants)
     seeds_and_mean = 5 + 1
     assert len(axes["sagan"].lines) == seeds_and_mean
     assert sum(line.get_marker() == "x" for line in axes["dcgan"].lines) == 2
@@ -60,9 +60,9 @@ def test_attention_panels_are_of_those_that_attend(records):
 
 def test_ingredients_say_which_effects_lost_runs(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
-    records = collect("few", library.plan, library.params, library.paths)
+    records = analyse("few", library.plan, library.params, library.paths)
     lose(library.paths, library.cell("few", "no-attention", 1))
-    after_loss = collect("few", library.plan, library.params, library.paths)
+    after_loss = analyse("few", library.plan, library.params, library.paths)
     labels = [charts.ingredients(r, LIGHT).axes[0].get_yticklabels()[0].get_text() for r in (records, after_loss)]
     assert "runs lost" not in labels[0]
     assert labels[1].endswith("(runs lost: 0 of 2, against 1 of 2)")

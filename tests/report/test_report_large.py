@@ -11,10 +11,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from sagan.report.collect import collect
+from sagan.analysis.build import analyse
 from sagan.report.document import CHARTS, readme, render
-from sagan.report.effects import ingredient_effects
-from sagan.report.selection import shown, shown_effects
 from sagan.report.style import LIGHT, save, themed
 from tests.report.conftest import PARAMS
 
@@ -39,7 +37,11 @@ def make_large(make_library, tmp_path):
 
 
 def records_of(library):
-    return collect("large", library.plan, library.params, library.paths)
+    return analyse("large", library.plan, library.params, library.paths)
+
+
+def names_of(variants):
+    return [variant.name for variant in variants]
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_the_best_and_the_worst_are_shown_and_the_page_says_so(make_large):
     shutil.rmtree(library.paths.evaluation(lost.evaluation))
     records = records_of(library)
     best, worst = [f"ratio-{n:03d}" for n in range(10)], [f"ratio-{n:03d}" for n in (11, *range(30, 39))]
-    assert shown(records).variants == ["sagan", *best, *worst]
+    assert names_of(records.shown) == ["sagan", *best, *worst]
     text = readme(records, list(CHARTS))
     assert "Of 40 variants, charts and pictures show sagan, the 10 with the lowest mean FID and the 10 with the" in text
     assert "Of 38 effects, the 10 lowest and the 10 highest." in text
@@ -86,26 +88,25 @@ def test_pictures_are_of_those_that_are_shown(make_large, monkeypatch):
 
 def test_the_chart_of_cost_has_all_and_names_those_that_none_beats(make_records):
     records = make_records(24, also=["no-attention"])  # the fastest, and neither among the best nor among the worst
-    assert "no-attention" not in shown(records).variants
+    assert "no-attention" not in names_of(records.shown)
     with themed(LIGHT):
         figure = CHARTS["fid-against-cost"](records, LIGHT)
     grey = [line for line in figure.axes[0].lines if line.get_color() == LIGHT.muted and line.get_marker() == "o"]
     assert len(grey) == 25 - 21 - 1
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == [*shown(records).variants, "no-attention", "Pareto front"]
+    assert names == [*names_of(records.shown), "no-attention", "Pareto front"]
 
 
 def test_as_many_as_a_chart_can_tell_apart_are_all_shown(make_records):
     records = make_records(21)
-    assert shown(records) is records
+    assert names_of(records.shown) == list(records.variants)
     text = readme(records, list(CHARTS))
     assert "charts and pictures show" not in text and "Grey dots" not in text
 
 
 def test_few_effects_are_all_drawn_and_told(make_records):
     records = make_records(6)
-    effects = ingredient_effects(records)
-    assert shown_effects(effects) == effects and len(effects) == 15
+    assert records.shown_effects == records.effects and len(records.effects) == 15
     text = readme(records, list(CHARTS))
     assert "the 10 lowest" not in text and "comparisons, those with" not in text
 
@@ -113,7 +114,7 @@ def test_few_effects_are_all_drawn_and_told(make_records):
 @pytest.mark.parametrize(("count", "pairs"), [(30, 30 * 29 // 2), (31, 30)])
 def test_beyond_thirty_variants_ingredients_are_compared_with_the_baseline_alone(make_records, count, pairs):
     records = make_records(count)
-    effects = ingredient_effects(records)
+    effects = records.effects
     assert len(effects) == pairs
     touching = [effect for effect in effects if "sagan" in (*effect.treated, *effect.control)]
     assert len(touching) == count - 1

@@ -4,9 +4,9 @@ import shutil
 import pandas as pd
 import pytest
 
+from sagan.analysis.build import analyse
 from sagan.errors import UserError
 from sagan.report import render, tables
-from sagan.report.collect import collect
 from sagan.report.document import CHARTS, readme
 from sagan.report.style import LIGHT
 
@@ -105,17 +105,14 @@ def few_images(make_library, tmp_path):
 def test_what_could_not_be_measured_is_said_with_the_reason(few_images):
     text = render("few", few_images.plan, few_images.params, few_images.paths).read_text()
     assert "*Not measured: IS (refused: no classifier layer).*" in text
-    assert "**No noise floor**: one half of the train split against the other, 60 each, are too few images" in text
-    assert "grey band" not in text and "a smaller difference is noise" not in text
     assert "no best snapshot: too few images: 20, and 128 features need 128." in text
     assert text.index("## Claims") < text.index("## Training curves") < text.index("fid-against-cost.png")
 
 
 def test_recall_and_diversity_are_kept_where_there_is_no_fid(few_images):
-    records = collect("few", few_images.plan, few_images.params, few_images.paths)
-    curves = tables.curves(records)
-    assert len(curves) == 4 * 5 and curves["fid"].isna().all()
-    assert curves["recall"].tolist()[:2] == [0.0, 0.1] and (curves["diversity"] == 0.9).all()
+    _, lines = tables.curves(analyse("few", few_images.plan, few_images.params, few_images.paths))
+    assert len(lines) == 4 * 5 and {line["fid"] for line in lines} == {None}
+    assert [line["recall"] for line in lines[:2]] == [0.0, 0.1] and {line["diversity"] for line in lines} == {0.9}
 
 
 def test_summary_leaves_out_what_was_not_measured(rendered):
@@ -153,7 +150,7 @@ def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
 
     def text():
-        return readme(collect("few", library.plan, library.params, library.paths), [])
+        return readme(analyse("few", library.plan, library.params, library.paths), [])
 
     assert "from different machines" not in text()
     path = library.paths.run(library.cell("few", "sagan", 1).run) / "run.json"
@@ -176,7 +173,7 @@ def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, los
         else:
             record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
         path.write_text(json.dumps(record))
-    assert "No run gave a figure" in readme(collect("few", library.plan, library.params, library.paths), [])
+    assert "No run gave a figure" in readme(analyse("few", library.plan, library.params, library.paths), [])
 
 
 @pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
@@ -193,12 +190,12 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     if gone == "logs":
         for folder in folders["runs"]:
             (folder / "log.jsonl").unlink()
-    records = collect("few", library.plan, library.params, library.paths)
+    records = analyse("few", library.plan, library.params, library.paths)
     drawn = [name for name, draw in CHARTS.items() if draw(records, LIGHT)]
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
     assert ("fid-by-variant" in drawn) == (gone != "evaluations")
     assert f"| no-attention | {0 if gone == 'evaluations' else 2} of 2" in readme(records, drawn)
-    assert len(tables.results(records)) == 4
+    assert len(tables.results(records.space)[1]) == 4
 
 
 def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path, capsys):
@@ -219,5 +216,5 @@ def test_effects_shown_stand_in_a_table_with_all_their_digits(rendered):
     line = next(line for line in text.splitlines() if "| sagan against no-attention |" in line)
     for value in (row["fid_difference"], row["low"], row["high"]):
         assert f"\N{MINUS SIGN}{-value:.2f}" in line
-    assert f"{row['p']:.2g}" in line and f"{row['p_holm']:.2g}" in line and row["judged"] == "likely better"
+    assert f"{row['p']:.2g}" in line and f"{row['p_holm']:.2g}" in line and row["judged"] == "better"
     assert (table.loc["baseline"].index.size, table.loc["ingredient"].index.size) == (6, 5)

@@ -167,6 +167,7 @@ def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
 def make(tmp_path, monkeypatch, empty_store):
     """Makes a workspace in a folder of this name. Its SQLite store is there already unless told otherwise."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("sagan.fingerprint.code_of", lambda *places, **tokens: "c0de" * 16)
 
     def make(name: str = "root", store: bool = True, text: str = PARAMS) -> Workspace:
         workspace = make_workspace(tmp_path / name, text)

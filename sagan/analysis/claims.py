@@ -9,18 +9,19 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from sagan.report.collect import Row, SuiteRecords
-from sagan.report.dynamics import entropy_shares
-from sagan.report.effects import Effect, extra_time, headline_effects, ingredient_effects
-from sagan.report.statistics import (
+from sagan.analysis.curves import entropy_shares
+from sagan.analysis.effects import Effect, extra_time
+from sagan.analysis.rows import Row, SuiteRecords
+from sagan.analysis.statistics import (
     FEWEST_FOR_P,
     FEWEST_FOR_SPREAD,
     Difference,
     SpreadRatio,
-    difference_of_pairs,
+    difference_by_seed,
     spread_ratio,
 )
-from sagan.report.wording import effect_size, number, p_value, survivors
+from sagan.analysis.wording import effect_size, number, p_value, survivors
+from sagan.store.types import Attention
 
 Verdict = Literal["supported", "contradicted", "not decided"]
 
@@ -34,126 +35,105 @@ MOST, FEW = 0.8, 0.2
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim, who makes it, what was measured here, and what that says."""
+class Finding:
+    """What was measured of a claim, and what that says."""
 
-    text: str
-    source: str
     measured: str
     verdict: Verdict
 
 
-def claims(records: SuiteRecords) -> list[Claim]:
-    """The eight claims, in order; one that the suite does not test, or with few seeds, is not decided and says why."""
-    effects = headline_effects(ingredient_effects(records), records.baseline)
-    texts: list[tuple[str, str, Callable[[SuiteRecords, list[Effect]], tuple[str, Verdict]]]] = [
-        (
-            "Attention improves FID and IS",
-            "Zhang et al. 2018, ImageNet 128: FID 27.62 to 18.65, IS 36.8 to 52.52 for the whole recipe",
-            _attention_helps,
-        ),
-        ("Attention costs 10 to 30 % more training time", "an MNIST port", _attention_costs),
-        (
-            "gamma leaves 0 and grows to 0.1 to 0.3",
-            "a 64x64 face port; others see it near 0 or negative",
-            _gamma_grows,
-        ),
-        ("Attention maps start uniform and concentrate", "ports of SAGAN", _maps_concentrate),
-        (
-            "Spectral norm in the generator steadies training: fewer lost runs, less spread",
-            "Zhang et al. 2018, section 4.1",
-            _generator_sn_steadies,
-        ),
-        (
-            "With spectral norm and TTUR, one discriminator step per generator step is enough",
-            "Zhang et al. 2018, section 4.2",
-            _one_step_is_enough,
-        ),
-        ("One power iteration is enough", "Miyato et al. 2018; a port says five are needed", _one_iteration_is_enough),
-        (
-            "Losses settle early; then the generator's falls while the discriminator's stays level",
-            "a 64x64 face port",
-            _losses_settle,
-        ),
-    ]
+@dataclass(frozen=True)
+class Claim:
+    """A claim, who makes it, and the quantity that decides it; that gives None where a suite does not test it."""
+
+    text: str
+    source: str
+    quantity: Callable[[SuiteRecords, list[Effect]], Finding | None]
+
+
+def claims(records: SuiteRecords, effects: list[Effect]) -> dict[Claim, Finding]:
+    """The claims that the suite tests, in order, each with what it says; with few seeds none is decided.
+
+    Args:
+        effects: the headline effects of the suite.
+    """
     seeds = len({row.seed for row in records.rows if row.status != "missing"})
-    found = []
-    for text, source, judge in texts:
-        measured, verdict = judge(records, effects)
-        if seeds < FEWEST_FOR_P and verdict != "not decided":
-            measured, verdict = f"{measured}; too few seeds to judge it", "not decided"
-        found.append(Claim(text, source, measured, verdict))
+    found = {claim: finding for claim in CLAIMS if (finding := claim.quantity(records, effects))}
+    for claim, finding in found.items():
+        if seeds < FEWEST_FOR_P and finding.verdict != "not decided":
+            found[claim] = Finding(f"{finding.measured}; too few seeds to judge it", "not decided")
     return found
 
 
-def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     effect = _of(effects, "attention", other="off")
     if effect and effect.lost:
-        return survivors(effect), "not decided"
+        return Finding(survivors(effect), "not decided")
     if effect is None or effect.difference is None:
-        return "no two measured variants differ in attention alone", "not decided"
+        return None
     fid, score = effect.difference, _over_cells(records, effect, "is")
     measured = f"FID {effect_size(fid)}; " + (f"IS {effect_size(score)}" if score else "IS not measured")
     if fid.estimate.count < FEWEST_FOR_P:
-        return f"{measured}; too few seeds", "not decided"
+        return Finding(f"{measured}; too few seeds", "not decided")
     score_falls = score is not None and score.estimate.high < 0
-    if effect.judgement in ("better", "likely better") and not score_falls:
-        return measured, "supported"
-    if fid.estimate.high < 0 and effect.judgement == "noise":
-        return f"{measured}; a gain, but below the noise floor", "not decided"
-    if fid.estimate.low > -(records.floor or 0):
-        return f"{measured}; any gain in FID is below the noise floor", "contradicted"
-    return measured, "not decided"
+    if effect.judgement in ("better", "likely better"):
+        if fid.estimate.mean > -_worth_having(records, effect):
+            return Finding(f"{measured}; a gain, by less than is worth having", "not decided")
+        if not score_falls:
+            return Finding(measured, "supported")
+    if fid.estimate.low > -_worth_having(records, effect):
+        return Finding(f"{measured}; any gain in FID is less than is worth having", "contradicted")
+    return Finding(measured, "not decided")
 
 
-def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     effect = _of(effects, "attention", other="off")
     cost = effect and extra_time(records, effect.treated, effect.control)
     if not cost:
-        return "no two runs on like hardware differ in attention alone", "not decided"
+        return None
     measured = (
         f"{number(cost.median, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
     )
     measured += f"{cost.count} pair{'s' if cost.count > 1 else ''} of runs)"
     low, high = TIME_RANGE
     if low <= cost.minimum and cost.maximum <= high:
-        return measured, "supported"
-    return measured, "contradicted" if cost.maximum < low or cost.minimum > high else "not decided"
+        return Finding(measured, "supported")
+    return Finding(measured, "contradicted" if cost.maximum < low or cost.minimum > high else "not decided")
 
 
-def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
     low, high = GAMMA_RANGE
     magnitudes = {
-        (row.run, layer): abs(entry["gamma"])
+        (row.run, layer): abs(entry.gamma)
         for row in records.rows
         for layer, entry in _attention_of(row).items()
-        if entry["gamma"] is not None
+        if entry.gamma is not None
     }
     if not magnitudes:
-        return "no run with attention was measured", "not decided"
+        return None
     holds = {key: low <= magnitude <= high for key, magnitude in magnitudes.items()}
-    return f"magnitude at the end: {_ranges(magnitudes)}", _in_most_runs(holds)
+    return Finding(f"magnitude at the end: {_ranges(magnitudes)}", _in_most_runs(holds))
 
 
-def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     """Of the discriminator, of which nothing is kept before the end, the end alone counts."""
     starts, ends = {}, {}
     for row in records.rows:
-        ends |= {(row.run, layer): share for layer, share in entropy_shares(row.evaluation_record).items()}
-        for untrained in (point for point in row.points if point["step"] == 0):
-            starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained).items()}
+        ends |= {(row.run, layer): share for layer, share in entropy_shares(_attention_of(row)).items()}
+        for untrained in (point for point in row.points if point.step == 0):
+            starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained.attention).items()}
     if not ends:
-        return "no run with attention was measured", "not decided"
+        return None
     holds = {key: share < CONCENTRATED <= starts.get(key, CONCENTRATED) for key, share in ends.items()}
     measured = f"entropy over that of uniform maps at the end: {_ranges(ends)}; before training: "
-    return measured + (_ranges(starts) if starts else "not recorded"), _in_most_runs(holds)
+    return Finding(measured + (_ranges(starts) if starts else "not recorded"), _in_most_runs(holds))
 
 
-def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     effect = _of(effects, "spectral norm in the generator", other="off")
     if effect is None:
-        return "no two variants differ in this alone", "not decided"
+        return None
     bad, well = [], []
     for side in (effect.treated, effect.control):
         rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
@@ -162,7 +142,7 @@ def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tupl
     counts = [b + w for b, w in zip(bad, well, strict=True)]
     measured = f"{bad[0]} of {counts[0]} runs lost or gone wrong with, {bad[1]} of {counts[1]} without"
     if min(counts) < FEWEST_FOR_P:
-        return f"{measured}; too few seeds", "not decided"
+        return Finding(f"{measured}; too few seeds", "not decided")
     p_lost = float(stats.fisher_exact([bad, well]).pvalue)
     measured += f" (Fisher's p {p_value(p_lost)})"
     found = [(p_lost, bad[0] < bad[1])] if bad[0] != bad[1] else []
@@ -171,34 +151,29 @@ def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> tupl
         found.append((spread.p, spread.ratio < 1))
     sides = {helps for p, helps in found if p <= SIGNIFICANT}
     verdict = "not decided" if len(sides) != 1 else "supported" if sides.pop() else "contradicted"
-    return f"{measured}; {words}", verdict
+    return Finding(f"{measured}; {words}", verdict)
 
 
-def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     name = "discriminator steps per generator step"
     for effect in effects:
         if effect.ingredient == name and effect.other == "1":
             return _more_is_needless(records, effect)
-    rows = [row for row in records.rows if row.status != "missing" and _is_sn_ttur(row)]
-    bad = sum(row.lost or row.went_wrong for row in rows)
-    measured = "no two variants differ in this alone"
-    if rows:
-        measured += f"; of {len(rows)} runs with one step, spectral norm and TTUR, {bad} lost or gone wrong"
-    return measured, "not decided"
+    return None
 
 
-def _one_iteration_is_enough(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _one_iteration_is_enough(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     for effect in effects:
         if effect.ingredient == "power iterations" and effect.other == "1":
             return _more_is_needless(records, effect)
-    return "no two variants differ in this alone, and the logs hold the estimated singular values only", "not decided"
+    return None
 
 
-def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> tuple[str, Verdict]:
+def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
     attending = [row for row in records.rows if row.status == "measured" and _attention_of(row)]
     shapes = [shape for row in attending if (shape := _late_trends(row))]
     if not shapes:
-        return "no run with attention has a log that is long enough", "not decided"
+        return None
     falls = sum(generator < -1 for generator, _ in shapes)
     level = sum(abs(discriminator) < 1 for _, discriminator in shapes)
     both = sum(generator < -1 and abs(discriminator) < 1 for generator, discriminator in shapes)
@@ -206,11 +181,17 @@ def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> tuple[str, V
         f"after the first quarter, by more than the scatter around the trend: the generator's loss falls in {falls} of "
         f"{len(shapes)} runs, the discriminator's stays level in {level}, both in {both}"
     )
-    return measured, _by_share(both, len(shapes))
+    return Finding(measured, _by_share(both, len(shapes)))
 
 
 def _of(effects: list[Effect], ingredient: str, other: str) -> Effect | None:
     return next((e for e in effects if e.ingredient == ingredient and e.other == other), None)
+
+
+def _worth_having(records: SuiteRecords, effect: Effect) -> float:
+    """The smallest difference of FID that is worth having: the suite's share of the FID without."""
+    fids = [fid for variant in effect.control for fid in records.figures(variant).values()]
+    return records.suite.smallest_effect * float(np.mean(fids))
 
 
 def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Difference | None:
@@ -220,7 +201,7 @@ def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Differenc
         for t, c in zip(effect.treated, effect.control, strict=True)
     ]
     seeds = set.intersection(*(set(t) & set(c) for t, c in sides))
-    return difference_of_pairs({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
+    return difference_by_seed({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
 
 
 def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | None]:
@@ -238,19 +219,19 @@ def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | N
     return f"{words} (p {p_value(found.p)})", found
 
 
-def _more_is_needless(records: SuiteRecords, effect: Effect) -> tuple[str, Verdict]:
-    """More instead of one: needless where a gain beyond the noise floor lies outside the interval, and none is sure."""
+def _more_is_needless(records: SuiteRecords, effect: Effect) -> Finding | None:
+    """More instead of one: needless where a gain worth having lies outside the interval, and none is sure."""
     if effect.lost:
-        return f"{effect.level} instead of 1: {survivors(effect)}", "not decided"
+        return Finding(f"{effect.level} instead of 1: {survivors(effect)}", "not decided")
     if effect.difference is None:
-        return f"{effect.level} instead of 1: not measured", "not decided"
-    found, floor = effect.difference.estimate, records.floor or 0
+        return None
+    found, worth = effect.difference.estimate, _worth_having(records, effect)
     measured = f"{effect.level} instead of 1: FID {effect_size(effect.difference)}"
     if found.count < FEWEST_FOR_P:
-        return f"{measured}; too few seeds", "not decided"
+        return Finding(f"{measured}; too few seeds", "not decided")
     if found.high < 0:
-        return measured, "contradicted" if found.high < -floor else "not decided"
-    return measured, "supported" if found.low > -floor else "not decided"
+        return Finding(measured, "contradicted" if found.high < -worth else "not decided")
+    return Finding(measured, "supported" if found.low > -worth else "not decided")
 
 
 def _ranges(values: dict[tuple[str, str], float]) -> str:
@@ -277,22 +258,16 @@ def _by_share(count: int, total: int) -> Verdict:
     return "supported" if count >= MOST * total else "contradicted" if count <= FEW * total else "not decided"
 
 
-def _attention_of(row: Row) -> dict[str, dict[str, float]]:
-    return row.evaluation_record.get("attention", {})
-
-
-def _is_sn_ttur(row: Row) -> bool:
-    recipe = row.config["variant"]
-    both = recipe["generator"]["spectral_norm"] and recipe["discriminator"]["spectral_norm"]
-    return both and recipe["optimizer"]["lr_ratio"] > 1 and recipe["n_dis"] == 1
+def _attention_of(row: Row) -> Attention:
+    return row.evaluation.attention if row.evaluation else {}
 
 
 def _late_trends(row: Row) -> tuple[float, float] | None:
     """Change of the generator's and the discriminator's loss over the last three quarters, in units of its scatter."""
-    late = [line for line in row.log if line["step"] > row.log[-1]["step"] / 4]
+    late = [line for line in row.log if line.step > row.log[-1].step / 4]
     trends = []
     for name in ("loss_g", "loss_d"):
-        points = [(line["step"], line[name]) for line in late if line[name] is not None]
+        points = [(line.step, loss) for line in late if (loss := line.values[name]) is not None]
         if len(points) < 10:
             return None
         steps, losses = np.array(points).T
@@ -300,3 +275,33 @@ def _late_trends(row: Row) -> tuple[float, float] | None:
         scatter = float(np.std(losses - fit.intercept - fit.slope * steps))
         trends.append(float(fit.slope * (steps[-1] - steps[0])) / max(scatter, 1e-12))
     return trends[0], trends[1]
+
+
+CLAIMS = (
+    Claim(
+        "Attention improves FID and IS",
+        "Zhang et al. 2018, ImageNet 128: FID 27.62 to 18.65, IS 36.8 to 52.52 for the whole recipe",
+        _attention_helps,
+    ),
+    Claim("Attention costs 10 to 30 % more training time", "an MNIST port", _attention_costs),
+    Claim(
+        "gamma leaves 0 and grows to 0.1 to 0.3", "a 64x64 face port; others see it near 0 or negative", _gamma_grows
+    ),
+    Claim("Attention maps start uniform and concentrate", "ports of SAGAN", _maps_concentrate),
+    Claim(
+        "Spectral norm in the generator steadies training: fewer lost runs, less spread",
+        "Zhang et al. 2018, section 4.1",
+        _generator_sn_steadies,
+    ),
+    Claim(
+        "With spectral norm and TTUR, one discriminator step per generator step is enough",
+        "Zhang et al. 2018, section 4.2",
+        _one_step_is_enough,
+    ),
+    Claim("One power iteration is enough", "Miyato et al. 2018; a port says five are needed", _one_iteration_is_enough),
+    Claim(
+        "Losses settle early; then the generator's falls while the discriminator's stays level",
+        "a 64x64 face port",
+        _losses_settle,
+    ),
+)

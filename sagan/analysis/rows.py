@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import numpy as np
 
 from sagan.errors import UserError
+from sagan.metrics.codes import NAMES, NOT_MEASURED, code_of
 from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.records import Json, read_lines
-from sagan.results import recorded_evaluation, recorded_reference, recorded_run
+from sagan.records import Json
+from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
+from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
-METRICS = ("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage")
-HIGHER_IS_BETTER = ("is", "precision", "recall", "density", "coverage")
 WORSENED_FACTOR = 2.0
 
 Status = Literal["measured", "diverged", "missing"]
@@ -27,36 +26,42 @@ Status = Literal["measured", "diverged", "missing"]
 
 @dataclass(frozen=True)
 class Row:
-    """A variant with a seed. `run_record`, `evaluation_record` and `log` are empty where they are not on disk.
+    """A variant with a seed, and what of it is there.
 
-    `set_aside` says why an evaluation that is on disk does not count; its record is empty then.
+    `trained` says of the run whether it is there, missing, torn or spoilt. `set_aside` says why an evaluation that is
+    on disk does not count; it is None then.
     """
 
     variant: str
     seed: int
     run: str
-    evaluation: str
+    evaluation_key: str
     config: Json
-    run_record: Json
-    evaluation_record: Json
-    log: list[Json]
+    trained: Found[RunRecord]
+    evaluation: EvaluationRecord | None
+    log: list[LogLine]
     folder: Path
     set_aside: str | None = None
 
     @property
+    def training(self) -> RunRecord | None:
+        return self.trained.record
+
+    @property
     def status(self) -> Status:
-        recorded = self.evaluation_record.get("status") or self.run_record.get("status")
-        if recorded == "diverged":
+        recorded = [record.status for record in (self.evaluation, self.training) if record]
+        if recorded and recorded[0] == "diverged":
             return "diverged"
-        return "measured" if self.evaluation_record else "missing"
+        return "measured" if self.evaluation else "missing"
 
     def metric(self, name: str) -> float | None:
-        return self.evaluation_record.get("metrics", {}).get(name, {}).get("value")
+        found = self.evaluation and self.evaluation.metrics.get(name)
+        return found.value if found else None
 
     def reason(self, name: str) -> str | None:
         """What a metric's status says of it where that is not "measured": why it has no figure, or a bad one."""
-        status = self.evaluation_record.get("metrics", {}).get(name, {}).get("status", "measured")
-        return None if status == "measured" else status
+        found = self.evaluation and self.evaluation.metrics.get(name)
+        return found.status if found and found.status != "measured" else None
 
     @property
     def defect(self) -> str | None:
@@ -71,17 +76,23 @@ class Row:
 
     @property
     def fid_untrained(self) -> float | None:
-        return self.evaluation_record.get("untrained", {}).get("fid", {}).get("value")
+        found = self.evaluation and self.evaluation.untrained.get("fid")
+        return found.value if found else None
 
     @property
     def curve(self) -> list[tuple[int, float]]:
         """(step, FID), without snapshots whose FID could not be measured."""
-        return [(point["step"], point["fid"]) for point in self.points if point["fid"] is not None]
+        return [(point.step, point.fid) for point in self.points if point.fid is not None]
 
     @property
-    def points(self) -> list[Json]:
+    def points(self) -> list[CurvePoint]:
         """All snapshots, each with what could be measured of it."""
-        return self.evaluation_record.get("curve", [])
+        return self.evaluation.curve if self.evaluation else []
+
+    @property
+    def lowest_fid(self) -> float | None:
+        """Of the curve."""
+        return min((fid for _, fid in self.curve), default=None)
 
     @property
     def learned_nothing(self) -> bool:
@@ -90,15 +101,14 @@ class Row:
         return fid is not None and untrained is not None and fid >= untrained
 
     @property
-    def collapse(self) -> Json:
-        """Since when the images had almost no variance or reached almost nothing real ("began"), and why."""
-        return self.evaluation_record.get("collapse", {})
+    def collapse(self) -> Collapse:
+        return self.evaluation.collapse if self.evaluation else Collapse()
 
     @property
     def collapsed(self) -> bool:
         """Collapsed at some snapshot and to the end, or all final images are the same."""
         is_constant = self.defect is not None and self.metric("fid") is not None
-        return self.collapse.get("began") is not None or is_constant
+        return self.collapse.began is not None or is_constant
 
     @property
     def worsened(self) -> bool:
@@ -112,33 +122,43 @@ class Row:
 
     @property
     def images_per_second(self) -> float | None:
-        return self.run_record.get("images_per_second")
+        return self.training and self.training.images_per_second
 
     @property
     def seconds(self) -> float | None:
-        return self.run_record.get("seconds")
+        return self.training and self.training.seconds
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Of one generator step with its discriminator steps, by the clock of the steps alone; None of older runs."""
+        record = self.training
+        return record.step_seconds / record.steps if record and record.step_seconds and record.steps else None
 
     @property
     def seconds_per_step(self) -> float | None:
         """Per generator step, with its discriminator steps."""
-        seconds, steps = self.seconds, self.run_record.get("steps")
-        return seconds / steps if seconds and steps else None
+        record = self.training
+        return record.seconds / record.steps if record and record.seconds and record.steps else None
 
     @property
-    def hardware(self) -> tuple | None:
+    def hardware(self) -> tuple[str, int] | None:
         """What has to be equal for two speeds to be comparable."""
-        provenance = self.run_record.get("provenance")
-        return provenance and (provenance.get("device"), provenance.get("threads"))
+        return self.training and (self.training.provenance.device, self.training.provenance.threads)
+
+    def thinned_log(self, count: int) -> list[LogLine]:
+        """About so many lines, the first and the last among them."""
+        every = -(-len(self.log) // count) or 1
+        return [*self.log[:-1:every], *self.log[-1:]]
 
     def at_step(self, step: int) -> tuple[int | None, float | None]:
         """Real images seen and training seconds at a step, from the log; None where there is no log."""
-        ends = [line for line in (*self.log, self.run_record) if "images" in line]
+        ends = [(line.step, line.images, line.seconds) for line in self.log]
+        if self.training:
+            ends.append((self.training.steps, self.training.images, self.training.seconds))
         if not ends:
             return None, None
-        steps = [0, *(line.get("step", line.get("steps")) for line in ends)]
-        images = np.interp(step, steps, [0, *(line["images"] for line in ends)])
-        seconds = np.interp(step, steps, [0, *(line["seconds"] for line in ends)])
-        return round(float(images)), float(seconds)
+        steps, images, seconds = zip((0, 0, 0.0), *ends, strict=True)
+        return round(float(np.interp(step, steps, images))), float(np.interp(step, steps, seconds))
 
 
 @dataclass(frozen=True)
@@ -151,7 +171,7 @@ class SuiteRecords:
     name: str
     suite: Suite
     rows: list[Row]
-    reference: Json
+    reference: ReferenceRecord | None
     grids: dict[str, dict[str, dict[str, str]]]
     descriptions: dict[str, str]
     extractor: str
@@ -186,25 +206,9 @@ class SuiteRecords:
         return {seed: value for seed, value in values.items() if value is not None}
 
     @property
-    def measured_metrics(self) -> list[str]:
-        return [metric for metric in METRICS if any(row.metric(metric) is not None for row in self.rows)]
-
-    @property
     def floor(self) -> float | None:
         """FID between real held-out images and the real split: differences below it mean nothing."""
-        return self.reference.get("floor", {}).get("fid")
-
-    def typical(self, variant: str) -> Row | None:
-        """The run with the variant's median FID (of two in the middle, the worse), or the first that diverged."""
-        fids = sorted((fid, seed) for seed, fid in self.figures(variant).items())
-        if fids:
-            seed = fids[len(fids) // 2][1]
-            return next(row for row in self.of(variant) if row.seed == seed)
-        return next(iter(self.of(variant, "diverged")), None)
-
-    def median_images_per_second(self, variant: str) -> float | None:
-        speeds = [row.images_per_second for row in self.of(variant) if row.images_per_second is not None]
-        return median(speeds) if speeds else None
+        return self.reference and self.reference.floor.fid
 
 
 def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecords:
@@ -216,67 +220,85 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     if suite not in plan.suites:
         raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
     first, *others = params.suites[suite].evaluation.spaces
-    also = {extractor: _collect(suite, plan, params, paths, extractor) for extractor in others}
-    return replace(_collect(suite, plan, params, paths, first), also=also)
+    records = _collect(suite, plan, params, paths, first)
+    return replace(records, also={extractor: _in_space(records, plan, paths, extractor) for extractor in others})
 
 
 def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: str) -> SuiteRecords:
-    keys = {cell.run: cell.also.get(extractor, cell.evaluation) for cell in plan.suites[suite]}
-    references = {plan.evaluations[key].reference for key in keys.values()}
-    reference = (recorded_reference(references.pop(), paths) or {}) if references else {}
-    rows = []
-    for cell in plan.suites[suite]:
-        folder = paths.evaluation(keys[cell.run])
-        evaluation_record = recorded_evaluation(keys[cell.run], paths) or {}
-        set_aside = _other_weights(evaluation_record, reference, paths)
-        rows.append(
-            Row(
-                variant=cell.variant,
-                seed=cell.seed,
-                run=cell.run,
-                evaluation=keys[cell.run],
-                config=plan.runs[cell.run].config,
-                run_record=recorded_run(cell.run, paths) or {},
-                evaluation_record={} if set_aside else evaluation_record,
-                log=read_lines(paths.run(cell.run) / "log.jsonl"),
-                folder=folder,
-                set_aside=set_aside,
-            )
+    cells = plan.suites[suite]
+    rows = [
+        Row(
+            variant=cell.variant,
+            seed=cell.seed,
+            run=cell.run,
+            evaluation_key=cell.evaluation,
+            config=plan.runs[cell.run].config,
+            trained=read_run(cell.run, paths),
+            evaluation=None,
+            log=read_log(cell.run, paths),
+            folder=paths.evaluation(cell.evaluation),
         )
-    _share_untrained(rows)
+        for cell in cells
+    ]
     variants = dict.fromkeys(row.variant for row in rows)
-    return SuiteRecords(
+    records = SuiteRecords(
         name=suite,
         suite=params.suites[suite],
         rows=rows,
-        reference=reference,
+        reference=None,
         grids={name: cells for name, cells in params.grids.items() if cells.keys() <= variants.keys()},
         descriptions={name: params.variants[name].description for name in variants},
         extractor=extractor,
         experiment=f"{params.tracking.experiment_prefix}{suite}",
     )
+    return _in_space(records, plan, paths, extractor)
 
 
-def _share_untrained(rows: list[Row]) -> None:
+def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -> SuiteRecords:
+    """The same runs with their evaluations and their reference in one feature space."""
+    keys = [cell.also.get(extractor, cell.evaluation) for cell in plan.suites[records.name]]
+    reference = read_reference(plan.evaluations[keys[0]].reference, paths).record if keys else None
+    rows = []
+    for row, key in zip(records.rows, keys, strict=True):
+        evaluation = read_evaluation(key, paths).record
+        set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
+        counted = evaluation and not set_aside and _by_present_code(evaluation)
+        folder = paths.evaluation(key)
+        rows.append(replace(row, evaluation_key=key, evaluation=counted or None, folder=folder, set_aside=set_aside))
+    return replace(records, rows=_with_untrained(rows), reference=reference, extractor=extractor)
+
+
+def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
+    """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
+    known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
+    stale = [name for name, value in known.items() if value.code is not None and value.code != code_of(name)]
+    current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
+    return evaluation.model_copy(update={"metrics": current})
+
+
+def _with_untrained(rows: list[Row]) -> list[Row]:
     """The untrained generator is measured at seed 0 alone, for all runs of its recipe."""
-    at_seed_0 = {row.variant: row.evaluation_record.get("untrained", {}) for row in rows if row.seed == 0}
-    for row in rows:
-        if row.evaluation_record and row.fid_untrained is None:
-            row.evaluation_record["untrained"] = at_seed_0.get(row.variant, {})
+    first = {row.variant: row.evaluation.untrained for row in rows if row.seed == 0 and row.evaluation}
+    return [
+        replace(row, evaluation=row.evaluation.model_copy(update={"untrained": first[row.variant]}))
+        if row.evaluation and row.fid_untrained is None and row.variant in first
+        else row
+        for row in rows
+    ]
 
 
-def _other_weights(evaluation: Json, reference: Json, paths: Paths) -> str | None:
+def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:
     """Why an evaluation's figures do not compare with the others: the network that measured is not the reference's.
 
     Two machines train two classifiers under one reference key, and copied folders bring both together.
     """
-    protocols = [metric.get("protocol", {}) for metric in evaluation.get("metrics", {}).values()]
-    digests = {p.get("weights_digest") for p in (evaluation.get("curve_protocol", {}), *protocols)} - {None}
-    here = reference.get("weights_digest")
+    protocols = [evaluation.curve_protocol, *(metric.protocol for metric in evaluation.metrics.values())]
+    digests = {protocol.get("weights_digest") for protocol in protocols} - {None}
+    here = reference.weights_digest
     if here is None or digests <= {here}:
         return None
-    folder = paths.evaluation(evaluation["key"]).relative_to(paths.root).as_posix()
-    brought = paths.reference(reference["key"]).relative_to(paths.root).as_posix()
+    folder = paths.evaluation(evaluation.key).relative_to(paths.root).as_posix()
+    brought = paths.reference(reference.key).relative_to(paths.root).as_posix()
     others = ", ".join(sorted(digest[:12] for digest in digests - {here}))
     return (
         f"measured with other weights ({others}) than the reference here has ({here[:12]}): delete {folder} and run "

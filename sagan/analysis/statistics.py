@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
+from sagan.analysis import families
+from sagan.analysis.rearrangements import rearrangement_p
+
 CONFIDENCE = 0.95
 RESAMPLES = 20_000
-ARRANGEMENTS = 100_000
 FEWEST_FOR_INTERVAL = 3
 FEWEST_FOR_P = 4
 # With so many seeds a spread three times as wide is found more often than not.
@@ -41,12 +43,17 @@ class Estimate:
     maximum: float
     count: int
 
+    def times(self, factor: float) -> Estimate:
+        """The same in another unit."""
+        parts = (self.mean, self.sd, self.low, self.high, self.minimum, self.maximum)
+        return Estimate(*(part and factor * part for part in parts), self.count)
+
 
 @dataclass(frozen=True)
 class Difference:
     """How far one recipe's figure lies above another's.
 
-    `by_seed` holds the differences of the pairs, and is empty where nothing pairs the two sides.
+    `by_seed` holds the values of a contrast within seeds, and is empty of two recipes.
     `p` is exact and two-sided; None with fewer than four seeds.
     """
 
@@ -94,16 +101,10 @@ def bootstrap_interval(*samples: Sequence[float]) -> tuple[float, float] | None:
     bootstrap", section 4.3.3): a plain percentile interval is too narrow for a handful of seeds.
     Seeded, so that the same figures give the same interval. None where a sample has fewer than three.
     """
-    return _interval(tuple(map(tuple, samples)), RESAMPLES)
-
-
-@lru_cache(maxsize=4096)
-def _interval(samples: tuple[tuple[float, ...], ...], resamples: int) -> tuple[float, float] | None:
-    """Kept, because a report asks for the same one in each of its tables and figures."""
     smallest = min(map(len, samples))
     if smallest < FEWEST_FOR_INTERVAL:
         return None
-    places = _resampled_places(tuple(map(len, samples)), resamples)
+    places = _resampled_places(tuple(map(len, samples)), RESAMPLES)
     means = [np.mean(np.asarray(sample)[of], axis=1) for sample, of in zip(samples, places, strict=True)]
     resampled = means[0] if len(means) == 1 else means[0] - means[1]
     tail = expanded_tail(smallest)
@@ -125,68 +126,23 @@ def expanded_tail(count: int) -> float:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p of a mean difference of pairs: under the null, every assignment of signs is as likely.
-
-    Exact as long as there are at most 100,000 assignments, a seeded sample of them beyond. It
-    cannot go below 2 / 2^n.
-    """
-    count = len(differences)
-    if 2**count <= ARRANGEMENTS:
-        return _permutation_p((differences,), lambda d, axis: np.mean(d, axis=axis), "samples")
-    flipped = np.abs(_sampled_signs(count) @ np.asarray(differences, dtype=float))
-    # Rounding must not make the observed assignment less extreme than itself; it counts as one of the sample.
-    extreme = np.sum(flipped >= abs(math.fsum(differences)) * (1 - 1e-12))
-    return float((extreme + 1) / (ARRANGEMENTS + 1))
-
-
-@lru_cache(maxsize=4)
-def _sampled_signs(count: int) -> np.ndarray:
-    """Assignments of signs, float64 [ARRANGEMENTS, count]."""
-    return np.random.default_rng(0).choice([-1.0, 1.0], size=(ARRANGEMENTS, count))
+    """Two-sided p of a mean of contrasts: under the null, every assignment of signs is as likely."""
+    return rearrangement_p([([value / 2], [-value / 2]) for value in differences]).value
 
 
 def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p of a difference of means: under the null, every division into two groups is as likely.
-
-    Exact as long as there are at most 100,000 divisions, a seeded sample of them beyond.
-    """
-    return _permutation_p(
-        (first, second), lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis), "independent"
-    )
-
-
-def _permutation_p(samples: tuple, statistic: Callable[..., np.ndarray], kind: str) -> float:
-    test = stats.permutation_test(
-        samples,
-        statistic,
-        permutation_type=kind,
-        n_resamples=ARRANGEMENTS,
-        vectorized=True,
-        rng=np.random.default_rng(0),
-    )
-    return float(test.pvalue)
+    """Two-sided p of a difference of means: under the null, every division into two groups is as likely."""
+    return rearrangement_p([(first, second)]).value
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction (1979) over those that are there: the chance of any false finding stays below the level."""
-    present = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, index) in enumerate(present):
-        largest = max(largest, min(1.0, p * (len(present) - rank)))
-        corrected[index] = largest
-    return corrected
+    """Holm's correction over those that are there."""
+    corrected = families.holm({place: p for place, p in enumerate(p_values) if p is not None})
+    return [corrected.get(place) for place in range(len(p_values))]
 
 
-def difference(treated: BySeed, control: BySeed, paired: bool) -> Difference | None:
-    """treated - control over seeds; None where a side is empty.
-
-    Args:
-        paired: whether equal seeds share their data order and z, so that their difference is one observation.
-    """
-    if paired:
-        by_seed = {seed: treated[seed] - control[seed] for seed in sorted(treated.keys() & control.keys())}
-        return difference_of_pairs(by_seed)
+def difference(treated: BySeed, control: BySeed) -> Difference | None:
+    """treated - control over runs; None where a side is empty. Equal seeds of two recipes have nothing in common."""
     first, second = list(treated.values()), list(control.values())
     if not first or not second:
         return None
@@ -194,11 +150,13 @@ def difference(treated: BySeed, control: BySeed, paired: bool) -> Difference | N
     count = min(len(first), len(second))
     p = permutation_p(first, second) if count >= FEWEST_FOR_P else None
     smallest, largest = min(first) - max(second), max(first) - min(second)
+    if treated == control:  # one recipe under two names
+        smallest = largest = 0.0
     mean = float(np.mean(first) - np.mean(second))
     return Difference(Estimate(mean, None, low, high, smallest, largest, count), {}, p)
 
 
-def difference_of_pairs(by_seed: BySeed) -> Difference | None:
+def difference_by_seed(by_seed: BySeed) -> Difference | None:
     """A difference from its values by seed; None without any."""
     values = list(by_seed.values())
     summary = estimate(values)

@@ -6,17 +6,16 @@ import itertools
 from dataclasses import dataclass, replace
 from statistics import median
 
+from sagan.analysis import statistics
+from sagan.analysis.ingredients import INGREDIENTS, level_of, only_ingredient, oriented
+from sagan.analysis.judgement import Judgement, Losses, judge, losses
+from sagan.analysis.rearrangements import rearrangement_p
+from sagan.analysis.rows import SuiteRecords
+from sagan.analysis.statistics import Difference
 from sagan.records import Json
-from sagan.report import statistics
-from sagan.report.collect import SuiteRecords
-from sagan.report.ingredients import INGREDIENTS, differing, level_of, only_ingredient, oriented
-from sagan.report.judgement import Judgement, Losses, judge, losses
-from sagan.report.statistics import Difference
 
 # Up to so many variants are compared each with each: 435 pairs. Of a hundred it would be 4,950.
 PAIRWISE_UP_TO = 30
-# What decides, apart from the training seed, the z and the real images that a run sees at a step.
-_SHARED_BY_PAIRS = ("generator.z_dim", "n_dis")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Effect:
 
     `treated` and `control` are variants, or for a grid's main effect lists of them that differ in
     nothing else, cell by cell. Of an interaction both are empty, and what all cells lost counts as treated.
-    `paired` says whether equal seeds pair, which is known also where there is no difference.
+    `paired` says whether it is tested within seeds, as an interaction is.
     """
 
     ingredient: str
@@ -53,12 +52,6 @@ class Effect:
     judgement: Judgement = "no data"
 
 
-def compare(records: SuiteRecords, treated: str, control: str, metric: str = "fid") -> Difference | None:
-    """The difference of a metric between two variants, paired by seed where equal seeds mean equal z and data order."""
-    figures = records.figures(treated, metric), records.figures(control, metric)
-    return statistics.difference(*figures, _seeds_pair(records, treated, control))
-
-
 def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
     """Every other variant against the baseline."""
     effects = [
@@ -66,7 +59,7 @@ def baseline_effects(records: SuiteRecords) -> dict[str, Effect]:
         for other in records.variants
         if other != records.baseline
     ]
-    return {effect.level: effect for effect in _judged(effects, records.floor)}
+    return {effect.level: effect for effect in _judged(effects)}
 
 
 def ingredient_effects(records: SuiteRecords) -> list[Effect]:
@@ -87,7 +80,7 @@ def ingredient_effects(records: SuiteRecords) -> list[Effect]:
         treated, control = oriented(records, ingredient, first, second)
         level, other = (level_of(records.config(name), ingredient) for name in (treated, control))
         effects.append(_pair(records, ingredient, level, other, treated, control))
-    return _judged(effects, records.floor)
+    return _judged(effects)
 
 
 def headline_effects(effects: list[Effect], baseline: str) -> list[Effect]:
@@ -121,12 +114,8 @@ def extra_time(records: SuiteRecords, treated: tuple[str, ...], control: tuple[s
     return Cost(median(percents), min(percents), max(percents), len(percents))
 
 
-def _seeds_pair(records: SuiteRecords, treated: str, control: str) -> bool:
-    return not differing(records.config(treated), records.config(control)) & set(_SHARED_BY_PAIRS)
-
-
 def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treated: str, control: str) -> Effect:
-    difference = compare(records, treated, control)
+    difference = statistics.difference(records.figures(treated), records.figures(control))
     return Effect(
         ingredient=ingredient,
         level=level,
@@ -137,18 +126,23 @@ def _pair(records: SuiteRecords, ingredient: str, level: str, other: str, treate
         difference=difference,
         cost=extra_time(records, (treated,), (control,)),
         lost=losses(records, (treated,), (control,)),
-        paired=_seeds_pair(records, treated, control),
+        paired=False,
     )
 
 
 def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
     cells = records.grids[grid]
-    reference = _reference_levels(records, cells)
+    reference = reference_levels(records, cells)
     effects = []
     figures = {variant: records.figures(variant) for variant in cells}
     for contrast in statistics.factorial_contrasts(figures, cells, reference):
-        difference = statistics.difference_of_pairs(contrast.by_seed)
+        difference = statistics.difference_by_seed(contrast.by_seed)
         treated, control = _sides(cells, contrast) if len(contrast.factors) == 1 else ((), ())
+        if treated and difference and difference.p is not None:
+            sides = [
+                (list(figures[t].values()), list(figures[c].values())) for t, c in zip(treated, control, strict=True)
+            ]
+            difference = replace(difference, p=rearrangement_p(sides).value)
         ingredient, level, other = _in_words(records, contrast, treated, control)
         effects.append(
             Effect(
@@ -161,7 +155,7 @@ def _grid_effects(records: SuiteRecords, grid: str) -> list[Effect]:
                 difference=difference,
                 cost=extra_time(records, treated, control),
                 lost=losses(records, treated or tuple(cells), control),
-                paired=True,
+                paired=not treated,
                 interaction=not treated,
             )
         )
@@ -177,7 +171,7 @@ def _sides(cells: Json, contrast: statistics.Contrast) -> tuple[tuple[str, ...],
     return treated, control
 
 
-def _reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
+def reference_levels(records: SuiteRecords, cells: Json) -> dict[str, str]:
     """The level of each factor whose effect is asked for: on rather than off; of several, the baseline's."""
     start = records.baseline if records.baseline in cells else next(iter(cells))
     reference = dict(cells[start])
@@ -206,10 +200,10 @@ def _in_words(
     return f"interaction of {' and '.join(contrast.factors)}", ", ".join(contrast.levels), ", ".join(contrast.others)
 
 
-def _judged(effects: list[Effect], floor: float | None) -> list[Effect]:
+def _judged(effects: list[Effect]) -> list[Effect]:
     """The effects of one table with Holm's correction over all of them, and what that leaves to be said."""
     corrected = statistics.holm([effect.difference and effect.difference.p for effect in effects])
     return [
-        replace(effect, p_holm=p, judgement=judge(effect.difference, floor, p, bool(effect.lost)))
+        replace(effect, p_holm=p, judgement=judge(effect.difference, p, bool(effect.lost)))
         for effect, p in zip(effects, corrected, strict=True)
     ]

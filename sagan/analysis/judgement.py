@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sagan.report import statistics
-from sagan.report.collect import SuiteRecords
-from sagan.report.statistics import Difference
+from sagan.analysis import statistics
+from sagan.analysis.rows import SuiteRecords
+from sagan.analysis.statistics import Difference
 
 Judgement = Literal[
     "better",
@@ -18,7 +18,6 @@ Judgement = Literal[
     "worse",
     "likely worse",
     "same",
-    "noise",
     "runs lost",
     "too few seeds",
     "not decided",
@@ -63,13 +62,12 @@ def losses(records: SuiteRecords, treated: Sequence[str], control: Sequence[str]
     return Losses(*counts)
 
 
-def judge(difference: Difference | None, floor: float | None, p_holm: float | None, any_lost: bool) -> Judgement:
+def judge(difference: Difference | None, p_holm: float | None, any_lost: bool) -> Judgement:
     """A difference of FIDs (lower is better) in a word or two.
 
     `runs lost`: a side's figures are those of its survivors, and a variant must not win by losing its bad runs.
-    `noise` is a mean difference below the noise floor. `better` and `worse` need four seeds, an
-    interval that does not reach zero, and p <= 0.05 after Holm's correction; without the last they
-    are `likely`.
+    `better` and `worse` need four seeds, an interval that does not reach zero, and p <= 0.05 after Holm's
+    correction; without the last they are `likely`.
     """
     if any_lost:
         return "runs lost"
@@ -78,8 +76,6 @@ def judge(difference: Difference | None, floor: float | None, p_holm: float | No
     mean = difference.estimate.mean
     if mean == difference.estimate.minimum == difference.estimate.maximum == 0:
         return "same"
-    if abs(mean) < (floor or 0):
-        return "noise"
     if difference.estimate.count < statistics.FEWEST_FOR_P:
         return "too few seeds"
     sure = p_holm is not None and p_holm <= SURE

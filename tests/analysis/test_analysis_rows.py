@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from sagan.report.collect import collect
+from sagan.analysis.build import analysis_of
+from sagan.analysis.rows import collect
 from sagan.report.document import readme
 from tests.report.outcomes import INCEPTION, lose
 
@@ -15,11 +16,11 @@ def records(library):
 def test_the_typical_run_has_the_median_fid_and_the_worse_of_two(records):
     for variant in ("sagan", "no-attention", "sn-d-only", "ttur-1"):
         fids = sorted(records.figures(variant).values())
-        assert records.typical(variant).metric("fid") == fids[len(fids) // 2]
+        assert analysis_of(records).variants[variant].typical.metric("fid") == fids[len(fids) // 2]
 
 
 def test_status_tells_missing_diverged_and_unevaluated_apart(records):
-    status = {(row.variant, row.seed): (row.status, bool(row.run_record)) for row in records.rows}
+    status = {(row.variant, row.seed): (row.status, bool(row.training)) for row in records.rows}
     assert status["ttur-1", 2] == ("missing", False)
     assert status["ttur-1", 4] == ("missing", True)
     assert status["dcgan", 3] == ("diverged", True)
@@ -75,7 +76,7 @@ def test_a_further_space_has_rows_and_a_floor_of_its_own(library):
     assert (records.extractor, extractor, other.extractor) == ("classifier", "inception", "inception")
     assert (records.floor, other.floor) == (0.9, 3.1)
     for mine, same in zip(records.rows, other.rows, strict=True):
-        assert (mine.run, mine.seed) == (same.run, same.seed) and mine.evaluation != same.evaluation
+        assert (mine.run, mine.seed) == (same.run, same.seed) and mine.evaluation_key != same.evaluation_key
         assert same.metric("fid") == 4 * mine.metric("fid")
 
 
@@ -106,7 +107,8 @@ def test_a_diverged_variant_is_shown_by_its_first_run(records, make_library, tmp
         (library.paths.evaluation(cell.evaluation) / "metrics.json").unlink()
         (library.paths.run(cell.run) / "run.json").unlink()
     found = collect("made-up", library.plan, library.params, library.paths)
-    assert (found.typical("dcgan").seed, found.typical("dcgan").status) == (3, "diverged")
+    typical = analysis_of(found).variants["dcgan"].typical
+    assert (typical.seed, typical.status) == (3, "diverged")
 
 
 def test_images_that_are_all_the_same_are_a_collapse(make_library, tmp_path):
@@ -137,8 +139,8 @@ def test_figures_of_another_classifier_than_the_references_do_not_count(make_lib
     records = with_digests(library, ["1", "2", "1", "1"])
     assert [row.status for row in records.rows] == ["measured", "missing", "measured", "measured"]
     assert list(records.figures("sagan")) == [0] and not records.rows[1].curve
-    key = records.rows[1].evaluation
-    line = next(line for line in readme(records, []).splitlines() if f"`{records.rows[1].run}`" in line)
+    key = records.rows[1].evaluation_key
+    line = next(line for line in readme(analysis_of(records), []).splitlines() if f"`{records.rows[1].run}`" in line)
     assert "missing: measured with other weights (222222222222) than the reference here has (111111111111)" in line
     assert f"delete results/evaluations/{key} and run" in line.replace("\\", "")
 
@@ -149,7 +151,9 @@ def test_a_diverged_run_measured_with_another_classifier_stays_diverged_and_says
     lose(library.paths, cell)
     records = with_digests(library, ["2"])
     assert records.rows[0].status == "diverged" and not records.rows[0].curve
-    assert "diverged at step 230: loss\\_d is not finite; measured with other weights" in readme(records, [])
+    assert "diverged at step 230: loss\\_d is not finite; measured with other weights" in readme(
+        analysis_of(records), []
+    )
 
 
 def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library, tmp_path):
@@ -159,7 +163,16 @@ def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library
     path = library.paths.evaluation(library.cell("few", "sagan", 1).also["inception"]) / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"curve_protocol": {"weights_digest": "2" * 64}}))
     records = collect("few", library.plan, library.params, library.paths)
-    text = readme(records, [])
+    text = readme(analysis_of(records), [])
     assert records.figures("sagan").keys() == {0, 1} and records.also["inception"].figures("sagan").keys() == {0}
     assert "3 of 4 runs are measured in this space" in text
     assert "\n- Not counted: sagan seed 1: measured with other weights" in text
+
+
+def test_a_figure_of_a_metric_whose_code_has_changed_since_does_not_count(make_library, tmp_path):
+    def changed_since(record):
+        record["metrics"]["recall"]["code"] = "0" * 16
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), changed_since)
+    assert row.metric("recall") is None and row.reason("recall").startswith("not measured by the present code")
+    assert row.metric("precision") is not None and row.metric("fid") is not None

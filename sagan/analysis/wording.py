@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
-from sagan.report.effects import Cost, Effect
-from sagan.report.judgement import Judgement
-from sagan.report.statistics import FEWEST_FOR_P, Difference, Estimate
+from sagan.analysis.effects import Cost, Effect
+from sagan.analysis.judgement import Judgement
+from sagan.analysis.statistics import FEWEST_FOR_P, Difference, Estimate
+
+if TYPE_CHECKING:
+    from sagan.analysis.model import Figures, Variant
+    from sagan.analysis.questions import Answered, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -17,7 +24,6 @@ HEADLINES: dict[Judgement, str] = {
     "worse": "hurts",
     "likely worse": "likely hurts",
     "same": "makes no difference",
-    "noise": "no difference beyond the noise floor",
     "runs lost": "runs lost, so not judged by FID",
     "too few seeds": "too few seeds to tell",
     "not decided": "not decided",
@@ -29,7 +35,6 @@ JUDGEMENTS: dict[Judgement, str] = {
     "worse": "worse",
     "likely worse": "likely worse",
     "same": "identical",
-    "noise": "noise: below the floor",
     "runs lost": "runs lost",
     "too few seeds": "too few seeds",
     "not decided": "not decided",
@@ -107,9 +112,9 @@ def judged(effect: Effect) -> str:
 
 
 def agreement(difference: Difference) -> str:
-    """How many pairs of seeds point the way of the mean."""
+    """How many seeds a contrast is of and point the way of its mean, or how many there are on each side."""
     if not difference.paired:
-        return f"{difference.estimate.count} seed{'s' if difference.estimate.count != 1 else ''} a side, not paired"
+        return f"{difference.estimate.count} seed{'s' if difference.estimate.count != 1 else ''} a side"
     seeds = f"{len(difference.by_seed)} seed{'s' if len(difference.by_seed) != 1 else ''}"
     if not any(difference.by_seed.values()):
         return f"equal in {len(difference.by_seed)} of {seeds}"
@@ -152,6 +157,90 @@ def survivors(effect: Effect) -> str:
     """Why the FID of an effect with lost runs decides nothing, and what the FID of the others is."""
     size = f" (FID of these {effect_size(effect.difference)})" if effect.difference else ""
     return lost_words(effect) + size
+
+
+def change(percent_: float | None) -> str:
+    """A change in percent with its sign."""
+    return NOTHING if percent_ is None else f"{number(percent_, signed=True, places=1)} %"
+
+
+def between(low: float | None, high: float | None, words: Callable[[float | None], str] = change) -> str:
+    return NOTHING if low is None else f"{words(low)} to {words(high)}"
+
+
+def verdict(found: Answered) -> str:
+    """The answer to a question in a few words."""
+    answer = found.answer
+    if answer is None:
+        return "no answer yet"
+    if answer.direction:
+        return f"{answer.direction}, by less than is worth having" if answer.negligible else answer.direction
+    return "makes no difference worth having" if answer.negligible else "not decided"
+
+
+def answer_sentence(found: Answered) -> str:
+    """A question with its answer, size, interval and cost, in Markdown. A cost in doubt is left to its table."""
+    factor = md(found.factor)
+    head = f"**{factor[0].upper()}{factor[1:]}, {md(found.level)} instead of {md(found.other)}: {verdict(found)}.**"
+    if found.answer is None:
+        return head
+    parts = []
+    if found.percent is not None:
+        way = "lower" if found.percent < 0 else "higher"
+        parts.append(
+            f"FID {number(abs(found.percent), places=1)} % {way} (95 % interval {between(found.low, found.high)})"
+        )
+    parts.append(f"p {p_value(found.answer.p_difference)} after Holm's correction")
+    if lost := found.answer.effect.lost:
+        parts.append(f"of finished runs: {lost} {'was' if lost == 1 else 'were'} lost, and counts as the worst in p")
+    if needed := found.answer.seeds_needed:
+        parts.append(f"{needed} seeds a cell would tell")
+    if found.cost and not found.cost.doubt:
+        more = "more" if found.cost.percent >= 0 else "less"
+        parts.append(f"{number(abs(found.cost.percent), places=0)} % {more} time a step")
+    return f"{head} {'; '.join(parts)}."
+
+
+def metric_effect(found: MetricEffect) -> str:
+    """Size and interval of an effect on a metric, bold where it is sure."""
+    words = change if found.metric.scale == "log" else partial(number, signed=True)
+    text = f"{words(found.size)} ({between(found.low, found.high, words)})"
+    return text if found.better is None else f"**{text}**"
+
+
+def effect_cells(effect: Effect) -> list[str]:
+    """Size, interval, seeds, p, Holm's p, cost and judgement, as a table has them."""
+    found, cost = effect.difference, percent(effect.cost.median) if effect.cost else NOTHING
+    if found is None:
+        return [NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, cost, judged(effect)]
+    size = number(found.estimate.mean, signed=True)
+    is_better_or_worse = effect.judgement.removeprefix("likely ") in ("better", "worse")
+    return [
+        f"**{size}**" if is_better_or_worse else size,
+        interval(found.estimate, signed=True),
+        agreement(found),
+        p_value(found.p),
+        NOTHING if found.p is None else p_value(effect.p_holm),
+        cost,
+        judged(effect),
+    ]
+
+
+def metric_cell(figures: Figures) -> str:
+    """Mean ± standard deviation, bold where it is set apart."""
+    return f"**{spread(figures.shown)}**" if figures.leads else spread(figures.shown)
+
+
+def sizes(parameters: Mapping[str, int]) -> str:
+    """The sizes of the two networks, such as "G 1,234,567, D 765,432"."""
+    told = (f"{network[0].upper()} {count:,}" for network, count in sorted(parameters.items(), reverse=True))
+    return ", ".join(told) or NOTHING
+
+
+def copies(variant: Variant) -> str:
+    """The share of generated images that are nearer to a training image than held-out ones are, over seeds."""
+    ends = dict.fromkeys(number(share, places=1) for share in variant.copied or ())
+    return f"{md(variant.name)} {' to '.join(ends)} %"
 
 
 def effect_sentence(effect: Effect) -> str:

@@ -1,0 +1,239 @@
+"""Records of a suite to its analysis: everything that a report says is computed here, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import mean, median
+
+from sagan.analysis import provenance
+from sagan.analysis.claims import claims
+from sagan.analysis.curves import by_time, dynamics, mean_curve
+from sagan.analysis.effects import Effect, baseline_effects, headline_effects, ingredient_effects
+from sagan.analysis.judgement import smallest_p, unsure
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Space, Variant
+from sagan.analysis.questions import questions
+from sagan.analysis.rows import Row, SuiteRecords, collect
+from sagan.analysis.statistics import FEWEST_FOR_P, Estimate, estimate, pareto_front
+from sagan.params import Params
+from sagan.paths import Paths
+from sagan.plan import Plan
+
+# A run has begun to learn where its FID is below this share of its untrained generator's.
+BEGUN = 0.5
+# Charts show so many of the best variants and effects, and so many of the worst; with the baseline, a chart can tell
+# all of them apart. Tables hold everything.
+HALF = 10
+
+
+def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
+    """What the records on disk say of a suite of the plan.
+
+    Raises:
+        UserError: the plan does not hold the suite, or a run's log is not JSON lines.
+    """
+    return analysis_of(collect(suite, plan, params, paths))
+
+
+def analysis_of(records: SuiteRecords) -> Analysis:
+    """The analysis of a suite's rows."""
+    space = _space(records)
+    effects = ingredient_effects(records)
+    headlines = headline_effects(effects, records.baseline)
+    seeds = len({row.seed for row in records.rows})
+    best = _best(space)
+    points = {name: variant.at_cost for name, variant in space.variants.items() if variant.at_cost}
+    shown = _shown(space, records.baseline)
+    return Analysis(
+        records=records,
+        space=space,
+        spaces=[_space(other) for other in records.also.values()],
+        effects=effects,
+        headlines=headlines,
+        told=headlines if len(headlines) <= 2 * HALF else _extremes(headlines),
+        unsure=unsure(seeds, *([e.paired for e in table] for table in (effects, space.against_baseline.values()))),
+        smallest_p=smallest_p(seeds, paired=False),
+        too_short=_too_short(records),
+        questions=questions(records),
+        beside=_beside(best.variant, space) if best else None,
+        best=best,
+        claims=claims(records, headlines),
+        shown=shown,
+        shown_effects=_extremes(effects),
+        front=pareto_front(points),
+        dynamics=dynamics([row for variant in shown for row in variant.rows]),
+        facts=provenance.facts(records),
+        machines=provenance.machines(records),
+        no_curve=_no_curve(records),
+        searched=_searched(records),
+        class_rows=_class_rows(records),
+    )
+
+
+def _space(records: SuiteRecords) -> Space:
+    asked = {row.variant: row for row in records.rows}
+    estimates = {metric: {v: estimate(list(records.figures(v, metric).values())) for v in asked} for metric in METRICS}
+    measured = [metric for metric in METRICS.values() if any(estimates[metric.name].values())]
+    reasons = {m: next((why for row in records.rows if (why := row.reason(m.name))), None) for m in METRICS.values()}
+    return Space(
+        records=records,
+        counts=counts(records.rows),
+        variants={name: _variant(records, name, estimates) for name in records.variants},
+        metrics=measured,
+        unmeasured=[(metric, why) for metric, why in reasons.items() if why and metric not in measured],
+        real=_real(records),
+        protocols=provenance.protocols(records),
+        against_baseline=baseline_effects(records),
+    )
+
+
+def counts(rows: Sequence[Row]) -> Counts:
+    """What became of some runs."""
+    return Counts(
+        total=len(rows),
+        **{status: sum(row.status == status for row in rows) for status in ("measured", "diverged", "missing")},
+        collapsed=sum(row.collapsed for row in rows),
+        ended_badly=sum(row.went_wrong and not row.collapsed for row in rows),
+        learned_nothing=sum(row.learned_nothing for row in rows),
+        with_figures=sum(row.metric("fid") is not None for row in rows),
+        lost=sum(row.lost for row in rows),
+    )
+
+
+def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Estimate | None]]) -> Variant:
+    rows = records.of(name)
+    there = [row for row in rows if row.training]
+    untrained = [row.fid_untrained for row in rows if row.fid_untrained is not None]
+    at_cost = [(row.seconds, row.metric("fid")) for row in rows if row.status == "measured"]
+    at_cost = [point for point in at_cost if None not in point]
+    copied = [100 * row.evaluation.memorisation.closer for row in rows if _closer(row) is not None]
+    return Variant(
+        name=name,
+        description=records.descriptions[name],
+        rows=rows,
+        counts=counts(rows),
+        figures={metric: _figures(name, metric, of, rows) for metric, of in estimates.items()},
+        untrained=estimate(untrained),
+        images_per_second=median(row.images_per_second for row in there) if there else None,
+        parameters=next((row.training.parameters for row in there if row.training.parameters), {}),
+        typical=_typical(rows),
+        copied=(min(copied), max(copied)) if copied else None,
+        curve=mean_curve(rows),
+        by_time=by_time(rows),
+        runs_at_cost=at_cost,
+        at_cost=(median(s for s, _ in at_cost), mean(f for _, f in at_cost)) if at_cost else None,
+    )
+
+
+def _figures(name: str, metric: str, estimates: dict[str, Estimate | None], rows: list[Row]) -> Figures:
+    """Set apart where its interval lies on the good side of every other's; never where runs were lost."""
+    mine, sign = estimates[name], METRICS[metric].sign
+    others = [other for variant, other in estimates.items() if variant != name and other]
+    leads = (
+        mine is not None
+        and bool(others)
+        and not any(row.lost for row in rows)
+        and all(_separate(mine, other) and sign * mine.mean < sign * other.mean for other in others)
+    )
+    return Figures(mine, mine and mine.times(METRICS[metric].factor), leads)
+
+
+def _separate(first: Estimate, second: Estimate) -> bool:
+    """Two intervals that do not touch, from enough seeds to mean it."""
+    if min(first.count, second.count) < FEWEST_FOR_P:
+        return False
+    return first.high < second.low or second.high < first.low
+
+
+def _typical(rows: list[Row]) -> Row | None:
+    ranked = sorted(
+        (row for row in rows if row.metric("fid") is not None), key=lambda row: (row.metric("fid"), row.seed)
+    )
+    if ranked:
+        return ranked[len(ranked) // 2]
+    return next((row for row in rows if row.status == "diverged"), None)
+
+
+def _best(space: Space) -> Best | None:
+    found = [variant for variant in space.variants.values() if variant.fid]
+    if not found:
+        return None
+    best = min(found, key=lambda variant: (variant.fid.mean, variant.name))
+    return Best(best, [v.name for v in found if v is not best and not _separate(best.fid, v.fid)])
+
+
+def _too_short(records: SuiteRecords) -> bool:
+    """Whether more than half of the runs that can tell have not begun to learn."""
+    pairs = [(row.metric("fid"), row.fid_untrained) for row in records.rows]
+    near = [fid >= BEGUN * untrained for fid, untrained in pairs if fid is not None and untrained is not None]
+    return 2 * sum(near) > len(near)
+
+
+def _beside(variant: Variant, space: Space) -> Beside | None:
+    matched = [row.evaluation.matched for row in variant.rows if row.evaluation and row.evaluation.matched]
+    if not matched:
+        return None
+    count, figures = matched[0].count, []
+    for metric in space.metrics:
+        values = [m.generated[metric.name].value for m in matched if m.count == count and metric.name in m.generated]
+        real = matched[0].real.get(metric.name)
+        if values and None not in values and real and real.value is not None:
+            figures.append((metric, metric.factor * mean(values), metric.factor * real.value))
+    return Beside(variant.name, count, matched[0].split, figures)
+
+
+def _shown(space: Space, baseline: str) -> list[Variant]:
+    """The baseline and the variants of lowest and of highest mean FID, in the suite's order; all, where they are few.
+
+    A variant without a single figure counts as one of highest FID.
+    """
+    variants = list(space.variants.values())
+    if len(variants) <= 2 * HALF + 1:
+        return variants
+    others = [variant for variant in variants if variant.name != baseline]
+    ranked = sorted(others, key=lambda variant: variant.fid.mean if variant.fid else math.inf)
+    kept = {baseline, *(variant.name for variant in (*ranked[:HALF], *ranked[-HALF:]))}
+    return [variant for variant in variants if variant.name in kept]
+
+
+def _extremes(effects: list[Effect]) -> list[Effect]:
+    """The effects of lowest and of highest difference, in order; all that have one, where they are few."""
+    found = [effect for effect in effects if effect.difference]
+    if len(found) <= 2 * HALF:
+        return found
+    ranked = sorted(range(len(found)), key=lambda place: found[place].difference.estimate.mean)
+    return [found[place] for place in sorted([*ranked[:HALF], *ranked[-HALF:]])]
+
+
+def _real(records: SuiteRecords) -> dict[str, float | None] | None:
+    found = records.reference and records.reference.other_split
+    at_one_count = any(row.evaluation and row.evaluation.matched for row in records.rows)
+    if found is None or at_one_count:
+        return None
+    values = {name: entry.value for name, entry in found.metrics.items() if name in METRICS}
+    return {name: value and METRICS[name].factor * value for name, value in values.items()}
+
+
+def _no_curve(records: SuiteRecords) -> str | None:
+    if any(row.curve for row in records.rows):
+        return None
+    reasons = (point.status for row in records.rows for point in row.points if point.status != "measured")
+    return next(reasons, None)
+
+
+def _closer(row: Row) -> float | None:
+    return row.evaluation and row.evaluation.memorisation.closer
+
+
+def _searched(records: SuiteRecords) -> tuple[int, int] | None:
+    found = (row.evaluation.memorisation for row in records.rows if row.evaluation)
+    return next(((m.train_count, m.training_images) for m in found if m.training_images is not None), None)
+
+
+def _class_rows(records: SuiteRecords) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for variant in records.variants:
+        if classes := records.of(variant)[0].config["image"].get("classes"):
+            names.setdefault(", ".join(classes), []).append(variant)
+    return names

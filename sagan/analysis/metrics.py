@@ -1,0 +1,48 @@
+"""Every metric once: what it is called, which way is better, how it is shown, and who proposed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as the pages show it.
+
+    Attributes:
+        scale: on which effects are estimated: "log" of a metric that is a distance, whose effects are ratios.
+        factor: what figures are multiplied by in tables; `title` says so.
+    """
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    scale: Literal["log", "linear"]
+    source: str
+    factor: int = 1
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title} {'↓' if self.better == 'lower' else '↑'}"
+
+    @property
+    def sign(self) -> int:
+        """1 where less is better, else -1."""
+        return 1 if self.better == "lower" else -1
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("fid", "FID", "lower", "log", "Heusel et al. 2017, section 3"),
+        Metric("fid_infinity", "FID∞", "lower", "log", "Chong & Forsyth 2020, section 3"),
+        Metric("intra_fid", "intra-class FID", "lower", "log", "Miyato & Koyama 2018, section 6"),
+        Metric("kid", "1000 KID", "lower", "linear", "Binkowski et al. 2018", factor=1000),
+        Metric("is", "IS", "higher", "linear", "Salimans et al. 2016"),
+        Metric("precision", "precision", "higher", "linear", "Kynkaanniemi et al. 2019"),
+        Metric("recall", "recall", "higher", "linear", "Kynkaanniemi et al. 2019"),
+        Metric("density", "density", "higher", "linear", "Naeem et al. 2020, equation 3"),
+        Metric("coverage", "coverage", "higher", "linear", "Naeem et al. 2020, equation 4"),
+    )
+}

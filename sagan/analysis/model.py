@@ -1,0 +1,199 @@
+"""What is known of a suite: computed once in `build`, and only shown by the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sagan.analysis.claims import Claim, Finding
+from sagan.analysis.curves import Dynamics, TimePoint
+from sagan.analysis.effects import Effect
+from sagan.analysis.judgement import Unsure
+from sagan.analysis.metrics import Metric
+from sagan.analysis.questions import Questions
+from sagan.analysis.rows import Row, SuiteRecords
+from sagan.analysis.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of some runs. `ended_badly` has not collapsed; `learned_nothing` may be counted elsewhere too."""
+
+    total: int
+    measured: int
+    diverged: int
+    missing: int
+    collapsed: int
+    ended_badly: int
+    learned_nothing: int
+    with_figures: int
+    lost: int
+
+    @property
+    def present(self) -> int:
+        return self.total - self.missing
+
+    @property
+    def most_learned_nothing(self) -> bool:
+        return 2 * self.learned_nothing > self.measured
+
+    @property
+    def went_wrong(self) -> bool:
+        return self.with_figures < self.total or self.collapsed + self.ended_badly > 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A variant's figures in one metric. `shown` is in the unit of `Metric.title`; `leads` where it is set apart."""
+
+    estimate: Estimate | None
+    shown: Estimate | None
+    leads: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant in one feature space.
+
+    Attributes:
+        figures: metric -> its figures.
+        untrained: FID of the generator at step 0.
+        images_per_second: median over seeds.
+        typical: the run with the median FID (of two in the middle, the worse), or the first that diverged.
+        copied: percent of generated images that are nearer to a training image than held-out ones are, over seeds.
+        curve: (step, mean FID).
+        runs_at_cost: (training seconds, FID) of each run that has both; `at_cost` is median and mean of these.
+    """
+
+    name: str
+    description: str
+    rows: list[Row]
+    counts: Counts
+    figures: dict[str, Figures]
+    untrained: Estimate | None
+    images_per_second: float | None
+    parameters: dict[str, int]
+    typical: Row | None
+    copied: tuple[float, float] | None
+    curve: list[tuple[int, float]]
+    by_time: list[TimePoint]
+    runs_at_cost: list[tuple[float, float]]
+    at_cost: tuple[float, float] | None
+
+    @property
+    def fid(self) -> Estimate | None:
+        return self.figures["fid"].estimate
+
+    def fids(self) -> list[float]:
+        """Of each run that has one."""
+        return [fid for row in self.rows if (fid := row.metric("fid")) is not None]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A suite's figures in one feature space; those of two spaces do not compare.
+
+    Attributes:
+        metrics: those with a figure in any run.
+        unmeasured: those that were asked for and have none, with the first reason that was given.
+        real: metric -> figure of real images of the other split, in the unit of `Metric.title`; None where unknown.
+        protocols: (metric, full name, settings) of each metric; several where runs were measured differently.
+        against_baseline: every other variant against the baseline.
+    """
+
+    records: SuiteRecords
+    counts: Counts
+    variants: dict[str, Variant]
+    metrics: list[Metric]
+    unmeasured: list[tuple[Metric, str]]
+    real: dict[str, float | None] | None
+    protocols: list[tuple[str, str, str]]
+    against_baseline: dict[str, Effect]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The lowest mean FID, and which others it cannot be told from."""
+
+    variant: Variant
+    tied: list[str]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Generated images of one variant beside real held-out ones, of `count` each.
+
+    `figures` has (metric, generated, real) in the unit of `Metric.title`; the generated ones are means over runs.
+    """
+
+    variant: str
+    count: int
+    split: str
+    figures: list[tuple[Metric, float, float]]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that a report says of a suite.
+
+    Attributes:
+        too_short: whether most runs are so near to their untrained generator that nothing is said of ingredients.
+        questions: the suite's own, and their answers; None where it asks none.
+        beside: of the best variant; None of evaluations that did not measure it.
+        effects: of each ingredient, the others held. `headlines` are the best evidence for each, `told` those of them
+            that a page has room for.
+        shown: the variants that charts show; `shown_effects` likewise.
+        front: the variants that none beats in both cost and FID.
+        facts: (what, value) on where the figures come from. `machines` tells apart those that trained, if several.
+        no_curve: why no snapshot has an FID; None where one has.
+        searched: among how many of how many training images the nearest ones were looked for.
+        class_rows: what the rows of the samples by class are -> the variants that are told of these classes.
+    """
+
+    records: SuiteRecords
+    space: Space
+    spaces: list[Space]
+    too_short: bool
+    questions: Questions | None
+    beside: Beside | None
+    effects: list[Effect]
+    headlines: list[Effect]
+    told: list[Effect]
+    unsure: Unsure | None
+    smallest_p: float
+    best: Best | None
+    claims: dict[Claim, Finding]
+    shown: list[Variant]
+    shown_effects: list[Effect]
+    front: list[str]
+    dynamics: Dynamics
+    facts: list[tuple[str, str]]
+    machines: str | None
+    no_curve: str | None
+    searched: tuple[int, int] | None
+    class_rows: dict[str, list[str]]
+
+    @property
+    def extremes(self) -> list[Variant]:
+        """The variants of lowest and of highest mean FID."""
+        ranked = sorted((v for v in self.variants.values() if v.fid), key=lambda v: (v.fid.mean, v.name))
+        return [ranked[0], ranked[-1]] if len(ranked) > 1 else ranked
+
+    @property
+    def all_spaces(self) -> list[Space]:
+        return [self.space, *self.spaces]
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        return self.space.variants
+
+    @property
+    def against_baseline(self) -> dict[str, Effect]:
+        return self.space.against_baseline
+
+    @property
+    def seeds(self) -> int:
+        return len({row.seed for row in self.records.rows})
+
+    @property
+    def title(self) -> str:
+        return self.records.suite.title or self.records.name

@@ -1,0 +1,148 @@
+"""The one reader of results: is a record there, missing, torn or spoilt, and what does it say.
+
+A spoilt one (half of a file, another program's, one that is too old) counts as not there, so that the pipeline makes
+the result anew; its folder is set aside, never deleted (`sagan.states`). One line of warning names it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from sagan.paths import Paths
+from sagan.records import NotARecord, complete_lines, file_digest, read_json
+from sagan.store.types import EvaluationRecord, LogLine, Record, ReferenceRecord, RunRecord
+
+R = TypeVar("R", bound=Record)
+_SHOWN = 80
+# More than a line of a run's log is long.
+_LOG_TAIL = 8192
+
+
+@dataclass(frozen=True)
+class Found(Generic[R]):
+    """What a place holds.
+
+    `record` is there where the state is "there". "torn": the record is whole and a file that it names is not.
+    "spoilt": there is a file, and it is no such record. `why` says of both in a few words.
+    """
+
+    state: Literal["there", "missing", "torn", "spoilt"]
+    record: R | None = None
+    why: str = ""
+
+
+def read_run(key: str, paths: Paths, verify: bool = False) -> Found[RunRecord]:
+    """A run, which is there when all its files have their sizes; a light copy names those that it does without.
+
+    Args:
+        verify: compare the files' bytes with their digests too: a copy that broke off may have the right sizes.
+    """
+    folder = paths.run(key)
+    found = _read(folder / "run.json", RunRecord)
+    if found.record is None:
+        return found
+    for name, kept in found.record.files.items():
+        if name not in found.record.left_behind and (why := _defect(folder / name, kept.bytes)):
+            return Found("torn", why=f"{name} {why}")
+        if verify and name not in found.record.left_behind and file_digest(folder / name) != kept.sha256:
+            return Found("torn", why=f"{name} has other bytes")
+    return found
+
+
+def read_reference(key: str, paths: Paths) -> Found[ReferenceRecord]:
+    """`reference.json`."""
+    return _read(paths.reference(key) / "reference.json", ReferenceRecord)
+
+
+def read_evaluation(key: str, paths: Paths) -> Found[EvaluationRecord]:
+    """`metrics.json`."""
+    return _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+
+
+def read_log(key: str, paths: Paths) -> list[LogLine]:
+    """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
+
+    Raises:
+        NotARecord: another line is none.
+    """
+    path = paths.run(key) / "log.jsonl"
+    lines = []
+    for number, line in enumerate(complete_lines(path), start=1):
+        try:
+            lines.append(LogLine.model_validate_json(line))
+        except ValidationError as error:
+            raise NotARecord(path, f"line {number}: {_reason(error)}") from None
+    return lines
+
+
+def last_logged_step(key: str, paths: Paths) -> int:
+    """The step of the last complete line of a run's log; 0 where there is none."""
+    try:
+        with (paths.run(key) / "log.jsonl").open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL))
+            return json.loads(file.read().split(b"\n")[-2])["step"]
+    except (OSError, IndexError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def dataset_of(folder: Path) -> str | None:
+    """The dataset that a folder of results is of, by whatever record there is; None where none tells."""
+    for name in ("run.json", "reference.json", "metrics.json"):
+        try:
+            return read_json(folder / name)["dataset"]
+        except (OSError, NotARecord, KeyError):
+            continue
+    return None
+
+
+def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
+    """The records under `results` whose paths fit a pattern, whatever plan they are of; others are passed over."""
+    found = (_read(path, kind, warned=False) for path in sorted((paths.root / "results").glob(pattern)))
+    return [entry.record for entry in found if entry.record is not None]
+
+
+def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
+    try:
+        record = kind.model_validate_json(path.read_bytes())
+        why = "" if record.key == path.parent.name else f"its key is {record.key!r:.{_SHOWN}}"
+    except FileNotFoundError:
+        return Found("missing")
+    except ValidationError as error:
+        why = _reason(error)
+    if not why:
+        return Found("there", record)
+    if warned:
+        warn(path, why)
+    return Found("spoilt", why=why)
+
+
+def _defect(path: Path, size: int) -> str | None:
+    try:
+        return None if path.stat().st_size == size else "has another size"
+    except OSError:
+        return "is not there"
+
+
+def _reason(error: ValidationError) -> str:
+    """The first complaint, in a few words."""
+    first: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).removeprefix(".")
+    if first["type"] == "json_invalid":
+        return f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+    if first["type"] == "missing":
+        return f"{place} is missing" + ("" if place == "key" else "; too old, or not whole")
+    return f"{place} is wrong" if place else "no JSON object"
+
+
+@cache
+def warn(path: Path, why: str) -> None:
+    """A line for each file, however often it is looked at."""
+    print(f"sagan: warning: {path}: no whole record ({why}), so it counts as not there", file=sys.stderr)

@@ -1,0 +1,237 @@
+"""Records of results: what `run.json`, `reference.json`, `metrics.json` and a line of `log.jsonl` hold.
+
+All are frozen. Types are strict, so that a number in quotes is no number. Fields of newer versions are kept
+(`content` writes them again); what older versions did not write has a default, or the record is named as too old.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing_extensions import TypedDict
+
+from sagan.records import Json
+
+# Parts that are settings, such as a protocol, stay mappings.
+Settings = dict[str, Any]
+
+
+class Record(BaseModel):
+    """What all records share."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    def content(self) -> Json:
+        """What a file of this record holds: all that was said, and no default."""
+        return self.model_dump(exclude_unset=True)
+
+
+def _or_none(value: Any) -> Any:
+    """What was not measured is {} on disk."""
+    return None if value == {} else value
+
+
+class Provenance(Record):
+    """What made a result, and when (ISO 8601, UTC). `commit` is None where the code was no checkout."""
+
+    device: str
+    device_kind: str
+    threads: int
+    versions: dict[str, str | int | None]
+    started: str
+    finished: str
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class Config(TypedDict):
+    """A run's resolved configuration, as its plan has it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    variant: Settings
+    image: Settings
+    training: Settings
+
+
+class Kept(Record):
+    """A file of a run, as it was when the run ended."""
+
+    bytes: int
+    sha256: str
+
+
+class RunRecord(Record):
+    """`run.json`: a training that ended.
+
+    `seconds` is all that passed while it was at work, `step_seconds` what its steps alone took. `left_behind` names
+    weights that a light copy lacks.
+    """
+
+    key: str
+    variant: str
+    seed: int
+    dataset: str
+    config: Config
+    status: Literal["finished", "diverged"]
+    steps: int
+    images: int
+    seconds: float
+    images_per_second: float
+    files: dict[str, Kept]
+    provenance: Provenance
+    dataset_digest: str | None = None
+    code: str | None = None
+    execution: Settings = {}
+    diverged_at: int | None = None
+    reason: str | None = None
+    parameters: dict[str, int] = {}
+    left_behind: list[str] = []
+    step_seconds: float | None = None
+
+
+class LogLine(Record):
+    """A line of `log.jsonl`; `values` has the step's scalars by name, None where one was not finite.
+
+    `seconds` counts training time since the first step, `step_seconds` that of the steps alone, `time` is the clock's
+    (seconds since 1970). `load` is how many processes wanted a core, for each core of the machine.
+    """
+
+    step: int
+    images: int
+    seconds: float
+    time: float
+    step_seconds: float | None = None
+    load: float | None = None
+    __pydantic_extra__: dict[str, float | None]
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        return self.__pydantic_extra__
+
+
+class Floor(Record):
+    """FID between real images, and between which."""
+
+    fid: float | None
+    count: int | None = None
+    what: str = ""
+
+
+class MetricValue(Record):
+    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or suspect.
+
+    `draws` has its value for further sets of z too, the first being `value`.
+    """
+
+    value: float | None
+    status: str = "measured"
+    name: str = ""
+    protocol: Settings = {}
+    code: str | None = None
+    draws: list[float | None] = []
+
+
+class RealFigures(Record):
+    """Every metric of real images in the place of generated ones."""
+
+    split: str
+    count: int
+    metrics: dict[str, MetricValue]
+
+
+class ReferenceRecord(Record):
+    """`reference.json`: the real side of a comparison."""
+
+    key: str
+    real_count: int
+    floor: Floor
+    dataset: str | None = None
+    weights_digest: str | None = None
+    feature_dim: int | None = None
+    accuracy: float | None = None
+    other_split: RealFigures | None = None
+
+
+class AttentionLayer(Record):
+    """One layer: its weight gamma, and the mean entropy of its maps beside that of uniform ones, in nats."""
+
+    gamma: float | None
+    entropy: float | None
+    entropy_uniform: float
+
+    @property
+    def share(self) -> float | None:
+        """Entropy over that of uniform maps: 1 looks everywhere alike, 0 at one place; None where not finite."""
+        return None if self.entropy is None else self.entropy / self.entropy_uniform
+
+
+Attention = dict[str, AttentionLayer]  # by "<network>.<side>"
+
+
+class CurvePoint(Record):
+    """A snapshot, with what could be measured of it."""
+
+    step: int
+    fid: float | None = None
+    recall: float | None = None
+    diversity: float | None = None
+    status: str = "measured"
+    attention: Attention = {}
+
+
+class Collapse(Record):
+    """Since which step, to the end, the images had almost no variance or reached almost nothing real."""
+
+    began: int | None = None
+    why: str | None = None
+
+
+class Best(Record):
+    """The snapshot of the curve's lowest FID, measured anew."""
+
+    step: int
+    fid: MetricValue
+
+
+class Memorisation(Record):
+    """`closer`: share of generated images nearer to a training image than all but 1 % of held-out ones are."""
+
+    closer: float | None = None
+    train_count: int | None = None
+    training_images: int | None = None
+
+
+class Matched(Record):
+    """Metrics of generated and of real held-out images, both of `count` images."""
+
+    count: int
+    split: str
+    generated: dict[str, MetricValue]
+    real: dict[str, MetricValue]
+
+
+class EvaluationRecord(Record):
+    """`metrics.json`: a run measured against a reference."""
+
+    key: str
+    status: Literal["measured", "diverged"]
+    metrics: dict[str, MetricValue]
+    curve: list[CurvePoint]
+    provenance: Provenance
+    reference: str
+    run: str
+    variant: str
+    seed: int
+    dataset: str | None = None
+    classes: Settings = {}
+    untrained: dict[str, MetricValue] = {}
+    best: Annotated[Best | None, BeforeValidator(_or_none)] = None
+    curve_protocol: Settings = {}
+    collapse: Collapse = Collapse()
+    memorisation: Memorisation = Memorisation()
+    attention: Attention = {}
+    matched: Annotated[Matched | None, BeforeValidator(_or_none)] = None
+    generated_images: int | None = None
+    generated_per_second: float | None = None
+    seconds: float | None = None

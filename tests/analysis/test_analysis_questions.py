@@ -1,0 +1,188 @@
+"""A suite's own questions, answered from all runs of its grid."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from sagan.analysis.build import analyse
+from sagan.analysis.wording import answer_sentence
+from sagan.params.suites import UntilDecided
+from sagan.report import render, tables
+from sagan.report.document import readme
+from sagan.report.index import index_text
+from sagan.states import measured_in_report
+from tests.report.conftest import FID, PARAMS
+from tests.report.outcomes import lose
+
+FACTORIAL = "factorial: {<<: *suite,"
+
+
+@pytest.fixture
+def ask(make_library, tmp_path):
+    """Settings of the suite with the grid, mean FIDs, and a change of what is on disk -> its analysis."""
+
+    def ask(settings="questions: [attention, sn],", fid=None, change=None):
+        text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} {settings}")
+        library = make_library(tmp_path, ["factorial"], fid, pictures=False, text=text)
+        if change:
+            change(library)
+        return analyse("factorial", library.plan, library.params, library.paths)
+
+    return ask
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
+    analysis = ask()
+    attention, sn = analysis.questions.answered
+    assert (attention.factor, attention.level, attention.other) == ("attention", "on", "off")
+    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
+    expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
+    assert attention.percent == pytest.approx(100 * math.expm1(expected))
+    assert attention.low < attention.percent < attention.high < 0
+    assert (attention.answer.direction, sn.answer.direction, attention.seeds) == ("helps", "helps", 4)
+    text = readme(analysis, [])
+    first = text.index("- **Attention, on instead of off: helps.** FID 33.7 % lower (95 % interval")
+    assert first < text.index("**Contents:**") < text.index("Lowest mean FID")
+    assert "exact p" not in text[: text.index("**Contents:**")]
+
+
+def test_what_makes_no_difference_worth_having_is_said_to(ask):
+    flat = dict.fromkeys(FID, 14.0)
+    [answered] = ask("questions: [sn], smallest_effect: 0.3,", flat).questions.answered
+    assert answered.answer.negligible and answered.answer.direction is None
+    assert "makes no difference worth having" in answer_sentence(answered)
+
+
+def test_a_question_that_is_open_says_how_many_seeds_would_tell(ask):
+    [answered] = ask("questions: [sn],", dict.fromkeys(FID, 14.0)).questions.answered
+    assert not answered.answer.decided and answered.answer.seeds_needed > 4
+    assert "not decided.** FID" in (sentence := answer_sentence(answered))
+    assert f"{answered.answer.seeds_needed} seeds a cell would tell" in sentence
+
+
+def test_without_all_seeds_of_all_cells_there_is_no_answer(ask):
+    def remove(library):
+        cell = library.cell("factorial", "sn-d-only", 3)
+        (library.paths.evaluation(cell.evaluation) / "metrics.json").unlink()
+
+    analysis = ask(change=remove)
+    assert [found.answer for found in analysis.questions.answered] == [None, None]
+    assert "There are no answers before there are runs of 4 seeds in each of the 4 cells" in readme(analysis, [])
+
+
+def test_seeds_until_decided_are_looked_at_in_turn(make_library, tmp_path):
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention],")
+    library = make_library(tmp_path, ["factorial"], pictures=False, text=text)
+    suite = library.params.suites["factorial"]
+    until = suite.model_copy(update={"seeds": UntilDecided(least=2, most=4), "questions": ["attention"]})
+    params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
+    asked = analyse("factorial", library.plan, params, library.paths).questions
+    assert [(look.seeds, look.level) for look in asked.looks] == [(2, 0.025), (4, 0.0125)]
+    assert asked.answered[0].seeds == 4 and asked.state.complete
+
+
+def test_a_lost_run_is_named_and_forbids_no_difference(ask):
+    def diverge(library):
+        lose(library.paths, library.cell("factorial", "sn-d-only", 3))
+
+    flat = dict.fromkeys(FID, 14.0)
+    [answered] = ask("questions: [sn], smallest_effect: 0.3,", flat, diverge).questions.answered
+    assert answered.answer.effect.lost == 1 and not answered.answer.negligible
+    assert "1 was lost, and counts as the worst in p" in answer_sentence(answered)
+
+
+def test_every_metric_has_its_effects_in_a_family_of_their_own(ask):
+    found = {(e.metric.name, e.factor): e for e in ask().questions.metrics}
+    assert found.keys() == {
+        (m, f) for m in ("fid", "kid", "is", "precision", "recall", "coverage") for f in ("attention", "sn")
+    }
+    recall = found["recall", "attention"]
+    assert recall.size > 0 and recall.better and recall.low < recall.size < recall.high
+    assert recall.p > found["fid", "attention"].p  # ten tests against two
+
+
+def cost_of(ask, seconds, load):
+    def trained(library):
+        for cell in library.plan.suites["factorial"]:
+            folder = library.paths.run(cell.run)
+            extra = 1.2 if "off" not in cell.variant and cell.variant != "no-attention" else 1.0
+            spent = seconds(cell.seed) * extra
+            rewrite(folder / "run.json", step_seconds=spent)
+            lines = [json.loads(line) | {"load": load} for line in (folder / "log.jsonl").read_text().splitlines()]
+            (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    [answered] = ask("questions: [attention],", change=trained).questions.answered
+    return answered
+
+
+def test_a_cost_is_of_the_seconds_of_the_steps(ask):
+    answered = cost_of(ask, lambda seed: 10.0 + 0.01 * seed, 0.5)
+    assert answered.cost.percent == pytest.approx(20) and answered.cost.doubt is None
+    assert answer_sentence(answered).endswith("20 % more time a step.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "load", "doubt"),
+    [(lambda seed: 10.0 + 5 * seed, 0.5, "runs of one variant disagree"), (lambda seed: 10.0, 3.0, "other work")],
+)
+def test_a_cost_in_doubt_is_marked_and_stays_out_of_the_headline(ask, seconds, load, doubt):
+    answered = cost_of(ask, seconds, load)
+    assert doubt in answered.cost.doubt and "time a step" not in answer_sentence(answered)
+
+
+def test_a_trial_is_said_to_be_too_short_and_says_nothing_of_ingredients(ask):
+    analysis = ask(fid=dict.fromkeys(FID, 180.0))
+    assert analysis.too_short
+    text = readme(analysis, ["answers"])
+    head = text[: text.index("**Contents:**")]
+    assert head.splitlines()[2].startswith("**This budget is too short to say anything of ingredients:**")
+    assert "ttention, on instead" not in head and "answers.png" not in head
+
+
+def test_generated_and_real_images_stand_at_one_count(ask):
+    def matched(library):
+        for cell in library.plan.suites["factorial"]:
+            sides = {"generated": {"fid": {"value": 16.0 + cell.seed}}, "real": {"fid": {"value": 1.5}}}
+            path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+            rewrite(path, matched={"count": 500, "split": "test", **sides})
+
+    analysis = ask(change=matched)
+    [(metric, generated, real)] = analysis.beside.figures
+    assert (metric.name, generated, real, analysis.beside.count) == ("fid", 17.5, 1.5, 500)
+    text = readme(analysis, [])
+    assert "| 500 images of each | FID ↓ |" in text and "1000 real test images" not in text
+
+
+def test_a_suite_that_asks_nothing_has_no_questions(ask):
+    assert ask("").questions is None
+
+
+def test_the_answers_are_data_too(ask):
+    analysis = ask()
+    flat = tables.summary(analysis)
+    assert flat["question/attention.fid_percent"] == analysis.questions.answered[0].percent
+    columns, rows = tables.answers(analysis)
+    assert len(rows) == 12 and (rows[0]["metric"], rows[0]["question"]) == ("fid", "attention")
+    assert rows[0]["low"] < rows[0]["effect"] < rows[0]["high"] and rows[0]["surely_better"] is True
+    assert list(rows[0]) == columns
+
+
+def test_a_variants_name_may_hold_dots(make_library, tmp_path):
+    text = PARAMS.replace("no-attention:", "no.attention.fid:").replace("no-attention", "no.attention.fid")
+    library = make_library(tmp_path, ["few"], {"no.attention.fid": 19.0}, pictures=False, text=text)
+    render("few", library.plan, library.params, library.paths)
+    folder = library.paths.report("few")
+    flat = json.loads((folder / "summary.json").read_text())
+    assert (
+        flat["no.attention.fid.measured"] == 2
+        and flat["inception/no.attention.fid.fid"] == 4 * flat["no.attention.fid.fid"]
+    )
+    assert not [name for name in flat if name.startswith("inception/") and name.endswith((".measured", ".missing"))]
+    assert measured_in_report(folder) == 4
+    assert "4 of 4 measured" in index_text(library.params, library.paths)
