@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from pathlib import Path
+
+import torch
 
 from sagan.errors import UserError, did_you_mean
+from sagan.extensions import check_extension, load_extension
 from sagan.fitting import check_resolution
 from sagan.loading import suite_variant
-from sagan.nn.describe import Layer, describe
+from sagan.nn.describe import Layer, describe, layers_of
+from sagan.nn.own import own_network
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.run import switched_on
@@ -48,7 +53,10 @@ def describe_variant(
         variant = suite_variant(params, suite, variant_name) if suite else params.variants[variant_name]
         check_resolution(variant_name, variant, resolution, f"with --resolution {resolution}")
         image = _image(variant, channels, resolution)
-        return describe({"variant": switched_on(resolved_variant(variant, resolution)), "image": image})
+        config = {"variant": switched_on(resolved_variant(variant, resolution)), "image": image}
+        if variant.extension is None:
+            return describe(config)
+        return describe(config) | _own(config, Path(variant.extension.file), f"variants.{variant_name}.extension.file")
 
     if name in params.grids:
         return _grid(params.grids[name], networks)
@@ -69,6 +77,20 @@ def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, 
             sums += [sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers)]
         rows.append((variant, *(levels[factor] for factor in factors), *(f"{total:,}" for total in sums)))
     return _table(rows, numbers=range(1 + len(factors), len(rows[0])))
+
+
+def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
+    """The layers of those networks that an extension builds."""
+    check_extension(file, place)
+    module, image, found = load_extension(file, place), config["image"], {}
+    shapes = {
+        "generator": (1, config["variant"]["generator"]["z_dim"]),
+        "discriminator": (1, image["channels"], image["resolution"], image["resolution"]),
+    }
+    for role, shape in shapes.items():
+        if f"build_{role}" in module.__functions__:
+            found[role] = layers_of(own_network(role, config, module), torch.zeros(shape), None)
+    return found
 
 
 def _image(variant: Variant, channels: int, resolution: int) -> Json:

@@ -15,11 +15,14 @@ from sagan.records import atomic
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
 
 
-def export_generator(source: Path, out: Path) -> float:
+def export_generator(source: Path, out: Path, trust: bool = False) -> float:
     """Write a generator as `.onnx`, or as `.pt2` (`torch.export`), by `out`'s ending.
 
     The exported form takes z float32 [B, z_dim] of any B (and labels int64 [B] where there are classes), and
     gives images float32 [B, C, R, R] in [-1, 1].
+
+    Args:
+        trust: as `load_generator` takes it.
 
     Returns:
         The largest difference between its pixels and the module's, over 3 images (exported with 2).
@@ -30,7 +33,7 @@ def export_generator(source: Path, out: Path) -> float:
     writers = {".onnx": _onnx, ".pt2": _program}
     if out.suffix not in writers:
         raise UserError(f"{out}: cannot tell what to write; end the name in .onnx or .pt2")
-    generator = load_generator(source)
+    generator = load_generator(source, trust=trust)
     out.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(generator, 3)
     with torch.no_grad():

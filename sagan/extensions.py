@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import importlib.util
+import itertools
 import os
 import shutil
 import sys
+import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,86 +33,128 @@ FUNCTIONS = {
     "penalty": ("critic", "real", "fake", "options"),
     "generator_penalty": ("generator", "fake", "options"),
 }
+FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
+_TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
-class OwnCodeError(UserError):
-    """An exception inside a user's code, told by the user's own lines."""
+class OwnCodeError(UserError, RuntimeError):
+    """An exception inside a user's code, told by the user's own lines.
+
+    A `RuntimeError` too, as what breaks the recording of a CUDA graph off: steps then go on without one.
+    """
 
 
-def check_extension(file: Path, place: str) -> None:
+def check_extension(file: Path, place: str) -> set[str]:
     """Refuse a file that cannot be an extension, as far as reading it shows.
 
     Args:
         place: the key path of params.yaml that names it.
 
+    Returns:
+        Which of `FUNCTIONS` it defines.
+
     Raises:
-        UserError: it is not there, is no Python, or defines a function that is none of `FUNCTIONS`.
+        UserError: it is not there, is no Python, imports what cannot be kept with a run, or does not define any of
+            `FUNCTIONS` as they are called.
     """
-    tree = _parsed(file, place)
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    told = f"{place} = {file.as_posix()!r}"
+    if not file.is_file():
+        added = "put it there, and `git add` it, since copies of the workspace (dvc exp run --temp) hold no others"
+        raise UserError(f"{told}: no such file; {added}")
+    functions = _functions(file, place)
     for name, node in functions.items():
-        at = f"{place} = {file.as_posix()!r}, line {node.lineno}: {name}"
+        at = f"{told}, line {node.lineno}: {name}"
         if name not in FUNCTIONS and not name.startswith("_") and (close := meant(name, FUNCTIONS)):
-            raise UserError(f"{at} is nothing that an extension defines{close}")
+            raise UserError(f"{at} is nothing that an extension defines{close} (a helper's name begins with _)")
         if name in FUNCTIONS and _accepts(node.args) != len(FUNCTIONS[name]) and node.args.vararg is None:
             raise UserError(f"{at} must take {len(FUNCTIONS[name])} arguments: {', '.join(FUNCTIONS[name])}")
     if not functions.keys() & FUNCTIONS.keys():
-        raise UserError(f"{place} = {file.as_posix()!r}: defines none of {', '.join(FUNCTIONS)}")
-    for source in sources(file, place):
-        _parsed(source, place)
+        raise UserError(f"{told}: defines none of {', '.join(FUNCTIONS)}")
+    sources(file, place)
+    return functions.keys() & FUNCTIONS.keys()
 
 
 def _accepts(arguments: ast.arguments) -> int:
     return len(arguments.posonlyargs) + len(arguments.args)
 
 
+def _functions(file: Path, place: str) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in _parsed(file, place).body if isinstance(node, ast.FunctionDef)}
+
+
 def _parsed(file: Path, place: str) -> ast.Module:
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{place} = {file.as_posix()!r}: no such file; it belongs beside params.yaml") from None
     except (OSError, SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise UserError(f"{place} = {file.as_posix()!r}{line}: not Python: {first_line(error)}") from None
+        reason = error.msg if isinstance(error, SyntaxError) else first_line(error)
+        raise UserError(f"{place} = {file.as_posix()!r}{line}: not Python: {reason}") from None
 
 
-def sources(file: Path, place: str = "extension") -> list[Path]:
-    """The file, and the modules of its folder that it imports, directly or not."""
+def sources(file: Path, place: str = "extension.file") -> list[Path]:
+    """The file, and the modules of its folder that it imports, directly or not.
+
+    Raises:
+        UserError: one is no Python, or an import is of a kind that cannot be kept with a run.
+    """
     found, todo = [], [file]
     while todo:
         path = todo.pop()
-        if path in found:
-            continue
-        found.append(path)
-        for node in ast.walk(_parsed(path, place)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                if node.level:
-                    raise UserError(f"{path}, line {node.lineno}: write `from module import ...`, without dots")
-                names = [node.module]
-            todo += [local for name in names if (local := file.parent / f"{name.partition('.')[0]}.py").exists()]
+        if path not in found:
+            found.append(path)
+            todo += _local_imports(path, file, place)
     return [file, *sorted(set(found) - {file})]
 
 
-def load_extension(file: Path) -> ModuleType:
-    """Execute a file as a module; its folder's modules can be imported meanwhile.
+def _local_imports(path: Path, file: Path, place: str) -> Iterator[Path]:
+    for node in ast.walk(_parsed(path, place)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        told = f"{place} = {path.as_posix()!r}, line {getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise UserError(f"{told}: write `from module import name`, without dots")
+            if node.names[0].name == "*":
+                raise UserError(f"{told}: import names, not *")
+            names = [node.module]
+        for name in names:
+            top = name.partition(".")[0]
+            local = file.parent / f"{top}.py"
+            if local.exists() and (top in _TAKEN or local.name == _MAIN or (local == file and path != file)):
+                raise UserError(f"{told}: {local.as_posix()} cannot be imported under this name; rename it")
+            if local.exists():
+                yield local
+            elif top not in _TAKEN and (file.parent / top).is_dir():
+                raise UserError(f"{told}: {top} is a folder; only modules beside {file.name} are kept with a run")
+
+
+def load_extension(file: Path, place: str | None = None) -> ModuleType:
+    """Execute a file as a module.
+
+    It gets `__functions__`, those of `FUNCTIONS` that it defines, and `__place__`, what errors name.
+
+    Args:
+        place: the key path that names the file, for errors; None for the file alone.
 
     Raises:
         OwnCodeError: it raised an exception.
     """
     spec = importlib.util.spec_from_file_location(f"extension_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
-    for source in sources(file)[1:]:
-        sys.modules.pop(source.stem, None)  # another extension's of the same name
+    module.__place__ = file.as_posix() if place is None else f"{place} = {file.as_posix()!r}"
+    module.__functions__ = _functions(file, "extension.file").keys() & FUNCTIONS.keys()
+    others = [source.stem for source in sources(file)[1:]]
+    for name in others:
+        sys.modules.pop(name, None)  # another extension's of the same name
     sys.path.insert(0, str(file.parent))
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         calling(spec.loader.exec_module, module)
+        for name in others:  # those, too, that a function imports when it is called
+            calling(importlib.import_module, name)
     finally:
         sys.path.remove(str(file.parent))
         sys.dont_write_bytecode = writes
-    module.folder = file.parent
     return module
 
 
@@ -124,11 +169,21 @@ def calling(function: Callable[..., Any], *arguments: Any) -> Any:
     except UserError:
         raise
     except Exception as error:
-        here = Path(__file__).parent
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if here not in Path(f.filename).parents and not f.filename.startswith("<frozen")]
+        if type(error).__name__ == "OutOfMemoryError":  # of torch, and for the loop to explain
+            raise
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
+        own = list(itertools.dropwhile(lambda frame: _is_installed(frame.filename), frames))
         lines = ["an extension raised an exception", *"".join(traceback.format_list(own)).rstrip().splitlines()]
         raise OwnCodeError("\n".join([*lines, "".join(traceback.format_exception_only(error)).rstrip()])) from None
+
+
+def _is_ours(file: str) -> bool:
+    return Path(__file__).parent in Path(file).parents
+
+
+def _is_installed(file: str) -> bool:
+    places = sysconfig.get_paths()
+    return file.startswith(("<frozen", places["purelib"], places["platlib"], places["stdlib"]))
 
 
 # --- with a run -----------------------------------------------------------------------------------
@@ -149,7 +204,7 @@ def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
     """The extension in a run's folder.
 
     Args:
-        trust: execute it even where this workspace has not made it.
+        trust: execute it even where this workspace has neither made it nor has it in `extensions/`, byte for byte.
 
     Raises:
         UserError: there is none, or it came with a copied run and nobody said that it is trusted.
@@ -157,13 +212,26 @@ def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
     folder = run_folder / "extension"
     if not (folder / _MAIN).exists():
         raise UserError(f"{folder}: the run's own code is not there; copy the whole folder of the run")
-    if not trust and not (_trusted(paths) / _bytes_digest(folder)).exists():
+    if not (trust or (_trusted(paths) / _bytes_digest(folder)).exists() or _is_here(folder, paths)):
         raise UserError(f"{folder}: code that came with a copied run; read it, and say --trust to execute it")
     return load_extension(folder / _MAIN)
 
 
 def _trusted(paths: Paths) -> Path:
     return paths.root / "state" / "extensions"
+
+
+def _is_here(folder: Path, paths: Paths) -> bool:
+    """Whether the code is, byte for byte, a file of this workspace's extensions with the modules beside it."""
+    main, others = folder / _MAIN, [file for file in folder.glob("*.py") if file.name != _MAIN]
+    return any(
+        _same(file, main) and all(_same(file.parent / other.name, other) for other in others)
+        for file in (paths.root / FOLDER).rglob("*.py")
+    )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def _bytes_digest(folder: Path) -> str:

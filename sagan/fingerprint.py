@@ -205,6 +205,8 @@ class _Module:
         home = self.base.module(module)
         if name is None:
             return module if home is None else home
+        if home is None and module.partition(".")[0] == "sagan":
+            raise LookupError(f"{self.file}: there is no module {module}")
         if home is None:
             return f"{module}.{name}"
         found = home.resolve(name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _FILE = "generator.safetensors"
 
 
-def load_generator(source: str | Path, paths: Paths | None = None) -> nn.Module:
+def load_generator(source: str | Path, paths: Paths | None = None, trust: bool = False) -> nn.Module:
     """The generator of a run, as a plain module in eval mode.
 
     It maps z [B, z_dim] ~ N(0, 1) to images [B, C, R, R] in [-1, 1]; `z_dim` and `config` are its attributes.
@@ -22,15 +22,18 @@ def load_generator(source: str | Path, paths: Paths | None = None) -> nn.Module:
     Args:
         source: a run's key as `plan` lists it, a run's folder, or a .safetensors file.
         paths: of the clone that a key is looked for in; None for the current folder.
+        trust: execute the code that came with a copied run, where that builds the network.
 
     Raises:
-        UserError: there is no generator at `source`.
+        UserError: there is no generator at `source`, or code that is not trusted builds it.
     """
     from sagan.nn import files
 
     path = generator_file(source, paths or Paths())
     try:
-        return files.load_generator(path)
+        return files.load_generator(path, trust, paths)
+    except UserError:
+        raise
     except Exception as error:  # safetensors raises its own class for files of another kind
         raise UserError(f"{path}: not a generator of this project: {first_line(error)}") from None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sagan import fingerprint
 from sagan.conditions import class_names
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import UserError, did_you_mean, first_line
 from sagan.extensions import check_extension
 from sagan.loading import suite_variant
 from sagan.params import Params
@@ -213,7 +213,7 @@ class _Planner:
             seed=seed,
             image=_image(variant, manifest),
         )
-        code = run_code(config, self.paths)
+        code = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
         place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
         key = self._names.setdefault(place, f"{name}-{place}")
         execution = suite.execution.model_dump()
@@ -241,8 +241,11 @@ def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
             yield found[1], found[0]
 
 
-def run_code(config: RunConfig, paths: Paths) -> str:
+def run_code(config: RunConfig, paths: Paths, place: str) -> str:
     """The hash of the code that a run uses, its own file among it.
+
+    Args:
+        place: where params.yaml names that file.
 
     Raises:
         UserError: there is something wrong with that file.
@@ -251,8 +254,13 @@ def run_code(config: RunConfig, paths: Paths) -> str:
     if extension is None:
         return fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
     file = paths.root / extension.file
-    check_extension(file, "extension.file")
-    own = fingerprint.extension_code(file)
+    networks = check_extension(file, place) & {"build_generator", "build_discriminator"}
+    if networks and config.variant.condition is not None:
+        raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
+    try:
+        own = fingerprint.extension_code(file)
+    except LookupError as error:
+        raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
     return digest([fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens()), own])
 
 
@@ -285,7 +293,7 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:
         UserError: the code has changed since the plan was made.
     """
     if isinstance(spec, Run):
-        now = run_code(spec.typed, paths)
+        now = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
         now = reference_code(spec.extractor)
     else:

@@ -40,19 +40,20 @@ class Draw:
     of_class: str | None = None
 
 
-def write_samples(source: Path, out: Path, form: str, draw: Draw) -> list[Path]:
+def write_samples(source: Path, out: Path, form: str, draw: Draw, trust: bool = False) -> list[Path]:
     """Draw from a generator's file or a run's folder; the files written.
 
     Args:
         out: a PNG; for the form "images" a folder, which gets 00000.png and so on.
         form: one of `FORMS`.
+        trust: as `load_generator` takes it.
 
     Raises:
         UserError: no generator at `source`, no such form or class.
     """
     if form not in FORMS:
         raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
-    generator = load_generator(source)
+    generator = load_generator(source, trust=trust)
     images = samples(generator, form, draw).numpy()
     if form != "images":
         save_grid(images, draw.columns, out)
@@ -64,13 +65,16 @@ def write_samples(source: Path, out: Path, form: str, draw: Draw) -> list[Path]:
     return paths
 
 
-def attention_pictures(source: Path, out: Path, count: int, seed: int) -> list[Path]:
+def attention_pictures(source: Path, out: Path, count: int, seed: int, trust: bool = False) -> list[Path]:
     """One PNG in `out` for each attention layer: images, and where fixed query points look.
+
+    Args:
+        trust: as `load_generator` takes it.
 
     Raises:
         UserError: no generator at `source`, or one without attention.
     """
-    generator = load_generator(source)
+    generator = load_generator(source, trust=trust)
     z = latents(generator.z_dim, count, seed)
     layers = layer_maps(generator, z)
     if not layers:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from sagan import fingerprint
 from sagan.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
@@ -22,6 +23,7 @@ from sagan.params.run import Image, RunConfig, RunTraining
 from sagan.plan import resolved_variant
 from sagan.shapes import BASE_SIDE
 from sagan.training.engine import Session
+from sagan.weights import PUBLISHED
 
 ROOT = PACKAGE.parent
 VARIANTS = load_params(ROOT / "params.yaml").variants
@@ -367,6 +369,31 @@ def test_every_python_gives_the_same(version):
     tokens = json.dumps(sorted(config.tokens(), key=str))
     command = [python, "-c", program, str(ROOT), tokens]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == code(config)
+
+
+# --- DVC knows of it --------------------------------------------------------------------------------
+
+
+def _dependencies(stage: str) -> list[str]:
+    return YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]["deps"]
+
+
+def test_what_keys_depend_on_are_dependencies_of_the_stage_that_makes_results():
+    used = set()
+    for name in VARIANTS:
+        used |= definitions_of(*RUN, tokens=config_of(name).tokens())
+    for extractor in PUBLISHED | {"classifier": None}:
+        used |= definitions_of(*fingerprint.REFERENCE, tokens=[extractor])
+        used |= definitions_of(*fingerprint.EVALUATION, tokens=[extractor])
+    dependencies = [ROOT / place for place in _dependencies("runs")]
+    files = {ROOT / (module.replace(".", "/") + ".py") for module, _ in used}
+    files = {file if file.exists() else file.with_suffix("") / "__init__.py" for file in files}
+    assert len(files) > 20 and all(file.exists() for file in files)
+    assert {str(f) for f in files if not any(d == f or d in f.parents for d in dependencies)} == set()
+
+
+def test_own_code_is_a_dependency_of_what_plans_with_it():
+    assert "extensions" in _dependencies("runs") and "extensions" in _dependencies("report")
 
 
 # --- own code ----------------------------------------------------------------------------------------

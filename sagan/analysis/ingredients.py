@@ -16,14 +16,17 @@ INGREDIENTS = {
     "power iterations": ("generator.power_iterations", "discriminator.power_iterations"),
     "learning-rate ratio": ("optimizer.lr_ratio",),
     "discriminator steps per generator step": ("n_dis",),
+    "own code": ("extension",),
 }
 
 
 def flat(tree: Json, prefix: str = "") -> Json:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
+    """{"a": {"b": 1}} as {"a.b": 1}; an extension, whose file and options are one ingredient, in words."""
     flattened = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if key == "extension" and value is not None:
+            flattened[key] = ", ".join([value["file"], *(f"{name} {said}" for name, said in value["options"].items())])
+        elif isinstance(value, Mapping):
             flattened |= flat(value, f"{prefix}{key}.")
         else:
             flattened[f"{prefix}{key}"] = value

@@ -14,6 +14,9 @@ from sagan.errors import UserError
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
 ]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
+]
 
 
 @app.command()
@@ -47,12 +50,14 @@ def sample(
     of_class: Annotated[
         str | None, typer.Option("--class", help="For conditional generators. Default: a class for each row in turn.")
     ] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
     from sagan.generators import generator_file
     from sagan.sampling import Draw, write_samples
 
-    written = write_samples(generator_file(source, PATHS), out, form, Draw(count, columns, seed, truncation, of_class))
+    draw = Draw(count, columns, seed, truncation, of_class)
+    written = write_samples(generator_file(source, PATHS), out, form, draw, trust)
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
@@ -83,12 +88,13 @@ def attend(
     out: Annotated[Path, typer.Option(help="Folder for one PNG an attention layer.")] = Path("attention"),
     count: Annotated[int, typer.Option(min=1, help="Images.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of z.")] = 0,
+    trust: TrustOption = False,
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators import generator_file
     from sagan.sampling import attention_pictures
 
-    for path in attention_pictures(generator_file(source, PATHS), out, count, seed):
+    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust):
         print(path)
 
 
@@ -96,12 +102,13 @@ def attend(
 def export(
     source: GeneratorArgument,
     out: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+    trust: TrustOption = False,
 ) -> None:
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
     from sagan.exporting import export_generator
     from sagan.generators import generator_file
 
-    difference = export_generator(generator_file(source, PATHS), out)
+    difference = export_generator(generator_file(source, PATHS), out, trust)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 

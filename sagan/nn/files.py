@@ -10,29 +10,54 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
+from sagan.extensions import load_kept
 from sagan.nn import build_discriminator, build_generator
+from sagan.nn.own import PREFIX, own_network
 from sagan.nn.reparametrised import plain
+from sagan.paths import Paths
 
 
-def load_generator(path: Path) -> nn.Module:
+def load_generator(path: Path, trust: bool = False, paths: Paths | None = None) -> nn.Module:
     """The generator in a file or in a run's folder, as a plain module in eval mode.
 
     It maps z [B, z_dim] ~ N(0, 1) to images [B, C, R, R] in [-1, 1]; `z_dim` and `config` are its attributes.
+
+    Args:
+        trust: execute the code that came with a copied run, where that builds the network.
+        paths: of the workspace that knows which code is its own; None for the current folder.
+
+    Raises:
+        UserError: the run's own code is not beside the file, or not trusted.
     """
-    return _load(path, "generator", build_generator)
+    return _load(path, "generator", build_generator, trust, paths)
 
 
-def load_discriminator(path: Path) -> nn.Module:
-    """The discriminator in a file or in a run's folder: images [B, C, R, R] in [-1, 1] to logits [B]."""
-    return _load(path, "discriminator", build_discriminator)
+def load_discriminator(path: Path, trust: bool = False, paths: Paths | None = None) -> nn.Module:
+    """The discriminator in a file or in a run's folder: images [B, C, R, R] in [-1, 1] to logits [B].
+
+    Arguments and errors are those of `load_generator`.
+    """
+    return _load(path, "discriminator", build_discriminator, trust, paths)
 
 
-def _load(path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
+def _load(
+    path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module], trust: bool, paths: Paths | None
+) -> nn.Module:
     path = Path(path)
-    with safe_open(path / f"{role}.safetensors" if path.is_dir() else path, "pt") as file:
+    path = path / f"{role}.safetensors" if path.is_dir() else path
+    with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network = build(plain(config, role)).eval().requires_grad_(False)
-    network.load_state_dict(state)
+    if all(name.startswith(PREFIX) for name in state):
+        network = _kept_network(path, role, config, trust, paths)
+    else:
+        network = build(plain(config, role))
+    network.eval().requires_grad_(False).load_state_dict(state)
     network.config = config
     return network
+
+
+def _kept_network(path: Path, role: str, config: Mapping[str, Any], trust: bool, paths: Paths | None) -> nn.Module:
+    """The network of a file that the code in its run's folder builds. The run's key holds that code."""
+    folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
+    return own_network(role, plain(config, role), load_kept(folder, trust, paths or Paths()))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
 
@@ -73,7 +74,16 @@ class Extension(Strict):
     """Own code: a Python file beside params.yaml that defines networks, losses or penalties."""
 
     file: str = Field(description="the file, in `extensions/`", json_schema_extra={"label": True})
-    options: dict[str, Any] = Field(default={}, description="what its functions are given")
+    options: dict[str, JsonValue] = Field(default={}, description="what its functions are given")
+
+    @field_validator("file")
+    @classmethod
+    def _is_kept(cls, file: str) -> str:
+        """DVC and a run's key know of `extensions/` alone."""
+        parts = PurePosixPath(file).parts
+        if parts[:1] != ("extensions",) or ".." in parts or not file.endswith(".py"):
+            raise refused("must be a Python file in the folder extensions/ beside params.yaml")
+        return file
 
 
 class Recipe(Strict):

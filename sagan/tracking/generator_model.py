@@ -18,7 +18,7 @@ class GeneratorModel(PythonModel):
         # Here and not above: MLflow runs this file once as it is sent, and torch takes seconds to import.
         from sagan.nn.files import load_generator
 
-        self._generator = load_generator(context.artifacts["generator"])
+        self._generator = load_generator(context.artifacts["generator"], trust=True)
 
     # No types here: MLflow would take them for the signature, which is sent with the model.
     def predict(self, context, model_input, params=None):

@@ -23,7 +23,8 @@ from sagan.tracking.content import Records
 
 # Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
 TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
-_CODE = ("__init__.py", "shapes.py", "nn")  # what a generator needs of this package
+# What a generator needs of this package.
+_CODE = ("__init__.py", "errors.py", "extensions.py", "fingerprint.py", "paths.py", "shapes.py", "nn")
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")
 
 
@@ -63,6 +64,9 @@ def _save(folder: Path, config: Json, weights: Path, model_id: str, run_id: str)
     """An MLflow model in a folder."""
     package = Path(sagan.__file__).parent
     inputs, example = _inputs(config)
+    artifacts, own = {"generator": str(weights)}, weights.parent / "extension"
+    if own.is_dir():
+        artifacts["own_code"] = str(own)  # lies beside the weights, as in the run's folder
     resolution, channels = config["image"]["resolution"], config["image"]["channels"]
     images = TensorSpec(np.dtype(np.uint8), (-1, resolution, resolution, channels), "images")
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings(record=True):
@@ -77,7 +81,7 @@ def _save(folder: Path, config: Json, weights: Path, model_id: str, run_id: str)
         pyfunc.save_model(
             folder,
             python_model=str(package / "tracking" / "generator_model.py"),
-            artifacts={"generator": str(weights)},
+            artifacts=artifacts,
             code_paths=[str(code)],
             signature=ModelSignature(Schema(inputs), Schema([images])),
             input_example=example,

@@ -134,7 +134,9 @@ def _assist(run: Run, data: Data, paths: Paths, processes: Processes) -> Json:
 
 def _own_code(run: Run, paths: Paths) -> ModuleType | None:
     extension = run.typed.variant.extension
-    return None if extension is None else load_extension(paths.root / extension.file)
+    if extension is None:
+        return None
+    return load_extension(paths.root / extension.file, f"{paths.params}: variants.{run.variant}.extension.file")
 
 
 def _session(

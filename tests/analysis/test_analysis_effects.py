@@ -4,7 +4,7 @@ import math
 import pytest
 
 from sagan.analysis import effects
-from sagan.analysis.ingredients import level_of
+from sagan.analysis.ingredients import differing, level_of
 from sagan.analysis.rows import collect
 
 
@@ -90,3 +90,10 @@ def test_settings_of_both_networks_are_one_ingredient(records):
     assert level_of(config, "power iterations") == "G 1, D 5"
     assert level_of(config, "optimizer.betas") == "0.0, 0.9"
     assert level_of(config, "learning-rate ratio") == "4"
+
+
+def test_own_code_is_one_ingredient_whatever_its_options():
+    plain = {"objective": "hinge", "extension": None}
+    one, other = ({**plain, "extension": {"file": "extensions/mine.py", "options": o}} for o in ({}, {"a": 1, "b": 2}))
+    assert differing(plain, one) == differing(one, other) == {"extension"}
+    assert level_of(plain, "own code") == "none" and level_of(other, "own code") == "extensions/mine.py, a 1, b 2"

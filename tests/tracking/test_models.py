@@ -20,11 +20,13 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from sagan.extensions import load_extension
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents
 from sagan.nn import build_generator
 from sagan.nn.files import load_generator
-from sagan.nn.reparametrised import folded_state
+from sagan.nn.own import own_network
+from sagan.nn.reparametrised import folded_state, plain
 from sagan.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
 from sagan.tracking.models import send_figures
@@ -174,6 +176,29 @@ print(sys.modules["sagan"].__file__)
     command = [sys.executable, "-c", script, str(tmp_path / "elsewhere")]
     out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split("\n")
     assert out[0] == "(2, 28, 28, 1)" and out[1].startswith(str(tmp_path / "elsewhere" / "code"))
+
+
+def test_a_model_of_own_code_takes_that_code_along(workspace, tmp_path):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    folder, file = workspace.paths.run(cell.run), Path("extensions/examples/upsampling.py")
+    config = workspace.plan.runs[cell.run].config
+    config = {**config, "variant": {**config["variant"], "extension": {"options": {"kernel": 3}}}}
+    generator = own_network("generator", plain(config, "generator"), load_extension(file)).eval()
+    save_tensors(folder / "generator.safetensors", generator.state_dict(), {"config": json.dumps(config)})
+    (folder / "extension").mkdir()
+    shutil.copyfile(file, folder / "extension" / "main.py")
+    workspace.send()
+    shutil.copytree(folder_of_the_model(workspace), tmp_path / "elsewhere")
+    script = """
+import mlflow, numpy, sys
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(model.predict({"z": numpy.zeros((2, 128), numpy.float32)}).tolist())
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "elsewhere")]
+    out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    expected = to_uint8(generator(torch.zeros(2, 128))).permute(0, 2, 3, 1)
+    assert json.loads(out) == expected.tolist()
 
 
 def test_the_page_loads_one_and_leaves_nothing_but_the_store_behind(workspace, sent):

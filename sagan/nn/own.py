@@ -1,0 +1,86 @@
+"""Networks that a user's code builds, in the places of a run's own. `sagan.extensions` loads the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sagan.errors import UserError
+from sagan.extensions import calling
+from sagan.nn.reparametrised import folded_state, in_use, plain
+
+# What the names of all tensors of such a network begin with.
+PREFIX = "own."
+
+
+class OwnGenerator(nn.Module):
+    """A user's network with what every generator has: `z_dim`, and `shares` (None: it knows no classes)."""
+
+    def __init__(self, network: nn.Module, z_dim: int) -> None:
+        super().__init__()
+        self.own, self.z_dim, self.shares = network, z_dim, None
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return calling(self.own, z)
+
+
+class OwnDiscriminator(nn.Module):
+    """A user's network in a discriminator's place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.own = network
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return calling(self.own, images)
+
+
+def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.Module:
+    """The network that an extension builds for a run's configuration, in train mode.
+
+    Args:
+        role: "generator" or "discriminator".
+        module: the extension, which defines `build_<role>`.
+
+    Raises:
+        UserError: it is no network, gives another shape, or cannot be saved in plain weights.
+    """
+    variant, image = config["variant"], config["image"]
+    options, z_dim = variant["extension"].get("options", {}), variant["generator"]["z_dim"]
+    shape = (2, image["channels"], image["resolution"], image["resolution"])
+
+    def build(switches: Mapping[str, Any]) -> nn.Module:
+        network = calling(getattr(module, f"build_{role}"), dict(image), dict(switches), dict(options))
+        if not isinstance(network, nn.Module):
+            raise UserError(f"{told}: must return a torch.nn.Module, and gave {type(network).__name__}")
+        return OwnGenerator(network, z_dim) if role == "generator" else OwnDiscriminator(network)
+
+    told, switches = f"{module.__place__}: build_{role}", variant[role]
+    network = build(switches)
+    for reparametrisation in in_use(switches):
+        reparametrisation.settle(network)
+    with torch.random.fork_rng(devices=[]):
+        loaded = build(plain(config, role)["variant"][role])
+    if not list(network.parameters()):
+        raise UserError(f"{told}: its network has no parameters to train")
+    if folded_state(network).keys() != loaded.state_dict().keys():
+        raise UserError(
+            f"{told}: its network cannot be saved in plain weights; of computed weights it may have "
+            "sagan.nn.spectral.with_spectral_norm(layer, switches), where switches.get('spectral_norm')"
+        )
+    inputs, expected = (torch.zeros(2, z_dim), shape) if role == "generator" else (torch.zeros(shape), (2,))
+    return _checked(network, inputs, expected, told)
+
+
+@torch.no_grad()
+def _checked(network: nn.Module, inputs: Tensor, shape: tuple[int, ...], told: str) -> nn.Module:
+    """The network, once it has given the right shape; in eval mode, so that nothing of it changes."""
+    found = network.eval()(inputs)
+    if not isinstance(found, Tensor) or tuple(found.shape) != shape:
+        gave = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UserError(f"{told}: of inputs {list(inputs.shape)} its network must give {list(shape)}, and gave {gave}")
+    return network.train()
