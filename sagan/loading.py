@@ -170,7 +170,7 @@ def _check_references(params: Params) -> None:
             resolution = params.datasets[suite.dataset].resolution
             check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
             penalties = suite_variant(params, name, variant).regularisers
-            if suite.training.compile and (penalties.gradient_penalty or penalties.r1):
+            if suite.training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
                 raise UserError(
                     f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
                     f"of variant {variant!r} needs; say compile: false"
