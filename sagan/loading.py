@@ -167,11 +167,12 @@ def _check_references(params: Params) -> None:
             _check_known(f"{place}.variants[{position}]", variant, params.variants, "variant")
         _check_known(f"{place}.baseline", suite.baseline, suite.variants, "variant of this suite")
         _check_questions(name, suite, params)
+        _check_spaces(place, suite, params.datasets[suite.dataset].kind == "stacked-mnist")
         for variant in suite.variants:
             resolution = params.datasets[suite.dataset].resolution
             check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
             penalties = suite_variant(params, name, variant).regularisers
-            if suite.training.compile and (penalties.gradient_penalty or penalties.r1):
+            if suite.training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
                 raise UserError(
                     f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
                     f"of variant {variant!r} needs; say compile: false"
@@ -193,6 +194,15 @@ def _check_questions(name: str, suite: Suite, params: Params) -> None:
             raise UserError(f"{place} = {factor!r}: has {len(levels[factor])} levels; a question compares two")
     if suite.questions and not any(set(suite.questions) <= next(iter(c.values())).keys() for c in grids.values()):
         raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
+
+
+def _check_spaces(place: str, suite: Suite, is_stacked: bool) -> None:
+    """Stacks of digits have a classifier of their own: 1,000 classes are too many for the plain one."""
+    fitting, other = ("stacked-classifier", "classifier")[:: 1 if is_stacked else -1]
+    if other in suite.evaluation.spaces:
+        key = "extractor" if suite.evaluation.extractor == other else "also"
+        problem = f"{other!r} does not fit dataset {suite.dataset!r}; use {fitting!r} or 'inception'"
+        raise UserError(f"{place}.evaluation.{key}: {problem}")
 
 
 def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:

@@ -58,8 +58,8 @@ class Paths:
 
     def weights_file(self, extractor: str, reference_folder: Path) -> Path:
         """The weights that an extractor computes with: pretrained, or trained for the reference."""
-        if extractor == "classifier":
-            return reference_folder / "classifier.safetensors"
+        if extractor in ("classifier", "stacked-classifier"):
+            return reference_folder / f"{extractor}.safetensors"
         name = "inception-2015-12-05" if extractor == "inception" else extractor
         return self.weights / f"{name}.pth"
 

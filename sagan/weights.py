@@ -57,7 +57,7 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     Raises:
         UserError: the weights are not there.
     """
-    if extractor == "classifier":
+    if extractor not in PUBLISHED:
         return None
     path = paths.weights_file(extractor, paths.root)
     if not path.exists():
@@ -97,8 +97,9 @@ def inspect(extractor: str, path: Path) -> Found:
 
 def weights_lines(paths: Paths) -> Iterator[str]:
     """A line for each extractor: where its weights are, what they are good for."""
-    width = max(map(len, PUBLISHED)) + 2
+    width = max(map(len, (*PUBLISHED, "stacked-classifier"))) + 2
     yield f"{'classifier':{width}}trained on each dataset with classes, for its reference; nothing to fetch"
+    yield f"{'stacked-classifier':{width}}trained on the digits of stacked-mnist, for its reference; nothing to fetch"
     for extractor in PUBLISHED:
         yield f"{extractor:{width}}{_told(extractor, paths.weights_file(extractor, paths.root))}"
 

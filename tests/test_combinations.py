@@ -97,12 +97,16 @@ def test_a_condition_needs_batch_norm_in_the_generator():
 
 
 @pytest.mark.parametrize(
-    ("training", "reason"),
-    [("compile: true", "no gradients of gradients"), ("accumulate: 3", "must divide training.batch_size = 8")],
+    ("training", "penalty", "reason"),
+    [
+        ("compile: true", "r1", "no gradients of gradients"),
+        ("compile: true", "r2", "no gradients of gradients"),
+        ("accumulate: 3", "r1", "must divide training.batch_size = 8"),
+    ],
 )
-def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, training, reason):
+def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, training, penalty, reason):
     body = BODY.format(backbone="dcgan", discriminator="norm: none").replace("batch_size: 2", "batch_size: 8")
-    body = body.replace("    objective: hinge", "    objective: hinge\n    regularisers: {r1: 1.0}")
+    body = body.replace("    objective: hinge", f"    objective: hinge\n    regularisers: {{{penalty}: 1.0}}")
     path = tmp_path / "params.yaml"
     path.write_text(body.replace("snapshots: 1", f"snapshots: 1, {training}"), encoding="utf-8")
     with pytest.raises(UserError, match=reason) as error:

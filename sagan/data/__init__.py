@@ -22,6 +22,7 @@ from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
 from sagan.data.originals import MissingOriginals, Source
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
+from sagan.data.stacked import locate_stacked
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
 from sagan.records import Json
@@ -32,6 +33,7 @@ _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
     "mnist": locate_mnist,
     "fashion-mnist": locate_fashion,
+    "stacked-mnist": locate_stacked,
     "cifar10": locate_cifar10,
     "celeba": locate_celeba,
     "folder": locate_folder,

@@ -7,7 +7,10 @@ from pathlib import Path
 from sagan.errors import UserError, first_line
 
 # The names of torchvision's classes.
-CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "celeba": "CelebA"}
+CLASSES = {
+    **{"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "stacked-mnist": "MNIST"},
+    **{"cifar10": "CIFAR10", "celeba": "CelebA"},
+}
 
 
 def download(kind: str, folder: Path) -> None:

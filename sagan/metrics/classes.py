@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sagan.data import PreparedDataset
 from sagan.metrics import values
 
 
@@ -26,6 +27,14 @@ class ClassSide:
     names: list[str]
     counts: list[int]
     statistics: list[values.Statistics | None]
+
+
+def class_counts(dataset: PreparedDataset, split: str) -> list[int] | None:
+    """How many images of a split each class has; None where the dataset has no classes."""
+    labels = dataset.manifest["labels"]
+    if labels["kind"] != "classes":
+        return None
+    return np.bincount(dataset.split(split)[1], minlength=len(labels["names"])).tolist()
 
 
 def class_file(reference_folder: Path, condition: str) -> Path:

@@ -10,9 +10,14 @@ from sagan.fingerprint import entry_code
 from sagan.records import Json
 
 # The entries of `sagan.metrics.measures.METRICS`.
-NAMES = ("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage")
+NAMES = (
+    *("fid", "fid_infinity", "intra_fid", "kid", "is", "precision", "recall", "density", "coverage"),
+    *("modes", "mode_kl"),
+)
 # Those that only generators which are told of the class have.
 OF_CLASSES = ("intra_fid",)
+# Those that only the extractor of stacked digits gives, and the one that it does not: it has no one set of classes.
+OF_STACKS, NOT_OF_STACKS = ("modes", "mode_kl"), ("is",)
 NOT_MEASURED: Json = {"value": None, "status": "not measured by the present code; `--add` brings it"}
 
 
@@ -21,9 +26,10 @@ def metric_code(metric: str) -> str:
     return entry_code("sagan.metrics.measures:METRICS", metric)
 
 
-def applicable(condition: str | None) -> list[str]:
-    """The metrics of a run whose variant has this condition."""
-    return [name for name in NAMES if condition is not None or name not in OF_CLASSES]
+def applicable(condition: str | None, extractor: str | None = None) -> list[str]:
+    """The metrics, in an extractor's space, of a run whose variant has this condition."""
+    left_out = NOT_OF_STACKS if extractor == "stacked-classifier" else OF_STACKS
+    return [name for name in NAMES if name not in left_out and (condition is not None or name not in OF_CLASSES)]
 
 
 def lacking(record: Json) -> list[str]:
@@ -34,9 +40,8 @@ def lacking(record: Json) -> list[str]:
     if record.get("status") == "diverged":
         return []
     metrics = record["metrics"]
-    return [
-        name for name in applicable(record.get("condition")) if metrics.get(name, {}).get("code") != metric_code(name)
-    ]
+    names = applicable(record.get("condition"), record.get("extractor"))
+    return [name for name in names if metrics.get(name, {}).get("code") != metric_code(name)]
 
 
 def measured_by_present_code(record: Json) -> Json:

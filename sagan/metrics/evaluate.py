@@ -94,7 +94,7 @@ def evaluation_record(evaluation: Evaluation, run: Json, paths: Paths, device: t
     figures, condition = Figures(evaluation, run, paths, device), run["config"]["variant"].get("condition")
     metrics, classes, matched, memorisation = {}, {}, {}, {}
     if not figures.diverged:
-        names = applicable(condition)
+        names = applicable(condition, figures.settings["extractor"])
         metrics, classes = figures.metrics(names)
         matched, memorisation = figures.matched(names, metrics), figures.memorisation()
     curve = figures.curve()
@@ -106,6 +106,7 @@ def evaluation_record(evaluation: Evaluation, run: Json, paths: Paths, device: t
         "seed": run["seed"],
         "dataset": run["dataset"],
         "condition": condition,
+        "extractor": figures.settings["extractor"],
         "status": "diverged" if figures.diverged else "measured",
         "metrics": metrics,
         "classes": classes,

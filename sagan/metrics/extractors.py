@@ -21,10 +21,12 @@ from sagan.fingerprint import Table
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
+from sagan.metrics.stacked import StackedClassifier
 from sagan.paths import Paths
 
 CLASSIFIER_NAME = "sagan-classifier"
 DINOV2_NAME = "sagan-dinov2"
+STACKED_NAME = "sagan-stacked-classifier"
 
 
 class ClassifierExtractor(FeatureExtractorBase):
@@ -63,6 +65,39 @@ class ClassifierExtractor(FeatureExtractorBase):
         return tuple({"features": features, "logits": logits}[name] for name in self.features_list)
 
 
+class StackedExtractor(FeatureExtractorBase):
+    """The classifier of single digits over the channels of stacks, as a torch-fidelity extractor.
+
+    Args:
+        feature_extractor_weights_path: `stacked-classifier.safetensors` of a reference.
+    """
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object) -> None:
+        super().__init__(name, features_list)
+        self.classifier = StackedClassifier(load_file(feature_extractor_weights_path))
+        self.eval()
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return ("features", "digits")
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    @staticmethod
+    def get_dummy_input_for_compile() -> Tensor:
+        return torch.zeros(1, 3, 28, 28, dtype=torch.uint8)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features, digits = self.classifier(images)
+        return tuple({"features": features, "digits": digits}[name] for name in self.features_list)
+
+
 def _registered(**extractors: type[FeatureExtractorBase]) -> dict[str, type[FeatureExtractorBase]]:
     for name, extractor in extractors.items():
         if name not in FEATURE_EXTRACTORS_REGISTRY:
@@ -71,7 +106,9 @@ def _registered(**extractors: type[FeatureExtractorBase]) -> dict[str, type[Feat
 
 
 # An assignment, so that no key depends on all extractors at once.
-REGISTERED = _registered(**{CLASSIFIER_NAME: ClassifierExtractor, DINOV2_NAME: DinoV2Extractor})
+REGISTERED = _registered(
+    **{CLASSIFIER_NAME: ClassifierExtractor, STACKED_NAME: StackedExtractor, DINOV2_NAME: DinoV2Extractor}
+)
 
 
 # torch-fidelity's extractor, and what its outputs are to us.
@@ -81,6 +118,11 @@ Network = tuple[FeatureExtractorBase, dict[str, str]]
 def _classifier(path: Path) -> Network:
     names = {"features": "features", "logits": "logits"}
     return ClassifierExtractor(CLASSIFIER_NAME, list(names), str(path)), names
+
+
+def _stacked(path: Path) -> Network:
+    names = {"features": "features", "digits": "digits"}
+    return StackedExtractor(STACKED_NAME, list(names), str(path)), names
 
 
 def _inception(path: Path) -> Network:
@@ -110,6 +152,7 @@ def _dinov2_large(path: Path) -> Network:
 
 EXTRACTORS: Table[str, Callable[[Path], Network]] = {
     "classifier": _classifier,
+    "stacked-classifier": _stacked,
     "inception": _inception,
     "clip-vit-b-32": _clip,
     "dinov2-vit-b-14": _dinov2_base,

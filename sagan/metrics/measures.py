@@ -15,6 +15,7 @@ from sagan.fingerprint import Table
 from sagan.metrics import values
 from sagan.metrics.features import Sampled
 from sagan.metrics.real import RealSide
+from sagan.metrics.stacked import MODES, modes_of
 from sagan.records import Json
 
 MEASURED = "measured"
@@ -141,6 +142,25 @@ def coverage(generated: Sampled, real: RealSide) -> Measure:
     return measured(value, is_constant(generated.features["features"]), **_naeem(real))
 
 
+def modes(generated: Sampled, real: RealSide) -> Measure:
+    """How many of the 1,000 modes of stacked digits some image is in, each channel classified by itself."""
+    counts = _mode_counts(generated)
+    value = float((counts > 0).sum())
+    return measured(value, is_constant(generated.features["features"]), modes=len(counts))
+
+
+def mode_kl(generated: Sampled, real: RealSide) -> Measure:
+    """KL divergence in nats of the generated images' modes from the real split's, which its labels give.
+
+    `floor` is what as many perfect images would have by chance (modes - 1) / (2 * images).
+    """
+    counts, real_counts = _mode_counts(generated), torch.tensor(real.record["class_counts"])
+    if missing := int((real_counts == 0).sum()):
+        return Measure(None, f"{missing} modes have no real image; say more `stacks` of the dataset")
+    facts = {"modes": len(counts), "floor": (len(counts) - 1) / (2 * len(generated))}
+    return measured(values.mode_kl(counts, real_counts), is_constant(generated.features["features"]), **facts)
+
+
 # What is generated and the real side, to a figure; features are finite.
 METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
     "fid": fid,
@@ -152,6 +172,8 @@ METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
     "recall": recall,
     "density": density,
     "coverage": coverage,
+    "modes": modes,
+    "mode_kl": mode_kl,
 }
 
 
@@ -164,6 +186,11 @@ def _precision_recall(generated: Sampled, real: RealSide) -> tuple[float, float]
 @lru_cache(maxsize=1)
 def _density_coverage(generated: Sampled, real: RealSide) -> tuple[float, float]:
     return values.density_coverage(generated.features["features"], real.features)
+
+
+def _mode_counts(generated: Sampled) -> Tensor:
+    """Images of each mode, int64 [1000]."""
+    return torch.bincount(modes_of(generated.features["digits"]), minlength=MODES)
 
 
 def _naeem(real: RealSide) -> Json:

@@ -15,7 +15,7 @@ from sagan.data import PreparedDataset, load
 from sagan.errors import UserError
 from sagan.fingerprint import Table
 from sagan.metrics import values
-from sagan.metrics.classes import class_file, class_tensors, load_classes
+from sagan.metrics.classes import class_counts, class_file, class_tensors, load_classes
 from sagan.metrics.classifier import accuracy, train_classifier
 from sagan.metrics.codes import applicable, lacking, metric_code
 from sagan.metrics.extractors import Extractor
@@ -23,6 +23,7 @@ from sagan.metrics.features import Features, Sampled, deviation_of_images, featu
 from sagan.metrics.measures import measures
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real import FILES, RealSide, load_reference, save_features
+from sagan.metrics.stacked import train_stacked
 from sagan.paths import Paths
 from sagan.plan import Reference
 from sagan.records import Json, file_digest, read_json, write_json
@@ -132,12 +133,14 @@ def reference_record(
         "resize": manifest["resize"],
         "resolution": manifest["resolution"],
         "channels": manifest["channels"],
+        "class_counts": class_counts(dataset, reference.split),
         **found.facts,
     }
     real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, found.held_out.features)
     save_features(folder, real)
-    metrics = as_if_generated(applicable(None), found.held_out, real)
-    other = {"split": _other(reference.split), "count": len(found.held_out), "metrics": metrics}
+    metrics = as_if_generated(applicable(None, reference.extractor), found.held_out, real)
+    other = {"split": _other(reference.split), "extractor": reference.extractor, "count": len(found.held_out)}
+    other["metrics"] = metrics
     return record | {"other_split": other}
 
 
@@ -240,7 +243,10 @@ def _train_classifier(dataset: PreparedDataset) -> tuple[dict[str, Tensor], floa
 
 
 # Extractors whose weights are trained for each reference.
-TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]] = {"classifier": _train_classifier}
+TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]] = {
+    "classifier": _train_classifier,
+    "stacked-classifier": train_stacked,
+}
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: values.Statistics) -> Json:

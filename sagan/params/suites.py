@@ -71,9 +71,14 @@ class Execution(Strict):
     checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
 
 
-Extractor = Literal["classifier", "inception", "clip-vit-b-32", "dinov2-vit-b-14", "dinov2-vit-l-14"]
+Extractor = Literal[
+    "classifier", "stacked-classifier", "inception", "clip-vit-b-32", "dinov2-vit-b-14", "dinov2-vit-l-14"
+]
 # Features of each; FID's covariance needs as many images.
-FEATURES = {"classifier": 128, "inception": 2048, "clip-vit-b-32": 512, "dinov2-vit-b-14": 768, "dinov2-vit-l-14": 1024}
+FEATURES = {
+    **{"classifier": 128, "stacked-classifier": 384, "inception": 2048, "clip-vit-b-32": 512},
+    **{"dinov2-vit-b-14": 768, "dinov2-vit-l-14": 1024},
+}
 
 
 class Evaluation(Strict):

@@ -22,9 +22,10 @@ class Network(Strict):
         1e-12, description="what lengths of u and v are kept above", json_schema_extra={"only_with": "spectral_norm"}
     )
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
-    attention: Literal["official", "unpooled", "average-pooled", "full-value", "residual"] = Field(
+    attention: Literal["official", "unpooled", "average-pooled", "full-value", "full-value-plain", "residual"] = Field(
         "official",
-        description="its form; `residual` is a residual block of the same size in its place",
+        description="its form; `full-value-plain` has no spectral norm even where the network has it; `residual` is a "
+        "residual block of the same size in its place",
         json_schema_extra={"only_with": "attention_at"},
     )
     attention_bias: bool = Field(

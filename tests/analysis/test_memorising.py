@@ -1,0 +1,26 @@
+"""The discriminator's scores of training and held-out images, from a log as training writes it."""
+
+import json
+
+import torch
+
+from sagan.analysis.memorising import score_gaps
+from sagan.training.log import RunLog
+
+
+def test_the_gap_is_read_from_the_lines_of_snapshots(tmp_path):
+    log = RunLog(tmp_path / "log.jsonl", 0)
+    seconds = {"wall": 1.0, "step": 0.5}
+    scores = {0: (0.5, 0.25), 10: None, 20: (2.0, -1.0), 30: (float("nan"), 1.0), 40: (1.0, 1.5)}
+    for step, pair in scores.items():
+        scalars = {"loss_d": torch.tensor(1.0)}
+        if pair:
+            scalars |= {"score_train": torch.tensor(pair[0]), "score_held_out": torch.tensor(pair[1])}
+        log.add(step, 8 * step, seconds, scalars)
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert score_gaps((line["step"], line) for line in lines) == [(0, 0.25), (20, 3.0), (40, -0.5)]
+
+
+def test_a_log_without_scores_has_no_gaps():
+    assert score_gaps([(1, {"loss_d": 1.0}), (2, {"score_train": 1.0})]) == []
