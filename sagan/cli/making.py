@@ -272,3 +272,25 @@ def prune(
 
     for line in prune_results(load_params(PATHS.params), PATHS, delete=yes and not dry_run):
         print(line)
+
+
+@app.command()
+def verify(
+    suite: Annotated[str, typer.Argument(help="A suite whose report is in reports/.")],
+    run: Annotated[str | None, typer.Option(help="Which of its runs. Default: the one that took the least.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train and measure one run of a committed report anew: same bytes, same figures, or different?"""
+    from sagan.analysis.seeds import planned
+    from sagan.loading import load_params
+    from sagan.verifying import chosen
+    from sagan.verifying import verify as verify_run
+
+    plan = planned(load_params(PATHS.params), PATHS, [suite])
+    if dry_run:
+        told = chosen(suite, plan, PATHS, run)
+        print(f"{told.run}: would be trained and measured anew; it took {told.seconds:.0f} s of training then")
+        return
+    verdict = verify_run(suite, plan, PATHS, run)
+    print(verdict.text)
+    raise typer.Exit(0 if verdict.same else 1)

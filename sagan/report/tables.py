@@ -12,6 +12,7 @@ from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Space, Variant
 from sagan.analysis.rows import Row, Status
 from sagan.records import Json
+from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
 EFFECT_COLUMNS = (
@@ -61,9 +62,14 @@ def _result(row: Row) -> Json:
         "evaluation_seconds": evaluation and evaluation.seconds,
         "parameters_generator": run and run.parameters.get("generator"),
         "parameters_discriminator": run and run.parameters.get("discriminator"),
+        "generator_sha256": run and _digest(run, "generator.safetensors"),
         "device": run and run.provenance.device,
         "threads": run and run.provenance.threads,
     }
+
+
+def _digest(run: RunRecord, file: str) -> str | None:
+    return run.files[file].sha256 if file in run.files else None
 
 
 def curves(analysis: Analysis) -> Table:
