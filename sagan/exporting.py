@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sagan.errors import UserError
-from sagan.generators import load_generator
+from sagan.generators import generator_of
 from sagan.metrics.latents import latents
 from sagan.records import atomic
 
@@ -22,7 +22,7 @@ def export_generator(source: Path, out: Path, trust: bool = False) -> float:
     gives images float32 [B, C, R, R] in [-1, 1].
 
     Args:
-        trust: as `load_generator` takes it.
+        trust: as `generator_of` takes it.
 
     Returns:
         The largest difference between its pixels and the module's, over 3 images (exported with 2).
@@ -33,7 +33,7 @@ def export_generator(source: Path, out: Path, trust: bool = False) -> float:
     writers = {".onnx": _onnx, ".pt2": _program}
     if out.suffix not in writers:
         raise UserError(f"{out}: cannot tell what to write; end the name in .onnx or .pt2")
-    generator = load_generator(source, trust=trust)
+    generator = generator_of(source, trust=trust)
     out.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(generator, 3)
     with torch.no_grad():

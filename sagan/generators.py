@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _FILE = "generator.safetensors"
 
 
-def load_generator(source: str | Path, paths: Paths | None = None, trust: bool = False) -> nn.Module:
+def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = False) -> nn.Module:
     """The generator of a run, as a plain module in eval mode.
 
     It maps z [B, z_dim] ~ N(0, 1) to images [B, C, R, R] in [-1, 1]; `z_dim` and `config` are its attributes.

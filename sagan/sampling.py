@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sagan.errors import UserError
-from sagan.generators import load_generator
+from sagan.generators import generator_of
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents, walk
@@ -46,14 +46,14 @@ def write_samples(source: Path, out: Path, form: str, draw: Draw, trust: bool = 
     Args:
         out: a PNG; for the form "images" a folder, which gets 00000.png and so on.
         form: one of `FORMS`.
-        trust: as `load_generator` takes it.
+        trust: as `generator_of` takes it.
 
     Raises:
         UserError: no generator at `source`, no such form or class.
     """
     if form not in FORMS:
         raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
-    generator = load_generator(source, trust=trust)
+    generator = generator_of(source, trust=trust)
     images = samples(generator, form, draw).numpy()
     if form != "images":
         save_grid(images, draw.columns, out)
@@ -69,12 +69,12 @@ def attention_pictures(source: Path, out: Path, count: int, seed: int, trust: bo
     """One PNG in `out` for each attention layer: images, and where fixed query points look.
 
     Args:
-        trust: as `load_generator` takes it.
+        trust: as `generator_of` takes it.
 
     Raises:
         UserError: no generator at `source`, or one without attention.
     """
-    generator = load_generator(source, trust=trust)
+    generator = generator_of(source, trust=trust)
     z = latents(generator.z_dim, count, seed)
     layers = layer_maps(generator, z)
     if not layers:

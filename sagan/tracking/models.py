@@ -92,7 +92,7 @@ def _save(folder: Path, config: Json, weights: Path, model_id: str, run_id: str)
 
 def _inputs(config: Json) -> tuple[list[TensorSpec], dict[str, np.ndarray]]:
     """What a generator takes, and an example of it: two images."""
-    z_dim, classes = config["variant"]["generator"]["z_dim"], config["image"].get("classes", [])
+    z_dim, classes = config["variant"]["generator"]["z_dim"], config["image"].get("classes") or []
     specs = [TensorSpec(np.dtype(np.float32), (-1, z_dim), "z")]
     example = {"z": np.random.default_rng(0).standard_normal((2, z_dim)).astype(np.float32)}
     if classes:

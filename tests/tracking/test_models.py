@@ -39,7 +39,7 @@ PATIENCE_S = 180
 def write_weights(workspace, cell) -> Path:
     """generator.safetensors as training leaves it."""
     torch.manual_seed(cell.seed)
-    config = workspace.plan.runs[cell.run].config
+    config = workspace.plan.runs[cell.run].typed.networks()
     path = workspace.paths.run(cell.run) / "generator.safetensors"
     generator = build_generator(config).eval()
     with torch.no_grad():
