@@ -130,7 +130,7 @@ def test_the_report_shows_a_damaged_record_as_missing(sagan, records):
     records["metrics.json"].write_text("{}")
     code, _, errors = sagan("report")
     assert code == 0 and errors.count("\n") == 1 and str(records["metrics.json"]) in errors
-    assert "12 are missing" in Path("reports/quick/README.md").read_text()
+    assert "27 are missing" in Path("reports/quick/README.md").read_text()
 
 
 @pytest.mark.parametrize("content", DAMAGED)

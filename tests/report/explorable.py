@@ -52,7 +52,7 @@ def add_large_layer(library, suite: str, variant: str, seed: int, dim: int) -> N
     """Queries and keys of `dim` numbers for 28x28 positions, in both networks."""
     folder = library.paths.evaluation(library.cell(suite, variant, seed).evaluation)
     record, images, network = read_json(folder / "metrics.json"), random_images(EXPLORABLE_IMAGES), Attending(28)
-    network.attention28.query, network.attention28.key = (nn.Conv2d(16, dim, 1) for _ in "qk")
+    network.attention28.query, network.attention28.key = (nn.Conv2d(16, dim, 1, bias=False) for _ in "qk")
     for role in ("generator", "discriminator"):
         save_explorable(network, role, images / 127.5 - 1, images, folder / "attention")
         record["attention"][f"{role}.28"] = record["attention"][f"{role}.14"]

@@ -30,7 +30,7 @@ def make_large(make_library, tmp_path):
             tree["variants"][name] = {"like": "sagan", "optimizer": {"lr_ratio": 1 + number / 100}}
         tree["repro"] = ["large"]
         tree["suites"] = {"large": tree["suites"]["made-up"] | {"variants": ["sagan", *names, *also], "seeds": 1}}
-        fid = {name: 20.0 + 10 * number for number, name in enumerate(names)} | dict.fromkeys(also, 20.0 + 5 * count)
+        fid = {name: 20.0 + number for number, name in enumerate(names)} | dict.fromkeys(also, 20.0 + count / 2)
         return make_library(tmp_path / f"{count}", ["large"], fid, text=json.dumps(tree), **options)
 
     return make
@@ -56,6 +56,9 @@ def test_charts_have_room_for_everything_in_them(make_records, tmp_path, count, 
         with themed(LIGHT), warnings.catch_warnings():
             warnings.simplefilter("error")
             figure = draw(records, LIGHT)
+            if name == "answers":  # it asks no questions
+                assert figure is None
+                continue
             save(figure, tmp_path / "chart.png")
         assert figure.get_figheight() < 12, name
         axes = [ax for ax in figure.axes if ax.get_visible()]

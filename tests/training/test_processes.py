@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sagan.errors import UserError
 from sagan.records import read_lines
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.loop import train
+from sagan.training.loop import Data, _session, train
 from sagan.training.processes import Processes
 from sagan.training.step import Trainer
 
@@ -122,9 +122,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
 
 
 def test_parts_must_divide_the_batch(run, images, paths):
-    config = {**run.config, "training": {**run.config["training"], "accumulate": 3}}
-    with pytest.raises(UserError, match=r"training\.accumulate = 3"):
-        train(dataclasses.replace(run, config=config), images, paths)
+    """Those of all processes together; that `accumulate` divides it by itself is seen when params.yaml is read."""
+    with pytest.raises(UserError, match=r"batch_size = 4 does not divide into 3 processes x training\.accumulate = 1"):
+        _session(run, Data(images), paths, torch.device("cpu"), Processes(0, 3))
 
 
 def test_alone_nothing_is_exchanged():

@@ -18,7 +18,7 @@ from sagan.training.diagnostics import diagnostics, weights_finite
 from sagan.training.step import Trainer
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-NAMES = [name for name in PARAMS.variants if not name.startswith("sagan-grid-")]
+NAMES = [name for name in PARAMS.variants if "sagan-grid-" not in name and "rates-grid-" not in name]
 STEPS, BATCH, WIDTH = 20, 4, 4
 CPU = torch.device("cpu")
 TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), snapshots=1)
@@ -33,7 +33,7 @@ def tiny(variant) -> dict:
         resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
     return {
         "variant": resolved,
-        "training": TRAINING.model_dump(),
+        "training": {**TRAINING.model_dump(), "snapshots": [0, STEPS]},
         "seed": 0,
         "image": {"channels": 1, "resolution": resolution}
         | ({"classes": ["a", "b", "c"]} if variant.condition else {}),
