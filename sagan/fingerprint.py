@@ -5,20 +5,17 @@ that it stands for, and takes in that definition's syntax tree. So a key moves w
 edited, and never because a module was moved, a message reworded or an ingredient added that it does not have.
 `docs/keys.md` says the same with examples.
 
-Trees are written in a form that is the same in every version of Python, so that a run keeps its key elsewhere. Left
-out are comments, docstrings, type annotations, imports (names stand for what was imported), and the arguments of
-`raise`, `print` and `warn`. Pure Python: planning must not wait for torch.
+How definitions are found and written as text: `sagan.definitions`. Pure Python: planning must not wait for torch.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
 import hashlib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
+
+from sagan.definitions import CodeBase, Definition, code_base
 
 PACKAGE = Path(__file__).parent
 
@@ -50,8 +47,6 @@ HARMLESS = frozenset(
         *("provenance", "metric_code", "entry_code"),  # what is told of a result
     ]
 )
-# Calls whose arguments are words for people.
-_SPOKEN = ("print", "warnings.warn")
 
 
 def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> str:
@@ -64,12 +59,12 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
     Raises:
         LookupError: a place, or a name that it uses, is not in the package.
     """
-    return _code(places, frozenset(tokens), _code_base(package))
+    return _code(places, frozenset(tokens), code_base(package))
 
 
 def entry_code(table: str, entry: str, package: Path = PACKAGE) -> str:
     """16 hex digits of the hash of what one entry of a table ("module:TABLE") uses."""
-    return _code((table,), frozenset([entry]), _code_base(package))[:16]
+    return _code((table,), frozenset([entry]), code_base(package))[:16]
 
 
 def extension_code(file: Path, package: Path = PACKAGE) -> str:
@@ -78,27 +73,26 @@ def extension_code(file: Path, package: Path = PACKAGE) -> str:
     Raises:
         LookupError: it uses a name of the package that is not there.
     """
-    base = _CodeBase(package, file.parent)
+    base = CodeBase(package, file.parent)
     names = sorted(base.module(file.stem).definitions)
     return _code(tuple(f"{file.stem}:{name}" for name in names), frozenset(), base)
 
 
 def definitions_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> set[tuple[str, str]]:
     """(module, name) of every definition that `code_of` takes in."""
-    return {(found.module.name, found.name) for found in _closure(places, frozenset(tokens), _code_base(package))}
+    return {(found.module.name, found.name) for found in _closure(places, frozenset(tokens), code_base(package))}
 
 
 @cache
-def _code(places: tuple[str, ...], tokens: frozenset[str | int], base: _CodeBase) -> str:
+def _code(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBase) -> str:
     lines = set()
     for found in _closure(places, tokens, base):
-        text, uses = found.read(tokens)
-        names = sorted(f"{used.name}@{used.own_digest(tokens)}" for used in uses)
-        lines.add(f"{found.name}@{_digest(text)} {' '.join(names)}")
+        names = sorted(f"{used.name}@{_own(used, tokens)}" for used in found.read(tokens)[1])
+        lines.add(f"{found.name}@{found.own_digest(tokens)} {' '.join(names)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: _CodeBase) -> set[Definition]:
+def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBase) -> set[Definition]:
     todo = [base.definition(*place.split(":")) for place in places]
     found: set[Definition] = set()
     while todo:
@@ -110,323 +104,6 @@ def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: _CodeB
     return found
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class _CodeBase:
-    """The package's modules, parsed when they are first asked for; with a folder, the modules that lie there too."""
-
-    def __init__(self, package: Path, folder: Path | None = None) -> None:
-        self.package, self.folder = package, folder
-        self._modules: dict[str, _Module | None] = {}
-
-    def module(self, name: str) -> _Module | None:
-        """A module of the package by its dotted name; None for what is none."""
-        if name not in self._modules:
-            self._modules[name] = self._read(name)
-        return self._modules[name]
-
-    def definition(self, module: str, name: str) -> Definition:
-        home = self.module(module)
-        if home is None:
-            raise LookupError(f"{module}: no such module")
-        found = home.resolve(name)
-        if not isinstance(found, Definition):
-            raise LookupError(f"{module}:{name}: no such definition")
-        return found
-
-    def _read(self, name: str) -> _Module | None:
-        top, *parts = name.split(".")
-        if top != "sagan":
-            file = self.folder and self.folder / f"{name}.py"
-            return _Module(self, name, file) if file and file.exists() else None
-        place = self.package.joinpath(*parts)
-        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        return _Module(self, name, file) if file.exists() else None
-
-
-@cache
-def _code_base(package: Path) -> _CodeBase:
-    return _CodeBase(package)
-
-
-@dataclass(frozen=True, eq=False)
-class _Module:
-    """One file: what its names stand for."""
-
-    base: _CodeBase
-    name: str
-    file: Path
-    _resolved: dict[str, Definition | _Module | str] = field(default_factory=dict)
-
-    @cached_property
-    def _statements(self) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str | None]], list[ast.stmt]]:
-        """Definitions by name, imports by the name they bind, and statements that bind none."""
-        definitions: dict[str, list[ast.stmt]] = {}
-        imports: dict[str, tuple[str, str | None]] = {}
-        loose: list[ast.stmt] = []
-        for statement in _without_docstring(ast.parse(self.file.read_text(encoding="utf-8")).body):
-            match statement:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    definitions.setdefault(statement.name, []).append(statement)
-                case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                    names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-                    for name in names:
-                        definitions.setdefault(name, []).append(statement)
-                case ast.Import() | ast.ImportFrom():
-                    imports |= dict(_imported(statement))
-                case _:
-                    loose.append(statement)
-        return definitions, imports, loose
-
-    @property
-    def definitions(self) -> dict[str, list[ast.stmt]]:
-        return self._statements[0]
-
-    def resolve(self, name: str) -> Definition | _Module | str | None:
-        """What a global name of this module stands for: a definition, a module, or a dotted name from elsewhere."""
-        if name not in self._resolved:
-            definitions, imports, loose = self._statements
-            if name in definitions:
-                self._resolved[name] = Definition(self, name, tuple(definitions[name]), tuple(loose))
-            elif (module := self.base.module(f"{self.name}.{name}")) is not None:
-                self._resolved[name] = module
-            elif name in imports:
-                self._resolved[name] = self._of_import(*imports[name])
-            elif hasattr(builtins, name) or name in ("__file__", "__name__"):
-                self._resolved[name] = name
-            else:
-                return None
-        return self._resolved[name]
-
-    def _of_import(self, module: str, name: str | None) -> Definition | _Module | str:
-        home = self.base.module(module)
-        if name is None:
-            return module if home is None else home
-        if home is None and module.partition(".")[0] == "sagan":
-            raise LookupError(f"{self.file}: there is no module {module}")
-        if home is None:
-            return f"{module}.{name}"
-        found = home.resolve(name)
-        if found is None:
-            raise LookupError(f"{self.file}: {module} has no {name}")
-        return found
-
-    def imported(self, statement: ast.Import | ast.ImportFrom) -> dict[str, Definition | _Module | str]:
-        """What the names that an import inside a function binds stand for."""
-        return {name: self._of_import(*place) for name, place in _imported(statement)}
-
-
-def _imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    for alias in statement.names:
-        if isinstance(statement, ast.ImportFrom):
-            if statement.module != "__future__":
-                yield alias.asname or alias.name, (statement.module, alias.name)
-        elif alias.asname:
-            yield alias.asname, (alias.name, None)
-        else:
-            yield alias.name.partition(".")[0], (alias.name.partition(".")[0], None)
-
-
-@dataclass(frozen=True, eq=False)
-class Definition:
-    """A function, class or constant of a module, with the statements of that module that bind no name."""
-
-    module: _Module
-    name: str
-    statements: tuple[ast.stmt, ...]
-    loose: tuple[ast.stmt, ...]
-    _read: dict[frozenset | None, tuple[str, list[Definition]]] = field(default_factory=dict)
-
-    @property
-    def is_table(self) -> bool:
-        """Whether this is an assignment annotated `Table`."""
-        [first, *_] = self.statements
-        return isinstance(first, ast.AnnAssign) and "Table" in {
-            node.id for node in ast.walk(first.annotation) if isinstance(node, ast.Name)
-        }
-
-    def read(self, tokens: frozenset[str | int]) -> tuple[str, list[Definition]]:
-        """Its text, and the definitions that the text names; of a table, what is among the tokens."""
-        key = tokens if self.is_table else None
-        if key not in self._read:
-            writer = _Writer(self.module, key)
-            text = "\n".join(writer.text(statement) for statement in (*self.statements, *self.loose))
-            self._read[key] = text, list(dict.fromkeys(writer.used))
-        return self._read[key]
-
-    def own_digest(self, tokens: frozenset[str | int]) -> str:
-        """Of its text alone: names of definitions in it do not count for more than names."""
-        return self.name if self.name in HARMLESS else _digest(self.read(tokens)[0])
-
-
-class _Writer:
-    """Writes syntax trees as text, and notes the definitions that they name.
-
-    Args:
-        tokens: of a table, which entries to write; None for everything.
-    """
-
-    def __init__(self, module: _Module, tokens: frozenset[str | int] | None) -> None:
-        self.module, self.tokens = module, tokens
-        self.used: list[Definition] = []
-        self._scopes: list[dict[str, Definition | _Module | str | None]] = []  # None: a local variable
-
-    def text(self, node: object) -> str:
-        match node:
-            case ast.Import() | ast.ImportFrom() | ast.Raise():
-                return type(node).__name__ if isinstance(node, ast.Raise) else ""
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                return self._function(node)
-            case ast.ClassDef():
-                return self._fields(node, body=_without_docstring(node.body))
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                return self._scoped(node, dict.fromkeys(_bound(node.generators)))
-            case ast.AnnAssign():
-                return self._annotated(node)
-            case ast.Name(ctx=ast.Load()):
-                return self._name(node.id)
-            case ast.Name():
-                return f"Name({node.id})"
-            case ast.Attribute():
-                return self._attribute(node)
-            case ast.Call() if self._callee(node.func) in _SPOKEN:
-                return f"Call({self._callee(node.func)})"
-            case ast.AST():
-                return self._fields(node)
-            case list():
-                return f"[{','.join(text for part in node if (text := self.text(part)))}]"
-        return repr(node)
-
-    def _fields(self, node: ast.AST, **replaced: object) -> str:
-        """Empty fields are left out: newer Pythons add such fields to old nodes."""
-        fields = []
-        for name, value in ast.iter_fields(node):
-            value = replaced.get(name, value)
-            if value not in (None, []) and name not in ("kind", "type_comment", "ctx", "type_params"):
-                fields.append(f"{name}={self.text(value)}")
-        return f"{type(node).__name__}({','.join(fields)})"
-
-    def _annotated(self, node: ast.AnnAssign) -> str:
-        """As an assignment; without a value (a field of a class) the name alone."""
-        if self.tokens is not None and isinstance(node.value, ast.Dict):
-            pairs = zip(node.value.keys, node.value.values, strict=True)
-            kept = [(k, v) for k, v in pairs if not isinstance(k, ast.Constant) or k.value in self.tokens]
-            # The order of entries is the order in which some are carried out.
-            entries = [f"{self.text(key) if key else 'all of'}:{self.text(value)}" for key, value in kept]
-            return f"Table({','.join(entries)})"
-        value = "" if node.value is None else f",value={self.text(node.value)}"
-        return f"Assign(targets=[{self.text(node.target)}]{value})"
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> str:
-        arguments = node.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
-        outside = [self.text(part) for part in (*arguments.defaults, *arguments.kw_defaults) if part is not None]
-        outside += [self.text(part) for part in getattr(node, "decorator_list", [])]
-        is_lambda = isinstance(node, ast.Lambda)
-        body = [node.body] if is_lambda else _without_docstring(node.body)
-        scope = dict.fromkeys([a.arg for a in every] + _bound(body))
-        for statement in _own_nodes(body):
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                scope |= self.module.imported(statement)
-            elif isinstance(statement, ast.Global):
-                scope = {name: value for name, value in scope.items() if name not in statement.names}
-        self._scopes.append(scope)
-        inside = self.text(body)
-        self._scopes.pop()
-        name = "" if is_lambda else node.name
-        kinds = [len(arguments.posonlyargs), len(arguments.args), len(arguments.kwonlyargs)]
-        kinds += [arguments.vararg is not None, arguments.kwarg is not None]
-        return f"Function({name},{[a.arg for a in every]},{kinds},{outside},{inside})"
-
-    def _scoped(self, node: ast.AST, scope: dict[str, None]) -> str:
-        self._scopes.append(scope)
-        text = self._fields(node)
-        self._scopes.pop()
-        return text
-
-    def _meaning(self, name: str) -> Definition | _Module | str | None:
-        """What a name stands for where it is read; None for a local variable."""
-        for scope in reversed(self._scopes):
-            if name in scope:
-                return scope[name]
-        return self.module.resolve(name)
-
-    def _name(self, name: str) -> str:
-        meaning = self._meaning(name)
-        if isinstance(meaning, Definition):
-            self.used.append(meaning)
-            return f"Name({meaning.name})"
-        if isinstance(meaning, _Module):
-            raise LookupError(f"{self.module.file}: module {meaning.name} used as a value; name what is used of it")
-        return f"Name({meaning or name})"
-
-    def _attribute(self, node: ast.Attribute) -> str:
-        owner = self._owner(node.value)
-        if isinstance(owner, _Module):
-            meaning = owner.resolve(node.attr)
-            if isinstance(meaning, Definition):
-                self.used.append(meaning)
-                return f"Name({meaning.name})"
-            if isinstance(meaning, str):
-                return f"Name({meaning})"
-            raise LookupError(f"{self.module.file}: {owner.name} has no {node.attr}")
-        if isinstance(owner, str):
-            return f"Name({owner}.{node.attr})"
-        return f"Attribute({self.text(node.value)},{node.attr})"
-
-    def _owner(self, node: ast.expr) -> _Module | str | None:
-        """The module that an expression names, of the package or (as its dotted name) from elsewhere."""
-        if isinstance(node, ast.Name):
-            meaning = self._meaning(node.id)
-            return None if isinstance(meaning, Definition) else meaning
-        if isinstance(node, ast.Attribute):
-            owner = self._owner(node.value)
-            if isinstance(owner, _Module):
-                meaning = owner.resolve(node.attr)
-                return None if isinstance(meaning, Definition) else meaning
-            return None if owner is None else f"{owner}.{node.attr}"
-        return None
-
-    def _callee(self, node: ast.expr) -> str | None:
-        owner = self._owner(node) if isinstance(node, ast.Attribute | ast.Name) else None
-        return owner if isinstance(owner, str) else None
-
-
-def _bound(nodes: list) -> list[str]:
-    """The names that statements or comprehensions bind in their own scope."""
-    names = []
-    for node in _own_nodes(nodes):
-        match node:
-            case ast.Name(ctx=ast.Store() | ast.Del()):
-                names.append(node.id)
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names.append(node.name)
-            case ast.ExceptHandler(name=str(name)):
-                names.append(name)
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                names.append(name)
-    return names
-
-
-def _own_nodes(nodes: list) -> Iterator[ast.AST]:
-    """All nodes below some, but for the inside of functions, classes and comprehensions, which are scopes too."""
-    todo = list(nodes)
-    while todo:
-        node = todo.pop()
-        yield node
-        inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-        inner += (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-        if not isinstance(node, inner):
-            todo += ast.iter_child_nodes(node)
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    is_docstring = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_docstring else body
+def _own(used: Definition, tokens: frozenset[str | int]) -> str:
+    """What tells a definition that is named from another of its name; of a harmless one nothing counts but the name."""
+    return used.name if used.name in HARMLESS else used.own_digest(tokens)

@@ -247,7 +247,7 @@ MOVING = ("dcgan", "sngan", "sagan", "sagan-no-attention", "sagan-residual", "sa
 
 def moved(package: Path) -> set[str]:
     """The variants whose code is another in a copy of the package."""
-    fingerprint._code_base.cache_clear()
+    fingerprint.code_base.cache_clear()
     configs = {name: config_of(name) for name in MOVING}
     return {name for name, config in configs.items() if code(config, package) != code(config)}
 
@@ -416,7 +416,7 @@ def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
     file.write_text(f"from sagan.nn.attention import SelfAttention\n\n\n{build}")
     before = extension_code(file, package)
     edit(package, "nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o")
-    fingerprint._code_base.cache_clear()
+    fingerprint.code_base.cache_clear()
     assert extension_code(file, package) != before
 
 

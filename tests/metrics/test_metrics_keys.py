@@ -71,7 +71,7 @@ def _behind(name: str) -> set[tuple[str, str]]:
     """All that a harmless definition uses, but for harmless ones."""
     for file in PACKAGE.rglob("*.py"):
         module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        base = fingerprint._code_base(PACKAGE)
+        base = fingerprint.code_base(PACKAGE)
         if name in base.module(module).definitions:
             uses = base.definition(module, name).read(frozenset())[1]
             return definitions_of(*(f"{used.module.name}:{used.name}" for used in uses if used.name != name))
