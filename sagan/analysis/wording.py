@@ -180,7 +180,7 @@ def verdict(found: Answered) -> str:
 
 def answer_sentence(found: Answered) -> str:
     """A question with its answer, size, interval and cost, in Markdown. A cost in doubt is left to its table."""
-    factor = md(found.factor)
+    factor = md(found.factor.replace("_", " "))
     head = f"**{factor[0].upper()}{factor[1:]}, {md(found.level)} instead of {md(found.other)}: {verdict(found)}.**"
     if found.answer is None:
         return head

@@ -82,7 +82,7 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
                     ax.plot([effect.low, effect.high], [y, y], color=color, lw=2)
                 ax.plot(effect.size, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
         ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
-        ax.set_yticks(range(len(factors)), factors)
+        ax.set_yticks(range(len(factors)), [factor.replace("_", " ") for factor in factors])
         ax.set_ylim(len(factors) - 0.5, -0.5)
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
