@@ -102,7 +102,7 @@ def test_the_committed_file_fits_its_schema(tree):
         (
             "variants.sagan.generator.attention_at",
             [13],
-            ["variants.sagan.generator.attention_at = 13", "feature maps of 7, 14"],
+            ["generator.attention_at = 13", "feature maps of 7, 14"],
         ),
         ("variants.sagan.generator.attention_at", ["1/3"], ["attention_at[0] = '1/3'"]),
         ("suites.quick.overrides", {"generator": {"wide": 1}}, ["suites.quick.overrides.generator.wide", "width"]),

@@ -46,7 +46,7 @@ def test_import_sagan_is_light_and_gives_load_generator():
         "import sys, sagan; assert 'torch' not in sys.modules; from sagan import load_generator; print(load_generator)"
     )
     assert (
-        "load_generator"
+        "generator_of"
         in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     )
 

@@ -117,6 +117,7 @@ def make_clone(tmp_path_factory):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         clone = Clone(folder)
+        clone.set_param("suites.quick.questions", [])
         clone.set_param("suites.quick.variants", ["sagan", "sagan-no-attention"])
         clone.set_param("suites.quick.seeds", 1)
         clone.set_param("suites.quick.overrides.generator.width", 8)

@@ -37,6 +37,7 @@ def slurm(tmp_path_factory):
 def clone(make_clone, slurm):
     clone = make_clone()
     clone.environment |= {"SAGAN_PROFILE": "workflow/profiles/slurm"}
+    clone.set_param("suites.quick.questions", [])
     clone.set_param("suites.quick.variants", ["sagan"])
     clone.set_param("suites.quick.training.steps", 150)
     clone.set_param("suites.quick.execution.checkpoint_every", 3)
