@@ -189,7 +189,11 @@ def _check_questions(name: str, suite: Suite, params: Params) -> None:
                 levels.setdefault(factor, set()).add(level)
     for position, factor in enumerate(suite.questions):
         place = f"suites.{name}.questions[{position}]"
-        _check_known(place, factor, levels, "factor of a grid among this suite's variants")
+        if factor not in levels:
+            raise UserError(
+                f"{place} = {factor!r}: no such factor of a grid among this suite's variants"
+                f"{did_you_mean(factor, levels)}; `questions: []` asks none"
+            )
         if len(levels[factor]) != 2:
             raise UserError(f"{place} = {factor!r}: has {len(levels[factor])} levels; a question compares two")
     if suite.questions and not any(set(suite.questions) <= next(iter(c.values())).keys() for c in grids.values()):

@@ -9,15 +9,13 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sagan import fingerprint
 from sagan.conditions import class_names
-from sagan.errors import UserError, did_you_mean, first_line
-from sagan.extensions import check_extension
+from sagan.errors import UserError, did_you_mean
+from sagan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.loading import suite_variant
 from sagan.params import Params
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
@@ -180,7 +178,7 @@ class _Planner:
     def __init__(self, params: Params, paths: Paths, seeds: Mapping[str, int]) -> None:
         self.params, self.paths, self.seeds = params, paths, seeds
         self.plan = Plan({}, {}, {}, {})
-        self._names = dict(_names_on_disk(paths))  # "s<seed>-<hash>" -> key
+        self._names = dict(names_on_disk(paths))  # "s<seed>-<hash>" -> key
 
     def add_suite(self, name: str) -> None:
         suite, paths, plan = self.params.suites[name], self.paths, self.plan
@@ -228,42 +226,6 @@ class _Planner:
         return Cell(variant, run.seed, run.key, first, dict(zip(suite.evaluation.also, others, strict=True)))
 
 
-_RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
-
-
-def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
-    """Of results that are there: what identifies the run, and its key. The last that is yielded counts."""
-    for evaluation in sorted(paths.evaluation("-").parent.glob("*.*")):
-        if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
-            yield found[1], found[0]
-    for run in sorted(paths.run("-").parent.glob("*-s*")):
-        if found := _RUN_KEY.fullmatch(run.name):
-            yield found[1], found[0]
-
-
-def run_code(config: RunConfig, paths: Paths, place: str) -> str:
-    """The hash of the code that a run uses, its own file among it.
-
-    Args:
-        place: where params.yaml names that file.
-
-    Raises:
-        UserError: there is something wrong with that file.
-    """
-    extension = config.variant.extension
-    if extension is None:
-        return fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
-    file = paths.root / extension.file
-    networks = check_extension(file, place) & {"build_generator", "build_discriminator"}
-    if networks and config.variant.condition is not None:
-        raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
-    try:
-        own = fingerprint.extension_code(file)
-    except LookupError as error:
-        raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
-    return digest([fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens()), own])
-
-
 def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], manifest: Json, paths: Paths) -> None:
     """Say where a condition is written that a suite's dataset does not have."""
     for variant, recipe in variants.items():
@@ -274,16 +236,6 @@ def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], man
             class_names(manifest, recipe.condition)
         except UserError as error:
             raise UserError(f"{paths.params}: {place}.{error} (suite {name!r} asks for it)") from None
-
-
-def reference_code(extractor: str) -> str:
-    """The hash of the code that makes a reference."""
-    return fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor])
-
-
-def evaluation_code(extractor: str) -> str:
-    """The hash of the code that measures."""
-    return fingerprint.code_of(*fingerprint.EVALUATION, tokens=[extractor])
 
 
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:

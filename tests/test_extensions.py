@@ -14,11 +14,12 @@ from sagan.errors import UserError
 from sagan.exporting import export_generator
 from sagan.extensions import OwnCodeError, load_extension
 from sagan.fingerprint import PACKAGE
+from sagan.keys import run_code
 from sagan.loading import load_params
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.params.run import RunConfig
 from sagan.paths import Paths
-from sagan.plan import check_code, make_plan, run_code
+from sagan.plan import check_code, make_plan
 from sagan.records import read_lines, write_json
 from sagan.training.log import RunLog
 from sagan.training.loop import train

@@ -24,6 +24,7 @@ from sagan.plan import resolved_variant
 from sagan.shapes import BASE_SIDE
 from sagan.training.engine import Session
 from sagan.weights import PUBLISHED
+from tests.tracing import executed
 
 ROOT = PACKAGE.parent
 VARIANTS = load_params(ROOT / "params.yaml").variants
@@ -93,29 +94,6 @@ def test_no_code_that_committed_results_were_made_with_has_moved():
 
 
 # --- sound: what executes is in the key -----------------------------------------------------------
-
-
-def executed(work) -> set[tuple[str, str]]:
-    """(module, outermost name) of every function of the package that some work runs through."""
-    seen: set[types.CodeType] = set()
-
-    def note(frame, event, argument):
-        if event == "call":
-            seen.add(frame.f_code)
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    found = set()
-    for code in seen:
-        file = Path(code.co_filename)
-        if PACKAGE in file.parents:
-            parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found.add((module, code.co_qualname.partition(".")[0]))
-    return found
 
 
 @pytest.mark.parametrize("name", VARIANTS)

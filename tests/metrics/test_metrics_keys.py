@@ -1,8 +1,6 @@
 """What a reference and an evaluation execute is in their keys."""
 
 import shutil
-import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -13,31 +11,10 @@ from sagan.metrics import codes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.measures import METRICS
 from sagan.metrics.reference import make_reference
+from tests.tracing import executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
 PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures", "sagan.metrics.explorable")
-
-
-def executed(work) -> set[tuple[str, str]]:
-    """(module, outermost name) of every function of the package that some work runs through."""
-    seen: set[types.CodeType] = set()
-
-    def note(frame, event, argument):
-        if event == "call":
-            seen.add(frame.f_code)
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    found = set()
-    for code in seen:
-        file = Path(code.co_filename)
-        if PACKAGE in file.parents:
-            module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-            found.add((module, code.co_qualname.partition(".")[0]))
-    return found
 
 
 def test_every_function_that_a_reference_executes_is_in_its_key_or_harmless(measured, tmp_path, monkeypatch):

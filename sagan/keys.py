@@ -1,0 +1,58 @@
+"""What of a key is not in params.yaml: the code that a result uses, and the names that results have on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sagan import fingerprint
+from sagan.errors import UserError, first_line
+from sagan.extensions import check_extension
+from sagan.params.run import RunConfig
+from sagan.paths import Paths
+from sagan.records import digest
+
+_RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
+
+
+def names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
+    """Of results that are there: what identifies the run, and its key. The last one counts: finished, if any is."""
+    for evaluation in sorted(paths.evaluation("-").parent.glob("*.*")):
+        if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
+            yield found[1], found[0]
+    for run in sorted(paths.run("-").parent.glob("*-s*"), key=lambda run: ((run / "run.json").exists(), run)):
+        if found := _RUN_KEY.fullmatch(run.name):
+            yield found[1], found[0]
+
+
+def run_code(config: RunConfig, paths: Paths, place: str) -> str:
+    """The hash of the code that a run uses, its own file among it.
+
+    Args:
+        place: where params.yaml names that file.
+
+    Raises:
+        UserError: there is something wrong with that file.
+    """
+    extension = config.variant.extension
+    if extension is None:
+        return fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
+    file = paths.root / extension.file
+    networks = check_extension(file, place) & {"build_generator", "build_discriminator"}
+    if networks and config.variant.condition is not None:
+        raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
+    try:
+        own = fingerprint.extension_code(file)
+    except LookupError as error:
+        raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
+    return digest([fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens()), own])
+
+
+def reference_code(extractor: str) -> str:
+    """The hash of the code that makes a reference."""
+    return fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor])
+
+
+def evaluation_code(extractor: str) -> str:
+    """The hash of the code that measures."""
+    return fingerprint.code_of(*fingerprint.EVALUATION, tokens=[extractor])
