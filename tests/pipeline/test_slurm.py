@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sagan.records import read_json, read_lines
+
 pytestmark = pytest.mark.exhaustive
 
 SCRIPT = Path(__file__).parent / "slurm.sh"
@@ -99,8 +101,10 @@ def test_jobs_ask_for_gpus_and_go_on_after_preemption_and_stops(clone):
     logs = "\n".join(p.read_text()[-3000:] for p in clone.folder.glob("state/logs/*.log"))
     assert process.returncode == 0, output + logs
     assert len(clone.runs()) == 1 and len(clone.evaluations()) == 1
-    steps = (clone.folder / "results/runs" / key / "log.jsonl").read_text().count('"step"')
-    assert steps == 15, "steps were logged twice or lost"
+    log = read_lines(clone.folder / "results/runs" / key / "log.jsonl")
+    snapshots = read_json(clone.folder / "results/runs" / key / "run.json")["config"]["training"]["snapshots"]
+    due = sorted({*range(10, 151, 10), *snapshots} - {0})
+    assert [line["step"] for line in log] == due, "steps were logged twice or lost"
     other = type(clone)(clone.folder.parent / "alone")
     shutil.copytree(clone.folder, other.folder, ignore=shutil.ignore_patterns("runs", "evaluations", "shared"))
     other.sagan("train", key)
