@@ -38,7 +38,7 @@ HARMLESS = frozenset(
     [
         *("RunConfig", "UserError", "Interrupted", "first_line"),  # checks of input, and how mistakes are told
         *("progress", "Processes", "ALONE", "joined", "GraphedStep", "cuda_capture"),  # how it is carried out
-        *("device_for", "exclusive", "FeatureParts", "at_once", "Paths"),
+        *("device_for", "exclusive", "FeatureParts", "in_memory", "Paths"),
         # A loaded network is the one that was saved (tests/test_sampling.py); its code is in its run's key.
         *("load_generator", "load_discriminator"),
         *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files

@@ -1,14 +1,9 @@
 """Keys move for what a result uses, and for nothing else. docs/keys.md tells users of it."""
 
 import ast
-import importlib
-import inspect
 import json
 import shutil
 import subprocess
-import sys
-import textwrap
-import types
 from pathlib import Path
 
 import pytest
@@ -24,7 +19,7 @@ from sagan.plan import resolved_variant
 from sagan.shapes import BASE_SIDE
 from sagan.training.engine import Session
 from sagan.weights import PUBLISHED
-from tests.tracing import executed
+from tests.tracing import altered_one_by_one, executed
 
 ROOT = PACKAGE.parent
 VARIANTS = load_params(ROOT / "params.yaml").variants
@@ -133,71 +128,17 @@ def test_harmless_names_stand_for_one_definition_each():
     assert {name: found.get(name, []) for name in fingerprint.HARMLESS if len(found.get(name, [])) != 1} == {}
 
 
-def _mutants(function) -> list[types.CodeType]:
-    """The function with each operator of its arithmetic and comparisons turned round, one at a time."""
-    swaps = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.Mod: ast.Add}
-    swaps |= {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-    except OSError:  # written by a dataclass
-        return []
-    count = sum(type(node) in swaps for node in ast.walk(ast.parse(source)))
-    mutants = []
-    for chosen in range(count):
-        tree, index = ast.parse(source), 0
-        for node in ast.walk(tree):
-            for field, value in ast.iter_fields(node):
-                values = value if isinstance(value, list) else [value]
-                for place, part in enumerate(values):
-                    if type(part) in swaps:
-                        if index == chosen:
-                            values[place] = swaps[type(part)]()
-                            setattr(node, field, values if isinstance(value, list) else values[0])
-                        index += 1
-        tree.body[0].decorator_list = []
-        mutants.append(compile(ast.fix_missing_locations(tree), inspect.getsourcefile(function), "exec"))
-    return mutants
-
-
-def _harmless_functions():
-    for module, name in sorted(_places(fingerprint.HARMLESS)):
-        found = getattr(importlib.import_module(module), name)
-        if inspect.isclass(found):
-            for method in vars(found).values():
-                function = method.fget if isinstance(method, property) else method
-                if inspect.isfunction(function) and function.__module__ == module:
-                    yield found, function
-        elif callable(found) and inspect.isfunction(inspect.unwrap(found)):
-            yield importlib.import_module(module), inspect.unwrap(found)
-
-
-def _places(names) -> set[tuple[str, str]]:
-    found = set()
-    for file in PACKAGE.rglob("*.py"):
-        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        found |= {(module, n.name) for n in ast.parse(file.read_text()).body if getattr(n, "name", None) in names}
-    return found
-
-
 def test_altering_what_is_harmless_changes_no_byte(monkeypatch):
     """A run with an altered operator ends in an error or in the same bytes."""
     config, tried = config_of("sagan"), 0
     expected = weights(config)
-    for owner, function in _harmless_functions():
-        for mutant in _mutants(function):
-            namespace: dict = {}
-            exec(mutant, vars(sys.modules[function.__module__]) | {}, namespace)
-            altered = next(iter(namespace.values()))
-            with monkeypatch.context() as patch:
-                if isinstance(inspect.getattr_static(owner, function.__name__, None), property):
-                    altered = property(altered)
-                patch.setattr(owner, function.__name__, altered)
-                tried += 1
-                try:
-                    found = weights(config)
-                except Exception:
-                    continue
-            assert all(torch.equal(found[name], value) for name, value in expected.items()), function.__qualname__
+    for name in altered_one_by_one(fingerprint.HARMLESS, monkeypatch):
+        tried += 1
+        try:
+            found = weights(config)
+        except Exception:
+            continue
+        assert all(torch.equal(found[key], value) for key, value in expected.items()), name
     assert tried > 5
 
 

@@ -1,7 +1,12 @@
-"""What of the package some work runs through."""
+"""What of the package some work runs through, and the package with an operator altered."""
 
+import ast
+import importlib
+import inspect
 import sys
+import textwrap
 import types
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sagan.fingerprint import PACKAGE
@@ -28,3 +33,64 @@ def executed(work) -> set[tuple[str, str]]:
             module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             found.add((module, code.co_qualname.partition(".")[0]))
     return found
+
+
+def altered_one_by_one(names: Collection[str], monkeypatch) -> Iterator[str]:
+    """Turn round each operator of some definitions of the package, each for one round of the caller's loop.
+
+    Yields:
+        The function that is altered.
+    """
+    for function in _functions(names):
+        for code in _mutants(function):
+            with monkeypatch.context() as patch:
+                patch.setattr(function, "__code__", code)
+                yield function.__qualname__
+
+
+def _functions(names: Collection[str]) -> Iterator[types.FunctionType]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.parse(file.read_text()).body:
+            if getattr(node, "name", None) in names:
+                found = getattr(importlib.import_module(module), node.name)
+                for part in vars(found).values() if inspect.isclass(found) else (found,):
+                    part = getattr(part, "fget", None) or getattr(part, "func", None) or part
+                    function = inspect.unwrap(getattr(part, "__func__", part)) if callable(part) else None
+                    if inspect.isfunction(function) and function.__module__ == module:
+                        yield function
+
+
+_SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.Mod: ast.Add}
+_SWAPS |= {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
+
+
+def _mutants(function: types.FunctionType) -> Iterator[types.CodeType]:
+    """A function's code with one operator of its arithmetic or comparisons turned round."""
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except OSError:  # written by a dataclass
+        return
+    for chosen in range(sum(type(node) in _SWAPS for node in ast.walk(ast.parse(source)))):
+        tree = ast.parse(source)
+        definition, index = tree.body[0], 0
+        for node in ast.walk(tree):
+            for field, value in ast.iter_fields(node):
+                values = value if isinstance(value, list) else [value]
+                for place, part in enumerate(values):
+                    if type(part) in _SWAPS:
+                        if index == chosen:
+                            values[place] = _SWAPS[type(part)]()
+                            setattr(node, field, values if isinstance(value, list) else values[0])
+                        index += 1
+        definition.decorator_list = []
+        namespace: dict = {}
+        file = inspect.getsourcefile(function)
+        exec(
+            compile(ast.fix_missing_locations(tree), file, "exec"),
+            dict(vars(sys.modules[function.__module__])),
+            namespace,
+        )
+        code = namespace[definition.name].__code__
+        if code.co_freevars == function.__code__.co_freevars:
+            yield code

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagan.metrics.parts import Carried, Tensors, at_once
+from sagan.metrics.parts import Carried, Tensors, in_memory, parts_of
 
 _BATCH = 100
 
@@ -98,7 +98,7 @@ def sample_features(
     z: Tensor,
     device: torch.device,
     labels: Tensor | None = None,
-    carried: Carried = at_once,
+    carried: Carried = in_memory,
 ) -> Sampled:
     """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares).
 
@@ -123,7 +123,7 @@ def sample_features(
         total, squares = deviation.sums()
         return found | {"finite": torch.cat(finite), "sum": total, "squares": squares}
 
-    parts = carried(len(z), compute)
+    parts = carried(parts_of(len(z)), compute)
     deviation = Deviation()
     for part in parts:
         deviation.add_sums(len(part["finite"]), part.pop("sum"), part.pop("squares"))
@@ -135,14 +135,14 @@ def sample_features(
 
 
 def features_of_images(
-    extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device, carried: Carried = at_once
+    extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device, carried: Carried = in_memory
 ) -> Features:
     """Features of uint8 [N, C, R, R]: float32 on the CPU, N rows."""
 
     def compute(rows: slice) -> Tensors:
         return _extracted(extractor, (batch.to(device) for batch in _stored(images[rows])))
 
-    return _joined(carried(len(images), compute))
+    return _joined(carried(parts_of(len(images)), compute))
 
 
 def deviation_of_images(images: np.ndarray) -> float:

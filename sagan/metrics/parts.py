@@ -22,13 +22,18 @@ PART = 500  # images
 Tensors = dict[str, Tensor]
 # Computes the rows of one slice.
 Compute = Callable[[slice], Tensors]
-# Computes all rows of a set, in parts or at once.
-Carried = Callable[[int, Compute], list[Tensors]]
+# Computes the parts of a set.
+Carried = Callable[[list[slice], Compute], list[Tensors]]
 
 
-def at_once(count: int, compute: Compute) -> list[Tensors]:
-    """A set of `count` rows as one part that is kept nowhere."""
-    return [compute(slice(0, count))]
+def parts_of(count: int) -> list[slice]:
+    """The parts of a set of `count` rows: they part its batches, so they are in the key of what is measured."""
+    return [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
+
+
+def in_memory(parts: list[slice], compute: Compute) -> list[Tensors]:
+    """The parts of a set that is kept nowhere."""
+    return [compute(part) for part in parts]
 
 
 class FeatureParts:
@@ -61,12 +66,11 @@ class FeatureParts:
         """What is kept; the record that was made of it stands now."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _carry_out(self, name: str, folder: Path, count: int, compute: Compute) -> list[Tensors]:
-        rows = [slice(start, min(start + PART, count)) for start in range(0, count, PART)]
-        found = [self._read(folder, index) for index in range(len(rows))]
-        done = sum(part.stop - part.start for part, tensors in zip(rows, found, strict=True) if tensors is not None)
+    def _carry_out(self, name: str, folder: Path, parts: list[slice], compute: Compute) -> list[Tensors]:
+        count, found = parts[-1].stop, [self._read(folder, index) for index in range(len(parts))]
+        done = sum(part.stop - part.start for part, tensors in zip(parts, found, strict=True) if tensors is not None)
         with progress(f"{self._title}: {name}", count, done, shown=done < count) as update:
-            for index, part in enumerate(rows):
+            for index, part in enumerate(parts):
                 if found[index] is None:
                     began = time.perf_counter()
                     found[index] = compute(part)

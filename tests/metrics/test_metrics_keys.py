@@ -11,10 +11,12 @@ from sagan.metrics import codes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.measures import METRICS
 from sagan.metrics.reference import make_reference
-from tests.tracing import executed
+from tests.tracing import altered_one_by_one, executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
 PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures", "sagan.metrics.explorable")
+# Of a record what is no figure.
+COSTS = ("generated_images", "generated_per_second", "seconds", "provenance")
 
 
 def test_every_function_that_a_reference_executes_is_in_its_key_or_harmless(measured, tmp_path, monkeypatch):
@@ -34,6 +36,30 @@ def test_every_function_that_an_evaluation_executes_is_in_its_key_or_harmless(un
     for metric in METRICS:
         known |= definitions_of("sagan.metrics.measures:METRICS", tokens=[metric])
     assert _uncovered({place for place in ran if place[0] not in PICTURES}, known) == set()
+
+
+@pytest.mark.exhaustive
+def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
+    """Measuring with an altered operator ends in an error or in the same figures."""
+    monkeypatch.setattr("sagan.metrics.classifier._STEPS", 3)
+    folders = [unmeasured.paths.reference(unmeasured.reference.key), unmeasured.evaluation_folder]
+
+    def figures():
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        reference = make_reference(unmeasured.reference, unmeasured.dataset, unmeasured.paths)
+        evaluation = evaluate(unmeasured.evaluation, unmeasured.paths)
+        return reference, {name: value for name, value in evaluation.items() if name not in COSTS}
+
+    expected, tried = figures(), 0
+    for name in altered_one_by_one(fingerprint.HARMLESS, monkeypatch):
+        tried += 1
+        try:
+            found = figures()
+        except Exception:
+            continue
+        assert found == expected, name
+    assert tried > 5
 
 
 def _uncovered(ran, known) -> set[tuple[str, str]]:
