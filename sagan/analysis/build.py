@@ -8,14 +8,13 @@ from statistics import mean, median
 
 from sagan.analysis import provenance
 from sagan.analysis.claims import claims
+from sagan.analysis.comparisons import Comparison, against_baseline, single_ingredients
 from sagan.analysis.curves import by_time, dynamics, mean_curve
-from sagan.analysis.effects import Effect, baseline_effects, headline_effects, ingredient_effects
-from sagan.analysis.judgement import smallest_p, unsure
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Space, Variant
 from sagan.analysis.questions import questions
 from sagan.analysis.rows import Row, SuiteRecords, collect
-from sagan.analysis.statistics import FEWEST_FOR_P, Estimate, estimate, pareto_front
+from sagan.analysis.statistics import Estimate, estimate, pareto_front
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Plan
@@ -39,9 +38,8 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
 def analysis_of(records: SuiteRecords) -> Analysis:
     """The analysis of a suite's rows."""
     space = _space(records)
-    effects = ingredient_effects(records)
-    headlines = headline_effects(effects, records.baseline)
-    seeds = len({row.seed for row in records.rows})
+    asked, single = questions(records), single_ingredients(records)
+    headlines = asked.answered if asked else single
     best = _best(space)
     points = {name: variant.at_cost for name, variant in space.variants.items() if variant.at_cost}
     shown = _shown(space, records.baseline)
@@ -49,18 +47,14 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         records=records,
         space=space,
         spaces=[_space(other) for other in records.also.values()],
-        effects=effects,
         headlines=headlines,
         told=headlines if len(headlines) <= 2 * HALF else _extremes(headlines),
-        unsure=unsure(seeds, *([e.paired for e in table] for table in (effects, space.against_baseline.values()))),
-        smallest_p=smallest_p(seeds, paired=False),
         too_short=_too_short(records),
-        questions=questions(records),
+        questions=asked,
         beside=_beside(best.variant, space) if best else None,
         best=best,
-        claims=claims(records, headlines),
+        claims=claims(records, [*(asked.answered if asked else []), *single]),
         shown=shown,
-        shown_effects=_extremes(effects),
         front=pareto_front(points),
         dynamics=dynamics([row for variant in shown for row in variant.rows]),
         facts=provenance.facts(records),
@@ -73,7 +67,10 @@ def analysis_of(records: SuiteRecords) -> Analysis:
 
 def _space(records: SuiteRecords) -> Space:
     asked = {row.variant: row for row in records.rows}
-    estimates = {metric: {v: estimate(list(records.figures(v, metric).values())) for v in asked} for metric in METRICS}
+    estimates = {
+        name: {v: estimate(list(records.figures(v, name).values()), metric.least) for v in asked}
+        for name, metric in METRICS.items()
+    }
     measured = [metric for metric in METRICS.values() if any(estimates[metric.name].values())]
     reasons = {m: next((why for row in records.rows if (why := row.reason(m.name))), None) for m in METRICS.values()}
     return Space(
@@ -84,7 +81,7 @@ def _space(records: SuiteRecords) -> Space:
         unmeasured=[(metric, why) for metric, why in reasons.items() if why and metric not in measured],
         real=_real(records),
         protocols=provenance.protocols(records),
-        against_baseline=baseline_effects(records),
+        against_baseline=against_baseline(records),
     )
 
 
@@ -140,8 +137,8 @@ def _figures(name: str, metric: str, estimates: dict[str, Estimate | None], rows
 
 
 def _separate(first: Estimate, second: Estimate) -> bool:
-    """Two intervals that do not touch, from enough seeds to mean it."""
-    if min(first.count, second.count) < FEWEST_FOR_P:
+    """Two intervals that do not touch."""
+    if first.low is None or second.low is None:
         return False
     return first.high < second.low or second.high < first.low
 
@@ -197,12 +194,12 @@ def _shown(space: Space, baseline: str) -> list[Variant]:
     return [variant for variant in variants if variant.name in kept]
 
 
-def _extremes(effects: list[Effect]) -> list[Effect]:
-    """The effects of lowest and of highest difference, in order; all that have one, where they are few."""
-    found = [effect for effect in effects if effect.difference]
+def _extremes(compared: list[Comparison]) -> list[Comparison]:
+    """Those of lowest and of highest change, in order; all that have one, where they are few."""
+    found = [comparison for comparison in compared if comparison.percent is not None]
     if len(found) <= 2 * HALF:
         return found
-    ranked = sorted(range(len(found)), key=lambda place: found[place].difference.estimate.mean)
+    ranked = sorted(range(len(found)), key=lambda place: found[place].percent)
     return [found[place] for place in sorted([*ranked[:HALF], *ranked[-HALF:]])]
 
 

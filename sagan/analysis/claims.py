@@ -9,18 +9,14 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import entropy_shares
-from sagan.analysis.effects import Effect, extra_time
+from sagan.analysis.ingredients import level_of
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.questions import effect_on
 from sagan.analysis.rows import Row, SuiteRecords
-from sagan.analysis.statistics import (
-    FEWEST_FOR_P,
-    FEWEST_FOR_SPREAD,
-    Difference,
-    SpreadRatio,
-    difference_by_seed,
-    spread_ratio,
-)
-from sagan.analysis.wording import effect_size, number, p_value, survivors
+from sagan.analysis.statistics import FEWEST_FOR_SPREAD, SpreadRatio, spread_ratio
+from sagan.analysis.wording import change, fid_change, number, p_value
 from sagan.store.types import Attention
 
 Verdict = Literal["supported", "contradicted", "not decided"]
@@ -30,6 +26,8 @@ TIME_RANGE = (10.0, 30.0)
 GAMMA_RANGE = (0.1, 0.3)
 # Below this share of the entropy of uniform maps, a map counts as concentrated.
 CONCENTRATED = 0.95
+# Fewer runs decide nothing.
+FEWEST_RUNS = 4
 # So many of the runs have to show what a claim says of single runs, and so few to contradict it.
 MOST, FEW = 0.8, 0.2
 
@@ -48,60 +46,52 @@ class Claim:
 
     text: str
     source: str
-    quantity: Callable[[SuiteRecords, list[Effect]], Finding | None]
+    quantity: Callable[[SuiteRecords, list[Comparison]], Finding | None]
 
 
-def claims(records: SuiteRecords, effects: list[Effect]) -> dict[Claim, Finding]:
-    """The claims that the suite tests, in order, each with what it says; with few seeds none is decided.
+def claims(records: SuiteRecords, compared: list[Comparison]) -> dict[Claim, Finding]:
+    """The claims that the suite tests, in order, each with what it says.
 
     Args:
-        effects: the headline effects of the suite.
+        compared: the suite's questions, and single ingredients.
     """
-    seeds = len({row.seed for row in records.rows if row.status != "missing"})
-    found = {claim: finding for claim in CLAIMS if (finding := claim.quantity(records, effects))}
-    for claim, finding in found.items():
-        if seeds < FEWEST_FOR_P and finding.verdict != "not decided":
-            found[claim] = Finding(f"{finding.measured}; too few seeds to judge it", "not decided")
-    return found
+    return {claim: finding for claim in CLAIMS if (finding := claim.quantity(records, compared))}
 
 
-def _attention_helps(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
-    effect = _of(effects, "attention", other="off")
-    if effect and effect.lost:
-        return Finding(survivors(effect), "not decided")
-    if effect is None or effect.difference is None:
+def _attention_helps(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
+    found = _of(records, compared, "attention", other="off")
+    if found is None or found.answer is None:
         return None
-    fid, score = effect.difference, _over_cells(records, effect, "is")
-    measured = f"FID {effect_size(fid)}; " + (f"IS {effect_size(score)}" if score else "IS not measured")
-    if fid.estimate.count < FEWEST_FOR_P:
-        return Finding(f"{measured}; too few seeds", "not decided")
-    score_falls = score is not None and score.estimate.high < 0
-    if effect.judgement in ("better", "likely better"):
-        if fid.estimate.mean > -_worth_having(records, effect):
-            return Finding(f"{measured}; a gain, by less than is worth having", "not decided")
-        if not score_falls:
-            return Finding(measured, "supported")
-    if fid.estimate.low > -_worth_having(records, effect):
-        return Finding(f"{measured}; any gain in FID is less than is worth having", "contradicted")
+    score = effect_on(records, found, METRICS["is"])
+    score_falls, measured = False, f"FID {fid_change(found)}; IS not measured"
+    if score is not None and score.estimate is not None:
+        low, high = score.interval() or (None, None)
+        score_falls = high is not None and high < 0
+        between = "" if low is None else f" (95 % interval {number(low, signed=True)} to {number(high, signed=True)})"
+        measured = f"FID {fid_change(found)}; IS {number(score.estimate, signed=True)}{between}"
+    if found.answer.direction == "helps" and not found.answer.negligible and not score_falls:
+        return Finding(measured, "supported")
+    if found.answer.direction == "hurts" or found.answer.negligible:
+        return Finding(measured, "contradicted")
     return Finding(measured, "not decided")
 
 
-def _attention_costs(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
-    effect = _of(effects, "attention", other="off")
-    cost = effect and extra_time(records, effect.treated, effect.control)
-    if not cost:
+def _attention_costs(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
+    found = _of(records, compared, "attention", other="off")
+    if found is None or found.cost is None:
         return None
-    measured = (
-        f"{number(cost.median, signed=True)} % a generator step ({number(cost.minimum)} to {number(cost.maximum)}, "
-    )
-    measured += f"{cost.count} pair{'s' if cost.count > 1 else ''} of runs)"
-    low, high = TIME_RANGE
-    if low <= cost.minimum and cost.maximum <= high:
+    cost, (low, high) = found.cost, TIME_RANGE
+    measured = f"{change(cost.percent)} a step"
+    if cost.low is not None:
+        measured += f" (95 % interval {change(cost.low)} to {change(cost.high)})"
+    if cost.doubt or cost.low is None:
+        return Finding(f"{measured}; {cost.doubt or 'too few runs to judge it'}", "not decided")
+    if low <= cost.low and cost.high <= high:
         return Finding(measured, "supported")
-    return Finding(measured, "contradicted" if cost.maximum < low or cost.minimum > high else "not decided")
+    return Finding(measured, "contradicted" if cost.high < low or cost.low > high else "not decided")
 
 
-def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
+def _gamma_grows(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
     """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
     low, high = GAMMA_RANGE
     magnitudes = {
@@ -116,7 +106,7 @@ def _gamma_grows(records: SuiteRecords, effects: list[Effect]) -> Finding | None
     return Finding(f"magnitude at the end: {_ranges(magnitudes)}", _in_most_runs(holds))
 
 
-def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
+def _maps_concentrate(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
     """Of the discriminator, of which nothing is kept before the end, the end alone counts."""
     starts, ends = {}, {}
     for row in records.rows:
@@ -130,46 +120,39 @@ def _maps_concentrate(records: SuiteRecords, effects: list[Effect]) -> Finding |
     return Finding(measured + (_ranges(starts) if starts else "not recorded"), _in_most_runs(holds))
 
 
-def _generator_sn_steadies(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
-    effect = _of(effects, "spectral norm in the generator", other="off")
-    if effect is None:
+def _generator_sn_steadies(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
+    found = _of(records, compared, "spectral norm in the generator", other="off")
+    if found is None:
         return None
     bad, well = [], []
-    for side in (effect.treated, effect.control):
+    for side in (found.treated, found.control):
         rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
         bad.append(sum(row.lost or row.went_wrong for row in rows))
         well.append(len(rows) - bad[-1])
     counts = [b + w for b, w in zip(bad, well, strict=True)]
     measured = f"{bad[0]} of {counts[0]} runs lost or gone wrong with, {bad[1]} of {counts[1]} without"
-    if min(counts) < FEWEST_FOR_P:
-        return Finding(f"{measured}; too few seeds", "not decided")
+    if min(counts) < FEWEST_RUNS:
+        return Finding(f"{measured}; too few runs", "not decided")
     p_lost = float(stats.fisher_exact([bad, well]).pvalue)
     measured += f" (Fisher's p {p_value(p_lost)})"
-    found = [(p_lost, bad[0] < bad[1])] if bad[0] != bad[1] else []
-    words, spread = _spread(records, effect)
+    sure = [(p_lost, bad[0] < bad[1])] if bad[0] != bad[1] else []
+    words, spread = _spread(records, found)
     if spread and spread.p is not None:
-        found.append((spread.p, spread.ratio < 1))
-    sides = {helps for p, helps in found if p <= SIGNIFICANT}
+        sure.append((spread.p, spread.ratio < 1))
+    sides = {helps for p, helps in sure if p <= SIGNIFICANT}
     verdict = "not decided" if len(sides) != 1 else "supported" if sides.pop() else "contradicted"
     return Finding(f"{measured}; {words}", verdict)
 
 
-def _one_step_is_enough(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
-    name = "discriminator steps per generator step"
-    for effect in effects:
-        if effect.ingredient == name and effect.other == "1":
-            return _more_is_needless(records, effect)
-    return None
+def _one_step_is_enough(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
+    return _more_is_needless(_of(records, compared, "discriminator steps per generator step", other="1"))
 
 
-def _one_iteration_is_enough(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
-    for effect in effects:
-        if effect.ingredient == "power iterations" and effect.other == "1":
-            return _more_is_needless(records, effect)
-    return None
+def _one_iteration_is_enough(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
+    return _more_is_needless(_of(records, compared, "power iterations", other="1"))
 
 
-def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> Finding | None:
+def _losses_settle(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
     attending = [row for row in records.rows if row.status == "measured" and _attention_of(row)]
     shapes = [shape for row in attending if (shape := _late_trends(row))]
     if not shapes:
@@ -184,54 +167,34 @@ def _losses_settle(records: SuiteRecords, effects: list[Effect]) -> Finding | No
     return Finding(measured, _by_share(both, len(shapes)))
 
 
-def _of(effects: list[Effect], ingredient: str, other: str) -> Effect | None:
-    return next((e for e in effects if e.ingredient == ingredient and e.other == other), None)
+def _of(records: SuiteRecords, compared: list[Comparison], ingredient: str, other: str) -> Comparison | None:
+    """The first comparison of an ingredient with its level `other`."""
+    alike = (found for found in compared if found.ingredient == ingredient)
+    return next((f for f in alike if level_of(records.config(f.control[0]), ingredient) == other), None)
 
 
-def _worth_having(records: SuiteRecords, effect: Effect) -> float:
-    """The smallest difference of FID that is worth having: the suite's share of the FID without."""
-    fids = [fid for variant in effect.control for fid in records.figures(variant).values()]
-    return records.suite.smallest_effect * float(np.mean(fids))
-
-
-def _over_cells(records: SuiteRecords, effect: Effect, metric: str) -> Difference | None:
-    """An effect's difference in another metric, by seed: the mean over its pairs of cells."""
-    sides = [
-        (records.figures(t, metric), records.figures(c, metric))
-        for t, c in zip(effect.treated, effect.control, strict=True)
-    ]
-    seeds = set.intersection(*(set(t) & set(c) for t, c in sides))
-    return difference_by_seed({s: float(np.mean([t[s] - c[s] for t, c in sides])) for s in sorted(seeds)})
-
-
-def _spread(records: SuiteRecords, effect: Effect) -> tuple[str, SpreadRatio | None]:
+def _spread(records: SuiteRecords, found: Comparison) -> tuple[str, SpreadRatio | None]:
     """How much an ingredient widens the spread of FID over seeds; nothing where lost runs took their share of it."""
-    if any(row.lost for variant in (*effect.treated, *effect.control) for row in records.of(variant)):
+    if any(row.lost for variant in (*found.treated, *found.control) for row in records.of(variant)):
         return "spread of FID not compared, since lost runs have none", None
-    found = spread_ratio(
-        [(records.figures(t), records.figures(c)) for t, c in zip(effect.treated, effect.control, strict=True)]
-    )
-    if found is None:
+    pairs = zip(found.treated, found.control, strict=True)
+    ratio = spread_ratio([(records.figures(treated), records.figures(control)) for treated, control in pairs])
+    if ratio is None:
         return "spread of FID not compared", None
-    words = f"spread of FID {number(found.ratio)} times as wide with"
-    if found.p is None:
-        return f"{words}, too few seeds to judge it ({found.count} of {FEWEST_FOR_SPREAD})", found
-    return f"{words} (p {p_value(found.p)})", found
+    words = f"spread of FID {number(ratio.ratio)} times as wide with"
+    if ratio.p is None:
+        return f"{words}, too few seeds to judge it ({ratio.count} of {FEWEST_FOR_SPREAD})", ratio
+    return f"{words} (p {p_value(ratio.p)})", ratio
 
 
-def _more_is_needless(records: SuiteRecords, effect: Effect) -> Finding | None:
-    """More instead of one: needless where a gain worth having lies outside the interval, and none is sure."""
-    if effect.lost:
-        return Finding(f"{effect.level} instead of 1: {survivors(effect)}", "not decided")
-    if effect.difference is None:
+def _more_is_needless(found: Comparison | None) -> Finding | None:
+    """More instead of one: needless where it surely hurts, or surely gains nothing worth having."""
+    if found is None or found.answer is None:
         return None
-    found, worth = effect.difference.estimate, _worth_having(records, effect)
-    measured = f"{effect.level} instead of 1: FID {effect_size(effect.difference)}"
-    if found.count < FEWEST_FOR_P:
-        return Finding(f"{measured}; too few seeds", "not decided")
-    if found.high < 0:
-        return Finding(measured, "contradicted" if found.high < -worth else "not decided")
-    return Finding(measured, "supported" if found.low > -worth else "not decided")
+    measured, answer = f"{found.level} instead of 1: FID {fid_change(found)}", found.answer
+    if answer.negligible or answer.direction == "hurts":
+        return Finding(measured, "supported")
+    return Finding(measured, "contradicted" if answer.direction == "helps" else "not decided")
 
 
 def _ranges(values: dict[tuple[str, str], float]) -> str:
@@ -253,7 +216,7 @@ def _in_most_runs(holds: dict[tuple[str, str], bool]) -> Verdict:
 
 
 def _by_share(count: int, total: int) -> Verdict:
-    if total < FEWEST_FOR_P:
+    if total < FEWEST_RUNS:
         return "not decided"
     return "supported" if count >= MOST * total else "contradicted" if count <= FEW * total else "not decided"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,11 @@ class Metric:
     scale: Literal["log", "linear"]
     source: str
     factor: int = 1
+
+    @property
+    def least(self) -> float:
+        """No figure lies below it: 0 of what is a distance."""
+        return 0.0 if self.scale == "log" else -math.inf
 
     @property
     def heading(self) -> str:
@@ -43,6 +49,8 @@ METRICS = {
         Metric("precision", "precision", "higher", "linear", "Kynkaanniemi et al. 2019"),
         Metric("recall", "recall", "higher", "linear", "Kynkaanniemi et al. 2019"),
         Metric("density", "density", "higher", "linear", "Naeem et al. 2020, equation 3"),
+        Metric("modes", "modes", "higher", "linear", "Metz et al. 2017, section 3.3.1"),
+        Metric("mode_kl", "mode KL", "lower", "linear", "Metz et al. 2017, section 3.3.1"),
         Metric("coverage", "coverage", "higher", "linear", "Naeem et al. 2020, equation 4"),
     )
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sagan.analysis.claims import Claim, Finding
+from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import Dynamics, TimePoint
-from sagan.analysis.effects import Effect
-from sagan.analysis.judgement import Unsure
 from sagan.analysis.metrics import Metric
 from sagan.analysis.questions import Questions
 from sagan.analysis.rows import Row, SuiteRecords
@@ -107,7 +106,7 @@ class Space:
     unmeasured: list[tuple[Metric, str]]
     real: dict[str, float | None] | None
     protocols: list[tuple[str, str, str]]
-    against_baseline: dict[str, Effect]
+    against_baseline: dict[str, Comparison]
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,9 @@ class Analysis:
         too_short: whether most runs are so near to their untrained generator that nothing is said of ingredients.
         questions: the suite's own, and their answers; None where it asks none.
         beside: of the best variant; None of evaluations that did not measure it.
-        effects: of each ingredient, the others held. `headlines` are the best evidence for each, `told` those of them
-            that a page has room for.
-        shown: the variants that charts show; `shown_effects` likewise.
+        headlines: the questions; without any, the ingredients that single pairs test. `told` are those that a page has
+            room for.
+        shown: the variants that charts show.
         front: the variants that none beats in both cost and FID.
         facts: (what, value) on where the figures come from. `machines` tells apart those that trained, if several.
         no_curve: why no snapshot has an FID; None where one has.
@@ -155,15 +154,11 @@ class Analysis:
     too_short: bool
     questions: Questions | None
     beside: Beside | None
-    effects: list[Effect]
-    headlines: list[Effect]
-    told: list[Effect]
-    unsure: Unsure | None
-    smallest_p: float
+    headlines: list[Comparison]
+    told: list[Comparison]
     best: Best | None
     claims: dict[Claim, Finding]
     shown: list[Variant]
-    shown_effects: list[Effect]
     front: list[str]
     dynamics: Dynamics
     facts: list[tuple[str, str]]
@@ -187,7 +182,7 @@ class Analysis:
         return self.space.variants
 
     @property
-    def against_baseline(self) -> dict[str, Effect]:
+    def against_baseline(self) -> dict[str, Comparison]:
         return self.space.against_baseline
 
     @property

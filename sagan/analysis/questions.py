@@ -5,53 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
-from sagan.analysis.answers import Answer, detectable, seeds_needed
-from sagan.analysis.effects import reference_levels
+from sagan.analysis.answers import detectable, seeds_needed
+from sagan.analysis.comparisons import (
+    Comparison,
+    Levels,
+    compared,
+    grid_design,
+    pair_design,
+    percent,
+    percents,
+    sides,
+    step_cost,
+)
 from sagan.analysis.factorial import Effect, Factorial, effect, interactions
 from sagan.analysis.families import holm
+from sagan.analysis.ingredients import only_ingredient
 from sagan.analysis.looks import Look, Replay, doubling_looks, one_look, replay
 from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.rows import Row, SuiteRecords
 from sagan.params.suites import UntilDecided
-
-# A cost is believed where runs of one cell agree to this, as a standard deviation of the logarithm ...
-AGREEMENT = 0.1
-# ... and where no run's machine had more work than cores: processes that want a core, for each core.
-LOAD = 1.0
-
-
-@dataclass(frozen=True)
-class StepCost:
-    """What a level of a factor takes for a step, in percent of the other; `doubt` says why it is not to be believed."""
-
-    percent: float
-    low: float | None
-    high: float | None
-    doubt: str | None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A question and what is known of it.
-
-    Attributes:
-        factor, level, other: what is asked: this level instead of the other.
-        answer: None before the first look. `seeds` is how many of each cell it is of.
-        percent, low, high: change of FID; the interval is None where the spread is not known.
-        cost: None where no run says what its steps took.
-    """
-
-    factor: str
-    level: str
-    other: str
-    answer: Answer | None
-    seeds: int
-    percent: float | None
-    low: float | None
-    high: float | None
-    cost: StepCost | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +50,8 @@ class Crossing:
 
     factors: tuple[str, str]
     percent: float | None
+    low: float | None
+    high: float | None
     p: float
     exploratory: bool
 
@@ -97,7 +73,7 @@ class Questions:
 
     grid: str
     cells: int
-    answered: list[Answered]
+    answered: list[Comparison]
     metrics: list[MetricEffect]
     interactions: list[Crossing]
     power: list[Power]
@@ -127,40 +103,10 @@ def looks_of(records: SuiteRecords) -> tuple[Look, ...]:
     return one_look(len(suite.seed_list()), suite.alpha)
 
 
-def design(records: SuiteRecords, cells: Mapping[str, Mapping[str, str]], metric: Metric) -> Factorial:
-    """The runs of a grid as a factorial of a metric, its second levels those that are asked for.
-
-    Seeds are counted from 0 in the suite's order. A run that is not there, or has too few images, is left out.
-    Logarithms where the metric's scale is one. ValueError as of `Factorial`.
-    """
-    reference = reference_levels(records, cells)
-    factors = {}
-    for factor, level in reference.items():
-        others = [other for other in dict.fromkeys(cell[factor] for cell in cells.values()) if other != level]
-        factors[factor] = (*others, level)
-    places = {seed: place for place, seed in enumerate(sorted({row.seed for row in records.rows}))}
-    runs = {}
-    for variant, levels in cells.items():
-        found = {places[row.seed]: _figure(row, metric) for row in records.of(variant) if _counts(row, metric)}
-        runs[tuple(levels[factor] for factor in factors)] = found
-    return Factorial(factors, runs, lower_is_better=metric.better == "lower")
-
-
-def _counts(row: Row, metric: Metric) -> bool:
-    return row.lost or row.metric(metric.name) is not None
-
-
-def _figure(row: Row, metric: Metric) -> float | None:
-    value = None if row.lost else row.metric(metric.name)
-    if value is None or metric.scale == "linear":
-        return value
-    return math.log(value) if value > 0 else None
-
-
-def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Mapping[str, str]], asked: list[str]) -> Questions:
+def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], asked: list[str]) -> Questions:
     looks = looks_of(records)
     try:
-        fid = design(records, cells, METRICS["fid"])
+        fid = grid_design(records, cells)
     except ValueError as error:
         return Questions(grid, len(cells), [], [], [], [], None, looks, str(error))
     state = replay({factor: (fid, factor) for factor in asked}, looks, records.suite.smallest_effect)
@@ -175,7 +121,7 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Mapping[str,
         answered=answered,
         metrics=_metric_effects(records, cells, asked) if effects else [],
         interactions=[
-            Crossing(one.factors, _percent(one.estimate), corrected[number], one.exploratory)
+            Crossing(one.factors, percent(one.estimate), *percents(one.interval()), corrected[number], one.exploratory)
             for number, one in enumerate(found)
         ],
         power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state.given[f].seeds))],
@@ -185,35 +131,22 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Mapping[str,
     )
 
 
-def _of(
-    records: SuiteRecords, cells: Mapping[str, Mapping[str, str]], fid: Factorial, factor: str, state: Replay
-) -> Answered:
+def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, factor: str, state: Replay) -> Comparison:
     other, level = fid.factors[factor]
-    given = state.given.get(factor)
-    cost = _cost(records, cells, fid.factors, factor)
-    if given is None:
-        return Answered(factor, level, other, None, 0, None, None, None, cost)
-    found = given.answer.effect
-    low, high = _percents(found.interval())
-    return Answered(factor, level, other, given.answer, given.seeds, _percent(found.estimate), low, high, cost)
+    treated, control = sides(cells, factor, level, other)
+    separate = {only_ingredient(records, *pair) for pair in zip(treated, control, strict=True)}
+    ingredient = separate.pop() if len(separate) == 1 else None
+    given, cost = state.given.get(factor), step_cost(records, cells, fid.factors, factor)
+    answer, seeds = (given.answer, given.seeds) if given else (None, 0)
+    return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)
 
 
-def _percent(logarithm: float | None) -> float | None:
-    return None if logarithm is None else 100 * math.expm1(logarithm)
-
-
-def _percents(interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (_percent(interval[0]), _percent(interval[1]))
-
-
-def _metric_effects(
-    records: SuiteRecords, cells: Mapping[str, Mapping[str, str]], asked: list[str]
-) -> list[MetricEffect]:
+def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], asked: list[str]) -> list[MetricEffect]:
     """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
     found: dict[tuple[str, str], Effect] = {}
     for metric in METRICS.values():
         try:
-            runs = design(records, cells, metric)
+            runs = grid_design(records, cells, metric)
             found |= {(metric.name, factor): effect(runs, factor) for factor in asked}
         except ValueError:
             continue  # a cell without a figure of it
@@ -226,26 +159,35 @@ def _metric_effects(
     ]
 
 
+def effect_on(records: SuiteRecords, compared: Comparison, metric: Metric) -> Effect | None:
+    """What a comparison's level does to a metric; None where a variant has no figure of it."""
+    try:
+        for cells in records.grids.values():
+            if {*compared.treated, *compared.control} == cells.keys():
+                return effect(grid_design(records, cells, metric), compared.name)
+        return effect(pair_design(records, compared.treated[0], compared.control[0], metric), "variant")
+    except ValueError:
+        return None
+
+
 def _metric_effect(metric: Metric, found: Effect, p: float, alpha: float) -> MetricEffect:
     better = None if p > alpha or found.improvement == 0 else found.improvement > 0
     interval = found.interval()
     if metric.scale == "log":
-        return MetricEffect(metric, found.factor, _percent(found.estimate), *_percents(interval), p, better)
+        return MetricEffect(metric, found.factor, percent(found.estimate), *percents(interval), p, better)
     size, (low, high) = metric.factor * found.estimate, interval or (None, None)
     bounds = [end and metric.factor * end for end in (low, high)]
     return MetricEffect(metric, found.factor, size, *bounds, p, better)
 
 
-def _power(
-    records: SuiteRecords, cells: Mapping[str, Mapping[str, str]], factor: str, found: Effect, seeds: int
-) -> Power | None:
+def _power(records: SuiteRecords, cells: Mapping[str, Levels], factor: str, found: Effect, seeds: int) -> Power | None:
     if not found.spread or seeds < 2:
         return None
     level = records.suite.alpha / len(records.suite.questions)
     needed = seeds_needed(math.log1p(records.suite.smallest_effect), found.spread, found.cells, level)
     seconds = [s for variant in cells for row in records.of(variant) if (s := _seconds(row)) is not None]
     hours = fmean(seconds) * found.cells * max(0, needed - seeds) / 3600 if seconds else None
-    return Power(factor, _percent(detectable(found.spread, found.cells, seeds, level)), seeds, needed, hours)
+    return Power(factor, percent(detectable(found.spread, found.cells, seeds, level)), seeds, needed, hours)
 
 
 def _seconds(row: Row) -> float | None:
@@ -253,37 +195,3 @@ def _seconds(row: Row) -> float | None:
     if row.seconds is None or row.evaluation is None or row.evaluation.seconds is None:
         return None
     return row.seconds + row.evaluation.seconds
-
-
-def _cost(
-    records: SuiteRecords,
-    cells: Mapping[str, Mapping[str, str]],
-    factors: Mapping[str, tuple[str, str]],
-    factor: str,
-) -> StepCost | None:
-    """From the seconds of the steps alone; of runs on one kind of machine."""
-    rows = [row for variant in cells for row in records.of(variant) if row.step_seconds]
-    if len({row.hardware for row in rows}) != 1:
-        return None
-    runs = {
-        tuple(levels[f] for f in factors): {
-            row.seed: math.log(row.step_seconds) for row in records.of(variant) if row.step_seconds
-        }
-        for variant, levels in cells.items()
-    }
-    try:
-        found = effect(Factorial(factors, runs), factor)
-    except ValueError:
-        return None
-    low, high = _percents(found.interval())
-    load = max((median(line.load for line in row.log) for row in rows if _has_load(row)), default=0.0)
-    doubt = None
-    if found.spread is not None and found.spread > AGREEMENT:
-        doubt = "runs of one variant disagree"
-    elif load > LOAD:
-        doubt = "the machine had other work"
-    return StepCost(_percent(found.estimate), low, high, doubt)
-
-
-def _has_load(row: Row) -> bool:
-    return bool(row.log) and all(line.load is not None for line in row.log)

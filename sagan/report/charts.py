@@ -9,10 +9,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sagan.analysis.effects import Effect
 from sagan.analysis.model import Analysis, Counts
 from sagan.analysis.statistics import Estimate
-from sagan.analysis.wording import judged
 from sagan.report.style import Look, Theme, looks
 
 WIDTH = 8.0
@@ -43,14 +41,15 @@ def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
                 lost, (1, y), (0, -9), xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", va="center", fontsize=7, color=theme.muted,
             )  # fmt: skip
-        effect = analysis.against_baseline.get(variant.name)
-        if effect and effect.difference:
-            _seeds_and_mean(right, y, effect.difference.by_seed.values(), effect.difference.estimate, look, theme)
+        found = analysis.against_baseline.get(variant.name)
+        if found and found.percent is not None:
+            _effect(right, y, found.percent, found.low, found.high, look.color, theme, look.marker)
     _plain_log_if_wide(left.xaxis, fids)
     left.set_yticks(range(len(variants)), [variant.name for variant in variants])
     left.set_ylim(len(variants) - 0.4, -0.6)
     left.set_xlabel("FID (lower is better)")
-    _difference_axis(right, theme, f"difference from {analysis.records.baseline}")
+    right.axvline(0, color=theme.ink, lw=0.8, zorder=1)
+    right.set_xlabel(f"change from {analysis.records.baseline} in % (left is better)")
     for ax in (left, right):
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
@@ -78,9 +77,7 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
             if effect.metric == metric:
                 y = factors.index(effect.factor)
                 color = {None: theme.muted, True: theme.good, False: theme.bad}[effect.better]
-                if effect.low is not None:
-                    ax.plot([effect.low, effect.high], [y, y], color=color, lw=2)
-                ax.plot(effect.size, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
+                _effect(ax, y, effect.size, effect.low, effect.high, color, theme)
         ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
         ax.set_yticks(range(len(factors)), [factor.replace("_", " ") for factor in factors])
         ax.set_ylim(len(factors) - 0.5, -0.5)
@@ -88,25 +85,6 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
         ax.tick_params(axis="y", length=0)
     for ax in figure.axes[len(metrics) :]:
         ax.set_visible(False)
-    return figure
-
-
-def ingredients(analysis: Analysis, theme: Theme) -> Figure | None:
-    """The effect of each ingredient with the others held: seeds, mean, interval."""
-    effects = analysis.shown_effects
-    if not effects:
-        return None
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(effects)), layout="constrained")
-    ax = figure.subplots()
-    for y, effect in enumerate(effects):
-        is_muted = effect.interaction or effect.judgement == "runs lost"
-        look = Look(theme.muted if is_muted else theme.cycle[0], "-", "D" if effect.interaction else "o")
-        _seeds_and_mean(ax, y, effect.difference.by_seed.values(), effect.difference.estimate, look, theme)
-    ax.set_yticks(range(len(effects)), [_effect_label(effect) for effect in effects])
-    ax.set_ylim(len(effects) - 0.4, -0.6)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
-    _difference_axis(ax, theme, "change of FID")
     return figure
 
 
@@ -222,18 +200,13 @@ def _seeds_and_mean(ax: Axes, y: float, values: Iterable[float], summary: Estima
     ax.plot(summary.mean, y + 0.13, marker=look.marker, ms=7, mec=theme.page, mew=0.8, color=look.color, zorder=4)
 
 
-def _difference_axis(ax: Axes, theme: Theme, label: str) -> None:
-    ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-    ax.set_xlabel(f"{label} (left is better)")
-
-
-def _effect_label(effect: Effect) -> str:
-    """Two lines at most: what is compared, in which variants, and what they lost."""
-    lost = f" ({judged(effect)})" if effect.judgement == "runs lost" else ""
-    if effect.interaction:
-        return effect.ingredient + lost
-    where = f"\n{effect.where}" if len(effect.treated) == 1 else f"\nmain effect, {effect.where}"
-    return f"{effect.ingredient}: {effect.level} instead of {effect.other}{where}{lost}"
+def _effect(
+    ax: Axes, y: float, size: float, low: float | None, high: float | None, color: str, theme: Theme, marker: str = "o"
+) -> None:
+    """One line of a forest plot of effects: the interval, where there is one, under the size."""
+    if low is not None:
+        ax.plot([low, high], [y, y], color=color, lw=2)
+    ax.plot(size, y, marker=marker, ms=6, color=color, mec=theme.page, zorder=4)
 
 
 def _plain_log_if_wide(axis: Axis, values: list[float]) -> None:

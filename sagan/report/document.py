@@ -28,7 +28,6 @@ Chart = Callable[[Analysis, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {
     "answers": charts.answers,
     "fid-by-variant": charts.fid_by_variant,
-    "ingredients": charts.ingredients,
     "fid-against-step": charts.fid_against_step,
     "fid-against-time": charts.fid_against_time,
     "fid-against-cost": charts.fid_against_cost,

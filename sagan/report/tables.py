@@ -6,18 +6,19 @@ import csv
 import io
 from typing import get_args
 
+from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import largest_sigmas
-from sagan.analysis.effects import Effect
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Space, Variant
 from sagan.analysis.rows import Row, Status
+from sagan.analysis.wording import verdict
 from sagan.records import Json
 from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
 EFFECT_COLUMNS = (
-    *("table", "ingredient", "level", "other", "compared", "interaction", "fid_difference", "low", "high", "p"),
-    *("p_holm", "training_time_percent", "runs_lost", "runs_lost_other", "judged"),
+    *("table", "name", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds", "runs_lost"),
+    *("step_time_percent", "cost_doubt", "answer"),
 )
 Table = tuple[list[str], list[Json]]  # columns and rows
 
@@ -95,28 +96,32 @@ def training(analysis: Analysis) -> Table:
 
 
 def effects(analysis: Analysis) -> Table:
-    """A row for each difference from the baseline, and for each ingredient's effect; none where nothing is known."""
-    tables = {"baseline": analysis.against_baseline.values(), "ingredient": analysis.effects}
-    return list(EFFECT_COLUMNS), [_effect(table, effect) for table, found in tables.items() for effect in found]
+    """A row for each question and for each variant against the baseline; what is not known is empty."""
+    tables = {
+        "question": analysis.questions.answered if analysis.questions else [],
+        "baseline": analysis.against_baseline.values(),
+    }
+    return list(EFFECT_COLUMNS), [_effect(table, found) for table, all_found in tables.items() for found in all_found]
 
 
-def _effect(table: str, effect: Effect) -> Json:
+def _effect(table: str, found: Comparison) -> Json:
     row = {
         "table": table,
-        "ingredient": effect.ingredient,
-        "level": effect.level,
-        "other": effect.other,
-        "compared": effect.where,
-        "interaction": int(effect.interaction),
-        "p_holm": effect.p_holm,
-        "runs_lost": effect.lost.treated,
-        "runs_lost_other": effect.lost.control,
-        "judged": effect.judgement,
+        "name": found.name,
+        "level": found.level,
+        "other": found.other,
+        "ingredient": found.ingredient,
+        "fid_percent": found.percent,
+        "low": found.low,
+        "high": found.high,
+        "seeds": found.seeds,
+        "answer": verdict(found),
     }
-    if found := effect.difference:
-        estimated = found.estimate
-        row |= {"fid_difference": estimated.mean, "low": estimated.low, "high": estimated.high, "p": found.p}
-    return row | ({"training_time_percent": effect.cost.median} if effect.cost else {})
+    if found.answer:
+        row |= {"p_holm": found.answer.p_difference, "runs_lost": found.answer.effect.lost}
+    if found.cost:
+        row |= {"step_time_percent": found.cost.percent, "cost_doubt": found.cost.doubt}
+    return row
 
 
 def answers(analysis: Analysis) -> Table:
@@ -139,7 +144,7 @@ def summary(analysis: Analysis) -> Json:
     flat = _figures(analysis.space)
     for found in analysis.questions.answered if analysis.questions else []:
         figures = {"fid_percent": found.percent, "fid_percent_low": found.low, "fid_percent_high": found.high}
-        flat |= {f"question/{found.factor}.{figure}": value for figure, value in figures.items()}
+        flat |= {f"question/{found.name}.{figure}": value for figure, value in figures.items()}
     for variant in analysis.variants.values():
         flat |= {f"{variant.name}.{status}": getattr(variant.counts, status) for status in get_args(Status)}
         flat[f"{variant.name}.images_per_second"] = variant.images_per_second
@@ -153,8 +158,8 @@ def _figures(space: Space) -> Json:
     flat: Json = {"noise_floor.fid": space.records.floor}
     for variant in space.variants.values():
         flat |= {f"{variant.name}.{figure}": value for figure, value in _variant_figures(variant).items()}
-    for name, effect in space.against_baseline.items():
-        flat[f"{name}.fid_difference"] = effect.difference and effect.difference.estimate.mean
+    for name, found in space.against_baseline.items():
+        flat[f"{name}.fid_percent"] = found.percent
     return flat
 
 

@@ -7,31 +7,30 @@ from pathlib import Path
 
 import jinja2
 
-from sagan.analysis import build, curves, judgement, questions, rows, statistics, wording
+from sagan.analysis import build, comparisons, curves, factorial, rows, statistics, wording
 from sagan.analysis.build import HALF
-from sagan.analysis.effects import PAIRWISE_UP_TO
 from sagan.metrics import collapse
 from sagan.records import atomic
 from sagan.report.troubles import kept_of, trouble
 
 FORMATS = (
-    *("md", "number", "spread", "interval", "p_value", "percent", "effect_sentence", "effect_size", "effect_cells"),
-    *("sizes", "copies", "metric_cell", "answer_sentence", "metric_effect", "verdict", "change", "between"),
+    *("md", "number", "spread", "interval", "p_value", "comparison_sentence", "comparison_cells", "metric_effect"),
+    *("sizes", "copies", "metric_cell", "verdict", "change", "between"),
 )
 # What decides, where prose names it.
 THRESHOLDS = {
     name: getattr(module, name)
     for module, names in (
-        (statistics, ("COVERAGE", "CONFIDENCE", "FEWEST_FOR_INTERVAL", "FEWEST_FOR_P", "RESAMPLES")),
-        (judgement, ("SURE",)),
+        (statistics, ("CONFIDENCE", "FEWEST_FOR_INTERVAL")),
+        (factorial, ("FEWEST_A_SIDE",)),
         (build, ("BEGUN",)),
-        (questions, ("AGREEMENT", "LOAD")),
+        (comparisons, ("AGREEMENT", "LOAD")),
         (rows, ("WORSENED_FACTOR",)),
         (curves, ("SMOOTHING",)),
         (collapse, ("DIVERSITY_BELOW", "RECALL_BELOW", "RECALL_ONCE")),
     )
     for name in names
-} | {"HALF": HALF, "PAIRWISE_UP_TO": PAIRWISE_UP_TO}
+} | {"HALF": HALF}
 
 
 def environment() -> jinja2.Environment:

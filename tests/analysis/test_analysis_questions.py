@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sagan.analysis.build import analyse
-from sagan.analysis.wording import answer_sentence
+from sagan.analysis.wording import comparison_sentence
 from sagan.params.suites import UntilDecided
 from sagan.report import render, tables
 from sagan.report.document import readme
@@ -40,7 +40,7 @@ def rewrite(path, **changes):
 def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     analysis = ask()
     attention, sn = analysis.questions.answered
-    assert (attention.factor, attention.level, attention.other) == ("attention", "on", "off")
+    assert (attention.name, attention.level, attention.other) == ("attention", "on", "off")
     logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
     expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
@@ -56,13 +56,13 @@ def test_what_makes_no_difference_worth_having_is_said_to(ask):
     flat = dict.fromkeys(FID, 14.0)
     [answered] = ask("questions: [sn], smallest_effect: 0.3,", flat).questions.answered
     assert answered.answer.negligible and answered.answer.direction is None
-    assert "makes no difference worth having" in answer_sentence(answered)
+    assert "makes no difference worth having" in comparison_sentence(answered)
 
 
 def test_a_question_that_is_open_says_how_many_seeds_would_tell(ask):
     [answered] = ask("questions: [sn],", dict.fromkeys(FID, 14.0)).questions.answered
     assert not answered.answer.decided and answered.answer.seeds_needed > 4
-    assert "not decided.** FID" in (sentence := answer_sentence(answered))
+    assert "not decided.** FID" in (sentence := comparison_sentence(answered))
     assert f"{answered.answer.seeds_needed} seeds a cell would tell" in sentence
 
 
@@ -94,7 +94,7 @@ def test_a_lost_run_is_named_and_forbids_no_difference(ask):
     flat = dict.fromkeys(FID, 14.0)
     [answered] = ask("questions: [sn], smallest_effect: 0.3,", flat, diverge).questions.answered
     assert answered.answer.effect.lost == 1 and not answered.answer.negligible
-    assert "1 was lost, and counts as the worst in p" in answer_sentence(answered)
+    assert "1 was lost, and counts as the worst in p" in comparison_sentence(answered)
 
 
 def test_every_metric_has_its_effects_in_a_family_of_their_own(ask):
@@ -124,7 +124,7 @@ def cost_of(ask, seconds, load):
 def test_a_cost_is_of_the_seconds_of_the_steps(ask):
     answered = cost_of(ask, lambda seed: 10.0 + 0.01 * seed, 0.5)
     assert answered.cost.percent == pytest.approx(20) and answered.cost.doubt is None
-    assert answer_sentence(answered).endswith("20 % more time a step.")
+    assert comparison_sentence(answered).endswith("20 % more time a step.")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_cost_is_of_the_seconds_of_the_steps(ask):
 )
 def test_a_cost_in_doubt_is_marked_and_stays_out_of_the_headline(ask, seconds, load, doubt):
     answered = cost_of(ask, seconds, load)
-    assert doubt in answered.cost.doubt and "time a step" not in answer_sentence(answered)
+    assert doubt in answered.cost.doubt and "time a step" not in comparison_sentence(answered)
 
 
 def test_a_trial_is_said_to_be_too_short_and_says_nothing_of_ingredients(ask):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sagan
-from sagan.analysis import curves, effects, model, rows, statistics
+from sagan.analysis import comparisons, curves, model, rows, statistics
 from sagan.store import types
 
 ROOT = Path(sagan.__file__).parent
@@ -22,7 +22,7 @@ REDUCING = {"sum", "min", "max", "sorted", "mean", "median", "fsum"}
 def figures():
     """The names of all fields and properties of what the analysis is made of."""
     found = set()
-    for module in (curves, effects, model, rows, statistics):
+    for module in (comparisons, curves, model, rows, statistics):
         for kind in vars(module).values():
             if dataclasses.is_dataclass(kind):
                 found |= {field.name for field in dataclasses.fields(kind)}

@@ -6,7 +6,6 @@ import pytest
 from sagan.analysis.build import analyse
 from sagan.report import charts, dynamics
 from sagan.report.style import DARK, LIGHT, looks, themed
-from tests.report.outcomes import lose
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def test_forest_shows_every_seed_and_what_was_lost(records):
         sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o" and line.get_ls() == "None") == 31
     )
     assert {text.get_text() for text in left.texts} == {"2 missing", "2 diverged"}
-    assert right.get_xlabel() == "difference from sagan (left is better)"
+    assert right.get_xlabel() == "change from sagan in % (left is better)"
 
 
 def test_means_go_on_after_another_seed_diverged(records):
@@ -58,18 +57,8 @@ def test_attention_panels_are_of_those_that_attend(records):
     assert [text.get_text() for text in figure.legends[0].texts] == ["sagan", "sn-d-only"]
 
 
-def test_ingredients_say_which_effects_lost_runs(make_library, tmp_path):
-    library = make_library(tmp_path, ["few"], pictures=False)
-    records = analyse("few", library.plan, library.params, library.paths)
-    lose(library.paths, library.cell("few", "no-attention", 1))
-    after_loss = analyse("few", library.plan, library.params, library.paths)
-    labels = [charts.ingredients(r, LIGHT).axes[0].get_yticklabels()[0].get_text() for r in (records, after_loss)]
-    assert "runs lost" not in labels[0]
-    assert labels[1].endswith("(runs lost: 0 of 2, against 1 of 2)")
-
-
 def test_nothing_measured_draws_nothing(records):
-    for draw in (charts.fid_by_variant, charts.ingredients, charts.fid_against_step, charts.fid_against_time):
+    for draw in (charts.fid_by_variant, charts.fid_against_step, charts.fid_against_time):
         assert draw(records("empty"), LIGHT) is None
     for draw in (charts.fid_against_cost, dynamics.losses, dynamics.attention):
         assert draw(records("empty"), LIGHT) is None

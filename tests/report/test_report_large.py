@@ -76,7 +76,6 @@ def test_the_best_and_the_worst_are_shown_and_the_page_says_so(make_large):
     assert names_of(records.shown) == ["sagan", *best, *worst]
     text = readme(records, list(CHARTS))
     assert "Of 40 variants, charts and pictures show sagan, the 10 with the lowest mean FID and the 10 with the" in text
-    assert "Of 38 effects, the 10 lowest and the 10 highest." in text
     assert "These are 20 of 39 comparisons" in text and text.count("- **Learning-rate ratio") == 20
     assert all(f"| ratio-{number:03d} | " in text for number in range(39))
 
@@ -107,19 +106,7 @@ def test_as_many_as_a_chart_can_tell_apart_are_all_shown(make_records):
     assert "charts and pictures show" not in text and "Grey dots" not in text
 
 
-def test_few_effects_are_all_drawn_and_told(make_records):
+def test_few_comparisons_are_all_told(make_records):
     records = make_records(6)
-    assert records.shown_effects == records.effects and len(records.effects) == 15
-    text = readme(records, list(CHARTS))
-    assert "the 10 lowest" not in text and "comparisons, those with" not in text
-
-
-@pytest.mark.parametrize(("count", "pairs"), [(30, 30 * 29 // 2), (31, 30)])
-def test_beyond_thirty_variants_ingredients_are_compared_with_the_baseline_alone(make_records, count, pairs):
-    records = make_records(count)
-    effects = records.effects
-    assert len(effects) == pairs
-    touching = [effect for effect in effects if "sagan" in (*effect.treated, *effect.control)]
-    assert len(touching) == count - 1
-    says = "With more than 30 variants, ingredients are compared within grids and with the baseline alone"
-    assert (says in readme(records, [])) == (count == 31)
+    assert records.told == records.headlines and len(records.headlines) == 5
+    assert "comparisons, those with" not in readme(records, list(CHARTS))
