@@ -62,6 +62,11 @@ class Comparison:
     cost: StepCost | None
 
     @property
+    def title(self) -> str:
+        """The ingredient, where it has a name of its own."""
+        return self.ingredient if self.ingredient in INGREDIENTS else self.name.replace("_", " ")
+
+    @property
     def where(self) -> str:
         """Which variants were compared, where they are a single pair."""
         return f"{self.treated[0]} against {self.control[0]}" if len(self.treated) == 1 else ""

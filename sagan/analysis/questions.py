@@ -21,7 +21,7 @@ from sagan.analysis.comparisons import (
 )
 from sagan.analysis.factorial import Effect, Factorial, effect, interactions
 from sagan.analysis.families import holm
-from sagan.analysis.ingredients import only_ingredient
+from sagan.analysis.ingredients import level_of, only_ingredient
 from sagan.analysis.looks import Look, Replay, doubling_looks, one_look, replay
 from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.rows import Row, SuiteRecords
@@ -136,6 +136,8 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
     treated, control = sides(cells, factor, level, other)
     separate = {only_ingredient(records, *pair) for pair in zip(treated, control, strict=True)}
     ingredient = separate.pop() if len(separate) == 1 else None
+    if ingredient:
+        level, other = (level_of(records.config(side[0]), ingredient) for side in (treated, control))
     given, cost = state.given.get(factor), step_cost(records, cells, fid.factors, factor)
     answer, seeds = (given.answer, given.seeds) if given else (None, 0)
     return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)

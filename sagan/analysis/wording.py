@@ -98,8 +98,8 @@ def fid_change(found: Comparison) -> str:
 
 def comparison_sentence(found: Comparison) -> str:
     """A comparison with its answer, size, interval and cost, in Markdown. A cost in doubt is left to its table."""
-    name = md(found.name.replace("_", " "))
-    head = f"**{name[0].upper()}{name[1:]}, {md(found.level)} instead of {md(found.other)}: {verdict(found)}.**"
+    title = md(found.title)
+    head = f"**{title[0].upper()}{title[1:]}, {md(found.level)} instead of {md(found.other)}: {verdict(found)}.**"
     if found.answer is None:
         return head
     parts = []

@@ -1,10 +1,12 @@
-"""reports/README.md: one line for each suite that has a report."""
+"""reports/README.md: what is known from all suites, in one table of questions by suites."""
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
-from sagan.analysis.wording import NOTHING, number
+from sagan.analysis.wording import NOTHING, between, change, number
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.records import Json, read_json
@@ -12,28 +14,53 @@ from sagan.report.templating import environment
 
 
 def index_text(params: Params, paths: Paths) -> str:
-    """The index's Markdown, from the summaries of the reports that are on disk."""
+    """The index's Markdown, from the data of the reports that are on disk."""
     found = [name for name in params.suites if (paths.report(name) / "summary.json").exists()]
     suites = [_line(name, params, read_json(paths.report(name) / "summary.json")) for name in found]
-    return environment().get_template("index.md.j2").render(suites=suites)
+    answers = {name: _answers(paths.report(name) / "effects.csv") for name in found}
+    asking = [suite for suite in suites if answers[suite["name"]]]
+    questions = dict.fromkeys(question for name in found for question in answers[name])
+    rows = [(question, [answers[suite["name"]].get(question, NOTHING) for suite in asking]) for question in questions]
+    return environment().get_template("index.md.j2").render(suites=suites, asking=asking, rows=rows)
+
+
+def _answers(table: Path) -> dict[str, str]:
+    """A suite's questions, each with its answer, size and interval; none of a report that asks nothing."""
+    if not table.exists():
+        return {}
+    with table.open(newline="") as lines:
+        return {_question(row): _answer(row) for row in csv.DictReader(lines) if row["table"] == "question"}
+
+
+def _question(row: dict[str, str]) -> str:
+    """The ingredient, which suites may name differently; with its levels where it is no switch."""
+    return (
+        row["title"] if row["other"] in ("off", "none") else f"{row['title']}: {row['level']} instead of {row['other']}"
+    )
+
+
+def _answer(row: dict[str, str]) -> str:
+    size, low, high = (float(row[part]) if row[part] else None for part in ("fid_percent", "low", "high"))
+    answer = row["answer"] if row["answer"] in ("not decided", "no answer yet") else f"**{row['answer']}**"
+    return answer if size is None else f"{answer}: {change(size)} ({between(low, high)})"
 
 
 def _line(name: str, params: Params, summary: Json) -> dict[str, Any]:
     suite = params.suites[name]
-    fids = {v: summary[f"{v}.fid"] for v in suite.variants if f"{v}.fid" in summary}
+    fids = {
+        key.removesuffix(".fid"): value for key, value in summary.items() if key.endswith(".fid") and "/" not in key
+    }
+    fids.pop("noise_floor", None)
     best = min(fids, key=lambda variant: (fids[variant], variant), default=None)
     return {
         "name": name,
         "title": suite.title or name,
         "dataset": suite.dataset,
-        "variants": len(suite.variants),
-        "seeds": len(suite.seed_list()),
+        "resolution": params.datasets[suite.dataset].resolution,
+        "features": suite.evaluation.extractor,
         "runs": _runs(summary),
-        "baseline": suite.baseline,
-        "baseline_fid": number(fids.get(suite.baseline)),
         "best": best or NOTHING,
         "best_fid": number(fids.get(best)),
-        "floor": number(summary.get("noise_floor.fid")),
     }
 
 

@@ -17,7 +17,20 @@ from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
 EFFECT_COLUMNS = (
-    *("table", "name", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds", "runs_lost"),
+    *(
+        "table",
+        "name",
+        "title",
+        "level",
+        "other",
+        "ingredient",
+        "fid_percent",
+        "low",
+        "high",
+        "p_holm",
+        "seeds",
+        "runs_lost",
+    ),
     *("step_time_percent", "cost_doubt", "answer"),
 )
 Table = tuple[list[str], list[Json]]  # columns and rows
@@ -108,6 +121,7 @@ def _effect(table: str, found: Comparison) -> Json:
     row = {
         "table": table,
         "name": found.name,
+        "title": found.title,
         "level": found.level,
         "other": found.other,
         "ingredient": found.ingredient,

@@ -40,14 +40,14 @@ def rewrite(path, **changes):
 def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     analysis = ask()
     attention, sn = analysis.questions.answered
-    assert (attention.name, attention.level, attention.other) == ("attention", "on", "off")
+    assert (attention.name, attention.level, attention.other) == ("attention", "at 14", "off")
     logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
     expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert attention.low < attention.percent < attention.high < 0
     assert (attention.answer.direction, sn.answer.direction, attention.seeds) == ("helps", "helps", 4)
     text = readme(analysis, [])
-    first = text.index("- **Attention, on instead of off: helps.** FID 33.7 % lower (95 % interval")
+    first = text.index("- **Attention, at 14 instead of off: helps.** FID 33.7 % lower (95 % interval")
     assert first < text.index("**Contents:**") < text.index("Lowest mean FID")
     assert "exact p" not in text[: text.index("**Contents:**")]
 
@@ -186,3 +186,13 @@ def test_a_variants_name_may_hold_dots(make_library, tmp_path):
     assert not [name for name in flat if name.startswith("inception/") and name.endswith((".measured", ".missing"))]
     assert measured_in_report(folder) == 4
     assert "4 of 4 measured" in index_text(library.params, library.paths)
+
+
+def test_the_index_has_the_answers_of_every_suite_that_asks(make_library, tmp_path):
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
+    library = make_library(tmp_path, ["factorial", "few"], pictures=False, text=text)
+    for suite in ("factorial", "few"):
+        render(suite, library.plan, library.params, library.paths)
+    index = index_text(library.params, library.paths)
+    assert "| | [factorial](factorial/README.md) |\n|---|---|\n| attention | **helps**: " in index
+    assert "| spectral norm in the generator | **helps**: " in index and "(few/README.md) | digits, 28x28 |" in index

@@ -18,7 +18,7 @@ def page(rendered, library):
 
 def test_page_holds_every_picture_and_needs_nothing_else(page):
     sources = re.findall(r'(?:src|srcset)="([^"]{0,40})', page)
-    assert len(sources) == 7 * 2 + 4
+    assert len(sources) == 6 * 2 + 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
 
