@@ -48,7 +48,7 @@ def main() -> None:
             with contextlib.redirect_stderr(io.StringIO()):
                 record = train(run, images, Paths(Path(folder) / str(index)))
             with device_for(run.execution, run.threads) as device:
-                rounds.append((record["seconds"], seconds_of_steps(run, images, device)))
+                rounds.append((record.seconds, seconds_of_steps(run, images, device)))
     ratios = [loop / steps for loop, steps in rounds]
     print(f"{describe(device)}, {arguments.threads} threads, {arguments.variant}, {arguments.steps} steps")
     print(f"bare step   {statistics.median(b for _, b in rounds) / arguments.steps * 1e3:.2f} ms (median of rounds)")

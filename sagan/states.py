@@ -16,7 +16,7 @@ from sagan.errors import UserError
 from sagan.params import Params
 from sagan.paths import Paths
 from sagan.plan import Cell, Plan
-from sagan.records import Json, read_json
+from sagan.records import read_json
 from sagan.store.reading import Found, dataset_of, last_logged_step, read_evaluation, read_reference, read_run
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
@@ -24,12 +24,6 @@ from sagan.store.reading import Found, dataset_of, last_logged_step, read_evalua
 GO_ON_LATER = 75
 # That, and how the shell names SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
 _STOPPED = (GO_ON_LATER, 130, 143)
-
-
-def run_record(key: str, paths: Paths) -> Json | None:
-    """`run.json` as the writers of results pass it on; None where the run is not there."""
-    record = read_run(key, paths).record
-    return record and record.content()
 
 
 def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:

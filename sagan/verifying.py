@@ -109,12 +109,12 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     condition = run.config["variant"]["condition"]
     known = condition and class_labels(labels, dataset.manifest, condition)
     record = train(run, images, scratch, known, held_out=dataset.split("test")[0])
-    if record["status"] != "finished":
+    if record.status != "finished":
         return Verdict(False, f"different: {told.run} diverged here, and gave FID {told.fid:.4f} in the report")
     make_reference(reference, dataset, scratch)
-    fid = evaluate(evaluation, scratch)["metrics"]["fid"]["value"]
-    same_bytes = record["files"][_GENERATOR]["sha256"] == told.sha256
-    return judged(told, same_bytes, fid, record["provenance"]["device"])
+    fid = evaluate(evaluation, scratch).metrics["fid"].value
+    same_bytes = record.files[_GENERATOR].sha256 == told.sha256
+    return judged(told, same_bytes, fid, record.provenance.device)
 
 
 def judged(told: Reported, same_bytes: bool, fid: float | None, device: str) -> Verdict:

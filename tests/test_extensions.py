@@ -83,7 +83,7 @@ def drawn(folder, paths: Paths, trust: bool = False) -> torch.Tensor:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_trains_and_its_run_needs_no_more_than_its_folder(own_run, images, paths, name, tmp_path):
     run = own_run(example(name, paths), **EXAMPLES[name])
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     assert record["status"] == "finished" and "extension/main.py" in record["files"]
     expected = drawn(paths.run(run.key), paths)
     shutil.rmtree(paths.root / "extensions")

@@ -134,7 +134,7 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
 def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
     plan = Plan({run.key: run}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key) is None
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     assert Costs(plan, paths).seconds(run.key) == pytest.approx(record["seconds"])
     longer = dataclasses.replace(
         run, config={**run.config, "training": {**run.config["training"], "steps": 10 * record["steps"]}}

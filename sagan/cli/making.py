@@ -164,7 +164,7 @@ def train(
             f"{run}: out of memory; lower training.batch_size = {batch_size} or the networks' width in params.yaml"
         ) from None
     if os.environ.get("RANK", "0") == "0":
-        print(f"{run}: {record['status']} after {record['steps']} steps, {record['images_per_second']} images/s")
+        print(f"{run}: {record.status} after {record.steps} steps, {record.images_per_second} images/s")
 
 
 @app.command()
@@ -187,9 +187,9 @@ def reference(
         return
     _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
-    accuracy = "" if record["accuracy"] is None else f", held-out accuracy {record['accuracy']:.4f}"
-    floor = record["floor"]["fid"]
-    print(f"{key}: {record['real_count']} images{accuracy}, noise floor FID {_figure(floor, 'not measurable')}")
+    accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
+    floor = _figure(record.floor.fid, "not measurable")
+    print(f"{key}: {record.real_count} images{accuracy}; FID between real images {floor}")
 
 
 @app.command("evaluate")
@@ -213,9 +213,9 @@ def measure(
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
-    fid = record["metrics"].get("fid")
-    shown = f", {fid['name']}: {_figure(fid['value'], fid['status'])}" if fid else ""
-    print(f"{key}: {record['status']}{shown}")
+    fid = record.metrics.get("fid")
+    shown = f", {fid.name}: {_figure(fid.value, fid.status)}" if fid else ""
+    print(f"{key}: {record.status}{shown}")
 
 
 @app.command()

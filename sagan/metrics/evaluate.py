@@ -16,18 +16,19 @@ from sagan.metrics.parts import FeatureParts
 from sagan.metrics.reference import check_reference
 from sagan.paths import Paths
 from sagan.plan import Evaluation
-from sagan.records import Json, read_json, write_json
-from sagan.states import run_record
+from sagan.records import write_json
+from sagan.store.reading import read_evaluation, read_run
+from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 from sagan.training.provenance import now, provenance
 
 
-def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
+def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
     """Metrics, curve, sample grid and attention maps of a run. Killed, it goes on behind the last part of its features.
 
     Returns:
-        The content of `metrics.json`; at once where it is there already.
+        What `metrics.json` holds; at once where it is there already.
 
     Raises:
         UserError: the run or the reference is not there.
@@ -37,9 +38,9 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> Json:
         if not target.exists():
             run = measurable_run(evaluation, paths)
             with device_for(evaluation.execution, evaluation.threads) as device:
-                write_json(target, evaluation_record(evaluation, run, paths, device))
+                write_json(target, evaluation_record(evaluation, run, paths, device).content())
         FeatureParts(paths.features(evaluation.key), evaluation.key).remove()
-        return read_json(target)
+        return read_evaluation(evaluation.key, paths).record
 
 
 def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
@@ -55,13 +56,14 @@ def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
     """
     target = paths.evaluation(evaluation.key) / "metrics.json"
     with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
-        if not target.exists():
+        found = read_evaluation(evaluation.key, paths).record
+        if found is None:
             raise UserError(f"{target}: not measured yet, so there is nothing to add to; leave out --add")
-        record = read_json(target)
+        record = found.content()
         if names := lacking(record):
             run, started = measurable_run(evaluation, paths), now()
             with device_for(evaluation.execution, evaluation.threads) as device:
-                figures = Figures(evaluation, run, paths, device)
+                figures = Figures(evaluation, run.content(), paths, device)
                 metrics, classes = figures.metrics(names)
                 matched = figures.matched(names, metrics)
                 added = {"metrics": names, "provenance": provenance(device, started)}
@@ -70,17 +72,17 @@ def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
             for side in ("generated", "real"):
                 record["matched"][side] |= matched[side]
             record["added"] = [*record.get("added", []), added]
-            write_json(target, record)
+            write_json(target, EvaluationRecord(**record).content())
             figures.parts.remove()
         return names
 
 
-def measurable_run(evaluation: Evaluation, paths: Paths) -> Json:
+def measurable_run(evaluation: Evaluation, paths: Paths) -> RunRecord:
     """The record of a run whose weights are there, as its reference is."""
-    run, folder = run_record(evaluation.run, paths), paths.run(evaluation.run)
+    run, folder = read_run(evaluation.run, paths).record, paths.run(evaluation.run)
     if run is None:
         raise UserError(f"{folder}: no finished run; train it with `python -m sagan train {evaluation.run}`")
-    if run.get("left_behind"):
+    if run.left_behind:
         raise UserError(
             f"{folder}: a light copy without weights, which cannot be measured anew; copy the whole folder from the "
             "machine that trained it, or delete it to train it here"
@@ -89,44 +91,44 @@ def measurable_run(evaluation: Evaluation, paths: Paths) -> Json:
     return run
 
 
-def evaluation_record(evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> Json:
+def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, device: torch.device) -> EvaluationRecord:
     started, clock = now(), time.perf_counter()
-    figures, condition = Figures(evaluation, run, paths, device), run["config"]["variant"].get("condition")
+    figures, condition = Figures(evaluation, run.content(), paths, device), run.config["variant"].get("condition")
     metrics, classes, matched, memorisation = {}, {}, {}, {}
     if not figures.diverged:
         names = applicable(condition, figures.settings["extractor"])
         metrics, classes = figures.metrics(names)
         matched, memorisation = figures.matched(names, metrics), figures.memorisation()
     curve = figures.curve()
-    record = {
-        "key": evaluation.key,
-        "run": run["key"],
-        "reference": evaluation.reference,
-        "variant": run["variant"],
-        "seed": run["seed"],
-        "dataset": run["dataset"],
-        "condition": condition,
-        "extractor": figures.settings["extractor"],
-        "status": "diverged" if figures.diverged else "measured",
-        "metrics": metrics,
-        "classes": classes,
-        "matched": matched,
-        "untrained": {"fid": figures.untrained(curve)},
-        "best": {} if figures.diverged else figures.best(curve, metrics["fid"]),
-        "curve": curve,
-        "curve_protocol": figures.protocol(figures.settings["curve_samples"]),
-        "collapse": collapse(curve),
-        "memorisation": memorisation,
-        "attention": figures.attention(),
-    }
+    collapsed, attention = collapse(curve), figures.attention()
+    best = {} if figures.diverged else figures.best(curve, metrics["fid"])
     _save_pictures(figures, paths.evaluation(evaluation.key))
     counts, seconds = sum(figures.parts.counts.values()), sum(figures.parts.seconds.values())
-    return record | {
-        "generated_images": counts,
-        "generated_per_second": round(counts / seconds, 1) if counts else 0.0,
-        "seconds": round(time.perf_counter() - clock + figures.parts.earlier, 3),
-        "provenance": provenance(device, started),
-    }
+    return EvaluationRecord(
+        key=evaluation.key,
+        run=run.key,
+        reference=evaluation.reference,
+        variant=run.variant,
+        seed=run.seed,
+        dataset=run.dataset,
+        condition=condition,
+        extractor=figures.settings["extractor"],
+        status="diverged" if figures.diverged else "measured",
+        metrics=metrics,
+        classes=classes,
+        matched=matched,
+        untrained={"fid": figures.untrained(curve)},
+        best=best,
+        curve=curve,
+        curve_protocol=figures.protocol(figures.settings["curve_samples"]),
+        collapse=collapsed,
+        memorisation=memorisation,
+        attention=attention,
+        generated_images=counts,
+        generated_per_second=round(counts / seconds, 1) if counts else 0.0,
+        seconds=round(time.perf_counter() - clock + figures.parts.earlier, 3),
+        provenance=provenance(device, started),
+    )
 
 
 def _save_pictures(figures: Figures, folder: Path) -> None:

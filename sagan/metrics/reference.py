@@ -26,8 +26,10 @@ from sagan.metrics.real import FILES, RealSide, load_reference, save_features
 from sagan.metrics.stacked import train_stacked
 from sagan.paths import Paths
 from sagan.plan import Reference
-from sagan.records import Json, file_digest, read_json, write_json
+from sagan.records import Json, file_digest, write_json
 from sagan.seeds import derived_seed
+from sagan.store.reading import read_reference
+from sagan.store.types import ReferenceRecord
 from sagan.tensors import save_tensors
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
@@ -39,24 +41,23 @@ KEPT_FEATURES = 10_000
 BANK_NUMBERS = 2**26
 
 
-def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> Json:
+def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> ReferenceRecord:
     """Statistics and features of the real split, and the classifier where one is trained.
 
     Killed, it goes on behind the last whole part of its features.
 
     Returns:
-        The content of `reference.json`; at once where it is there already.
+        What `reference.json` holds; at once where it is there already.
     """
     folder = paths.reference(reference.key)
     parts = FeatureParts(paths.features(reference.key), reference.key)
     with exclusive(paths.state(reference.key) / "lock", reference.key):
         if not (folder / "reference.json").exists():
             with device_for(reference.execution, reference.threads) as device:
-                write_json(
-                    folder / "reference.json", reference_record(reference, dataset, folder, paths, device, parts)
-                )
+                record = reference_record(reference, dataset, folder, paths, device, parts)
+                write_json(folder / "reference.json", record.content())
         parts.remove()
-        return read_json(folder / "reference.json")
+        return read_reference(reference.key, paths).record
 
 
 def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
@@ -76,7 +77,7 @@ def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
         if names := lacking(other):
             with device_for(reference.execution, reference.threads):
                 other["metrics"] |= as_if_generated(names, Sampled(real.held_out), real)
-            write_json(folder / "reference.json", real.record)
+            write_json(folder / "reference.json", ReferenceRecord(**real.record).content())
         return names
 
 
@@ -99,7 +100,7 @@ def reference_record(
     paths: Paths,
     device: torch.device,
     parts: FeatureParts,
-) -> Json:
+) -> ReferenceRecord:
     manifest = dataset.manifest
     accuracy_held_out = None
     if reference.extractor in TRAINED:
@@ -141,7 +142,7 @@ def reference_record(
     metrics = as_if_generated(applicable(None, reference.extractor), found.held_out, real)
     other = {"split": _other(reference.split), "extractor": reference.extractor, "count": len(found.held_out)}
     other["metrics"] = metrics
-    return record | {"other_split": other}
+    return ReferenceRecord(**record, other_split=other)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sagan.paths import Paths
 from sagan.plan import Run
 from sagan.progress import progress
 from sagan.records import Json, canonical, file_digest, write_json
-from sagan.states import run_record
+from sagan.store.reading import read_run
 from sagan.store.types import RunRecord
 from sagan.tensors import save_tensors
 from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
@@ -69,14 +69,14 @@ def train(
     paths: Paths,
     labels: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
-) -> Json:
+) -> RunRecord:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
         images, labels, held_out: as `Data` has them.
 
     Returns:
-        The content of `run.json`; its status is "finished" or "diverged".
+        What `run.json` holds; its status is "finished" or "diverged".
 
     Raises:
         Interrupted: by a signal, after a checkpoint.
@@ -87,7 +87,7 @@ def train(
             return _assist(run, data, paths, processes)
         with exclusive(paths.state(run.key) / "lock", run.key):
             processes.wait()
-            if (record := run_record(run.key, paths)) is None:
+            if (record := read_run(run.key, paths).record) is None:
                 with _device(run) as device, _errors_explained(run):
                     record = _train(run, data, paths, device, processes)
             processes.wait()
@@ -121,15 +121,15 @@ def _errors_explained(run: Run) -> Iterator[None]:
         ) from None
 
 
-def _assist(run: Run, data: Data, paths: Paths, processes: Processes) -> Json:
+def _assist(run: Run, data: Data, paths: Paths, processes: Processes) -> RunRecord:
     """What every process but the first does: its part of each step, and no writing."""
     processes.wait()  # until the first one holds the run's lock
-    if (record := run_record(run.key, paths)) is None:
+    if (record := read_run(run.key, paths).record) is None:
         with _device(run) as device, _errors_explained(run):
             session, position = _session(run, data, paths, device, processes)
             _carry_out(run, session, data, paths, None, position)
     processes.wait()  # until the first one has written everything
-    return record or run_record(run.key, paths)
+    return record or read_run(run.key, paths).record
 
 
 def _own_code(run: Run, paths: Paths) -> ModuleType | None:
@@ -174,7 +174,7 @@ def _lacking(folder: Path, snapshots: Sequence[int], saved: Json) -> str | None:
     return None if log.exists() and log.stat().st_size >= saved["log_bytes"] else f"{log} lacks lines"
 
 
-def _train(run: Run, data: Data, paths: Paths, device: torch.device, processes: Processes) -> Json:
+def _train(run: Run, data: Data, paths: Paths, device: torch.device, processes: Processes) -> RunRecord:
     started = now()
     folder, training = paths.run(run.key), run.config["training"]
     # Files of a torn copy must not stand for what is made now.
@@ -193,35 +193,35 @@ def _train(run: Run, data: Data, paths: Paths, device: torch.device, processes: 
         _save_network(session, session.generator_state(), folder / "generator.safetensors")
         _save_network(session, session.discriminator_state(), folder / "discriminator.safetensors")
     images, wall = session.done * training["batch_size"], position.seconds["wall"]
-    record = {
-        "key": run.key,
-        "variant": run.variant,
-        "seed": run.seed,
-        "dataset": run.dataset,
-        "dataset_digest": run.dataset_digest,
-        "code": run.code,
-        "config": run.config,
-        "execution": run.execution,
-        "status": "finished" if diverged_at is None else "diverged",
-        "diverged_at": diverged_at,
-        "reason": None if diverged_at is None else f"a loss or weight was not finite at step {diverged_at}",
-        "steps": session.done,
-        "images": images,
-        "seconds": round(wall, 3),
-        "step_seconds": round(position.seconds["step"], 3),
-        "images_per_second": round(images / wall, 1),
-        "parameters": {
+    record = RunRecord(
+        key=run.key,
+        variant=run.variant,
+        seed=run.seed,
+        dataset=run.dataset,
+        dataset_digest=run.dataset_digest,
+        code=run.code,
+        config=run.config,
+        execution=run.execution,
+        status="finished" if diverged_at is None else "diverged",
+        diverged_at=diverged_at,
+        reason=None if diverged_at is None else f"a loss or weight was not finite at step {diverged_at}",
+        steps=session.done,
+        images=images,
+        seconds=round(wall, 3),
+        step_seconds=round(position.seconds["step"], 3),
+        images_per_second=round(images / wall, 1),
+        parameters={
             "generator": _parameter_count(session.trainer.generator),
             "discriminator": _parameter_count(session.trainer.discriminator),
         },
-        "files": {
+        files={
             path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
-        "provenance": provenance(device, started) | {"processes": position.processes},
-    }
-    write_json(folder / "run.json", RunRecord(**record).content())
+        provenance=provenance(device, started) | {"processes": position.processes},
+    )
+    write_json(folder / "run.json", record.content())
     return record
 
 

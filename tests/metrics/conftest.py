@@ -88,8 +88,8 @@ def _measured(tmp_path_factory):
         patch.setattr(classifier, "_STEPS", 80)
         world = World(tmp_path_factory.mktemp("measured"))
         train(world.run, world.dataset.split("train")[0], world.paths)
-        world.reference_record = make_reference(world.reference, world.dataset, world.paths)
-        world.record = evaluate(world.evaluation, world.paths)
+        world.reference_record = make_reference(world.reference, world.dataset, world.paths).content()
+        world.record = evaluate(world.evaluation, world.paths).content()
     return world
 
 
@@ -117,7 +117,7 @@ def _conditional(_measured, tmp_path_factory):
     world = World(root, PARAMS.replace("    objective: hinge", "    condition: class\n    objective: hinge"))
     images, labels = world.dataset.split("train")
     train(world.run, images, world.paths, labels)
-    world.record = evaluate(world.evaluation, world.paths)
+    world.record = evaluate(world.evaluation, world.paths).content()
     return world
 
 

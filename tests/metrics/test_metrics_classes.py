@@ -171,6 +171,6 @@ def test_a_conditional_run_measures_the_same_again(conditional, tmp_path):
     shutil.copytree(conditional.paths.root, tmp_path / "copy")
     paths = Paths(tmp_path / "copy")
     shutil.rmtree(paths.evaluation(conditional.evaluation.key))
-    again = evaluate(conditional.evaluation, paths)
+    again = evaluate(conditional.evaluation, paths).content()
     for key in ("metrics", "classes", "curve", "collapse"):
         assert again[key] == conditional.record[key], key

@@ -97,7 +97,7 @@ def test_a_generator_that_becomes_constant_has_collapsed_from_that_step(unmeasur
     snapshots = sorted((unmeasured.paths.run(unmeasured.run.key) / "snapshots").iterdir())
     for path in snapshots[from_snapshot:]:
         make_constant(path)
-    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert (record["collapse"]["began"], record["collapse"]["why"]) == (step, "almost no variance")
     assert record["curve"][-1]["diversity"] == 0 and record["curve"][-1]["recall"] == 0
     assert [point["diversity"] > 0 for point in record["curve"]].count(True) == from_snapshot
@@ -110,7 +110,7 @@ def test_snapshots_that_are_not_finite_have_neither(unmeasured):
     state = {n: torch.full_like(v, np.nan) if v.is_floating_point() else v for n, v in load_file(path).items()}
     save_file(state, path, metadata)
     shutil.copy(path, path.with_name("000006.safetensors"))
-    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert [point["recall"] is None for point in record["curve"]] == [False, True, True]
     assert [point["diversity"] is None for point in record["curve"]] == [False, True, True]
     assert record["collapse"]["began"] is None

@@ -183,7 +183,7 @@ def test_a_run_is_measured_in_this_space(unmeasured):
     text = paths.params.read_text().replace("extractor: classifier", f"extractor: {DINOV2}")
     world = type(unmeasured)(root, text.replace("samples: 600, curve_samples: 300", "samples: 768, curve_samples: 768"))
     make_reference(world.reference, world.dataset, paths)
-    metrics = evaluate(world.evaluation, paths)["metrics"]
+    metrics = evaluate(world.evaluation, paths).content()["metrics"]
     assert metrics["is"]["value"] is None and "no class" in metrics["is"]["status"]
     for name in ("fid", "kid", "precision", "recall", "density", "coverage"):
         assert metrics[name]["status"] == "measured" and np.isfinite(metrics[name]["value"]), name

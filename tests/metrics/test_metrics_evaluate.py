@@ -37,7 +37,7 @@ def spoil(world, change):
     state = load_file(path)
     change(state)
     save_file(state, path, metadata)
-    return evaluate(world.evaluation, world.paths)
+    return evaluate(world.evaluation, world.paths).content()
 
 
 def test_every_metric_has_a_value_a_name_and_its_protocol(measured):
@@ -69,7 +69,7 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
 def test_snapshots_count_by_their_step_and_not_by_their_name(unmeasured):
     folder = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
     shutil.copy(folder / "000006.safetensors", folder / "1000000.safetensors")
-    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert [point["step"] for point in record["curve"]] == [0, 3, 6, 1000000]
 
 
@@ -87,7 +87,7 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     snapshots = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
     shutil.copyfile(snapshots / "000006.safetensors", snapshots / "000003.safetensors")
     shutil.copyfile(snapshots / "000000.safetensors", snapshots / "000006.safetensors")
-    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     best = record["best"]
     assert best["step"] == 3 and best["fid"]["protocol"]["generated_count"] == 600
     assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
@@ -110,7 +110,7 @@ def with_settings(evaluation, **settings):
 def test_the_untrained_generator_is_measured_for_seed_0_alone(measured, unmeasured):
     path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
     write_json(path, read_json(path) | {"seed": 1})
-    record = evaluate(unmeasured.evaluation, unmeasured.paths)
+    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert [point["step"] for point in record["curve"]] == [3, 6]
     assert record["untrained"]["fid"]["value"] is None and "seed 0" in record["untrained"]["fid"]["status"]
     assert record["metrics"] == measured.record["metrics"] and record["curve"] == measured.record["curve"][1:]
@@ -131,14 +131,14 @@ def test_the_last_point_of_the_curve_is_of_the_first_final_images(measured):
 
 def test_a_longer_curve_than_the_final_figures_samples_nothing_twice(unmeasured):
     evaluation = with_settings(unmeasured.evaluation, samples=200, curve_samples=300)
-    record = evaluate(evaluation, unmeasured.paths)
+    record = evaluate(evaluation, unmeasured.paths).content()
     assert record["generated_images"] == 900
     assert record["metrics"]["fid"]["protocol"]["generated_count"] == 200
     assert record["curve_protocol"]["generated_count"] == 300
 
 
 def test_fid_is_measured_for_each_draw_and_the_first_is_the_figure(measured, unmeasured):
-    record = evaluate(with_settings(unmeasured.evaluation, draws=3), unmeasured.paths)
+    record = evaluate(with_settings(unmeasured.evaluation, draws=3), unmeasured.paths).content()
     fid = record["metrics"]["fid"]
     assert measured.record["metrics"]["fid"]["draws"] == [fid["value"]]
     assert len(set(fid["draws"])) == 3 and fid["draws"][0] == fid["value"]
@@ -154,7 +154,7 @@ def test_real_and_generated_images_are_matched_at_one_count(measured, unmeasured
     assert matched["real"] == {name: entry for name, entry in real.items() if name != "fid_infinity"}
     assert set(matched["generated"]) == METRICS - {"fid_infinity"}
     assert matched["generated"]["fid"]["value"] > measured.record["metrics"]["fid"]["value"]
-    fewer = evaluate(with_settings(unmeasured.evaluation, samples=150, curve_samples=150), unmeasured.paths)
+    fewer = evaluate(with_settings(unmeasured.evaluation, samples=150, curve_samples=150), unmeasured.paths).content()
     final, matched = fewer["metrics"], fewer["matched"]
     assert matched["count"] == 150
     assert {name: entry["value"] for name, entry in matched["generated"].items()} == {
@@ -183,7 +183,7 @@ def test_training_images_of_celeba_are_never_drawn(unmeasured):
 
 
 def test_the_same_run_measures_the_same(measured, unmeasured):
-    again = evaluate(unmeasured.evaluation, unmeasured.paths)
+    again = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     for key in ("metrics", "matched", "untrained", "best", "curve", "memorisation", "attention", "generated_images"):
         assert again[key] == measured.record[key], key
     for path in measured.evaluation_folder.rglob("*.png"):
@@ -235,28 +235,28 @@ def test_images_that_are_not_finite_have_no_figure(unmeasured):
 
 
 def test_too_few_images_for_the_features_have_no_fid(unmeasured):
-    record = evaluate(with_settings(unmeasured.evaluation, samples=100, curve_samples=100), unmeasured.paths)
+    record = evaluate(with_settings(unmeasured.evaluation, samples=100, curve_samples=100), unmeasured.paths).content()
     metrics = record["metrics"]
     assert metrics["fid"]["value"] is None
     assert metrics["fid"]["status"] == "too few images: 100, and 128 features need 128"
     assert metrics["fid_infinity"]["value"] is None and "too few" in metrics["fid_infinity"]["status"]
     assert metrics["kid"]["status"] == "measured" and metrics["kid"]["protocol"]["subset_size"] == 100
-    assert [point["fid"] for point in record["curve"]] == [None] * 3 and record["best"] == {}
+    assert [point["fid"] for point in record["curve"]] == [None] * 3 and record["best"] is None
 
 
 def test_a_diverged_run_has_pictures_and_no_figures(unmeasured):
     path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
     record = read_json(path) | {"status": "diverged", "diverged_at": 5}
     write_json(path, record)
-    found = evaluate(unmeasured.evaluation, unmeasured.paths)
+    found = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert (
-        found["status"] == "diverged" and found["metrics"] == {} and found["best"] == {} and found["memorisation"] == {}
+        found["status"] == "diverged" and found["metrics"] == {} and found["best"] is None and found["memorisation"] == {}
     )
     assert len(found["curve"]) == 3 and (unmeasured.evaluation_folder / "samples.png").exists()
 
 
 def test_nothing_is_measured_twice(measured):
-    assert evaluate(measured.evaluation, measured.paths) == measured.record
+    assert evaluate(measured.evaluation, measured.paths).content() == measured.record
 
 
 def test_a_missing_reference_is_named(unmeasured):

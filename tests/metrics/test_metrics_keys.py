@@ -47,8 +47,8 @@ def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
     def figures():
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        reference = make_reference(unmeasured.reference, unmeasured.dataset, unmeasured.paths)
-        evaluation = evaluate(unmeasured.evaluation, unmeasured.paths)
+        reference = make_reference(unmeasured.reference, unmeasured.dataset, unmeasured.paths).content()
+        evaluation = evaluate(unmeasured.evaluation, unmeasured.paths).content()
         return reference, {name: value for name, value in evaluation.items() if name not in COSTS}
 
     expected, tried = figures(), 0

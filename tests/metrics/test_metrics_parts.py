@@ -83,7 +83,7 @@ def test_an_evaluation_goes_on_behind_its_last_part(measured, unmeasured, comput
     paths, spec = unmeasured.paths, unmeasured.evaluation
     left, found = left_by(number, 4, "evaluate", spec, paths, paths.prepared("strokes", 28))
     assert left == code and not unmeasured.evaluation_folder.exists()
-    record = evaluate(spec, paths)
+    record = evaluate(spec, paths).content()
     assert len(computed) <= 12 - len(found)  # 6 parts of the final images, 3 of each snapshot before the last
     assert figures(record) == figures(measured.record)
     assert not paths.features(spec.key).exists() and (paths.state(spec.key) / "lock").exists()
@@ -97,7 +97,7 @@ def test_a_damaged_part_is_made_anew(measured, unmeasured, computed):
     found[0].write_bytes(content)
     found[1].write_bytes(found[1].read_bytes()[:-100])
     with pytest.warns(UserWarning, match="damaged, so it is made anew"):
-        record = evaluate(spec, paths)
+        record = evaluate(spec, paths).content()
     assert figures(record) == figures(measured.record)
 
 
@@ -108,7 +108,7 @@ def test_parts_of_other_weights_are_not_taken(measured, unmeasured, computed):
     shutil.copyfile(snapshots / "000000.safetensors", run / "generator.safetensors")
     left_by(signal.SIGKILL, 4, "evaluate", spec, paths, paths.prepared("strokes", 28))
     shutil.copyfile(snapshots / "000006.safetensors", run / "generator.safetensors")
-    assert figures(evaluate(spec, paths)) == figures(measured.record)
+    assert figures(evaluate(spec, paths).content()) == figures(measured.record)
 
 
 def test_a_reference_goes_on_behind_its_last_part(measured, computed, tmp_path):
@@ -116,7 +116,7 @@ def test_a_reference_goes_on_behind_its_last_part(measured, computed, tmp_path):
     prepared = measured.paths.prepared("strokes", 28)
     left_by(signal.SIGKILL, 3, "reference", spec, paths, prepared)
     assert not (paths.reference(spec.key) / "reference.json").exists()
-    record = make_reference(spec, measured.dataset, paths)
+    record = make_reference(spec, measured.dataset, paths).content()
     assert len(computed) <= 9 - 3
     assert record == measured.reference_record and not paths.features(spec.key).exists()
     for name in ("features.safetensors", "statistics.safetensors"):

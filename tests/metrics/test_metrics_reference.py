@@ -91,7 +91,7 @@ def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypa
     monkeypatch.setattr(classifier, "_STEPS", 5)
     paths = Paths(tmp_path)
     reference = dataclasses.replace(measured.reference, key="strokes-test-0123456789", split="test")
-    record = make_reference(reference, measured.dataset, paths)
+    record = make_reference(reference, measured.dataset, paths).content()
     real = load_reference(paths.reference(reference.key))
     assert record["real_count"] == 200 and len(real.features) == 200 and len(real.train) == 700
     assert real.train_rows.tolist() == list(range(700))
@@ -103,7 +103,7 @@ def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, 
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
     monkeypatch.setattr(classifier, "_STEPS", 5)
     paths = Paths(tmp_path)
-    record = make_reference(measured.reference, measured.dataset, paths)
+    record = make_reference(measured.reference, measured.dataset, paths).content()
     real = load_reference(paths.reference(record["key"]))
     assert len(real.train) == 90 and len(set(real.train_rows.tolist())) == 90 and record["real_count"] == 700
     assert len(real.features) == 150
@@ -132,7 +132,7 @@ def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatc
 
     paths = Paths(tmp_path)
     reference = dataclasses.replace(measured.reference, key=f"sorted-{split}-0123456789", split=split)
-    record = make_reference(reference, Sorted(), paths)
+    record = make_reference(reference, Sorted(), paths).content()
     assert record["accuracy"] > 0.9 and record["floor"]["halves"]["count"] == 175
     extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
     apart = [
@@ -206,7 +206,7 @@ def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
     assert records[0] == records[1]
     made = tmp_path / "results" / "references" / measured.reference.key
     assert (tmp_path / "trained").read_text() == "once\n"
-    assert file_digest(made / "classifier.safetensors") == records[0]["weights_digest"]
+    assert file_digest(made / "classifier.safetensors") == records[0].weights_digest
     assert sorted(path.name for path in made.iterdir()) == [
         "classifier.safetensors",
         "features.safetensors",

@@ -64,8 +64,8 @@ def world(tmp_path_factory):
         [run], [reference], [evaluation] = (list(s.values()) for s in (plan.runs, plan.references, plan.evaluations))
         data = load(paths.prepared("stacks", 28))
         train(run, data.split("train")[0], paths)
-        real = make_reference(reference, data, paths)
-        record = evaluate(evaluation, paths)
+        real = make_reference(reference, data, paths).content()
+        record = evaluate(evaluation, paths).content()
     return SimpleNamespace(paths=paths, data=data, reference=reference, evaluation=evaluation, real=real, record=record)
 
 

@@ -44,7 +44,7 @@ def conditional(run):
 
 
 def test_a_conditional_run_ends_in_a_generator_that_knows_its_classes(conditional, images, paths):
-    record = train(conditional, images, paths, LABELS)
+    record = train(conditional, images, paths, LABELS).content()
     assert record["status"] == "finished"
     generator = load_generator(paths.run(conditional.key))
     torch.testing.assert_close(generator.shares.shares, torch.tensor([0.2, 0.2, 0.6]))

@@ -208,5 +208,5 @@ def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(with_training
         where = dataclasses.replace(paths, root=tmp_path / str(graphs))
         records.append(train(dataclasses.replace(run, execution=execution), images, where))
     assert "no CUDA graph" not in capfd.readouterr().err
-    first, second = ({name: e["sha256"] for name, e in r["files"].items() if "log" not in name} for r in records)
+    first, second = ({name: e.sha256 for name, e in r.files.items() if "log" not in name} for r in records)
     assert first == second

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from sagan.errors import UserError
 from sagan.records import file_digest, read_lines
-from sagan.states import run_record
+from sagan.store.reading import read_run
 from sagan.training.loop import Interrupted, train
 from sagan.training.step import Trainer
 
@@ -62,7 +62,7 @@ def losses(run, paths):
 
 
 def test_a_run_leaves_what_its_record_says(run, images, paths):
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     folder = paths.run(run.key)
     assert record == json.loads((folder / "run.json").read_text())
     assert record["provenance"]["flags"]["deterministic_algorithms"] and record["provenance"]["processes"] == [1]
@@ -95,7 +95,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(with_training, image
         process = child(run, until_step)
         process.kill()
         process.wait()
-        assert run_record(run.key, paths) is None
+        assert read_run(run.key, paths).record is None
     train(run, images, paths)
     assert weights(run, paths) == weights(run, undisturbed)
     assert losses(run, paths) == losses(run, undisturbed)
@@ -140,9 +140,9 @@ def test_what_is_gone_from_an_unfinished_runs_folder_is_made_again(
     assert len(said) == 1 and said[0].startswith(f"{run.key}: {lost}")
     assert said[0].endswith("so it starts at step 0 and not at its checkpoint of step 7")
     seen = spied_steps(monkeypatch)
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     assert seen == [3, 4, 5, 6, 7, 8]
-    assert record["files"].keys() == run_record(run.key, undisturbed)["files"].keys()
+    assert record["files"].keys() == read_run(run.key, undisturbed).record.files.keys()
     assert weights(run, paths) == weights(run, undisturbed) and losses(run, paths) == losses(run, undisturbed)
 
 
@@ -217,7 +217,7 @@ def test_weights_that_are_not_finite_end_a_run_whose_losses_are(run, images, pat
         return scalars
 
     monkeypatch.setattr(Trainer, "step", spoiling)
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     assert (record["status"], record["diverged_at"]) == ("diverged", 5)
 
 
@@ -225,7 +225,7 @@ def test_a_torn_copy_is_not_believed(run, images, paths):
     train(run, images, paths)
     whole = weights(run, paths)
     (paths.run(run.key) / "generator.safetensors").write_bytes(b"torn")
-    assert run_record(run.key, paths) is None
+    assert read_run(run.key, paths).record is None
     train(run, images, paths)
     assert weights(run, paths) == whole
 
@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(ru
 
     monkeypatch.setattr(Trainer, "_set_learning_rates", far_too_fast)
     wild = dataclasses.replace(run, execution={**run.execution, "log_every": 3})
-    record = train(wild, images, paths)
+    record = train(wild, images, paths).content()
     assert record["status"] == "diverged" and record["diverged_at"] < 3
     assert str(record["diverged_at"]) in record["reason"]
     assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]

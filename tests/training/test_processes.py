@@ -64,7 +64,7 @@ def test_two_processes_train_what_one_does(with_training, images, paths, tmp_pat
     regularisers = {"gradient_penalty": 1.0}
     run = with_training(accumulate=parts)
     run = smoothly(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
-    alone = train(run, images, paths)
+    alone = train(run, images, paths).content()
     shared = dataclasses.replace(paths, root=tmp_path / "shared")
     code, said = torchrun(tmp_path, run, images, shared)
     assert code == 0, said
@@ -77,7 +77,7 @@ def test_two_processes_train_what_one_does(with_training, images, paths, tmp_pat
         for name, value in one.items():
             # Eight steps move a weight by up to 8e-3.
             torch.testing.assert_close(two[name], value, rtol=1e-4, atol=5e-5, msg=lambda m, n=name: f"{n}: {m}")
-    record = train(run, images, shared)
+    record = train(run, images, shared).content()
     assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == ([1], [2])
     assert record["images"] == alone["images"] and not shared.state(run.key).exists()
 
@@ -95,7 +95,7 @@ def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(with_tr
     code, said = torchrun(tmp_path, run, images, paths, until=5)
     stopped = [int(path.stem) for path in paths.state(run.key).glob("*.json")]
     assert code != 0 and len(stopped) == 1 and f"stopped at step {stopped[0]} of 200" in said
-    record = train(run, images, paths)
+    record = train(run, images, paths).content()
     assert record["status"] == "finished" and record["provenance"]["processes"] == [1, 2]
     steps = [entry["step"] for entry in read_lines(paths.run(run.key) / "log.jsonl")]
     assert steps == list(range(1, 201))
