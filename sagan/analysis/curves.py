@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sagan.analysis.memorising import score_gaps
 from sagan.analysis.rows import Row
 from sagan.store.types import Attention, LogLine
 
@@ -96,7 +97,8 @@ def dynamics(rows: list[Row]) -> Dynamics:
         for layer, share in entropy_shares(row.evaluation.attention if row.evaluation else {}).items():
             entropies.setdefault(layer, {}).setdefault(row.variant, []).append(share)
     return Dynamics(
-        losses=[panel for title, name in _LOGS.items() if (panel := _log_panel(rows, title, name)).runs],
+        losses=[panel for title, name in _LOGS.items() if (panel := _log_panel(rows, title, name)).runs]
+        + [panel for panel in [_memorising_panel(rows)] if panel.runs],
         attention=[*(panel for panel in attention if panel.runs), *_entropy_panels(rows)],
         entropies=dict(sorted(entropies.items(), key=lambda item: NETWORKS.index(item[0].split(".")[0]))),
     )
@@ -146,6 +148,16 @@ def _entropy_panels(rows: list[Row]) -> list[Panel]:
             steps, shares = zip(*found, strict=True)
             lines.setdefault(layer, []).append((row, Line(list(steps), list(shares))))
     return [_panel(_title("entropy / uniform", layer), found, 1.0) for layer, found in lines.items()]
+
+
+def _memorising_panel(rows: list[Row]) -> Panel:
+    """What the discriminator's scores of training images are above those of held-out ones, at each snapshot."""
+    lines = []
+    for row in rows:
+        if gaps := score_gaps((line.step, line.values) for line in row.log):
+            steps, values = zip(*gaps, strict=True)
+            lines.append((row, Line(list(steps), list(values))))
+    return _panel("discriminator's score, training over held-out", lines, 0.0)
 
 
 def _panel(title: str, lines: list[tuple[Row, Line]], base: float | None) -> Panel:

@@ -12,7 +12,7 @@ from sagan.report.style import Theme
 
 
 def losses(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Both losses and the largest singular value of each network, every seed and their mean."""
+    """Both losses, each network's largest singular value, and whether the discriminator memorises; seeds and means."""
     panels = analysis.dynamics.losses
     return _panels(analysis, theme, panels, columns=2) if panels else None
 
@@ -24,8 +24,6 @@ def attention(analysis: Analysis, theme: Theme) -> Figure | None:
         return None
     count = len(panels) + bool(entropies)
     figure = _panels(analysis, theme, panels, columns=count if count < 4 else 2, extra=bool(entropies))
-    for panel, ax in zip(panels, figure.axes, strict=False):
-        ax.axhline(panel.base, color=theme.muted, lw=0.8, ls="--" if panel.base else "-")
     if entropies:
         _entropy_panel(figure.axes[len(panels)], analysis, theme)
     return figure
@@ -52,6 +50,8 @@ def _panels(analysis: Analysis, theme: Theme, drawn: list[Panel], columns: int, 
                 ax.plot(line.steps, line.values, color=look.color, ls=look.line, lw=0.6, alpha=0.35)
             mean = panel.means[variant]
             (handles[variant],) = ax.plot(mean.steps, mean.values, color=look.color, ls=look.line, lw=1.6)
+        if panel.base is not None:
+            ax.axhline(panel.base, color=theme.muted, lw=0.8, ls="--" if panel.base else "-")
     for ax in list(axes)[count:]:
         ax.set_visible(False)
     figure.legend([handles[v] for v in ordered], ordered, loc="outside lower center", ncols=legend_columns)

@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from sagan.analysis.build import analyse
 from sagan.analysis.memorising import score_gaps
 from sagan.training.log import RunLog
 
@@ -20,6 +21,17 @@ def test_the_gap_is_read_from_the_lines_of_snapshots(tmp_path):
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert score_gaps((line["step"], line) for line in lines) == [(0, 0.25), (20, 3.0), (40, -0.5)]
+
+
+def test_a_report_draws_the_gap_of_each_run(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        log = library.paths.run(cell.run) / "log.jsonl"
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines[-1] |= {"score_train": 1.5, "score_held_out": 0.5 + cell.seed}
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    panel = analyse("few", library.plan, library.params, library.paths).dynamics.losses[-1]
+    assert [line.values for line in panel.runs["sagan"]] == [[1.0], [0.0]] and panel.means["sagan"].values == [0.5]
 
 
 def test_a_log_without_scores_has_no_gaps():

@@ -250,7 +250,10 @@ def test_a_diverged_run_has_pictures_and_no_figures(unmeasured):
     write_json(path, record)
     found = evaluate(unmeasured.evaluation, unmeasured.paths).content()
     assert (
-        found["status"] == "diverged" and found["metrics"] == {} and found["best"] is None and found["memorisation"] == {}
+        found["status"] == "diverged"
+        and found["metrics"] == {}
+        and found["best"] is None
+        and found["memorisation"] == {}
     )
     assert len(found["curve"]) == 3 and (unmeasured.evaluation_folder / "samples.png").exists()
 
