@@ -10,6 +10,7 @@ from sagan.analysis import provenance
 from sagan.analysis.claims import claims
 from sagan.analysis.comparisons import Comparison, against_baseline, single_ingredients
 from sagan.analysis.curves import by_time, dynamics, mean_curve
+from sagan.analysis.literature import PUBLISHED
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Space, Variant
 from sagan.analysis.questions import questions
@@ -62,6 +63,7 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         no_curve=_no_curve(records),
         searched=_searched(records),
         class_rows=_class_rows(records),
+        published=PUBLISHED.get(records.reference.kind, ()) if records.reference else (),
     )
 
 

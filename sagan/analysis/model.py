@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sagan.analysis.claims import Claim, Finding
 from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import Dynamics, TimePoint
+from sagan.analysis.literature import Published
 from sagan.analysis.metrics import Metric
 from sagan.analysis.questions import Questions
 from sagan.analysis.rows import Row, SuiteRecords
@@ -145,6 +146,7 @@ class Analysis:
         facts: (what, value) on where the figures come from. `machines` tells apart those that trained, if several.
         no_curve: why no snapshot has an FID; None where one has.
         searched: among how many of how many training images the nearest ones were looked for.
+        published: FIDs of the literature on this data.
         class_rows: what the rows of the samples by class are -> the variants that are told of these classes.
     """
 
@@ -166,6 +168,7 @@ class Analysis:
     no_curve: str | None
     searched: tuple[int, int] | None
     class_rows: dict[str, list[str]]
+    published: tuple[Published, ...]
 
     @property
     def extremes(self) -> list[Variant]:

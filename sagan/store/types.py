@@ -147,6 +147,7 @@ class ReferenceRecord(Record):
     real_count: int
     floor: Floor
     dataset: str | None = None
+    kind: str | None = None  # of the dataset
     weights_digest: str | None = None
     feature_dim: int | None = None
     accuracy: float | None = None
