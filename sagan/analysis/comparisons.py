@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import median, variance
 
 from sagan.analysis.answers import Answer, answers
-from sagan.analysis.factorial import Factorial, effect
+from sagan.analysis.factorial import Effect, Factorial, effect
 from sagan.analysis.ingredients import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.rows import Row, SuiteRecords
@@ -99,9 +99,23 @@ def _pairs(records: SuiteRecords, pairs: Mapping[str, tuple[str, str]]) -> dict[
     effects = {}
     for name, (treated, control) in pairs.items():
         if all(_runs(records, variant, METRICS["fid"]) for variant in (treated, control)):
-            effects[name] = effect(pair_design(records, treated, control), "variant")
+            effects[name] = _with_pooled_spread(effect(pair_design(records, treated, control), "variant"), records)
     given = answers(effects, records.suite.alpha, records.suite.smallest_effect)
     return {name: _of_pair(records, *pair, given.get(name)) for name, pair in pairs.items()}
+
+
+def _with_pooled_spread(found: Effect, records: SuiteRecords) -> Effect:
+    """A pair's effect with its interval from the spread of runs within all variants of the suite, as a grid's has it.
+
+    Two variants with few seeds say next to nothing of their own spread.
+    """
+    logs = {v: [y for y in _runs(records, v, METRICS["fid"]).values() if y is not None] for v in records.variants}
+    freedom = sum(len(y) - 1 for y in logs.values() if y)
+    if not freedom or not all(logs[variant] for variant in found.levels):
+        return found
+    spread = math.sqrt(sum((len(y) - 1) * variance(y) for y in logs.values() if len(y) > 1) / freedom)
+    error = spread * math.sqrt(sum(1 / len(logs[variant]) for variant in found.levels))
+    return replace(found, spread=spread, freedom=freedom, standard_error=error)
 
 
 def _of_pair(records: SuiteRecords, treated: str, control: str, answer: Answer | None) -> Comparison:

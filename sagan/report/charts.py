@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sagan.analysis.model import Analysis, Counts
 from sagan.analysis.statistics import Estimate
@@ -15,6 +15,8 @@ from sagan.report.style import Look, Theme, looks
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
+# Intervals between the ticks that a narrow panel has room for.
+TICKS = 4
 # Letters of a variant's name that fit over a panel at full size.
 LONG_NAME = 20
 # Inches of a line of a legend.
@@ -79,6 +81,7 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
                 color = {None: theme.muted, True: theme.good, False: theme.bad}[effect.better]
                 _effect(ax, y, effect.size, effect.low, effect.high, color, theme)
         ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
+        ax.xaxis.set_major_locator(MaxNLocator(TICKS))
         ax.set_yticks(range(len(factors)), [factor.replace("_", " ") for factor in factors])
         ax.set_ylim(len(factors) - 0.5, -0.5)
         ax.grid(False, axis="y")

@@ -38,7 +38,7 @@ def _panels(analysis: Analysis, theme: Theme, drawn: list[Panel], columns: int, 
     legend_rows = -(-len(ordered) // legend_columns)
     height = 0.9 + 1.9 * rows + LEGEND_LINE * max(0, legend_rows - 2)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, columns if rows > 1 else count, squeeze=False).flat
+    axes = list(figure.subplots(rows, columns if rows > 1 else count, squeeze=False).flat)
     styles = looks_of(analysis, theme)
     handles = {}
     for ax, panel in zip(axes, drawn, strict=False):
@@ -52,7 +52,7 @@ def _panels(analysis: Analysis, theme: Theme, drawn: list[Panel], columns: int, 
             (handles[variant],) = ax.plot(mean.steps, mean.values, color=look.color, ls=look.line, lw=1.6)
         if panel.base is not None:
             ax.axhline(panel.base, color=theme.muted, lw=0.8, ls="--" if panel.base else "-")
-    for ax in list(axes)[count:]:
+    for ax in axes[count:]:
         ax.set_visible(False)
     figure.legend([handles[v] for v in ordered], ordered, loc="outside lower center", ncols=legend_columns)
     return figure

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from sagan.analysis.build import analyse
 from sagan.analysis.comparisons import against_baseline, single_ingredients
@@ -71,6 +72,15 @@ def test_a_change_is_of_the_geometric_mean_and_either_way_round_the_same(records
     assert versus.answer.p_difference == attention.answer.p_difference
     assert versus.answer.effect.p == pytest.approx(2 / math.comb(10, 5))
     assert versus.low < versus.percent < versus.high
+
+
+def test_the_interval_is_from_the_spread_within_all_variants(records):
+    suite = records("eight")
+    logs = [np.log(list(suite.figures(name).values())) for name in suite.variants]
+    spread = math.sqrt(np.mean([np.var(y, ddof=1) for y in logs]))
+    reach = stats.t.ppf(0.975, 4 * 7) * spread * math.sqrt(2 / 8)
+    found = against_baseline(suite)["no-attention"]
+    assert math.log1p(found.high / 100) - math.log1p(found.percent / 100) == pytest.approx(reach)
 
 
 def test_few_seeds_a_side_decide_nothing_and_the_page_says_so(library, records):
