@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, variance
 
 from sagan.analysis.answers import detectable, seeds_needed
 from sagan.analysis.comparisons import (
@@ -69,7 +69,11 @@ class Power:
 
 @dataclass(frozen=True)
 class Questions:
-    """Everything that a suite's grid says of its questions; `waits` says in words why there are no answers."""
+    """Everything that a suite's grid says of its questions; `waits` says in words why there are no answers.
+
+    `sampling` is the share, in percent, of the variance of runs within a cell that comes from the images that were
+    sampled of each, and not from training; None where runs were not measured with several sets of z.
+    """
 
     grid: str
     cells: int
@@ -80,6 +84,7 @@ class Questions:
     state: Replay | None
     looks: tuple[Look, ...]
     waits: str | None
+    sampling: float | None = None
 
     @property
     def shown_metrics(self) -> list[Metric]:
@@ -128,6 +133,7 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
         state=state,
         looks=looks,
         waits=waits,
+        sampling=_sampling(records, cells, next(iter(effects.values()))) if effects else None,
     )
 
 
@@ -141,6 +147,13 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
     given, cost = state.given.get(factor), step_cost(records, cells, fid.factors, factor)
     answer, seeds = (given.answer, given.seeds) if given else (None, 0)
     return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)
+
+
+def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect) -> float | None:
+    rows = [row for variant in cells for row in records.of(variant)]
+    draws = [row.evaluation.metrics["fid"].draws for row in rows if row.evaluation and row.metric("fid") is not None]
+    spreads = [variance(math.log(fid) for fid in fids) for fids in draws if len(fids) > 1 and None not in fids]
+    return 100 * fmean(spreads) / found.spread**2 if spreads and found.spread else None
 
 
 def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], asked: list[str]) -> list[MetricEffect]:

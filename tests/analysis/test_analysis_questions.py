@@ -188,6 +188,21 @@ def test_a_variants_name_may_hold_dots(make_library, tmp_path):
     assert "4 of 4 measured" in index_text(library.params, library.paths)
 
 
+def test_the_share_of_sampling_is_of_the_spread_between_runs(ask):
+    def draw_twice(library):
+        for cell in library.plan.suites["factorial"]:
+            path = library.paths.evaluation(cell.evaluation) / "metrics.json"
+            record = json.loads(path.read_text())
+            fid = record["metrics"]["fid"]
+            fid["draws"] = [fid["value"], fid["value"] * 1.02]
+            path.write_text(json.dumps(record))
+
+    analysis = ask(change=draw_twice)
+    spread = analysis.questions.answered[0].answer.effect.spread
+    assert analysis.questions.sampling == pytest.approx(100 * math.log(1.02) ** 2 / 2 / spread**2)
+    assert "comes from which images were sampled" in readme(analysis, [])
+
+
 def test_the_index_has_the_answers_of_every_suite_that_asks(make_library, tmp_path):
     text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
     library = make_library(tmp_path, ["factorial", "few"], pictures=False, text=text)
