@@ -1,0 +1,70 @@
+"""Seeds are added until questions are decided, whatever was killed on the way."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.exhaustive
+
+LAUNCH = (sys.executable, "-m", "workflow.launch")
+# A single comparison has no answer below five seeds, so that the looks go on to the most.
+GRID = {"like": "sagan", "grid": {"sn": {"both": {}, "d": {"generator": {"spectral_norm": False}}}}}
+
+
+def until_decided(clone, most):
+    clone.set_param("variants.small-grid", GRID)
+    clone.set_param("suites.quick.variants", ["small-grid"])
+    clone.set_param("suites.quick.baseline", "sagan")
+    clone.set_param("suites.quick.questions", ["sn"])
+    clone.set_param("suites.quick.seeds", {"least": 2, "most": most})
+    clone.sagan("data")
+    return clone
+
+
+def answers(clone):
+    """What the report says, without what its runs took."""
+    clone.sagan("report")
+    with (clone.folder / "reports/quick/effects.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    return [{name: value for name, value in row.items() if not name.startswith(("step_time", "cost"))} for row in rows]
+
+
+def weights(clone):
+    folders = sorted((clone.folder / "results/runs").glob("*/generator.safetensors"))
+    return {path.parent.name: path.read_bytes() for path in folders}
+
+
+def test_a_launcher_killed_at_random_ends_in_the_same_report_and_a_lower_most_truncates(make_clone):
+    undisturbed, disturbed = (until_decided(make_clone(), most=4) for _ in range(2))
+    undisturbed.run(*LAUNCH)
+    for _ in range(3):
+        process = subprocess.Popen(
+            LAUNCH,
+            cwd=disturbed.folder,
+            env=disturbed.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        pause = random.uniform(5, 25)
+        print(f"killed after {pause:.1f} s")
+        time.sleep(pause)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        disturbed.run(sys.executable, "-m", "workflow.unlock")
+    disturbed.run(*LAUNCH)
+    assert len(weights(undisturbed)) == 8, "two cells, two seeds and then two more"
+    assert weights(disturbed) == weights(undisturbed)
+    assert answers(disturbed) == answers(undisturbed)
+    for clone in (undisturbed, disturbed):
+        clone.set_param("suites.quick.seeds", {"least": 2, "most": 2})
+    first = answers(undisturbed)
+    assert {row["seeds"] for row in first if row["table"] == "question"} == {"2"}
+    assert first == answers(disturbed) and "0 to train" in undisturbed.run(*LAUNCH)
