@@ -32,7 +32,7 @@ from sagan.params.suites import UntilDecided
 class MetricEffect:
     """A factor's effect on a metric: percent where `metric.scale` is "log", else a difference in the title's unit.
 
-    `p` is Holm's, over all metrics and questions but the first metric's. `better` says of a sure effect which way.
+    `p` is Holm's, over all metrics but FID and all questions; on FID it is the answer's. `better` says of a sure effect which way.
     """
 
     metric: Metric
@@ -124,7 +124,7 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
         grid=grid,
         cells=len(cells),
         answered=answered,
-        metrics=_metric_effects(records, cells, asked) if effects else [],
+        metrics=_metric_effects(records, cells, state) if effects else [],
         interactions=[
             Crossing(one.factors, percent(one.estimate), *percents(one.interval()), corrected[number], one.exploratory)
             for number, one in enumerate(found)
@@ -156,19 +156,22 @@ def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect)
     return 100 * fmean(spreads) / found.spread**2 if spreads and found.spread else None
 
 
-def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], asked: list[str]) -> list[MetricEffect]:
-    """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
+def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: Replay) -> list[MetricEffect]:
+    """Each question's effect on each metric; those on FID are sure where the answers say so, and no part of the family."""
     found: dict[tuple[str, str], Effect] = {}
     for metric in METRICS.values():
         try:
             runs = grid_design(records, cells, metric)
-            found |= {(metric.name, factor): effect(runs, factor) for factor in asked}
+            found |= {(metric.name, factor): effect(runs, factor) for factor in state.given}
         except ValueError:
             continue  # a cell without a figure of it
-    first = {key: e.p for key, e in found.items() if key[0] == "fid"}
-    p_values = holm(first) | holm({key: e.p for key, e in found.items() if key[0] != "fid"})
+    p_values = holm({key: e.p for key, e in found.items() if key[0] != "fid"})
+    sure = {key for key, p in p_values.items() if p <= records.suite.alpha}
+    for factor, given in state.given.items():
+        p_values["fid", factor] = given.answer.p_difference
+        sure |= {("fid", factor)} if given.answer.direction else set()
     return [
-        _metric_effect(METRICS[name], e, p_values[name, factor], records.suite.alpha)
+        _metric_effect(METRICS[name], e, p_values[name, factor], (name, factor) in sure)
         for (name, factor), e in found.items()
         if e.estimate is not None
     ]
@@ -185,8 +188,8 @@ def effect_on(records: SuiteRecords, compared: Comparison, metric: Metric) -> Ef
         return None
 
 
-def _metric_effect(metric: Metric, found: Effect, p: float, alpha: float) -> MetricEffect:
-    better = None if p > alpha or found.improvement == 0 else found.improvement > 0
+def _metric_effect(metric: Metric, found: Effect, p: float, sure: bool) -> MetricEffect:
+    better = found.improvement > 0 if sure and found.improvement else None
     interval = found.interval()
     if metric.scale == "log":
         return MetricEffect(metric, found.factor, percent(found.estimate), *percents(interval), p, better)
