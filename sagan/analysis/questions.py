@@ -32,7 +32,8 @@ from sagan.params.suites import UntilDecided
 class MetricEffect:
     """A factor's effect on a metric: percent where `metric.scale` is "log", else a difference in the title's unit.
 
-    `p` is Holm's, over all metrics but FID and all questions; on FID it is the answer's. `better` says of a sure effect which way.
+    `p` is Holm's, over all metrics but FID and all questions; on FID it is the answer's. `better` says of a sure effect
+    which way.
     """
 
     metric: Metric
@@ -157,7 +158,7 @@ def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect)
 
 
 def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: Replay) -> list[MetricEffect]:
-    """Each question's effect on each metric; those on FID are sure where the answers say so, and no part of the family."""
+    """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
     found: dict[tuple[str, str], Effect] = {}
     for metric in METRICS.values():
         try:
