@@ -19,7 +19,7 @@ from sagan.analysis.rows import Row, SuiteRecords
 
 # A cost is believed where runs of one cell agree to this, as a standard deviation of the logarithm ...
 AGREEMENT = 0.1
-# ... and where no run's machine had more work than this: processes that want a core, for each core. A suite that has two
+# ... and where no machine had more work than this: processes that want a core, for each core. A suite that has two
 # cores to itself gives 0.6 to 1.2 (the 27 runs of `quick`); beside other work it was 2 and more.
 LOAD = 1.5
 
