@@ -24,7 +24,7 @@ from sagan.tracking.content import Records
 # Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
 TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
 # What a generator needs of this package.
-_CODE = ("__init__.py", "errors.py", "extensions.py", "fingerprint.py", "paths.py", "shapes.py", "nn")
+_CODE = ("__init__.py", "definitions.py", "errors.py", "extensions.py", "fingerprint.py", "paths.py", "shapes.py", "nn")
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")
 
 
