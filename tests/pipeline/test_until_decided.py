@@ -67,4 +67,4 @@ def test_a_launcher_killed_at_random_ends_in_the_same_report_and_a_lower_most_tr
         clone.set_param("suites.quick.seeds", {"least": 2, "most": 2})
     first = answers(undisturbed)
     assert {row["seeds"] for row in first if row["table"] == "question"} == {"2"}
-    assert first == answers(disturbed) and "0 to train" in undisturbed.run(*LAUNCH)
+    assert first == answers(disturbed) and "all 4 are there" in undisturbed.run(*LAUNCH)
