@@ -33,8 +33,8 @@ from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
 from sagan.params.suites import Extractor as AnyExtractor
-from sagan.paths import Paths
 from sagan.plan import Reference
+from sagan.store.paths import Paths
 from sagan.training.devices import describe, device_for
 
 

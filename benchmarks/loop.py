@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.settings import add_options, configuration, noise_images
 from sagan.params.suites import Execution
-from sagan.paths import Paths
 from sagan.plan import Run
+from sagan.store.paths import Paths
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe, device_for
 from sagan.training.loop import train

@@ -30,7 +30,7 @@ FAKE = """
 import sys, json
 from pathlib import Path
 from sagan.plan import Plan
-from sagan.records import write_json
+from sagan.store.records import write_json
 verb, key, plan = sys.argv[1], sys.argv[2], json.loads(Path(sys.argv[4]).read_text())
 sys.path.insert(0, "fake")
 import records
@@ -40,7 +40,7 @@ getattr(records, verb)(key, plan)
 RECORDS = """
 import random
 from pathlib import Path
-from sagan.records import write_json
+from sagan.store.records import write_json
 
 def reference(key, plan):
     spec = plan["references"][key]

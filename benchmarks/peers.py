@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sagan.loading import load_params, merge
+from sagan.params.loading import load_params, merge
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant, snapshot_steps
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Pure Python: planning a benchmark must not wait for torch to load.
 
 from __future__ import annotations
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 
 # The side of the first (smallest) feature map for each image side that a backbone supports.
 # 28 = 7 * 2^2 is MNIST's; the powers of two start at 4 as in DCGAN (Radford et al. 2015, fig. 1).

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.errors import UserError, did_you_mean
-from sagan.paths import Paths
 from sagan.plan import Plan
+from sagan.store.paths import Paths
 
 # FIDs that differ by less, as a part of the reported one, are the same but for rounding.
 ROUNDING = 1e-3
@@ -92,8 +92,8 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     Raises:
         UserError: see `chosen`; or the dataset is not the report's.
     """
-    from sagan.conditions import class_labels
     from sagan.data import load, verify
+    from sagan.data.conditions import class_labels
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
     from sagan.training.loop import train

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.paths import Paths
 from sagan.plan import Run
+from sagan.store.paths import Paths
 
 torch.set_num_threads(1)
 

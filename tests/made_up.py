@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from sagan.plan import Cell, Run
-from sagan.records import Json
+from sagan.store.records import Json
 
 # Indented as variants in a params.yaml.
 SAGAN = """

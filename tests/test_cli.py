@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sagan.cli.app import show_warning
-from sagan.fingerprint import PACKAGE
+from sagan.code.fingerprint import PACKAGE
 from sagan.plan import Cell, Run
-from sagan.records import write_json
+from sagan.store.records import write_json
 from tests.made_up import evaluation_record, run_record
 
 ROOT = Path(__file__).parent.parent

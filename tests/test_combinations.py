@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sagan.errors import UserError
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 from sagan.params.variants import Variant
 
 

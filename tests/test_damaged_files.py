@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from sagan.cli import main
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 from sagan.plan import make_plan
-from sagan.records import NotARecord, misfit, read_json, read_lines, write_json
-from sagan.states import missing, set_aside_spoilt, set_aside_torn
+from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.store import reading
+from sagan.store.folders import set_aside_torn
+from sagan.store.records import NotARecord, misfit, read_json, read_lines, write_json
 from tests.made_up import evaluation_record, run_record
 from workflow import portion
 

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from sagan.cli import app
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 
 PAGE = Path("docs/variants.md").read_text()
 BLOCKS = re.findall(

@@ -8,19 +8,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sagan import sampling
-from sagan.describing import describe_variant
+from sagan.code.extensions import OwnCodeError, load_extension
+from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
-from sagan.exporting import export_generator
-from sagan.extensions import OwnCodeError, load_extension
-from sagan.fingerprint import PACKAGE
-from sagan.keys import run_code
-from sagan.loading import load_params
+from sagan.generators import sampling
+from sagan.generators.describing import describe_variant
+from sagan.generators.exporting import export_generator
 from sagan.nn.files import load_discriminator, load_generator
+from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.paths import Paths
 from sagan.plan import check_code, make_plan
-from sagan.records import read_lines, write_json
+from sagan.plan.keys import run_code
+from sagan.store.paths import Paths
+from sagan.store.records import read_lines, write_json
 from sagan.training.log import RunLog
 from sagan.training.loop import train
 from tests.made_up import SAGAN

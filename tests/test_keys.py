@@ -10,15 +10,15 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from sagan import fingerprint
-from sagan.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
-from sagan.loading import load_params
+from sagan.code import fingerprint
+from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
 from sagan.metrics.codes import NAMES as METRICS
+from sagan.params.loading import load_params
 from sagan.params.run import Image, RunConfig, RunTraining
 from sagan.plan import resolved_variant
 from sagan.shapes import BASE_SIDE
+from sagan.store.weights import PUBLISHED
 from sagan.training.engine import Session
-from sagan.weights import PUBLISHED
 from tests.tracing import altered_one_by_one, executed
 
 ROOT = PACKAGE.parent

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from sagan.code.fingerprint import PACKAGE
 from sagan.data import prepare
-from sagan.fingerprint import PACKAGE
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 from workflow import originals
 
 

@@ -7,9 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from sagan.errors import UserError
-from sagan.loading import load_params, merge, suite_variant
+from sagan.params.loading import load_params, merge, suite_variant
+from sagan.params.schema import params_schema
 from sagan.plan import snapshot_steps
-from sagan.schema import params_schema
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sagan import fingerprint
+from sagan.code import fingerprint
 from sagan.errors import UserError
-from sagan.loading import load_params
 from sagan.params import Params
+from sagan.params.loading import load_params
 from sagan.params.suites import Training
 from sagan.plan import Plan, make_plan, snapshot_steps
-from sagan.records import write_json
+from sagan.store.records import write_json
 
 ROOT = Path(__file__).parent.parent
 

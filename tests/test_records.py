@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sagan.records import atomic, canonical, digest, read_lines, write_json
+from sagan.store.records import atomic, canonical, digest, read_lines, write_json
 
 
 def test_equal_values_have_one_text_and_one_digest():

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from sagan import load_generator
 from sagan.errors import UserError
-from sagan.exporting import export_generator
+from sagan.generators.exporting import export_generator
+from sagan.generators.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
-from sagan.paths import Paths
-from sagan.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
+from sagan.store.paths import Paths
 
 torch.set_num_threads(1)
 

@@ -6,16 +6,22 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sagan.costs import Costs
-from sagan.loading import load_params
 from sagan.params import Params
+from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
-from sagan.records import write_json
-from sagan.states import last_step, missing, plan_lines, prune_results, run_state, set_aside_torn
+from sagan.plan.costs import Costs
+from sagan.plan.listing import missing, plan_lines
+from sagan.plan.pruning import prune_results
+from sagan.store.folders import last_step, run_state, set_aside_torn
+from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests.made_up import evaluation_record
 
 PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
+
+
+def prune(params, paths, delete):
+    return prune_results(params, paths, lambda suite: make_plan(params, paths, [suite]), delete)
 
 
 def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
@@ -48,10 +54,10 @@ def planned(paths):
 
 
 def test_prune_lists_first_and_deletes_what_nothing_asks_for_when_told(planned, paths):
-    lines = list(prune_results(PARAMS, paths, delete=False))
+    lines = list(prune(PARAMS, paths, delete=False))
     assert any("old-s0" in line for line in lines) and not any(planned in line for line in lines)
     assert paths.run("old-s0-0123456789").exists()
-    list(prune_results(PARAMS, paths, delete=True))
+    list(prune(PARAMS, paths, delete=True))
     assert not paths.run("old-s0-0123456789").exists() and paths.run(planned).exists()
 
 
@@ -72,9 +78,9 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
     write_json(paths.evaluation(key) / "metrics.json", record)
     assert cell.also["inception"] not in missing(plan, paths)[2] and cell.evaluation in missing(plan, paths)[2]
     assert any(f"{cell.run}  missing, measured in 1 of 2 feature spaces" in line for line in plan_lines(plan, paths))
-    list(prune_results(params, paths, delete=True))
+    list(prune(params, paths, delete=True))
     assert paths.evaluation(cell.also["inception"]).exists()
-    list(prune_results(PARAMS, paths, delete=True))
+    list(prune(PARAMS, paths, delete=True))
     assert not paths.evaluation(cell.also["inception"]).exists()
 
 
@@ -82,7 +88,7 @@ def test_prune_never_touches_what_is_running(planned, paths):
     lock = paths.state("old-s0-0123456789") / "lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        list(prune_results(PARAMS, paths, delete=True))
+        list(prune(PARAMS, paths, delete=True))
     assert paths.run("old-s0-0123456789").exists()
 
 
@@ -91,14 +97,14 @@ def test_prune_keeps_what_it_cannot_tell_about(planned, paths):
     assert dataset in {suite.dataset for suite in PARAMS.suites.values()}
     for key, of in (("kept-s0-0123456789", dataset), ("gone-s0-0123456789", "mnist5k")):
         write_json(paths.run(key) / "run.json", {"key": key, "dataset": of})
-    lines = list(prune_results(PARAMS, paths, delete=True))
+    lines = list(prune(PARAMS, paths, delete=True))
     assert paths.run("kept-s0-0123456789").exists() and not paths.run("gone-s0-0123456789").exists()
     assert any(line.startswith("kept: ") and dataset in line for line in lines)
 
 
 def test_prune_says_what_suites_take_and_clears_what_was_set_aside(planned, paths):
     write_json(paths.root / "state" / "torn" / "x" / "run.json", {})
-    lines = list(prune_results(PARAMS, paths, delete=True))
+    lines = list(prune(PARAMS, paths, delete=True))
     assert any(line.startswith("suite quick  0.0 MB") for line in lines)
     assert not (paths.root / "state" / "torn" / "x").exists()
 
@@ -178,5 +184,5 @@ def test_what_a_suite_takes_on_disk_counts_its_references(paths):
     plan = make_plan(PARAMS, paths)
     [reference] = plan.references
     write_json(paths.reference(reference) / "reference.json", "x" * 3_000_000)
-    assert "suite quick  3.0 MB" in prune_results(PARAMS, paths, delete=False)
+    assert "suite quick  3.0 MB" in prune(PARAMS, paths, delete=False)
     assert any(line.startswith("  3.0 MB on disk") for line in plan_lines(plan, paths))

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from sagan.plan import Cell, Run
-from sagan.records import NotARecord, write_json
 from sagan.store import reading
+from sagan.store.records import NotARecord, write_json
 from sagan.store.types import LogLine
 from tests.made_up import evaluation_record, run_record
 

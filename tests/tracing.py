@@ -9,7 +9,7 @@ import types
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from sagan.fingerprint import PACKAGE
+from sagan.code.fingerprint import PACKAGE
 
 
 def executed(work) -> set[tuple[str, str]]:

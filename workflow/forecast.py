@@ -6,9 +6,9 @@ import time
 from collections.abc import Collection, Mapping
 from statistics import median
 
-from sagan.costs import Costs
-from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Reference, Run
+from sagan.plan.costs import Costs
+from sagan.store.paths import Paths
 
 # A training's own pace tells nothing before it was watched for so long.
 _TELLING_SECONDS = 20.0
@@ -19,9 +19,9 @@ _LEARNING_SECONDS = 10.0
 class Forecast:
     """Seconds to go for the jobs of a plan.
 
-    A training at work goes on at its own pace. Other jobs take what records say of their kind (`sagan.costs`), those of
-    this launch among them, times how much slower or faster than their records the trainings at work are. A kind that
-    was never done, such as the first measurement, has no known cost.
+    A training at work goes on at its own pace. Other jobs take what records say of their kind (`sagan.plan.costs`),
+    those of this launch among them, times how much slower or faster than their records the trainings at work are. A
+    kind that was never done, such as the first measurement, has no known cost.
     """
 
     def __init__(self, plan: Plan, paths: Paths, cores: int | None, gpus: int) -> None:

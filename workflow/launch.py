@@ -27,11 +27,12 @@ from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
-from sagan.loading import load_params
 from sagan.params import Params
-from sagan.paths import Paths, main_workspace
+from sagan.params.loading import load_params
 from sagan.plan import Plan
-from sagan.states import missing, set_aside_spoilt, set_aside_torn
+from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.store.folders import set_aside_torn
+from sagan.store.paths import Paths, main_workspace
 from workflow.machine import gpu_count, usable_cores
 from workflow.mirror import Mirror
 from workflow.progress import LiveLine

@@ -16,9 +16,9 @@ import sys
 import threading
 from pathlib import Path
 
-from sagan.loading import load_params
-from sagan.paths import Paths
+from sagan.params.loading import load_params
 from sagan.plan import Plan
+from sagan.store.paths import Paths
 
 PATHS = Paths()
 _LAST_LOOK_SECONDS = 5.0

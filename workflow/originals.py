@@ -12,8 +12,8 @@ import sys
 
 from sagan.data import outdated
 from sagan.errors import UserError
-from sagan.loading import load_params
-from sagan.paths import Paths
+from sagan.params.loading import load_params
+from sagan.store.paths import Paths
 
 PATHS = Paths()
 

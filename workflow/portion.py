@@ -30,9 +30,9 @@ from pathlib import Path
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
-from sagan.loading import load_params
-from sagan.paths import Paths
+from sagan.params.loading import load_params
 from sagan.plan import Plan
+from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
 
 PATHS = Paths()

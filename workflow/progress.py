@@ -6,9 +6,10 @@ import shutil
 import sys
 import threading
 
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import is_locked, last_step, missing
+from sagan.plan.listing import missing
+from sagan.store.folders import is_locked, last_step
+from sagan.store.paths import Paths
 from workflow.forecast import Forecast
 
 _INTERVAL_TERMINAL, _INTERVAL_PLAIN = 1.0, 30.0

@@ -12,9 +12,9 @@ import os
 import shutil
 from pathlib import Path
 
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import missing
+from sagan.plan.listing import missing
+from sagan.store.paths import Paths
 
 
 def pool(paths: Paths) -> Paths:

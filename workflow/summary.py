@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.states import last_checkpoint, missing, was_stopped
+from sagan.plan.listing import missing
+from sagan.store.folders import last_checkpoint, was_stopped
+from sagan.store.paths import Paths
 from sagan.store.reading import read_run
 
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from sagan.records import Json, write_json
+from sagan.store.records import Json, write_json
 
 
 def main(folder: Path = Path(".dvc/tmp")) -> None:

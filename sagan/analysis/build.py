@@ -17,8 +17,8 @@ from sagan.analysis.questions import questions
 from sagan.analysis.rows import Row, SuiteRecords, collect
 from sagan.analysis.statistics import Estimate, estimate, pareto_front
 from sagan.params import Params
-from sagan.paths import Paths
 from sagan.plan import Plan
+from sagan.store.paths import Paths
 
 # A run has begun to learn where its FID is below this share of its untrained generator's.
 BEGUN = 0.5

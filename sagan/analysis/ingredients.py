@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagan.analysis.rows import SuiteRecords
-from sagan.records import Json
+from sagan.store.records import Json
 
 # An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
 INGREDIENTS = {

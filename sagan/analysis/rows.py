@@ -13,10 +13,10 @@ from sagan.errors import UserError
 from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.params.suites import Suite
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.records import Json
+from sagan.store.paths import Paths
 from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
+from sagan.store.records import Json
 from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
 WORSENED_FACTOR = 2.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sagan.params import Params
 from sagan.params.suites import UntilDecided
-from sagan.paths import Paths
 from sagan.plan import Plan, make_plan
+from sagan.store.paths import Paths
 
 
 def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Plan:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError, explained
-from sagan.fingerprint import PACKAGE
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 
 def clone_root() -> Path:

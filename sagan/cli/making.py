@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
+from sagan.cli.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
 from sagan.errors import UserError, did_you_mean, meant
-from sagan.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
-from sagan.states import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
+from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
 from sagan.store.reading import read_evaluation, read_reference
 
 AddOption = Annotated[
@@ -23,7 +23,7 @@ AddOption = Annotated[
 def _plan(plan_file: Path | None, key: str, kind: str):
     """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
     from sagan.analysis.seeds import planned
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
     from sagan.plan import Plan
 
     if plan_file is not None:
@@ -91,7 +91,7 @@ def data(
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
     from sagan.data import pending, prepare
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
 
     params = load_params(PATHS.params)
     for suite_name in suite or []:
@@ -120,8 +120,8 @@ def plan(
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
     from sagan.analysis.seeds import planned
-    from sagan.loading import load_params
-    from sagan.states import plan_lines
+    from sagan.params.loading import load_params
+    from sagan.plan.listing import plan_lines
 
     made = planned(load_params(PATHS.params), PATHS, suite)
     if out is not None:
@@ -141,7 +141,7 @@ def train(
     if dry_run:
         print(would_train(spec, PATHS))
         return
-    from sagan.conditions import class_labels
+    from sagan.data.conditions import class_labels
     from sagan.training.loop import Interrupted
     from sagan.training.loop import train as train_run
 
@@ -222,7 +222,7 @@ def measure(
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
     from sagan.analysis.seeds import planned
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
@@ -230,8 +230,8 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
         for line in would_report(made, PATHS):
             print(line)
         return
-    from sagan.reading import leave_for_workspace
     from sagan.report import render, render_explorer, render_index
+    from sagan.report.reading import leave_for_workspace
 
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")
@@ -246,7 +246,7 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
     from sagan.analysis.seeds import planned
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
     from sagan.tracking import TrackingUnavailable, sync
     from sagan.tracking.store import tracking_uri, without_password
 
@@ -267,10 +267,12 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list, also beside --yes.")] = False,
 ) -> None:
     """List, or delete, results that no suite of params.yaml asks for. What is running is never touched."""
-    from sagan.loading import load_params
-    from sagan.states import prune_results
+    from sagan.analysis.seeds import planned
+    from sagan.params.loading import load_params
+    from sagan.plan.pruning import prune_results
 
-    for line in prune_results(load_params(PATHS.params), PATHS, delete=yes and not dry_run):
+    params = load_params(PATHS.params)
+    for line in prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes and not dry_run):
         print(line)
 
 
@@ -282,7 +284,7 @@ def verify(
 ) -> None:
     """Train and measure one run of a committed report anew: same bytes, same figures, or different?"""
     from sagan.analysis.seeds import planned
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
     from sagan.verifying import chosen
     from sagan.verifying import verify as verify_run
 

@@ -24,7 +24,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, for the pages.")] = 5000,
 ) -> None:
     """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent; says where they are."""
-    from sagan.loading import load_params
+    from sagan.params.loading import load_params
     from sagan.tracking import TrackingUnavailable, serve
 
     try:
@@ -54,7 +54,7 @@ def sample(
 ) -> None:
     """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
     from sagan.generators import generator_file
-    from sagan.sampling import Draw, write_samples
+    from sagan.generators.sampling import Draw, write_samples
 
     draw = Draw(count, columns, seed, truncation, of_class)
     written = write_samples(generator_file(source, PATHS), out, form, draw, trust)
@@ -75,8 +75,8 @@ def describe(
     ] = None,
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
-    from sagan.describing import describe_variant
-    from sagan.loading import load_params
+    from sagan.generators.describing import describe_variant
+    from sagan.params.loading import load_params
 
     for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels):
         print(line)
@@ -92,7 +92,7 @@ def attend(
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators import generator_file
-    from sagan.sampling import attention_pictures
+    from sagan.generators.sampling import attention_pictures
 
     for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust):
         print(path)
@@ -105,8 +105,8 @@ def export(
     trust: TrustOption = False,
 ) -> None:
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
-    from sagan.exporting import export_generator
     from sagan.generators import generator_file
+    from sagan.generators.exporting import export_generator
 
     difference = export_generator(generator_file(source, PATHS), out, trust)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
@@ -121,7 +121,7 @@ def weights(
     only_list: Annotated[bool, typer.Option("--list", help="Say which weights are there, and fetch nothing.")] = False,
 ) -> None:
     """Fetch the weights of feature extractors, check them by digest, and say which are there."""
-    from sagan.weights import PUBLISHED, weights_lines
+    from sagan.store.weights import PUBLISHED, weights_lines
 
     wanted = extractors or ["inception"]
     for extractor in wanted:
@@ -143,8 +143,8 @@ def where(
     ] = None,
 ) -> None:
     """Say what the reports answer, where their pages are, and how to look at the runs."""
-    from sagan.loading import load_params
-    from sagan.reading import experiment_paths, whereabouts
+    from sagan.params.loading import load_params
+    from sagan.report.reading import experiment_paths, whereabouts
 
     if experiment is None:
         place, suites = PATHS, load_params(PATHS.params).repro
@@ -159,7 +159,7 @@ def where(
 @app.command(hidden=True)
 def schema(out: Annotated[Path, typer.Argument()] = Path("workflow/schemas/params.schema.json")) -> None:
     """Write the JSON schema of params.yaml anew from its types."""
-    from sagan.schema import write_schema
+    from sagan.params.schema import write_schema
 
     write_schema(out)
     print(out)

@@ -25,7 +25,7 @@ from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifes
 from sagan.data.stacked import locate_stacked
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
-from sagan.records import Json
+from sagan.store.records import Json
 
 __all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "verify"]
 

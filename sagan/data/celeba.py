@@ -14,7 +14,7 @@ from sagan.data.pixels import Recipe
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import CelebA
-from sagan.records import Json
+from sagan.store.records import Json
 
 URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"

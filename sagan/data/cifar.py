@@ -14,7 +14,7 @@ from sagan.data.originals import MissingOriginals, Source, md5, stamp_paths, war
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Cifar10
-from sagan.records import Json
+from sagan.store.records import Json
 
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 BATCHES = {

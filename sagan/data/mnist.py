@@ -15,7 +15,7 @@ from sagan.data.originals import MissingOriginals, Source, find_file, md5, read_
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist, Mnist5k
-from sagan.records import Json
+from sagan.store.records import Json
 
 DIGITS = [str(digit) for digit in range(10)]
 SIDE = 28

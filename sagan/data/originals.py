@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.records import digest
+from sagan.store.records import digest
 
 
 class MissingOriginals(UserError):

@@ -16,7 +16,7 @@ from sagan.data.pool import Readable, make_rows
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Photographs
-from sagan.records import Json
+from sagan.store.records import Json
 
 SPLITS = ("train", "valid", "test")
 BAD_IMAGES = "bad-images.txt"

@@ -21,7 +21,7 @@ from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import PREPARATION
 from sagan.errors import UserError
 from sagan.progress import progress
-from sagan.records import atomic, digest, read_json, write_json
+from sagan.store.records import atomic, digest, read_json, write_json
 
 PART = 512
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.records import Json, NotARecord, atomic, canonical, misfit, read_json, write_json
+from sagan.store.records import Json, NotARecord, atomic, canonical, misfit, read_json, write_json
 
 # Raised when a change to this room changes the arrays that it makes: older ones are then made again.
 PREPARATION = 1

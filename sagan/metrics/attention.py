@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sagan.metrics.features import generated_images, labels_of
 from sagan.metrics.latents import GRID, latents
 from sagan.nn.attention import attention_layers
-from sagan.records import Json, finite_or_none
+from sagan.store.records import Json, finite_or_none
 
 # Images at a time: the maps of 64 images at 64x64 positions would be gigabytes.
 _BATCH = 4

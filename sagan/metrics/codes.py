@@ -6,8 +6,8 @@ that adding or mending one measures nothing else anew.
 
 from __future__ import annotations
 
-from sagan.fingerprint import entry_code
-from sagan.records import Json
+from sagan.code.fingerprint import entry_code
+from sagan.store.records import Json
 
 # The entries of `sagan.metrics.measures.METRICS`.
 NAMES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagan.records import Json
+from sagan.store.records import Json
 
 # The pixels' deviation over that of real images. On MNIST one image with a little noise has 0.03, an untrained
 # generator 0.2 and more, images of one digit of the ten 0.5 to 0.9.

@@ -14,10 +14,10 @@ from sagan.metrics.collapse import collapse
 from sagan.metrics.figures import Figures
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.reference import check_reference
-from sagan.paths import Paths
 from sagan.plan import Evaluation
-from sagan.records import write_json
+from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_run
+from sagan.store.records import write_json
 from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sagan.nn.attention import attention_layers
-from sagan.tensors import save_tensors
+from sagan.store.tensors import save_tensors
 
 EXPLORABLE_IMAGES = 8
 

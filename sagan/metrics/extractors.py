@@ -15,13 +15,13 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
+from sagan.code.fingerprint import Table
 from sagan.errors import UserError
-from sagan.fingerprint import Table
 from sagan.metrics.classifier import Classifier
 from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, Inception, has_classes
 from sagan.metrics.stacked import StackedClassifier
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 CLASSIFIER_NAME = "sagan-classifier"
 DINOV2_NAME = "sagan-dinov2"

@@ -18,10 +18,10 @@ from rich.progress import wrap_file
 
 from sagan.errors import UserError
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
-from sagan.paths import Paths
-from sagan.records import atomic, file_digest, write_json
+from sagan.store.paths import Paths
+from sagan.store.records import atomic, file_digest, write_json
+from sagan.store.weights import PUBLISHED, Published, inspect
 from sagan.training.locks import exclusive
-from sagan.weights import PUBLISHED, Published, inspect
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)

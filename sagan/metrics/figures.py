@@ -21,9 +21,9 @@ from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real import RealSide, load_reference
 from sagan.metrics.reference import as_if_generated, some_rows, with_classes
 from sagan.nn.files import load_discriminator, load_generator
-from sagan.paths import Paths
 from sagan.plan import Evaluation
-from sagan.records import Json, file_digest
+from sagan.store.paths import Paths
+from sagan.store.records import Json, file_digest
 
 # What stands beside real images at one count; FID at infinitely many has no count.
 MATCHED = ("fid", "kid", "is", "precision", "recall", "density", "coverage")

@@ -18,7 +18,7 @@ from sagan.metrics.features import Sampled, generated_images, labels_of
 from sagan.metrics.latents import GRID, latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.metrics.real import RealSide
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6

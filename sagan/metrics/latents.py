@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sagan.seeds import derived_seed
+from sagan.training.seeds import derived_seed
 
 # Images a side of the grid of samples.
 GRID = 8

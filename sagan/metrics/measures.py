@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.metrics import values
 from sagan.metrics.features import Sampled
 from sagan.metrics.real import RealSide
 from sagan.metrics.stacked import MODES, modes_of
-from sagan.records import Json
+from sagan.store.records import Json
 
 MEASURED = "measured"
 CONSTANT = "the generator is constant: all images have the same features"

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sagan.progress import progress
-from sagan.records import Json, atomic, digest
+from sagan.store.records import Json, atomic, digest
 
 PART = 500  # images
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sagan.records import atomic
+from sagan.store.records import atomic
 
 _PADDING = 2
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from sagan.metrics import values
 from sagan.metrics.classes import ClassSide
 from sagan.metrics.features import Features
-from sagan.records import Json, read_json
-from sagan.tensors import save_tensors
+from sagan.store.records import Json, read_json
+from sagan.store.tensors import save_tensors
 
 FILES = ("reference.json", "statistics.safetensors", "features.safetensors")
 _HELD_OUT = "held_out."

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.conditions import class_labels, class_names
+from sagan.code.fingerprint import Table
 from sagan.data import PreparedDataset, load
+from sagan.data.conditions import class_labels, class_names
 from sagan.errors import UserError
-from sagan.fingerprint import Table
 from sagan.metrics import values
 from sagan.metrics.classes import class_counts, class_file, class_tensors, load_classes
 from sagan.metrics.classifier import accuracy, train_classifier
@@ -24,15 +24,15 @@ from sagan.metrics.measures import measures
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real import FILES, RealSide, load_reference, save_features
 from sagan.metrics.stacked import train_stacked
-from sagan.paths import Paths
 from sagan.plan import Reference
-from sagan.records import Json, file_digest, write_json
-from sagan.seeds import derived_seed
+from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
+from sagan.store.records import Json, file_digest, write_json
+from sagan.store.tensors import save_tensors
 from sagan.store.types import ReferenceRecord
-from sagan.tensors import save_tensors
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
+from sagan.training.seeds import derived_seed
 
 # Rows of real features that are kept for KID, precision and recall; FID's statistics are of all.
 KEPT_FEATURES = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn import biggan, dcgan, resnet, sngan
 from sagan.nn.init import initialise
 from sagan.nn.multiscale import MultiScale

@@ -10,11 +10,11 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
-from sagan.extensions import load_kept
+from sagan.code.extensions import load_kept
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.own import PREFIX, own_network
 from sagan.nn.reparametrised import plain
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 
 def load_generator(path: Path, trust: bool = False, paths: Paths | None = None) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import raw_weights
 
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)

@@ -1,4 +1,4 @@
-"""Networks that a user's code builds, in the places of a run's own. `sagan.extensions` loads the code."""
+"""Networks that a user's code builds, in the places of a run's own. `sagan.code.extensions` loads the code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sagan.code.extensions import calling
 from sagan.errors import UserError
-from sagan.extensions import calling
 from sagan.nn.reparametrised import folded_state, in_use, plain
 
 # What the names of all tensors of such a network begin with.

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn.attention import ResidualControl, SelfAttention, Wrap
 from sagan.nn.conditional import ClassBatchNorm, Layers
 from sagan.nn.reparametrised import in_use

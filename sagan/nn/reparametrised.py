@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn.spectral import advance_power_iteration, warm_up, with_spectral_norm
 
 

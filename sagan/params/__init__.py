@@ -1,6 +1,6 @@
 """The types of `params.yaml`: every knob of the benchmark, checked before anything runs.
 
-The models of this room are what a complete `params.yaml` may say. `sagan.loading` reads the file, turns
+The models of this room are what a complete `params.yaml` may say. `sagan.params.loading` reads the file, turns
 `like:` and `grid:` into complete variants, and checks what goes across sections.
 """
 

@@ -12,17 +12,17 @@ from sagan.analysis.model import Analysis, Variant
 from sagan.analysis.wording import number
 from sagan.errors import UserError
 from sagan.params import Params
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.records import write_json
 from sagan.report import charts, dynamics, tables
 from sagan.report.index import index_text
 from sagan.report.page import body
+from sagan.report.reading import measured_in_report
 from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
 from sagan.report.swapping import swapped
 from sagan.report.templating import environment, write_text
-from sagan.states import measured_in_report
+from sagan.store.paths import Paths
+from sagan.store.records import write_json
 
 Chart = Callable[[Analysis, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {

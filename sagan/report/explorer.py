@@ -15,10 +15,10 @@ from safetensors.numpy import load_file
 from sagan.analysis.rows import Row, SuiteRecords, collect
 from sagan.analysis.wording import number
 from sagan.params import Params
-from sagan.paths import Paths
 from sagan.plan import Plan
-from sagan.records import Json, canonical
 from sagan.report.templating import environment, write_text
+from sagan.store.paths import Paths
+from sagan.store.records import Json, canonical
 from sagan.store.types import AttentionLayer
 
 # The page stays under 5 MB: what is left of that is for the page itself and for pictures that do not compress.

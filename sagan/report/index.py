@@ -8,9 +8,9 @@ from typing import Any
 
 from sagan.analysis.wording import NOTHING, between, change, number
 from sagan.params import Params
-from sagan.paths import Paths
-from sagan.records import Json, read_json
 from sagan.report.templating import environment
+from sagan.store.paths import Paths
+from sagan.store.records import Json, read_json
 
 
 def index_text(params: Params, paths: Paths) -> str:

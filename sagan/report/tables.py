@@ -12,7 +12,7 @@ from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Space, Variant
 from sagan.analysis.rows import Row, Status
 from sagan.analysis.wording import verdict
-from sagan.records import Json
+from sagan.store.records import Json
 from sagan.store.types import RunRecord
 
 LOG_POINTS = 200

@@ -10,8 +10,8 @@ import jinja2
 from sagan.analysis import build, comparisons, curves, factorial, rows, statistics, wording
 from sagan.analysis.build import HALF
 from sagan.metrics import collapse
-from sagan.records import atomic
 from sagan.report.troubles import kept_of, trouble
+from sagan.store.records import atomic
 
 FORMATS = (
     *("md", "number", "spread", "interval", "p_value", "comparison_sentence", "comparison_cells", "metric_effect"),

@@ -1,7 +1,7 @@
 """The one reader of results: is a record there, missing, torn or spoilt, and what does it say.
 
 A spoilt one (half of a file, another program's, one that is too old) counts as not there, so that the pipeline makes
-the result anew; its folder is set aside, never deleted (`sagan.states`). One line of warning names it.
+the result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from sagan.paths import Paths
-from sagan.records import NotARecord, complete_lines, file_digest, read_json
+from sagan.store.paths import Paths
+from sagan.store.records import NotARecord, complete_lines, file_digest, read_json
 from sagan.store.types import EvaluationRecord, LogLine, Record, ReferenceRecord, RunRecord
 
 R = TypeVar("R", bound=Record)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
 
-from sagan.records import Json
+from sagan.store.records import Json
 
 # Parts that are settings, such as a protocol, stay mappings.
 Settings = dict[str, Any]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import PIL.Image
 
 from sagan.params import Params
-from sagan.paths import Paths
 from sagan.plan import Cell, Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest, file_digest
+from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_run
+from sagan.store.records import Json, canonical, digest, file_digest
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
 # The tag sagan.plan: whether the plan that the workspace sent last holds this run, or an experiment beside it made it.

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
 from sagan.params import Params
-from sagan.paths import Paths
-from sagan.records import Json, digest
+from sagan.store.paths import Paths
+from sagan.store.records import Json, digest
 from sagan.tracking.content import CURRENT, FORMER
 from sagan.tracking.store import artifacts_folder, is_database, lock
 

@@ -17,7 +17,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 import sagan
-from sagan.records import Json
+from sagan.store.records import Json
 from sagan.tracking import content
 from sagan.tracking.content import Records
 

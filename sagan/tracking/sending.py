@@ -14,10 +14,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
 from sagan.params import Params
-from sagan.paths import Paths, main_workspace
 from sagan.plan import Cell, Plan
-from sagan.records import canonical, write_json
-from sagan.records import digest as records_digest
+from sagan.store.paths import Paths, main_workspace
+from sagan.store.records import canonical, write_json
+from sagan.store.records import digest as records_digest
 from sagan.tracking import content
 from sagan.tracking.content import Records
 from sagan.tracking.experiments import introduce, open_experiment

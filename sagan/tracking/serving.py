@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sagan.errors import UserError
 from sagan.params import Params
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 from sagan.tracking.experiments import links
 from sagan.tracking.store import artifacts_folder, available, connect, is_database, tracking_uri, without_password
 

@@ -19,7 +19,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sagan.params import Params
-from sagan.paths import Paths, main_workspace
+from sagan.store.paths import Paths, main_workspace
 
 PATIENCE_S = 5
 LOCK_PATIENCE_S = 300

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 
 
 def augmented(images: Tensor, kinds: Sequence[str], numbers: Tensor) -> Tensor:

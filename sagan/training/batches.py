@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.seeds import derived_seed
+from sagan.training.seeds import derived_seed
 
 
 class RealBatches:

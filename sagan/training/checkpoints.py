@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sagan.records import Json, file_digest, read_json, write_json
-from sagan.tensors import save_tensors
+from sagan.store.records import Json, file_digest, read_json, write_json
+from sagan.store.tensors import save_tensors
 
 _KEPT = 2
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sagan.nn.attention import gammas
 from sagan.nn.spectral import sigmas
-from sagan.seeds import derived_seed
+from sagan.training.seeds import derived_seed
 from sagan.training.step import Trainer
 
 # Images of each side whose scores are compared.

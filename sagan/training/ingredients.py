@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.orthogonality import orthogonality
 from sagan.objectives import OBJECTIVES, PENALTIES, Objective, Penalty

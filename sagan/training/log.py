@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sagan.records import finite_or_none
+from sagan.store.records import finite_or_none
 from sagan.training.clock import machine_load
 
 

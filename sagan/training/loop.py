@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sagan.code.extensions import keep_with_run, load_extension
 from sagan.errors import UserError, first_line
-from sagan.extensions import keep_with_run, load_extension
-from sagan.paths import Paths
 from sagan.plan import Run
 from sagan.progress import progress
-from sagan.records import Json, canonical, file_digest, write_json
+from sagan.store.paths import Paths
 from sagan.store.reading import read_run
+from sagan.store.records import Json, canonical, file_digest, write_json
+from sagan.store.tensors import save_tensors
 from sagan.store.types import RunRecord
-from sagan.tensors import save_tensors
 from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
 from sagan.training.clock import StepClock
 from sagan.training.devices import device_for

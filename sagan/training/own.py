@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from sagan.code.extensions import calling
 from sagan.errors import UserError
-from sagan.extensions import calling
 from sagan.nn.own import own_network
 from sagan.objectives import Judged, Penalty
 from sagan.params.run import RunConfig

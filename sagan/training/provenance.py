@@ -9,8 +9,8 @@ import subprocess
 import torch
 
 import sagan
-from sagan.fingerprint import PACKAGE
-from sagan.records import Json
+from sagan.code.fingerprint import PACKAGE
+from sagan.store.records import Json
 from sagan.training.devices import describe
 
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sagan.fingerprint import Table
+from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
-from sagan.seeds import derived_seed
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.ingredients import Made, ingredients_of
 from sagan.training.processes import ALONE, Processes, synchronise_batch_norm
+from sagan.training.seeds import derived_seed
 
 _LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 

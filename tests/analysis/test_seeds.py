@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError
-from sagan.loading import load_params
-from sagan.records import write_json
+from sagan.params.loading import load_params
+from sagan.store.records import write_json
 from tests.made_up import evaluation_record, run_record
 
 ROOT = Path(__file__).parents[2]

@@ -28,9 +28,9 @@ from sagan.metrics.pictures import save_grid
 from sagan.metrics.real import RealSide, load_reference
 from sagan.metrics.reference import make_reference, with_classes
 from sagan.nn.files import load_generator
-from sagan.paths import Paths
-from sagan.records import read_json, write_json
-from sagan.tensors import save_tensors
+from sagan.store.paths import Paths
+from sagan.store.records import read_json, write_json
+from sagan.store.tensors import save_tensors
 
 CPU = torch.device("cpu")
 NAMES = ["across", "down", "square"]

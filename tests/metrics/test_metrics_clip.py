@@ -12,7 +12,7 @@ from sagan.errors import UserError
 from sagan.metrics import values
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
-from sagan.weights import PUBLISHED, Published, extractor_digest, weights_lines
+from sagan.store.weights import PUBLISHED, Published, extractor_digest, weights_lines
 
 CLIP = "clip-vit-b-32"
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from sagan.metrics.codes import NAMES, NOT_MEASURED, OF_CLASSES, applicable, lac
 from sagan.metrics.evaluate import add_metrics, evaluate
 from sagan.metrics.measures import METRICS
 from sagan.metrics.reference import add_to_reference
-from sagan.records import read_json, write_json
+from sagan.store.records import read_json, write_json
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from sagan.metrics.measures import CONSTANT
 from sagan.metrics.real import load_reference
 from sagan.metrics.reference import some_rows
 from sagan.nn.files import load_generator
-from sagan.records import read_json, write_json
+from sagan.store.records import read_json, write_json
 
 METRICS = {"fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage"}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sagan import fingerprint
-from sagan.fingerprint import PACKAGE, code_of, definitions_of, entry_code
+from sagan.code import fingerprint
+from sagan.code.fingerprint import PACKAGE, code_of, definitions_of, entry_code
 from sagan.metrics import codes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.measures import METRICS

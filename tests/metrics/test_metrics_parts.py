@@ -12,8 +12,8 @@ import pytest
 from sagan.metrics import classifier, parts
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
-from sagan.paths import Paths
-from sagan.records import file_digest
+from sagan.store.paths import Paths
+from sagan.store.records import file_digest
 
 # What differs from one time to another.
 TIMES = ("seconds", "generated_per_second", "provenance")
@@ -25,7 +25,7 @@ from sagan.data import load
 from sagan.metrics import classifier, parts
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 verb, spec, root, prepared = pickle.load(sys.stdin.buffer)
 classifier._STEPS = 80

@@ -18,7 +18,7 @@ from sagan.metrics.classifier import Classifier
 from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
 from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import EXTRACTOR_NAME
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, features_of_images
 from sagan.metrics.real import load_reference
 from sagan.metrics.reference import make_reference
-from sagan.paths import Paths
-from sagan.records import file_digest, read_json
+from sagan.store.paths import Paths
+from sagan.store.records import file_digest, read_json
 
 CPU = torch.device("cpu")
 
@@ -176,7 +176,7 @@ MAKING = """
 import pickle, sys
 from sagan.data import load
 from sagan.metrics import classifier, reference
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 root, wanted, folder = pickle.load(sys.stdin.buffer)
 train = reference.train_classifier

@@ -10,7 +10,6 @@ import torch
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.loading import load_params
 from sagan.metrics import classifier
 from sagan.metrics.codes import applicable, lacking
 from sagan.metrics.evaluate import add_metrics, evaluate
@@ -20,9 +19,10 @@ from sagan.metrics.measures import MEASURED, measures
 from sagan.metrics.reference import make_reference
 from sagan.metrics.stacked import modes_of
 from sagan.params.datasets import StackedMnist
-from sagan.paths import Paths
+from sagan.params.loading import load_params
 from sagan.plan import make_plan
-from sagan.records import read_json, write_json
+from sagan.store.paths import Paths
+from sagan.store.records import read_json, write_json
 from sagan.training.loop import train
 
 PARAMS = """

@@ -16,8 +16,8 @@ from sagan.metrics import inception, values
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
 from sagan.metrics.fetching import fetch_weights
-from sagan.paths import Paths
-from sagan.weights import PUBLISHED, Published, extractor_digest, inspect, weights_lines
+from sagan.store.paths import Paths
+from sagan.store.weights import PUBLISHED, Published, extractor_digest, inspect, weights_lines
 
 ROOT = Path(__file__).parents[2]
 FETCHED = Paths(ROOT).weights_file("inception", ROOT)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.loading import load_params
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import attention_layers
+from sagan.params.loading import load_params
 from sagan.params.run import switched_on
 from sagan.plan import resolved_variant
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sagan.records import read_json, read_lines
+from sagan.store.records import read_json, read_lines
 
 pytestmark = pytest.mark.exhaustive
 

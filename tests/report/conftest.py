@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sagan.loading import load_params, suite_variant
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
-from sagan.paths import Paths
+from sagan.params.loading import load_params, suite_variant
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run
-from sagan.records import write_json
 from sagan.report import render
+from sagan.store.paths import Paths
+from sagan.store.records import write_json
 from tests.made_up import SAGAN
 from tests.report.explorable import Attending, random_images
 from tests.report.outcomes import (

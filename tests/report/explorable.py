@@ -10,8 +10,8 @@ from torch import nn
 
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.nn.attention import SelfAttention
-from sagan.records import read_json, write_json
 from sagan.report.explorer import render_explorer
+from sagan.store.records import read_json, write_json
 
 
 class Attending(nn.Module):

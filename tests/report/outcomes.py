@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sagan.paths import Paths
 from sagan.plan import Cell, Run
-from sagan.records import write_json
+from sagan.store.paths import Paths
+from sagan.store.records import write_json
 from tests.made_up import evaluation_record, run_record
 
 FLOOR = 0.9

@@ -12,11 +12,11 @@ import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
-from sagan.loading import load_params
 from sagan.params import Params
-from sagan.paths import Paths
+from sagan.params.loading import load_params
 from sagan.plan import Cell, Plan, make_plan
-from sagan.records import Json, read_lines, write_json
+from sagan.store.paths import Paths
+from sagan.store.records import Json, read_lines, write_json
 from sagan.tracking import SyncReport, sync
 from tests.made_up import PROVENANCE, SAGAN, evaluation_record, run_record
 
@@ -167,7 +167,7 @@ def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
 def make(tmp_path, monkeypatch, empty_store):
     """Makes a workspace in a folder of this name. Its SQLite store is there already unless told otherwise."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("sagan.fingerprint.code_of", lambda *places, **tokens: "c0de" * 16)
+    monkeypatch.setattr("sagan.code.fingerprint.code_of", lambda *places, **tokens: "c0de" * 16)
 
     def make(name: str = "root", store: bool = True, text: str = PARAMS) -> Workspace:
         workspace = make_workspace(tmp_path / name, text)

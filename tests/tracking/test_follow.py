@@ -125,7 +125,9 @@ def test_followers_and_sendings_in_several_processes_agree(workspace, make, ever
     script = f"""
 import threading
 from pathlib import Path
-from sagan import loading, paths, plan, tracking
+from sagan import plan, tracking
+from sagan.params import loading
+from sagan.store import paths
 here = paths.Paths(Path({str(workspace.paths.root)!r}))
 planned, params = plan.Plan.load(here.root / "plan.json"), loading.load_params(here.params)
 print("ready", flush=True)

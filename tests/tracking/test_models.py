@@ -20,14 +20,14 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from sagan.extensions import load_extension
+from sagan.code.extensions import load_extension
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents
 from sagan.nn import build_generator
 from sagan.nn.files import load_generator
 from sagan.nn.own import own_network
 from sagan.nn.reparametrised import folded_state, plain
-from sagan.tensors import save_tensors
+from sagan.store.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
 from sagan.tracking.models import send_figures
 from tests.tracking.conftest import PARAMS

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sagan.errors import UserError
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable, serving
 from sagan.tracking.experiments import web_page
 from sagan.tracking.serving import serve, ui_command
@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_o
     workspace.finish(workspace.cells[0])
     script = f"""
 from pathlib import Path
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 from sagan.tracking.store import connect
 folder = Path({str(workspace.paths.root)!r})
 print("ready", flush=True)

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
 
 
@@ -304,7 +304,9 @@ def test_processes_that_start_together_make_one_sound_store(make):
     workspace.plan.save(workspace.paths.root / "plan.json")
     script = f"""
 from pathlib import Path
-from sagan import loading, paths, plan, tracking
+from sagan import plan, tracking
+from sagan.params import loading
+from sagan.store import paths
 here = paths.Paths(Path({str(workspace.paths.root)!r}))
 tracking.sync(plan.Plan.load(here.root / "plan.json"), loading.load_params(here.params), here)
 """

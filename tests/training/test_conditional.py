@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.conditions import class_labels, class_names
+from sagan.data.conditions import class_labels, class_names
 from sagan.errors import UserError
 from sagan.nn.files import load_generator
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 from sagan.training.batches import RealBatches
 from sagan.training.loop import train
 

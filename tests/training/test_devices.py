@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
-from sagan.fingerprint import PACKAGE
 from sagan.training import devices
 
 

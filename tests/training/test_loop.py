@@ -17,8 +17,8 @@ import torch
 from safetensors import safe_open
 
 from sagan.errors import UserError
-from sagan.records import file_digest, read_lines
 from sagan.store.reading import read_run
+from sagan.store.records import file_digest, read_lines
 from sagan.training.loop import Interrupted, train
 from sagan.training.step import Trainer
 

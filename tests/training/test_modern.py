@@ -6,8 +6,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from sagan.loading import load_params
 from sagan.objectives import Judged
+from sagan.params.loading import load_params
 from sagan.training.ingredients import ingredients_of
 from tests.test_keys import config_of, weights
 

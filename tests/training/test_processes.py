@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.errors import UserError
-from sagan.records import read_lines
+from sagan.store.records import read_lines
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.loop import Data, _session, train
 from sagan.training.processes import Processes

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sagan.loading import load_params
+from sagan.params.loading import load_params
 from sagan.params.suites import Ema, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches

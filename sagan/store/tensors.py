@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from sagan.records import atomic
+from sagan.store.records import atomic
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import torch
 
+from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import UserError, did_you_mean
-from sagan.extensions import check_extension, load_extension
-from sagan.fitting import check_resolution
-from sagan.loading import suite_variant
 from sagan.nn.describe import Layer, describe, layers_of
 from sagan.nn.own import own_network
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
+from sagan.params.fitting import check_resolution
+from sagan.params.loading import suite_variant
 from sagan.params.run import switched_on
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
-from sagan.records import Json
+from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
 _GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels

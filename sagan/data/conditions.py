@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.records import Json
+from sagan.store.records import Json
 
 
 def class_names(manifest: Json, condition: str) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from statistics import median
 
-from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Run
-from sagan.records import Json, canonical, digest
+from sagan.store.paths import Paths
 from sagan.store.reading import all_records
+from sagan.store.records import Json, canonical, digest
 from sagan.store.types import EvaluationRecord, RunRecord
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.complaints import Tree, shown, unknown_key, validated
 from sagan.errors import UserError, did_you_mean, first_line
-from sagan.fitting import check_resolution
 from sagan.params import Params
+from sagan.params.complaints import Tree, shown, unknown_key, validated
+from sagan.params.fitting import check_resolution
 from sagan.params.suites import Suite
 from sagan.params.variants import Variant
 

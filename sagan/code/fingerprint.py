@@ -5,7 +5,7 @@ that it stands for, and takes in that definition's syntax tree. So a key moves w
 edited, and never because a module was moved, a message reworded or an ingredient added that it does not have.
 `docs/keys.md` says the same with examples.
 
-How definitions are found and written as text: `sagan.definitions`. Pure Python: planning must not wait for torch.
+How definitions are found and written as text: `sagan.code.definitions`. Pure Python: planning must not wait for torch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from sagan.definitions import CodeBase, Definition, code_base
+from sagan.code.definitions import CodeBase, Definition, code_base
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 # Annotates a module's dictionary of ingredients: of such a table a result depends on the entries that it uses, which
 # are those whose key is among its tokens (every name and text of its configuration that is not off).
 Table = dict
 
 # Where the arithmetic of each kind of result begins.
-RUN = ("sagan.training.engine:Session", "sagan.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
+RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
     *("sagan.metrics.reference:measure_real", "sagan.metrics.reference:TRAINED"),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),

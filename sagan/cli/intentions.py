@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sagan.metrics.codes import lacking
-from sagan.paths import Paths
 from sagan.plan import Evaluation, Plan, Reference, Run
-from sagan.states import last_checkpoint, measured_in_report, missing, run_state
+from sagan.plan.listing import missing
+from sagan.report.reading import measured_in_report
+from sagan.store.folders import last_checkpoint, run_state
+from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
 from sagan.store.types import EvaluationRecord, RealFigures
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagan.errors import UserError, first_line, meant
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from sagan.errors import UserError, first_line, meant
-from sagan.paths import Paths
+from sagan.store.paths import Paths
 
 # What a file may define, each with the names of its arguments.
 FUNCTIONS = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.errors import UserError
-from sagan.paths import Paths
-from sagan.records import file_digest, read_json
+from sagan.store.paths import Paths
+from sagan.store.records import file_digest, read_json
 
 
 @dataclass(frozen=True)

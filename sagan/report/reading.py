@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sagan.errors import UserError, did_you_mean
-from sagan.paths import Paths, main_workspace
+from sagan.store.paths import Paths, main_workspace
+from sagan.store.records import read_json
 
 
 def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> list[str]:
@@ -69,3 +70,11 @@ def leave_for_workspace(suites: Iterable[str], paths: Paths) -> Paths | None:
 def _link(path: Path, is_terminal: bool) -> str:
     uri = path.resolve().as_uri()
     return f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri
+
+
+def measured_in_report(folder: Path) -> int:
+    """How many measured runs the report in a folder is of; 0 where there is none."""
+    summary = folder / "summary.json"
+    if not summary.exists():
+        return 0
+    return sum(value for name, value in read_json(summary).items() if name.endswith(".measured"))

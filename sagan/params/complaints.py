@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
+from sagan.params.schema import model_at
 from sagan.params.variants import Variant
-from sagan.schema import model_at
 
 Tree = dict[str, Any]
 _SHOWN = 60

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sagan import fingerprint
+from sagan.code import fingerprint
+from sagan.code.extensions import check_extension
 from sagan.errors import UserError, first_line
-from sagan.extensions import check_extension
 from sagan.params.run import RunConfig
-from sagan.paths import Paths
-from sagan.records import digest
+from sagan.store.paths import Paths
+from sagan.store.records import digest
 
 _RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
 

@@ -15,7 +15,7 @@ from sagan.metrics.attention import layer_maps
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
-from sagan.records import atomic
+from sagan.store.records import atomic
 
 _BATCH = 250
 FORMS = ("grid", "images", "interpolation")

@@ -1,0 +1,1 @@
+"""What code a result depends on: found, hashed, and that of users checked and loaded. Without torch."""

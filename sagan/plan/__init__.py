@@ -1,0 +1,16 @@
+"""From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it."""
+
+from sagan.plan.making import check_code, make_plan, resolved_variant, snapshot_steps
+from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
+
+__all__ = [
+    "Cell",
+    "Evaluation",
+    "Plan",
+    "Reference",
+    "Run",
+    "check_code",
+    "make_plan",
+    "resolved_variant",
+    "snapshot_steps",
+]

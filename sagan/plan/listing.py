@@ -1,0 +1,90 @@
+"""What of a plan is there: what is missing, what is spoilt and moved away; and its list for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sagan.plan.costs import Costs
+from sagan.plan.types import Cell, Plan
+from sagan.store.folders import last_step, run_state, set_aside_spoilt_evaluation, set_aside_spoilt_reference, size_of
+from sagan.store.paths import Paths
+from sagan.store.reading import read_evaluation, read_reference, read_run
+
+
+def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
+    """Keys of the runs, references and evaluations that are not there."""
+    runs = [key for key in plan.runs if read_run(key, paths).record is None]
+    references = [key for key in plan.references if read_reference(key, paths).record is None]
+    evaluations = [key for key in plan.evaluations if read_evaluation(key, paths).record is None]
+    return runs, references, evaluations
+
+
+def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
+    """Move away references and measurements whose records are none; where each went, by its key."""
+    moved = {}
+    for key in plan.references:
+        if (place := set_aside_spoilt_reference(key, paths)) is not None:
+            moved[key] = place
+    for key in plan.evaluations:
+        if (place := set_aside_spoilt_evaluation(key, paths)) is not None:
+            moved[key] = place
+    return moved
+
+
+def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
+    """A line for each run of each suite with its state and cost, and what the suite takes on disk."""
+    costs = Costs(plan, paths)
+    counted: set[str] = set()
+    for suite, cells in plan.suites.items():
+        yield f"suite {suite}: {len(cells)} runs"
+        seconds, unknown = 0.0, 0
+        for cell in cells:
+            state = run_state(cell.run, paths)
+            unmeasured = [key for key in cell.evaluations if read_evaluation(key, paths).record is None]
+            todo = _cost(cell, state, unmeasured, costs, paths)
+            if cell.evaluation not in counted:
+                seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
+            counted.add(cell.evaluation)
+            cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
+            keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
+            yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}  (evaluation {keys})"
+        to_do = [f"{_clock(seconds)} of one job after another"] if seconds else []
+        to_do += (
+            [f"{unknown} run{'s' if unknown > 1 else ''} of unknown cost (none like them has been done here)"]
+            if unknown
+            else []
+        )
+        yield f"  {suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
+    for key in plan.references:
+        yield f"reference {key}  {'made' if read_reference(key, paths).record else 'missing'}"
+
+
+def _measured(cell: Cell, unmeasured: list[str]) -> str:
+    done, asked = len(cell.evaluations) - len(unmeasured), len(cell.evaluations)
+    if not done:
+        return ""
+    return ", measured" if done == asked else f", measured in {done} of {asked} feature spaces"
+
+
+def _cost(cell: Cell, state: str, unmeasured: list[str], costs: Costs, paths: Paths) -> float | None:
+    """Seconds that a cell still takes; None where nothing like it has been done."""
+    parts = []
+    if not state.startswith(("finished", "diverged")):
+        parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
+    parts += [costs.seconds(key) for key in unmeasured]
+    return None if None in parts else sum(parts)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min"
+
+
+def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
+    """Bytes of a suite's runs, evaluations and references, each once."""
+    cells = plan.suites[suite]
+    evaluations = {key for cell in cells for key in cell.evaluations}
+    references = {plan.evaluations[key].reference for key in evaluations}
+    folders = [paths.run(key) for key in {cell.run for cell in cells}]
+    folders += [paths.evaluation(key) for key in evaluations] + [paths.reference(key) for key in references]
+    return sum(map(size_of, folders))

@@ -1,0 +1,70 @@
+"""Results that no suite asks for any more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sagan.errors import UserError
+from sagan.params import Params
+from sagan.plan.listing import suite_size
+from sagan.plan.types import Plan
+from sagan.store.folders import is_locked, size_of
+from sagan.store.paths import Paths
+from sagan.store.reading import dataset_of
+
+
+def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], delete: bool) -> Iterator[str]:
+    """What each suite takes on disk; then results that no suite asks for, deleted where `delete` says so.
+
+    What experiments left for others (state/shared) and torn folders that were set aside are such results too.
+    Where a dataset is not prepared, the keys of its suites are not known, and all results on it are kept.
+
+    Args:
+        plan_of: the plan of a suite, with the seeds that it asks for now.
+    """
+    wanted: set[str] = set()
+    unknown: set[str] = set()
+    for suite, spec in params.suites.items():
+        try:
+            plan = plan_of(suite)
+        except UserError:
+            unknown.add(spec.dataset)
+            continue
+        wanted |= {*plan.runs, *plan.references, *plan.evaluations}
+        yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
+    if unknown:
+        yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
+    total = 0
+    for folder, is_result in _prunable(paths):
+        if is_result and (folder.name in wanted or _is_busy(folder.name, paths) or _may_be_of(folder, unknown)):
+            continue
+        size = size_of(folder)
+        total += size
+        yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
+        if delete:
+            shutil.rmtree(folder)
+    yield f"{total / 1e6:.1f} MB in all" + (
+        "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
+    )
+
+
+def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
+    """Folders that may be deleted, and whether they are results under a key."""
+    for root in (paths.root, paths.root / "state" / "shared"):
+        for room in ("runs", "references", "evaluations"):
+            yield from ((folder, True) for folder in sorted((root / "results" / room).glob("*")) if folder.is_dir())
+    yield from ((folder, False) for folder in sorted((paths.root / "state" / "torn").glob("*")))
+
+
+def _may_be_of(folder: Path, datasets: set[str]) -> bool:
+    """Whether a result is of one of these datasets; one without a record may be of any."""
+    dataset = dataset_of(folder)
+    return bool(datasets) if dataset is None else dataset in datasets
+
+
+def _is_busy(name: str, paths: Paths) -> bool:
+    """Whether a job works on a result; an evaluation's run is in use as long as the evaluation is made."""
+    locks = (paths.root / "state").glob(f"{name}*/lock")
+    return any(is_locked(lock) for lock in locks)

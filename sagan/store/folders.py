@@ -1,0 +1,110 @@
+"""What became of a result's folder: locked, stopped behind a checkpoint, failed; and moved away where it is spoilt."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sagan.store.paths import Paths
+from sagan.store.reading import Found, last_logged_step, read_evaluation, read_reference, read_run
+
+# What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
+# takes it as "put it back in the queue".
+GO_ON_LATER = 75
+# That, and how the shell names SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
+_STOPPED = (GO_ON_LATER, 130, 143)
+
+
+def run_state(key: str, paths: Paths) -> str:
+    """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
+    if (record := read_run(key, paths).record) is not None:
+        return "finished" if record.status == "finished" else f"diverged at step {record.diverged_at}"
+    if is_locked(paths.state(key) / "lock"):
+        return f"training at step {last_step(key, paths)}"
+    checkpoint = last_checkpoint(key, paths)
+    if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
+        return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
+    return f"stopped at step {checkpoint}" if checkpoint else "missing"
+
+
+def was_stopped(key: str, paths: Paths) -> bool:
+    """Whether a signal ended a job's last attempt, rather than a fault of its own."""
+    return _exit_code(key, paths) in _STOPPED
+
+
+def _exit_code(key: str, paths: Paths) -> int | None:
+    """How a job left that did not end well: the last line that the workflow adds to its log."""
+    try:
+        lines = (paths.root / "state" / "logs" / f"{key}.log").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    found = re.fullmatch(r"\w+ left with exit code (\d+)", lines[-1]) if lines else None
+    return int(found[1]) if found else None
+
+
+def last_checkpoint(key: str, paths: Paths) -> int:
+    """The step that a run would resume from; 0 where there is no checkpoint."""
+    return max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+
+
+def last_step(key: str, paths: Paths) -> int:
+    """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
+    return max(last_checkpoint(key, paths), last_logged_step(key, paths))
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds a lock."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
+    """Move away a folder that says it is finished but is not whole; returns where it went.
+
+    Args:
+        verify: check the files' bytes against the digests in the record too: a copy from elsewhere that broke off
+            may have the right sizes.
+    """
+    folder = paths.run(key)
+    if not (folder / "run.json").exists() or is_locked(paths.state(key) / "lock"):
+        return None
+    if read_run(key, paths, verify).state == "there":
+        return None
+    return _set_aside(folder, paths)
+
+
+def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
+    """Move away a reference whose `reference.json` is no record; returns where it went."""
+    return _set_aside_spoilt(read_reference(key, paths), paths.reference(key), paths)
+
+
+def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
+    """Move away a measurement whose `metrics.json` is no record; returns where it went."""
+    return _set_aside_spoilt(read_evaluation(key, paths), paths.evaluation(key), paths)
+
+
+def _set_aside_spoilt(found: Found, folder: Path, paths: Paths) -> Path | None:
+    if found.state != "spoilt" or is_locked(paths.state(folder.name) / "lock"):
+        return None
+    return _set_aside(folder, paths)
+
+
+def _set_aside(folder: Path, paths: Paths) -> Path:
+    place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, place)
+    return place
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
