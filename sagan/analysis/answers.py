@@ -36,6 +36,7 @@ class Answer:
         p_difference, p_negligible: of the two tests, after Holm; 0 where an earlier look was sure.
         seeds_needed: seeds a cell that find smallest_effect in 80 % of cases at this spread, were it the least sure of
             the questions; None where the spread is not known, or where there is an answer.
+        smallest_effect: share of FID that is worth having.
     """
 
     effect: Effect
@@ -45,6 +46,7 @@ class Answer:
     p_difference: float
     p_negligible: float
     seeds_needed: int | None
+    smallest_effect: float = SMALLEST_EFFECT
 
     @property
     def decided(self) -> bool:
@@ -82,7 +84,7 @@ def answers(
         needed = None
         if direction is None and not small and effect.spread is not None:
             needed = seeds_needed(math.log1p(smallest_effect), effect.spread, effect.cells, level / len(effects))
-        given[question] = Answer(effect, direction, small, level, p_difference, p_negligible, needed)
+        given[question] = Answer(effect, direction, small, level, p_difference, p_negligible, needed, smallest_effect)
     return given
 
 

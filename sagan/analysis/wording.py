@@ -113,7 +113,8 @@ def comparison_sentence(found: Comparison) -> str:
         parts.append(f"of finished runs: {lost} {'was' if lost == 1 else 'were'} lost, and counts as the worst in p")
     if needed := found.answer.seeds_needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
-        parts.append(f"{count} seeds a {'cell' if found.answer.effect.cells > 2 else 'side'} would tell")
+        side, size = "cell" if found.answer.effect.cells > 2 else "side", f"{100 * found.answer.smallest_effect:g}"
+        parts.append(f"{count} seeds a {side} find {size} % in four of five cases")
     if found.cost and not found.cost.doubt:
         amount = number(abs(found.cost.percent), places=0)
         more = "more" if found.cost.percent >= 0 else "less"

@@ -24,6 +24,9 @@ from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 
+# Variants on the sheet of attention maps: each takes two pictures, and the explorer has them all.
+ATTENDING = 4
+
 Chart = Callable[[Analysis, Theme], Figure | None]
 CHARTS: dict[str, Chart] = {
     "answers": charts.answers,
@@ -136,9 +139,10 @@ def _tiles(variants: list[Variant], file: str) -> list[Tile]:
 
 
 def _attention_tiles(analysis: Analysis) -> list[Tile]:
-    """Generators before discriminators, variant by variant."""
+    """Of the first variants that attend; generators before discriminators."""
     tiles = []
-    for variant in analysis.shown:
+    attending = [v for v in analysis.shown if v.typical and (v.typical.folder / "attention").exists()]
+    for variant in attending[:ATTENDING]:
         row = variant.typical
         for path in sorted((row.folder / "attention").glob("*.png"), reverse=True) if row else []:
             network, _, side = path.stem.partition("-")

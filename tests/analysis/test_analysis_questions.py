@@ -63,7 +63,7 @@ def test_a_question_that_is_open_says_how_many_seeds_would_tell(ask):
     [answered] = ask("questions: [sn],", dict.fromkeys(FID, 14.0)).questions.answered
     assert not answered.answer.decided and answered.answer.seeds_needed > 4
     assert "not decided.** FID" in (sentence := comparison_sentence(answered))
-    assert f"{answered.answer.seeds_needed} seeds a cell would tell" in sentence
+    assert f"{answered.answer.seeds_needed} seeds a cell find 5 % in four of five cases" in sentence
 
 
 def test_without_all_seeds_of_all_cells_there_is_no_answer(ask):

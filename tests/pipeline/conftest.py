@@ -48,6 +48,18 @@ class Clone:
             pytest.fail(f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-4000:]}\n{logs}")
         return done.stdout
 
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command in a session of its own, whose processes can be killed together; its output is a pipe."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def repro(self, **environment: str) -> str:
         return self.run(sys.executable, "-m", "dvc", "repro", **environment)
 

@@ -61,18 +61,6 @@ def assert_as_undisturbed(clone, undisturbed):
     assert clone.before.items() <= clone.runs().items(), "a finished run was trained again"
 
 
-def start(clone):
-    return subprocess.Popen(
-        REPRO,
-        cwd=clone.folder,
-        env=clone.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for(found, what, seconds=120):
     """The first true answer."""
     deadline = time.monotonic() + seconds
@@ -103,7 +91,7 @@ def child(process, *words):
 
 @pytest.mark.parametrize("victim", ["training", "snakemake", "dvc", "everything"])
 def test_killed_at_a_random_moment_and_gone_on(clone, undisturbed, victim):
-    process = start(clone)
+    process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     pause = random.uniform(0.0, 1.0)
     print(f"{victim} is killed {pause:.3f} s after the first checkpoint")
@@ -138,7 +126,7 @@ def log_lines(clone):
 
 
 def test_stopped_by_a_scheduler_leaves_a_checkpoint_and_goes_on(clone, undisturbed):
-    process = start(clone)
+    process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     child(process, "workflow.launch").terminate()
     output = process.communicate(timeout=120)[0]
@@ -158,7 +146,7 @@ def suspended(process):
 
 
 def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_lives(clone, undisturbed):
-    process = start(clone)
+    process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     launcher = child(process, "workflow.launch")
     snakemake, training = child(process, "snakemake"), child(process, "sagan", "train")
@@ -184,7 +172,7 @@ def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_live
 
 
 def test_two_at_once(clone, undisturbed):
-    first, second = start(clone), start(clone)
+    first, second = clone.start(*REPRO), clone.start(*REPRO)
     outputs = [process.communicate(timeout=300)[0] for process in (first, second)]
     codes = [first.returncode, second.returncode]
     assert 0 in codes
@@ -246,7 +234,7 @@ def test_a_run_copied_in_is_used_when_whole_and_made_anew_when_torn(clone, undis
 
 
 def test_parameters_edited_meanwhile_are_made_by_the_next_repro(clone, undisturbed):
-    process = start(clone)
+    process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     clone.set_param("variants.sagan-no-attention.optimizer", {"lr_ratio": 3.0})
     output = process.communicate(timeout=300)[0]

@@ -4,7 +4,6 @@ import csv
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
@@ -44,14 +43,7 @@ def test_a_launcher_killed_at_random_ends_in_the_same_report_and_a_lower_most_tr
     undisturbed, disturbed = (until_decided(make_clone(), most=4) for _ in range(2))
     undisturbed.run(*LAUNCH)
     for _ in range(3):
-        process = subprocess.Popen(
-            LAUNCH,
-            cwd=disturbed.folder,
-            env=disturbed.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = disturbed.start(*LAUNCH)
         pause = random.uniform(5, 25)
         print(f"killed after {pause:.1f} s")
         time.sleep(pause)
