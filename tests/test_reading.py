@@ -3,8 +3,8 @@
 import pytest
 
 from sagan.errors import UserError
-from sagan.report.reading import answers, experiment_paths, leave_for_workspace, whereabouts
 from sagan.store.paths import Paths
+from sagan.store.reports import answers, experiment_paths, leave_for_workspace, whereabouts
 
 README = """# A title
 

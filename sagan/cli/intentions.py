@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from sagan.metrics.codes import lacking
 from sagan.plan import Evaluation, Plan, Reference, Run
 from sagan.plan.listing import missing
-from sagan.report.reading import measured_in_report
 from sagan.store.folders import last_checkpoint, run_state
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
+from sagan.store.reports import measured_in_report
 from sagan.store.types import EvaluationRecord, RealFigures
 
 

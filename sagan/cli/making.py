@@ -231,7 +231,7 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
             print(line)
         return
     from sagan.report import render, render_explorer, render_index
-    from sagan.report.reading import leave_for_workspace
+    from sagan.store.reports import leave_for_workspace
 
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")

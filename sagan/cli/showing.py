@@ -144,7 +144,7 @@ def where(
 ) -> None:
     """Say what the reports answer, where their pages are, and how to look at the runs."""
     from sagan.params.loading import load_params
-    from sagan.report.reading import experiment_paths, whereabouts
+    from sagan.store.reports import experiment_paths, whereabouts
 
     if experiment is None:
         place, suites = PATHS, load_params(PATHS.params).repro

@@ -16,13 +16,13 @@ from sagan.plan import Plan
 from sagan.report import charts, dynamics, tables
 from sagan.report.index import index_text
 from sagan.report.page import body
-from sagan.report.reading import measured_in_report
 from sagan.report.sheets import Tile, save_sheet
 from sagan.report.style import THEMES, Theme, save, themed
 from sagan.report.swapping import swapped
 from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
+from sagan.store.reports import measured_in_report
 
 # Variants on the sheet of attention maps: each takes two pictures, and the explorer has them all.
 ATTENDING = 4
@@ -141,12 +141,11 @@ def _tiles(variants: list[Variant], file: str) -> list[Tile]:
 def _attention_tiles(analysis: Analysis) -> list[Tile]:
     """Of the first variants that attend; generators before discriminators."""
     tiles = []
-    attending = [v for v in analysis.shown if v.typical and (v.typical.folder / "attention").exists()]
-    for variant in attending[:ATTENDING]:
-        row = variant.typical
-        for path in sorted((row.folder / "attention").glob("*.png"), reverse=True) if row else []:
+    rows = [variant.typical for variant in analysis.shown if variant.typical]
+    for row in [row for row in rows if (row.folder / "attention").exists()][:ATTENDING]:
+        for path in sorted((row.folder / "attention").glob("*.png"), reverse=True):
             network, _, side = path.stem.partition("-")
             layer = row.evaluation.attention.get(f"{network}.{side}") if row.evaluation else None
             gamma = number(layer.gamma if layer else None)
-            tiles.append(Tile(path, variant.name, f"{network} at {side}x{side}, gamma {gamma}"))
+            tiles.append(Tile(path, row.variant, f"{network} at {side}x{side}, gamma {gamma}"))
     return tiles

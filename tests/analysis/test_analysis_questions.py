@@ -12,7 +12,7 @@ from sagan.params.suites import UntilDecided
 from sagan.report import render, tables
 from sagan.report.document import readme
 from sagan.report.index import index_text
-from sagan.report.reading import measured_in_report
+from sagan.store.reports import measured_in_report
 from tests.report.conftest import FID, PARAMS
 from tests.report.outcomes import lose
 

@@ -52,8 +52,6 @@ def test_no_module_of_the_report_computes_a_figure(path):
 
 def _of_layout(path):
     """Files that are listed in order, and the sizes of pictures, which the explorer fits into its page."""
-    if path.name == "reading.py":
-        return {"root", "experiment"}  # folders
     return {"folder", "row", "seed", "images", "layers"} if path.name in ("document.py", "explorer.py") else set()
 
 
@@ -69,7 +67,7 @@ def test_no_template_computes_a_figure(path):
 
 
 # What else is JSON: datasets' manifests, plans, checkpoints' and weights' notes, reports' summaries.
-NO_RECORDS = {"making.py", "checkpoints.py", "index.py", "reading.py", "types.py"}
+NO_RECORDS = {"making.py", "checkpoints.py", "index.py", "types.py"}
 # Arithmetic of a reference's figures, which is in the keys of what was measured: it has the record as settings.
 IN_KEYS = {"real.py"}
 
