@@ -18,6 +18,7 @@ BASE_SIDE: Table[str, dict[int, int]] = {
     "sagan-resnet": _FOUR,
     "biggan": _FOUR,
     "biggan-deep": _FOUR,
+    "progressive": _FOUR,
 }
 
 # Residual networks: (side, channels in units of the width) after each block, the first being the linear layer's.

@@ -27,6 +27,10 @@ def variant(discriminator=None, **changes):
         ({"norm": "batch"}, {"regularisers": {"r1": 10.0}}, "mixes images"),
         ({"spectral_norm": True}, {"regularisers": {"gradient_penalty": 10.0}}, "spectral norm holds them below"),
         ({}, {"objective": "wasserstein"}, "unbounded"),
+        ({"spectral_norm": True, "equalised_rate": True}, {}, "divides the weights' scale out"),
+        ({"minibatch_deviation": True}, {}, "only `backbone: progressive` has it"),
+        ({}, {"generator": {"width": 8, "pixel_norm": True}}, "only `backbone: progressive` has it"),
+        ({"scales": 2}, {"backbone": "progressive"}, "one side at a time"),
     ],
 )
 def test_refused(discriminator, changes, reason):
@@ -42,6 +46,8 @@ def test_refused(discriminator, changes, reason):
         ({"spectral_norm": True}, {"objective": "wasserstein"}),
         ({"spectral_norm": True}, {"regularisers": {"r1": 1.0}}),
         ({"norm": "batch"}, {}),
+        ({"equalised_rate": True}, {}),
+        ({"minibatch_deviation": True}, {"backbone": "progressive"}),
     ],
 )
 def test_accepted(discriminator, changes):

@@ -212,7 +212,7 @@ def test_what_is_added_and_not_used_moves_nothing(package):
     (package / "nn" / "stylegan.py").write_text("def generator(z):\n    return 2 * z\n")
     edit(package, "nn/__init__.py", "BACKBONES: Table[str, Backbone] = {",
          'BACKBONES: Table[str, Backbone] = {\n    "stylegan": Backbone(stylegan.generator, None),')  # fmt: skip
-    edit(package, "nn/__init__.py", "dcgan, resnet, sngan", "dcgan, resnet, sngan, stylegan")
+    edit(package, "nn/__init__.py", "resnet, sngan\n", "resnet, sngan, stylegan\n")
     edit(package, "shapes.py", '"faces": {64: 8},', '"faces": {64: 8},\n    "stylegan": {64: 4},')
     edit(
         package, "objectives.py", "OBJECTIVES: Table", "def new_d(real, fake):\n    return real\n\n\nOBJECTIVES: Table"
@@ -220,7 +220,7 @@ def test_what_is_added_and_not_used_moves_nothing(package):
     edit(package, "objectives.py", '    "minimax": ', '    "new": Objective(new_d, hinge_g),\n    "minimax": ')
     edit(package, "objectives.py", '    "r1": ', '    "r3": Penalty(r1_penalty, at_fake=True),\n    "r1": ')
     edit(package, "nn/init.py", '    "orthogonal": ', '    "zeros": (_ones, _ones),\n    "orthogonal": ')
-    edit(package, "params/variants.py", "    z_dim: ", "    pixel_norm: bool = False\n    z_dim: ")
+    edit(package, "params/variants.py", "    z_dim: ", "    style_mixing: bool = False\n    z_dim: ")
     edit(package, "data/__init__.py", '    "celeba": ', '    "ffhq": locate_folder,\n    "celeba": ')
     assert moved(package) == set()
 

@@ -148,7 +148,7 @@ def test_mistakes_are_said_in_one_line(tmp_path, form, name, message):
         write_samples(tmp_path / name, tmp_path / "out.png", form, Draw())
 
 
-EXPORTED = [("dcgan", 0), ("dcgan", 3), ("sngan-resnet", 0), ("biggan", 3)]
+EXPORTED = [("dcgan", 0), ("dcgan", 3), ("sngan-resnet", 0), ("biggan", 3), ("progressive", 0)]
 
 
 @pytest.mark.parametrize(("backbone", "classes"), EXPORTED)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from sagan.code.fingerprint import Table
-from sagan.nn import biggan, dcgan, resnet, sngan
+from sagan.nn import biggan, dcgan, progressive, resnet, sngan
 from sagan.nn.init import initialise
 from sagan.nn.multiscale import MultiScale
 from sagan.nn.parts import Parts, make_parts
@@ -38,6 +38,7 @@ BACKBONES: Table[str, Backbone] = {
     "sagan-resnet": Backbone(resnet.generator, resnet.discriminator),
     "biggan": Backbone(biggan.generator, biggan.discriminator),
     "biggan-deep": Backbone(biggan.generator, biggan.discriminator),
+    "progressive": Backbone(progressive.generator, progressive.discriminator),
 }
 
 

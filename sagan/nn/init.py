@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sagan.code.fingerprint import Table
+from sagan.nn.equalised import he_scale
 from sagan.nn.reparametrised import raw_weights
 
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
@@ -49,6 +50,10 @@ def _orthogonal(weight: Tensor, module: nn.Module) -> None:
     nn.init.orthogonal_(weight)
 
 
+def _he(weight: Tensor, module: nn.Module) -> None:
+    nn.init.normal_(weight, 0.0, he_scale(weight, module))
+
+
 def _ones(scale: Tensor) -> None:
     nn.init.ones_(scale)
 
@@ -63,4 +68,6 @@ SCHEMES: Table[str, tuple[Callable[[Tensor, nn.Module], None], Callable[[Tensor]
     "xavier-residual": (_xavier_residual, _ones),
     # BigGAN, section 3.1
     "orthogonal": (_orthogonal, _ones),
+    # He et al. 2015, eq. 10, with each layer's gain (progressive growing)
+    "he": (_he, _ones),
 }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sagan.code.fingerprint import Table
+from sagan.nn.equalised import divide_by_scales, nothing, with_equalised_rate
 from sagan.nn.spectral import advance_power_iteration, warm_up, with_spectral_norm
 
 
@@ -34,6 +35,7 @@ class Reparametrisation:
 
 REPARAMETRISATIONS: Table[str, Reparametrisation] = {
     "spectral_norm": Reparametrisation(with_spectral_norm, warm_up, advance_power_iteration),
+    "equalised_rate": Reparametrisation(with_equalised_rate, divide_by_scales, nothing),
 }
 
 

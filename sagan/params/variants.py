@@ -21,6 +21,11 @@ class Network(Strict):
     spectral_norm_eps: Annotated[float, Field(gt=0, le=1)] = Field(
         1e-12, description="what lengths of u and v are kept above", json_schema_extra={"only_with": "spectral_norm"}
     )
+    equalised_rate: bool = Field(
+        False,
+        description="equalised learning rate: weights times gain / sqrt(fan-in) at run time (Karras et al. 2018, "
+        "section 4.1)",
+    )
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
     attention: Literal["official", "unpooled", "average-pooled", "full-value", "full-value-plain", "residual"] = Field(
         "official",
@@ -40,6 +45,11 @@ class Generator(Network):
 
     z_dim: Width = Field(128, description="dimensions of z ~ N(0, 1)")
     norm: Literal["batch", "none"] = "batch"
+    pixel_norm: bool = Field(
+        False,
+        description="of `progressive`: each pixel over the root mean square of its channels, behind activations, and "
+        "z likewise (Karras et al. 2018, section 4.2)",
+    )
 
 
 class Discriminator(Network):
@@ -48,6 +58,11 @@ class Discriminator(Network):
     norm: Literal["batch", "none"] = "none"
     scales: Annotated[int, Field(ge=1, le=3)] = Field(
         1, description="discriminators, each at half the side of the one before"
+    )
+    minibatch_deviation: bool = Field(
+        False,
+        description="of `progressive`: a map of how much the images of a group of 4 differ (Karras et al. 2018, "
+        "section 3)",
     )
 
 
@@ -90,10 +105,12 @@ class Extension(Strict):
 class Recipe(Strict):
     """Two networks, an objective and their optimisers: all that a run is made of."""
 
-    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep"] = "dcgan"
+    backbone: Literal[
+        "dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep", "progressive"
+    ] = "dcgan"
     generator: Generator
     discriminator: Discriminator
-    init: Literal["normal", "xavier", "xavier-residual", "orthogonal"] = "normal"
+    init: Literal["normal", "xavier", "xavier-residual", "orthogonal", "he"] = "normal"
     condition: str | None = Field(
         None, description="`class`, or an attribute's name: what both networks are told of an image"
     )
@@ -140,4 +157,25 @@ class Variant(Recipe):
                 "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true",
                 "objective",
             )
+        self._grows_soundly()
         return self
+
+    def _grows_soundly(self) -> None:
+        """Refuse what the networks of progressive growing have and others lack, and the other way round."""
+        for role in ("generator", "discriminator"):
+            network = getattr(self, role)
+            if network.equalised_rate and network.spectral_norm:
+                raise refused(
+                    "spectral norm divides the weights' scale out again; say spectral_norm: false, or "
+                    "equalised_rate: false",
+                    *(role, "equalised_rate"),
+                )
+        grows = self.backbone == "progressive"
+        for role, switch in (("generator", "pixel_norm"), ("discriminator", "minibatch_deviation")):
+            if getattr(getattr(self, role), switch) and not grows:
+                raise refused("only `backbone: progressive` has it; say false", role, switch)
+        if grows and self.discriminator.scales > 1:
+            raise refused(
+                "a progressive discriminator sees one side at a time; say 1, or another backbone",
+                *("discriminator", "scales"),
+            )

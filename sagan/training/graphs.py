@@ -66,6 +66,10 @@ class GraphedStep:
             return self._record(copies)
         return {name: value.clone() for name, value in self._replay().items()}
 
+    def restart(self) -> None:
+        """The step becomes another one, perhaps of other shapes: warm up and record anew."""
+        self._done, self._inputs, self._replay = 0, [], None
+
     def _record(self, copies: bool) -> Scalars:
         """Carry out the step at hand, and record it where its replay is the same."""
         self._replay = None  # with the memory that an earlier graph holds

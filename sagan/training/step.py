@@ -18,6 +18,7 @@ from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
+from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.ema import Ema
@@ -40,7 +41,7 @@ class Growth:
     Attributes:
         grow: called before each step with the trainer and the images seen so far. It may change buffers and trained
             parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
-        blend: the real images [B, C, R, R] of a step as they are seen after so many images.
+        blend: the real images [B, C, R, R] of a step as they are seen after so many images, [B, C, S, S].
     """
 
     grow: Callable[[Trainer, int], None]
@@ -48,7 +49,7 @@ class Growth:
 
 
 # By backbone.
-GROWTH: Table[str, Growth] = {}
+GROWTH: Table[str, Growth] = {"progressive": Growth(growth.grow, growth.blend)}
 
 
 class Trainer:

@@ -157,7 +157,8 @@ def test_every_backbone_at_every_resolution_with_attention_wherever_it_may_be(co
     generator, discriminator = build_generator(settings), build_discriminator(settings)
     images = generator(torch.randn(2, Z))
     logits = discriminator(images)
-    assert images.shape == (2, 1, resolution, resolution) and images.abs().max() <= 1
+    grows = backbone == "progressive"  # its output is linear in training, and layers of former sides are at rest
+    assert images.shape == (2, 1, resolution, resolution) and (grows or images.abs().max() <= 1)
     assert logits.shape == (2,)
     for role, network in (("generator", generator), ("discriminator", discriminator)):
         assert sorted(attention_layers(network)) == settings["variant"][role]["attention_at"]
@@ -165,7 +166,8 @@ def test_every_backbone_at_every_resolution_with_attention_wherever_it_may_be(co
     # Every weight is reached by the pass, and attention starts with gamma 0: only what lies behind it is not.
     logits.sum().backward()
     idle = {n for m in (generator, discriminator) for n, p in m.named_parameters() if p.grad is None}
-    assert not idle
+    ends = {n for n in idle if n.startswith(("to_image.", "from_image.")) and f".{resolution}." not in n}
+    assert idle == (ends if grows else set())
 
 
 @pytest.mark.parametrize("form", ["unpooled", "average-pooled", "full-value", "residual"])
