@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -25,7 +24,7 @@ class GraphedStep:
 
     A replay is believed where it leaves the same bytes as the step itself: the first recorded step is carried out
     both ways. Where it cannot be recorded, or the bytes differ, one line says so and steps go on without a graph.
-    Without deterministic algorithms a step does not repeat its own bytes; then the two need only be alike.
+    Without deterministic algorithms a step does not repeat its own bytes, so that there is nothing to believe.
 
     Args:
         compute: a step's work on the device, without random numbers or host values of its own, given its inputs and
@@ -33,7 +32,7 @@ class GraphedStep:
         state: all tensors that a step changes, by name, the same storage each time.
         title: what the line begins with.
         capture: turns a function into what replays it and returns its outputs.
-        exact: whether bytes are compared, or `alike` suffices.
+        exact: whether a step repeats its own bytes; where it does not, there is no graph.
     """
 
     def __init__(
@@ -45,12 +44,13 @@ class GraphedStep:
         exact: bool = True,
     ) -> None:
         self._compute, self._state, self._title, self._capture = compute, state, title, capture
-        self._exact = exact
         self._done = 0
         self._inputs: Inputs = []
         self._replay: Callable[[], Scalars] | None = None
         self._replays_copying = True  # which kind of step `_replay` is
         self.reason: str | None = None  # why there is no graph
+        if not exact:
+            self._go_without("training.deterministic = false: no step repeats another's bytes")
 
     def __call__(self, inputs: Inputs, copies: bool) -> Scalars:
         """Carry out a step; returns scalars that stay on the device."""
@@ -82,17 +82,20 @@ class GraphedStep:
             replay()
         except RuntimeError as error:
             # What broke a recording off stands behind the error of its end.
-            self.reason = first_line(error.__context__ if isinstance(error.__context__, RuntimeError) else error)
+            reason = first_line(error.__context__ if isinstance(error.__context__, RuntimeError) else error)
         else:
-            replayed = self._state()
-            if same_bytes(after, replayed) if self._exact else alike(before, after, replayed):
+            if same_bytes(after, self._state()):
                 self._replay, self._replays_copying = replay, copies
                 return scalars
-            self.reason = "its replay leaves other bytes" if self._exact else "its replay is another step"
+            reason = "its replay leaves other bytes"
         self._inputs = []
         _put_back(self._state(), after)
-        print(f"{self._title}: no CUDA graph ({self.reason}); kernels are launched one by one", file=sys.stderr)
+        self._go_without(reason)
         return scalars
+
+    def _go_without(self, reason: str) -> None:
+        self.reason = reason
+        print(f"{self._title}: no CUDA graph ({reason}); kernels are launched one by one", file=sys.stderr)
 
 
 def cuda_capture(compute: Callable[[], Scalars]) -> Callable[[], Scalars]:
@@ -112,22 +115,6 @@ def cuda_capture(compute: Callable[[], Scalars]) -> Callable[[], Scalars]:
 def same_bytes(after: State, replayed: State) -> bool:
     """Whether two states are equal."""
     return all(torch.equal(value, replayed[name]) for name, value in after.items())
-
-
-def alike(before: State, after: State, replayed: State) -> bool:
-    """Whether a replay did what the step did, as far as a step that does not repeat its bytes can tell.
-
-    In each network and optimiser, half of the numbers that changed are to differ by a tenth of their change at most.
-    A bound on all of them would not do: Adam moves a weight by the whole rate either way where its gradient is no more
-    than rounding. A step with other inputs, or without one of its updates, changes most numbers otherwise.
-    """
-    agree, changed = Counter(), Counter()
-    for name, value in after.items():
-        part = name.partition(".")[0]
-        change, difference = (value - before[name]).abs(), (replayed[name] - value).abs()
-        agree[part] += int(((change > 0) & (difference <= change / 10)).sum())
-        changed[part] += int(((change != 0) | (difference != 0)).sum())
-    return all(2 * agree[part] >= count for part, count in changed.items())
 
 
 def _copied(state: State) -> State:
