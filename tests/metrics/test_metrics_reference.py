@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sagan.errors import UserError
-from sagan.metrics import classifier, measures, values
+from sagan.metrics import measures, values
 from sagan.metrics import reference as module
 from sagan.metrics.codes import applicable, metric_code
 from sagan.metrics.extractors import Extractor
@@ -19,6 +19,7 @@ from sagan.metrics.real import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.paths import Paths
 from sagan.records import file_digest, read_json
+from sagan.training import classifier
 
 CPU = torch.device("cpu")
 
@@ -175,7 +176,8 @@ def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
 MAKING = """
 import pickle, sys
 from sagan.data import load
-from sagan.metrics import classifier, reference
+from sagan.metrics import reference
+from sagan.training import classifier
 from sagan.paths import Paths
 
 root, wanted, folder = pickle.load(sys.stdin.buffer)
