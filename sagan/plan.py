@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sagan.conditions import class_names
 from sagan.errors import UserError, did_you_mean
+from sagan.fitting import check_fixed_networks
 from sagan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.loading import suite_variant
 from sagan.params import Params
@@ -185,6 +186,7 @@ class _Planner:
         manifest = _manifest(self.params, paths, name)
         variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
         _check_conditions(suite, name, variants, manifest, paths)
+        check_fixed_networks(variants, manifest, paths)
         conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
         references = [
             _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
