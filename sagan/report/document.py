@@ -131,7 +131,7 @@ def _tiles(variants: list[Variant], file: str) -> list[Tile]:
         row = variant.typical
         if row and (row.folder / file).exists():
             note = f"FID {number(row.metric('fid'))}" if row.status == "measured" else "diverged; last snapshot"
-            tiles.append(Tile(row.folder / file, variant.name, f"seed {row.seed}, {note}"))
+            tiles.append(Tile(row.folder / file, variant.label, f"seed {row.seed}, {note}"))
     return tiles
 
 
@@ -144,5 +144,5 @@ def _attention_tiles(analysis: Analysis) -> list[Tile]:
             network, _, side = path.stem.partition("-")
             layer = row.evaluation.attention.get(f"{network}.{side}") if row.evaluation else None
             gamma = number(layer.gamma if layer else None)
-            tiles.append(Tile(path, variant.name, f"{network} at {side}x{side}, gamma {gamma}"))
+            tiles.append(Tile(path, variant.label, f"{network} at {side}x{side}, gamma {gamma}"))
     return tiles
