@@ -26,7 +26,6 @@ from safetensors.torch import save_file
 
 from sagan.data.prepared import Content, load, store
 from sagan.metrics import values
-from sagan.metrics.classifier import Classifier
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images, generated_images, sample_features
 from sagan.metrics.latents import latents
@@ -35,6 +34,7 @@ from sagan.nn import build_generator
 from sagan.params.suites import Extractor as AnyExtractor
 from sagan.plan import Reference
 from sagan.store.paths import Paths
+from sagan.training.classifier import Classifier
 from sagan.training.devices import describe, device_for
 
 

@@ -274,6 +274,13 @@ def test_own_networks_of_a_conditional_variant_are_refused(own_run, write, paths
         run_code(RunConfig.model_validate(config), paths, "here")
 
 
+def test_the_features_of_an_own_discriminator_cannot_be_matched(own_run, write, paths):
+    run = own_run(write(JUDGE.format("nn.Flatten()")))
+    config = {**run.config, "variant": {**run.config["variant"], "regularisers": {"feature_matching": 1.0}}}
+    with pytest.raises(UserError, match=r"own discriminator .* say feature_matching: 0"):
+        run_code(RunConfig.model_validate(config), paths, "here")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 
 from sagan.analysis import provenance
+from sagan.analysis.circular import ranked, trained_on
 from sagan.analysis.claims import claims
 from sagan.analysis.comparisons import Comparison, against_baseline, single_ingredients
 from sagan.analysis.curves import by_time, dynamics, mean_curve
@@ -38,11 +39,11 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
 
 def analysis_of(records: SuiteRecords) -> Analysis:
     """The analysis of a suite's rows."""
-    space = _space(records)
-    asked, single = questions(records), single_ingredients(records)
+    space, of_ranked = _space(records), ranked(records)
+    asked, single = questions(of_ranked), single_ingredients(of_ranked)
     headlines = asked.answered if asked else single
     best = _best(space)
-    points = {name: variant.at_cost for name, variant in space.variants.items() if variant.at_cost}
+    points = {variant.name: variant.at_cost for variant in space.ranked if variant.at_cost}
     shown = _shown(space, records.baseline)
     return Analysis(
         records=records,
@@ -54,7 +55,7 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         questions=asked,
         beside=_beside(best.variant, space) if best else None,
         best=best,
-        claims=claims(records, [*(asked.answered if asked else []), *single]),
+        claims=claims(of_ranked, [*(asked.answered if asked else []), *single]),
         shown=shown,
         front=pareto_front(points),
         dynamics=dynamics([row for variant in shown for row in variant.rows]),
@@ -106,13 +107,14 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
     untrained = [row.fid_untrained for row in rows if row.fid_untrained is not None]
     at_cost = [(row.seconds, row.metric("fid")) for row in rows if row.status == "measured"]
     at_cost = [point for point in at_cost if None not in point]
+    left_out = {variant for variant in records.variants if trained_on(records, variant)}
     copied = [100 * row.evaluation.memorisation.closer for row in rows if _closer(row) is not None]
     return Variant(
         name=name,
         description=records.descriptions[name],
         rows=rows,
         counts=counts(rows),
-        figures={metric: _figures(name, metric, of, rows) for metric, of in estimates.items()},
+        figures={metric: _figures(name, metric, of, rows, left_out) for metric, of in estimates.items()},
         untrained=estimate(untrained),
         images_per_second=median(row.images_per_second for row in there) if there else None,
         parameters=next((row.training.parameters for row in there if row.training.parameters), {}),
@@ -122,15 +124,23 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
         by_time=by_time(rows),
         runs_at_cost=at_cost,
         at_cost=(median(s for s, _ in at_cost), mean(f for _, f in at_cost)) if at_cost else None,
+        trained_on=trained_on(records, name),
     )
 
 
-def _figures(name: str, metric: str, estimates: dict[str, Estimate | None], rows: list[Row]) -> Figures:
-    """Set apart where its interval lies on the good side of every other's; never where runs were lost."""
+def _figures(
+    name: str, metric: str, estimates: dict[str, Estimate | None], rows: list[Row], left_out: set[str]
+) -> Figures:
+    """Set apart where its interval lies on the good side of every other's; never where runs were lost.
+
+    Args:
+        left_out: variants that are not ranked.
+    """
     mine, sign = estimates[name], METRICS[metric].sign
-    others = [other for variant, other in estimates.items() if variant != name and other]
+    others = [other for variant, other in estimates.items() if variant not in {name, *left_out} and other]
     leads = (
         mine is not None
+        and name not in left_out
         and bool(others)
         and not any(row.lost for row in rows)
         and all(_separate(mine, other) and sign * mine.mean < sign * other.mean for other in others)
@@ -146,16 +156,16 @@ def _separate(first: Estimate, second: Estimate) -> bool:
 
 
 def _typical(rows: list[Row]) -> Row | None:
-    ranked = sorted(
+    by_fid = sorted(
         (row for row in rows if row.metric("fid") is not None), key=lambda row: (row.metric("fid"), row.seed)
     )
-    if ranked:
-        return ranked[len(ranked) // 2]
+    if by_fid:
+        return by_fid[len(by_fid) // 2]
     return next((row for row in rows if row.status == "diverged"), None)
 
 
 def _best(space: Space) -> Best | None:
-    found = [variant for variant in space.variants.values() if variant.fid]
+    found = [variant for variant in space.ranked if variant.fid]
     if not found:
         return None
     best = min(found, key=lambda variant: (variant.fid.mean, variant.name))
@@ -190,9 +200,9 @@ def _shown(space: Space, baseline: str) -> list[Variant]:
     variants = list(space.variants.values())
     if len(variants) <= 2 * HALF + 1:
         return variants
-    others = [variant for variant in variants if variant.name != baseline]
-    ranked = sorted(others, key=lambda variant: variant.fid.mean if variant.fid else math.inf)
-    kept = {baseline, *(variant.name for variant in (*ranked[:HALF], *ranked[-HALF:]))}
+    others = [variant for variant in space.ranked if variant.name != baseline]
+    by_fid = sorted(others, key=lambda variant: variant.fid.mean if variant.fid else math.inf)
+    kept = {baseline, *(variant.name for variant in (*by_fid[:HALF], *by_fid[-HALF:]))}
     return [variant for variant in variants if variant.name in kept]
 
 
@@ -201,8 +211,8 @@ def _extremes(compared: list[Comparison]) -> list[Comparison]:
     found = [comparison for comparison in compared if comparison.percent is not None]
     if len(found) <= 2 * HALF:
         return found
-    ranked = sorted(range(len(found)), key=lambda place: found[place].percent)
-    return [found[place] for place in sorted([*ranked[:HALF], *ranked[-HALF:]])]
+    by_size = sorted(range(len(found)), key=lambda place: found[place].percent)
+    return [found[place] for place in sorted([*by_size[:HALF], *by_size[-HALF:]])]
 
 
 def _real(records: SuiteRecords) -> dict[str, float | None] | None:

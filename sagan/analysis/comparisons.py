@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median, variance
 
 from sagan.analysis.answers import Answer, answers
+from sagan.analysis.circular import TrainedOn, ranked, trained_on
 from sagan.analysis.factorial import Effect, Factorial, effect
 from sagan.analysis.ingredients import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.metrics import METRICS, Metric
@@ -47,6 +48,7 @@ class Comparison:
         answer: None before the first look. `seeds` is how many of each variant it is of.
         percent, low, high: change of FID; the interval is None where the spread is not known.
         cost: None where no run says what its steps took.
+        trained_on: why the treated variant is not ranked, and so is not compared.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Comparison:
     low: float | None
     high: float | None
     cost: StepCost | None
+    trained_on: TrainedOn | None = None
 
     @property
     def title(self) -> str:
@@ -97,10 +100,12 @@ def single_ingredients(records: SuiteRecords) -> list[Comparison]:
 
 
 def _pairs(records: SuiteRecords, pairs: Mapping[str, tuple[str, str]]) -> dict[str, Comparison]:
-    effects = {}
+    effects, fair = {}, ranked(records)
     for name, (treated, control) in pairs.items():
-        if all(_runs(records, variant, METRICS["fid"]) for variant in (treated, control)):
-            effects[name] = _with_pooled_spread(effect(pair_design(records, treated, control), "variant"), records)
+        if {treated, control} <= set(fair.variants) and all(
+            _runs(records, variant, METRICS["fid"]) for variant in (treated, control)
+        ):
+            effects[name] = _with_pooled_spread(effect(pair_design(records, treated, control), "variant"), fair)
     given = answers(effects, records.suite.alpha, records.suite.smallest_effect)
     return {name: _of_pair(records, *pair, given.get(name)) for name, pair in pairs.items()}
 
@@ -124,7 +129,8 @@ def _of_pair(records: SuiteRecords, treated: str, control: str, answer: Answer |
     level, other = (level_of(records.config(v), ingredient) if ingredient else v for v in (treated, control))
     cells = {treated: {"variant": treated}, control: {"variant": control}}
     cost = step_cost(records, cells, {"variant": (control, treated)}, "variant")
-    return compared(treated, level, other, ingredient, (treated,), (control,), answer, cost)
+    found = compared(treated, level, other, ingredient, (treated,), (control,), answer, cost)
+    return replace(found, trained_on=trained_on(records, treated))
 
 
 def compared(

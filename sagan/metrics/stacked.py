@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sagan.data import PreparedDataset
 from sagan.data.stacked import PLACES
-from sagan.metrics.classifier import Classifier, accuracy, train_classifier
+from sagan.training.classifier import Classifier, accuracy, train_classifier
 
 MODES = 1000
 _DIGITS = 10

@@ -84,6 +84,22 @@ class Regularisers(Strict):
     r1: Weight = Field(0.0, description="gamma: gamma/2 |grad D|^2 at real images (Mescheder et al. 2018: 10)")
     r2: Weight = Field(0.0, description="gamma: gamma/2 |grad D|^2 at fakes (Mescheder et al. 2018, eq. 10)")
     orthogonal: Weight = Field(0.0, description="on the generator's weights; BigGAN has 1e-4")
+    feature_matching: Weight = Field(
+        0.0, description="means of the discriminator's features, real against generated (Salimans et al. 2016)"
+    )
+    moment_matching: Weight = Field(
+        0.0, description="means and variances of a fixed network's features (GFMN, Santos et al. 2019)"
+    )
+    moment_network: Literal["classifier", "efficientnet-lite0"] = Field(
+        "classifier",
+        description="that network: trained here on the dataset's classes, or pretrained on ImageNet's",
+        json_schema_extra={"only_with": "moment_matching"},
+    )
+
+    @property
+    def fixed_network(self) -> str | None:
+        """The network whose features the generator is trained to match; None for none."""
+        return self.moment_network if self.moment_matching else None
 
 
 class Extension(Strict):
@@ -150,6 +166,12 @@ class Variant(Recipe):
                 "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
                 "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0",
                 *("regularisers", "gradient_penalty"),
+            )
+        if each.feature_matching > 0 and self.augment:
+            raise refused(
+                "feature matching shows the discriminator images that are not augmented, which augmentation is to "
+                "keep from it (Zhao et al. 2020); say augment: [], or regularisers.feature_matching: 0",
+                "augment",
             )
         if self.objective == "wasserstein" and not penalised and not discriminator.spectral_norm:
             raise refused(

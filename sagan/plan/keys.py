@@ -11,6 +11,7 @@ from sagan.errors import UserError, first_line
 from sagan.params.run import RunConfig
 from sagan.store.paths import Paths
 from sagan.store.records import digest
+from sagan.store.weights import PUBLISHED, published_digest
 
 _RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
 
@@ -26,26 +27,32 @@ def names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
 
 
 def run_code(config: RunConfig, paths: Paths, place: str) -> str:
-    """The hash of the code that a run uses, its own file among it.
+    """The hash of the code that a run uses, its own file among it, and the weights of a pretrained network.
 
     Args:
         place: where params.yaml names that file.
 
     Raises:
-        UserError: there is something wrong with that file.
+        UserError: there is something wrong with that file, or the weights are not there.
     """
-    extension = config.variant.extension
+    extension, regularisers = config.variant.extension, config.variant.regularisers
+    code = fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
+    if regularisers.fixed_network in PUBLISHED:
+        code = digest([code, published_digest(regularisers.fixed_network, paths)])
     if extension is None:
-        return fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
+        return code
     file = paths.root / extension.file
     networks = check_extension(file, place) & {"build_generator", "build_discriminator"}
     if networks and config.variant.condition is not None:
         raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
+    if "build_discriminator" in networks and regularisers.feature_matching:
+        problem = "of an own discriminator the features before its head are not known; say feature_matching: 0"
+        raise UserError(f"{place} = {extension.file!r}: {problem}")
     try:
         own = fingerprint.extension_code(file)
     except LookupError as error:
         raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
-    return digest([fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens()), own])
+    return digest([code, own])
 
 
 def reference_code(extractor: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
+from sagan.params.fitting import check_fixed_networks
 from sagan.params.loading import suite_variant
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Suite, Training
@@ -62,6 +63,7 @@ class _Planner:
         manifest = _manifest(self.params, paths, name)
         variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
         _check_conditions(suite, name, variants, manifest, paths)
+        check_fixed_networks(variants, manifest, paths)
         conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
         references = [
             _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces

@@ -47,7 +47,7 @@ def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
         if found and found.percent is not None:
             _effect(right, y, found.percent, found.low, found.high, look.color, theme, look.marker)
     _plain_log_if_wide(left.xaxis, fids)
-    left.set_yticks(range(len(variants)), [variant.name for variant in variants])
+    left.set_yticks(range(len(variants)), [variant.label for variant in variants])
     left.set_ylim(len(variants) - 0.4, -0.6)
     left.set_xlabel("FID (lower is better)")
     right.axvline(0, color=theme.ink, lw=0.8, zorder=1)
@@ -114,7 +114,7 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
                     ax.plot(*row.curve[-1], marker="x", ms=6, mew=1.6, color=look.color)
         if variant.curve:
             ax.plot(*zip(*variant.curve, strict=True), color=look.color, lw=2)
-        ax.set_title(variant.name, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.name)))
+        ax.set_title(variant.label, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.label)))
         counts = f"{variant.counts.measured}/{variant.counts.total}"
         ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
     for ax in axes.flat[len(drawn) :]:
@@ -141,7 +141,7 @@ def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
         seconds, means = [point.seconds for point in points], [point.mean for point in points]
         lows, highs = [point.low for point in points], [point.high for point in points]
         ax.fill_between(seconds, lows, highs, color=look.color, alpha=0.13, lw=0)
-        ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.name)
+        ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.label)
     measured = [fid for variant in drawn for point in variant.by_time for fid in (point.low, point.high)]
     _plain_log_if_wide(ax.yaxis, measured)
     ax.set_xlabel("training time (s)")
@@ -164,7 +164,7 @@ def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
         if variant.name not in styles:
             ax.plot(*variant.at_cost, ls="", marker="o", ms=3, mew=0, color=theme.muted, zorder=2)
             continue
-        look, label = styles[variant.name], variant.name
+        look, label = styles[variant.name], variant.label
         runs = zip(*variant.runs_at_cost, strict=True)
         ax.plot(*runs, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
         ax.plot(

@@ -134,18 +134,19 @@ def _tiles(variants: list[Variant], file: str) -> list[Tile]:
         row = variant.typical
         if row and (row.folder / file).exists():
             note = f"FID {number(row.metric('fid'))}" if row.status == "measured" else "diverged; last snapshot"
-            tiles.append(Tile(row.folder / file, variant.name, f"seed {row.seed}, {note}"))
+            tiles.append(Tile(row.folder / file, variant.label, f"seed {row.seed}, {note}"))
     return tiles
 
 
 def _attention_tiles(analysis: Analysis) -> list[Tile]:
     """Of the first variants that attend; generators before discriminators."""
     tiles = []
-    rows = [variant.typical for variant in analysis.shown if variant.typical]
-    for row in [row for row in rows if (row.folder / "attention").exists()][:ATTENDING]:
+    rows = {variant.label: variant.typical for variant in analysis.shown if variant.typical}
+    attending = [(label, row) for label, row in rows.items() if (row.folder / "attention").exists()]
+    for label, row in attending[:ATTENDING]:
         for path in sorted((row.folder / "attention").glob("*.png"), reverse=True):
             network, _, side = path.stem.partition("-")
             layer = row.evaluation.attention.get(f"{network}.{side}") if row.evaluation else None
             gamma = number(layer.gamma if layer else None)
-            tiles.append(Tile(path, row.variant, f"{network} at {side}x{side}, gamma {gamma}"))
+            tiles.append(Tile(path, label, f"{network} at {side}x{side}, gamma {gamma}"))
     return tiles

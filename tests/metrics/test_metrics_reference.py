@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sagan.errors import UserError
-from sagan.metrics import classifier, measures, values
+from sagan.metrics import measures, values
 from sagan.metrics import reference as module
 from sagan.metrics.codes import applicable, metric_code
 from sagan.metrics.extractors import Extractor
@@ -19,6 +19,7 @@ from sagan.metrics.real import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.store.paths import Paths
 from sagan.store.records import file_digest, read_json
+from sagan.training import classifier
 
 CPU = torch.device("cpu")
 
@@ -177,6 +178,7 @@ import pickle, sys
 from sagan.data import load
 from sagan.metrics import classifier, reference
 from sagan.store.paths import Paths
+from sagan.training import classifier
 
 root, wanted, folder = pickle.load(sys.stdin.buffer)
 train = reference.train_classifier

@@ -10,7 +10,6 @@ import torch
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.metrics import classifier
 from sagan.metrics.codes import applicable, lacking
 from sagan.metrics.evaluate import add_metrics, evaluate
 from sagan.metrics.extractors import STACKED_NAME, Extractor
@@ -23,6 +22,7 @@ from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.store.records import read_json, write_json
+from sagan.training import classifier
 from sagan.training.loop import train
 
 PARAMS = """
