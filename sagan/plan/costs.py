@@ -1,4 +1,4 @@
-"""What is still to be done would take so long, from what the same took before."""
+"""Estimates of what is still to be done, from what such jobs took before."""
 
 from __future__ import annotations
 
