@@ -24,7 +24,7 @@ from sagan.tracking.content import Records
 # Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
 TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
 # What a generator needs of this package.
-_CODE = ("__init__.py", "definitions.py", "errors.py", "extensions.py", "fingerprint.py", "paths.py", "shapes.py", "nn")
+_CODE = ("__init__.py", "code", "errors.py", "nn", "shapes.py", "store/__init__.py", "store/paths.py")
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")
 
 
@@ -72,7 +72,7 @@ def _save(folder: Path, config: Json, weights: Path, model_id: str, run_id: str)
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings(record=True):
         # Recorded, which is unheard: MLflow would rather have type hints of its own kind, and filters do not stop it.
         code = Path(name) / "sagan"
-        code.mkdir()
+        (code / "store").mkdir(parents=True)
         for part in _CODE:
             if (package / part).is_dir():
                 shutil.copytree(package / part, code / part, ignore=shutil.ignore_patterns("__pycache__"))
