@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 
 from sagan.data.prepared import Content, load, store
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images, generated_images, sample_features
 from sagan.metrics.latents import latents
@@ -119,19 +119,19 @@ def metrics_seconds(count: int, dim: int) -> dict[str, dict[str, float]]:
     generator = torch.Generator().manual_seed(0)
     fake, real = (torch.rand(count, dim, generator=generator) for _ in range(2))
     logits = torch.randn(count, 10, generator=generator)
-    statistics = values.statistics(real)
-    sizes = values.extrapolation_sizes(count, dim)
+    statistics = formulas.statistics(real)
+    sizes = formulas.extrapolation_sizes(count, dim)
     work: dict[str, Callable[[], object]] = {
-        "fid": lambda: values.fid(values.statistics(fake), statistics),
-        "kid": lambda: values.kid(fake, real),
-        "is": lambda: values.inception_score(logits),
-        "recall alone": lambda: values.recall(fake, real),
-        "precision and recall": lambda: values.precision_recall(fake, real),
-        "density and coverage": lambda: values.density_coverage(fake, real),
-        "memorisation": lambda: values.nearest(fake, real),
+        "fid": lambda: formulas.fid(formulas.statistics(fake), statistics),
+        "kid": lambda: formulas.kid(fake, real),
+        "is": lambda: formulas.inception_score(logits),
+        "recall alone": lambda: formulas.recall(fake, real),
+        "precision and recall": lambda: formulas.precision_recall(fake, real),
+        "density and coverage": lambda: formulas.density_coverage(fake, real),
+        "memorisation": lambda: formulas.nearest(fake, real),
     }
     if sizes:
-        work["fid_infinity"] = lambda: values.fid_infinity(fake, statistics, sizes)
+        work["fid_infinity"] = lambda: formulas.fid_infinity(fake, statistics, sizes)
     return {name: timed(job) for name, job in work.items()}
 
 

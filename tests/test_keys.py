@@ -191,7 +191,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("nn/dcgan.py", "import annotations\n", "import annotations\n\nimport math\n"),
         ("training/loop.py", "stopped at step", "left off at step"),
         ("training/loop.py", "out of GPU memory with", "no GPU memory left with"),
-        ("sampling.py", "_BATCH = 250", "_BATCH = 251"),
+        ("generators/sampling.py", "_BATCH = 250", "_BATCH = 251"),
         ("training/provenance.py", "timeout=10", "timeout=11"),
         ("training/log.py", 'round(seconds["wall"]', 'round(1 * seconds["wall"]'),
     ],
@@ -289,7 +289,7 @@ def test_every_python_gives_the_same(version):
         pytest.skip(f"no Python {version} on this machine")
     config = config_of("sagan")
     program = (
-        "import json, sys; sys.path.insert(0, sys.argv[1]); from sagan import fingerprint as f;"
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from sagan.code import fingerprint as f;"
         "print(f.code_of(*f.RUN, tokens=json.loads(sys.argv[2])))"
     )
     tokens = json.dumps(sorted(config.tokens(), key=str))

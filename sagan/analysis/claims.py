@@ -11,7 +11,7 @@ from scipy import stats
 
 from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import entropy_shares
-from sagan.analysis.ingredients import level_of
+from sagan.analysis.differences import level_of
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.questions import effect_on
 from sagan.analysis.rows import Row, SuiteRecords

@@ -13,8 +13,8 @@ from statistics import median, variance
 
 from sagan.analysis.answers import Answer, answers
 from sagan.analysis.circular import TrainedOn, ranked, trained_on
+from sagan.analysis.differences import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.factorial import Effect, Factorial, effect
-from sagan.analysis.ingredients import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.rows import Row, SuiteRecords
 

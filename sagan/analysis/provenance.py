@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from sagan.analysis.ingredients import flat
+from sagan.analysis.differences import flat
 from sagan.analysis.rows import SuiteRecords
 from sagan.store.types import Provenance
 

@@ -19,9 +19,9 @@ from sagan.analysis.comparisons import (
     sides,
     step_cost,
 )
+from sagan.analysis.differences import level_of, only_ingredient
 from sagan.analysis.factorial import Effect, Factorial, effect, interactions
 from sagan.analysis.families import holm
-from sagan.analysis.ingredients import level_of, only_ingredient
 from sagan.analysis.looks import Look, Replay, doubling_looks, one_look, replay
 from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.rows import Row, SuiteRecords

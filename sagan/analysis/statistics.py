@@ -69,8 +69,8 @@ def spread_ratio(pairs: Sequence[tuple[BySeed, BySeed]]) -> SpreadRatio | None:
 
     Spread is the mean distance from the mean. p is that of a t-test over the seeds' jackknife pseudo-values of the
     logarithm (Miller 1968, "Jackknifing variances"): pairs of any scale are pooled, and it holds whether or not equal
-    seeds go together. Simulated size and power stand in docs/metrics.md; with 5 seeds a tripled spread is found in 23 %,
-    which is why there is no p below 8. None where fewer than three seeds have all figures, or where figures are equal.
+    seeds go together. docs/metrics.md has its simulated size and power; 5 seeds find a tripled spread in 23 %, which is
+    why there is no p below 8. None where fewer than three seeds have all figures, or where figures are equal.
 
     Args:
         pairs: (treated, control), each seed -> figure. Only seeds that are in all of them count.

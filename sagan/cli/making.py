@@ -249,7 +249,7 @@ def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     from sagan.analysis.seeds import planned
     from sagan.params.loading import load_params
     from sagan.tracking import TrackingUnavailable, sync
-    from sagan.tracking.store import tracking_uri, without_password
+    from sagan.tracking.connection import tracking_uri, without_password
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)

@@ -10,7 +10,7 @@ import torch
 from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import UserError, did_you_mean
 from sagan.nn.describe import Layer, describe, layers_of
-from sagan.nn.own import own_network
+from sagan.nn.extension import own_network
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.data import PreparedDataset
-from sagan.metrics import values
+from sagan.metrics import formulas
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ClassSide:
 
     names: list[str]
     counts: list[int]
-    statistics: list[values.Statistics | None]
+    statistics: list[formulas.Statistics | None]
 
 
 def class_counts(dataset: PreparedDataset, split: str) -> list[int] | None:
@@ -48,7 +48,7 @@ def class_tensors(features: Tensor, labels: np.ndarray, classes: int) -> dict[st
     tensors = {"counts": torch.from_numpy(counts)}
     for index, count in enumerate(counts):
         if count >= features.shape[1]:
-            found = values.statistics(features[torch.from_numpy(labels == index)])
+            found = formulas.statistics(features[torch.from_numpy(labels == index)])
             tensors |= {f"{name}.{index}": torch.from_numpy(array) for name, array in found.items()}
     return tensors
 
@@ -57,7 +57,7 @@ def load_classes(path: Path, names: list[str]) -> ClassSide:
     """The `class_tensors` in a file, of classes with these names."""
     tensors = load_file(path)
     counts = tensors["counts"].tolist()
-    found: list[values.Statistics | None] = [
+    found: list[formulas.Statistics | None] = [
         {name: tensors[f"{name}.{index}"].numpy() for name in ("mu", "sigma")} if f"mu.{index}" in tensors else None
         for index in range(len(counts))
     ]

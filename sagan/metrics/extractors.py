@@ -19,7 +19,7 @@ from sagan.code.fingerprint import Table
 from sagan.errors import UserError
 from sagan.metrics.dinov2 import DinoV2Extractor
 from sagan.metrics.inception import EXTRACTOR_NAME, Inception, has_classes
-from sagan.metrics.stacked import StackedClassifier
+from sagan.metrics.stacked_classifier import StackedClassifier
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier
 

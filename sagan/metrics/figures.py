@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.attention import discriminator_attention, generator_attention
 from sagan.metrics.codes import metric_code
 from sagan.metrics.extractors import Extractor
@@ -18,7 +18,7 @@ from sagan.metrics.features import Sampled, labels_of, sample_features
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real import RealSide, load_reference
+from sagan.metrics.real_side import RealSide, load_reference
 from sagan.metrics.reference import as_if_generated, some_rows, with_classes
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.plan import Evaluation
@@ -185,7 +185,7 @@ class Figures:
             "step": int(snapshot.stem),
             "fid": found.value,
             "status": found.status,
-            "recall": None if not_finite(features) else values.recall(features, self.real.features),
+            "recall": None if not_finite(features) else formulas.recall(features, self.real.features),
             "diversity": None if sampled.deviation is None else sampled.deviation / real,
             "attention": generator_attention(self.generator(snapshot), self.settings["seed"], self.device),
         }

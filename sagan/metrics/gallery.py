@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from sagan.data import load
 from sagan.data.prepared import read_manifest
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.attention import grid_inputs, layer_maps
 from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
 from sagan.metrics.latents import GRID, latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
-from sagan.metrics.real import RealSide
+from sagan.metrics.real_side import RealSide
 from sagan.store.paths import Paths
 
 _ATTENTION_IMAGES = 4
@@ -66,7 +66,7 @@ def save_neighbours(
     manifest = read_manifest(prepared)
     if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
         return
-    distances, rows = values.nearest(sampled.features["features"].nan_to_num(), real.train, GRID - 1)
+    distances, rows = formulas.nearest(sampled.features["features"].nan_to_num(), real.train, GRID - 1)
     closest = distances[:, 0].argsort()[:GRID]
     labels = None if sampled.labels is None else sampled.labels[closest]
     generated = generated_images(generator, z[closest], device, labels)

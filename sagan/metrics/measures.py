@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from sagan.code.fingerprint import Table
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.features import Sampled
-from sagan.metrics.real import RealSide
-from sagan.metrics.stacked import MODES, modes_of
+from sagan.metrics.real_side import RealSide
+from sagan.metrics.stacked_classifier import MODES, modes_of
 from sagan.store.records import Json
 
 MEASURED = "measured"
@@ -53,7 +53,7 @@ def fid(generated: Sampled, real: RealSide) -> Measure:
     features = generated.features["features"]
     if lacking := too_few(min(len(generated), real.record["real_count"]), features.shape[1]):
         return Measure(None, lacking)
-    return measured(values.fid(values.statistics(features), real.statistics), is_constant(features))
+    return measured(formulas.fid(formulas.statistics(features), real.statistics), is_constant(features))
 
 
 def fid_infinity(generated: Sampled, real: RealSide) -> Measure:
@@ -62,12 +62,12 @@ def fid_infinity(generated: Sampled, real: RealSide) -> Measure:
     count, feature_dim = features.shape
     if lacking := too_few(real.record["real_count"], feature_dim):
         return Measure(None, lacking)
-    sizes = values.extrapolation_sizes(count, feature_dim)
+    sizes = formulas.extrapolation_sizes(count, feature_dim)
     if not sizes:
         return Measure(
             None, f"too few images: {count}, and to extrapolate with {feature_dim} features {4 * feature_dim}"
         )
-    return measured(values.fid_infinity(features, real.statistics, sizes), is_constant(features), sizes=sizes)
+    return measured(formulas.fid_infinity(features, real.statistics, sizes), is_constant(features), sizes=sizes)
 
 
 def intra_fid(generated: Sampled, real: RealSide) -> Measure:
@@ -86,7 +86,7 @@ def intra_fid(generated: Sampled, real: RealSide) -> Measure:
         counts = {"generated_count": len(mine), "real_count": side.counts[index]}
         short = too_few(min(counts.values()), features.shape[1])
         if short is None:
-            each[name] = {"fid": values.fid(values.statistics(mine), side.statistics[index]), **counts}
+            each[name] = {"fid": formulas.fid(formulas.statistics(mine), side.statistics[index]), **counts}
         else:
             each[name] = {"fid": None, **counts}
             lacking = lacking or f"class {name!r} has {short}"
@@ -99,9 +99,9 @@ def intra_fid(generated: Sampled, real: RealSide) -> Measure:
 def kid(generated: Sampled, real: RealSide) -> Measure:
     """KID against the kept real features."""
     features = generated.features["features"]
-    size = min(values.KID_SUBSET_SIZE, len(features), len(real.features))
-    value, std = values.kid(features, real.features)
-    facts = {"std": std, "subsets": values.KID_SUBSETS, "subset_size": size, "real_count": len(real.features)}
+    size = min(formulas.KID_SUBSET_SIZE, len(features), len(real.features))
+    value, std = formulas.kid(features, real.features)
+    facts = {"std": std, "subsets": formulas.KID_SUBSETS, "subset_size": size, "real_count": len(real.features)}
     return measured(value, is_constant(features), **facts)
 
 
@@ -112,21 +112,21 @@ def inception_score(generated: Sampled, real: RealSide) -> Measure:
         return Measure(None, "refused: the extractor's weights have no classifier layer")
     if defect := not_finite(logits):
         return Measure(None, defect)
-    score, std = values.inception_score(logits)
-    return measured(score, is_constant(generated.features["features"]), std=std, splits=values.IS_SPLITS)
+    score, std = formulas.inception_score(logits)
+    return measured(score, is_constant(generated.features["features"]), std=std, splits=formulas.IS_SPLITS)
 
 
 def precision(generated: Sampled, real: RealSide) -> Measure:
     """Precision; no figure for a constant generator, since one image in a dense place is precise without being good."""
     value, _ = _precision_recall(generated, real)
-    facts = {"neighbourhood": values.NEIGHBOURHOOD, "real_count": len(real.features)}
+    facts = {"neighbourhood": formulas.NEIGHBOURHOOD, "real_count": len(real.features)}
     return _without(is_constant(generated.features["features"]), value, **facts)
 
 
 def recall(generated: Sampled, real: RealSide) -> Measure:
     """Recall."""
     _, value = _precision_recall(generated, real)
-    facts = {"neighbourhood": values.NEIGHBOURHOOD, "real_count": len(real.features)}
+    facts = {"neighbourhood": formulas.NEIGHBOURHOOD, "real_count": len(real.features)}
     return measured(value, is_constant(generated.features["features"]), **facts)
 
 
@@ -158,7 +158,7 @@ def mode_kl(generated: Sampled, real: RealSide) -> Measure:
     if missing := int((real_counts == 0).sum()):
         return Measure(None, f"{missing} modes have no real image; say more `stacks` of the dataset")
     facts = {"modes": len(counts), "floor": (len(counts) - 1) / (2 * len(generated))}
-    return measured(values.mode_kl(counts, real_counts), is_constant(generated.features["features"]), **facts)
+    return measured(formulas.mode_kl(counts, real_counts), is_constant(generated.features["features"]), **facts)
 
 
 # What is generated and the real side, to a figure; features are finite.
@@ -180,12 +180,12 @@ METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
 # Two metrics of one computation: the second finds what the first has left.
 @lru_cache(maxsize=1)
 def _precision_recall(generated: Sampled, real: RealSide) -> tuple[float, float]:
-    return values.precision_recall(generated.features["features"], real.features)
+    return formulas.precision_recall(generated.features["features"], real.features)
 
 
 @lru_cache(maxsize=1)
 def _density_coverage(generated: Sampled, real: RealSide) -> tuple[float, float]:
-    return values.density_coverage(generated.features["features"], real.features)
+    return formulas.density_coverage(generated.features["features"], real.features)
 
 
 def _mode_counts(generated: Sampled) -> Tensor:
@@ -194,7 +194,7 @@ def _mode_counts(generated: Sampled) -> Tensor:
 
 
 def _naeem(real: RealSide) -> Json:
-    own = {"neighbourhood": values.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)"}
+    own = {"neighbourhood": formulas.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)"}
     return {**own, "real_count": len(real.features)}
 
 
@@ -235,7 +235,7 @@ def memorisation(generated: Tensor, real: RealSide) -> Json:
     held_out = real.record["memorisation"]
     if not_finite(generated):
         return {"status": not_finite(generated), **held_out}
-    distances = values.nearest(generated, real.train)[0][:, 0]
+    distances = formulas.nearest(generated, real.train)[0][:, 0]
     return {
         "status": MEASURED,
         "median": float(distances.median()),

@@ -14,15 +14,15 @@ from sagan.code.fingerprint import Table
 from sagan.data import PreparedDataset, load
 from sagan.data.conditions import class_labels, class_names
 from sagan.errors import UserError
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.classes import class_counts, class_file, class_tensors, load_classes
 from sagan.metrics.codes import applicable, lacking, metric_code
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
 from sagan.metrics.measures import measures
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real import FILES, RealSide, load_reference, save_features
-from sagan.metrics.stacked import train_stacked
+from sagan.metrics.real_side import FILES, RealSide, load_reference, save_features
+from sagan.metrics.stacked_classifier import train_stacked
 from sagan.plan import Reference
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
@@ -156,7 +156,7 @@ class RealFigures:
         facts: figures for the record.
     """
 
-    statistics: values.Statistics
+    statistics: formulas.Statistics
     kept: Tensor
     train: Tensor
     train_rows: Tensor
@@ -185,7 +185,7 @@ def measure_real(
     other_rows = some_rows(len(other_images), limit)
     other_found = features_of(other, other_images[other_rows], limit)
     other_features = other_found["features"]
-    statistics = values.statistics(features)
+    statistics = formulas.statistics(features)
     kept = features[some_rows(len(features), KEPT_FEATURES)]
     train_rows = some_rows(len(features), bank) if split == "train" else other_rows
     train, test = (features[train_rows], other_features) if split == "train" else (other_features, kept)
@@ -250,7 +250,7 @@ TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]
 }
 
 
-def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: values.Statistics) -> Json:
+def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:
     """FID between real images: what no generator can be told from.
 
     Held-out images against the split, and one random half of the split against the other half. Where
@@ -261,12 +261,12 @@ def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistic
     halves: Json = {"fid": None, "count": half, "what": f"one half of the {split} split against the other, {half} each"}
     if half >= feature_dim:
         order = _order(len(features))
-        parts = (values.statistics(features[order[:half]]), values.statistics(features[order[half : 2 * half]]))
-        halves["fid"] = values.fid(*parts)
+        parts = (formulas.statistics(features[order[:half]]), formulas.statistics(features[order[half : 2 * half]]))
+        halves["fid"] = formulas.fid(*parts)
     if len(other_features) < feature_dim:
         return {**halves, "halves": halves}
     return {
-        "fid": values.fid(values.statistics(other_features), statistics),
+        "fid": formulas.fid(formulas.statistics(other_features), statistics),
         "count": len(other_features),
         "what": f"{len(other_features)} real {other} images against the {split} split",
         "halves": halves,
@@ -275,7 +275,7 @@ def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistic
 
 def _held_out_distances(train: Tensor, test: Tensor) -> Json:
     """How far real images that nothing was trained on are from the nearest training image, in feature space."""
-    distances = values.nearest(test, train)[0][:, 0]
+    distances = formulas.nearest(test, train)[0][:, 0]
     return {
         "held_out_median": float(distances.median()),
         "held_out_p01": float(torch.quantile(distances, 0.01)),

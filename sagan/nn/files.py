@@ -12,7 +12,7 @@ from torch import nn
 
 from sagan.code.extensions import load_kept
 from sagan.nn import build_discriminator, build_generator
-from sagan.nn.own import PREFIX, own_network
+from sagan.nn.extension import PREFIX, own_network
 from sagan.nn.reparametrised import plain
 from sagan.store.paths import Paths
 

@@ -57,10 +57,10 @@ def check_fixed_networks(variants: Mapping[str, Variant], manifest: Json, paths:
     Raises:
         UserError: the first variant that asks for one.
     """
-    labels = manifest["labels"]
     for name, variant in variants.items():
-        asked = variant.regularisers.fixed_network == "classifier"
-        if asked and (labels["kind"] != "classes" or len(labels["names"]) < 2):
+        if variant.regularisers.fixed_network != "classifier":
+            continue
+        if manifest["labels"]["kind"] != "classes" or len(manifest["labels"]["names"]) < 2:
             raise UserError(
                 f"{paths.params}: variants.{name}.regularisers.moment_network = 'classifier': dataset "
                 f"{manifest['dataset']!r} has no classes to train one on; say efficientnet-lite0"

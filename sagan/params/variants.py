@@ -74,7 +74,9 @@ class Optimizer(Strict):
         1.0, description="discriminator's learning rate over the generator's"
     )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-    decay: Literal["none", "linear"] = Field("none", description="`linear`: of both rates, to 1/steps of them at the last step")
+    decay: Literal["none", "linear"] = Field(
+        "none", description="`linear`: of both rates, to 1/steps of them at the last step"
+    )
 
 
 class Regularisers(Strict):

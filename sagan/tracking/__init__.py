@@ -13,8 +13,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+from sagan.tracking.connection import TrackingUnavailable
 from sagan.tracking.sending import SyncReport, follow, sync
 from sagan.tracking.serving import UI_PORT, serve
-from sagan.tracking.store import TrackingUnavailable
 
 __all__ = ["UI_PORT", "SyncReport", "TrackingUnavailable", "follow", "serve", "sync"]

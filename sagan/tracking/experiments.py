@@ -12,8 +12,8 @@ from mlflow.entities import Experiment
 from sagan.params import Params
 from sagan.store.paths import Paths
 from sagan.store.records import Json, digest
+from sagan.tracking.connection import artifacts_folder, is_database, lock
 from sagan.tracking.content import CURRENT, FORMER
-from sagan.tracking.store import artifacts_folder, is_database, lock
 
 # Saved views, as links name them.
 SEEDS, PICTURES, EXPERIMENTS = "seeds", "pictures", "experiments"

@@ -19,13 +19,13 @@ from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import canonical, write_json
 from sagan.store.records import digest as records_digest
 from sagan.tracking import content
+from sagan.tracking.connection import TrackingUnavailable, available, connect, lock, tracking_uri
 from sagan.tracking.content import Records
 from sagan.tracking.experiments import introduce, open_experiment
 from sagan.tracking.models import MEASURED_TAG as MODEL_MEASURED_TAG
 from sagan.tracking.models import TAG as MODEL_TAG
 from sagan.tracking.models import drop_models, send_figures, send_model
 from sagan.tracking.points import new_lines, send_points
-from sagan.tracking.store import TrackingUnavailable, available, connect, lock, tracking_uri
 
 DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
 PREVIEW = 256  # pixels: the side of the small pictures that MLflow's image view loads first

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.store.paths import Paths
+from sagan.tracking.connection import artifacts_folder, available, connect, is_database, tracking_uri, without_password
 from sagan.tracking.experiments import links
-from sagan.tracking.store import artifacts_folder, available, connect, is_database, tracking_uri, without_password
 
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # for this machine only
 

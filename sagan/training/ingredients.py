@@ -14,8 +14,8 @@ from sagan.nn import build_discriminator, build_generator
 from sagan.nn.orthogonality import orthogonality
 from sagan.objectives import OBJECTIVES, PENALTIES, Objective, Penalty
 from sagan.params.run import RunConfig
+from sagan.training.extension import with_own_code
 from sagan.training.matching import MomentMatching, feature_matching
-from sagan.training.own import with_own_code
 
 
 @dataclass(frozen=True)

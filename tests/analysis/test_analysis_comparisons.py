@@ -11,7 +11,7 @@ from scipy import stats
 
 from sagan.analysis.build import analyse
 from sagan.analysis.comparisons import against_baseline, single_ingredients
-from sagan.analysis.ingredients import differing, level_of
+from sagan.analysis.differences import differing, level_of
 from sagan.analysis.rows import collect
 from sagan.analysis.wording import verdict
 from sagan.report import render

@@ -69,7 +69,7 @@ def test_no_template_computes_a_figure(path):
 # What else is JSON: datasets' manifests, plans, checkpoints' and weights' notes, reports' summaries.
 NO_RECORDS = {"making.py", "checkpoints.py", "index.py", "types.py"}
 # Arithmetic of a reference's figures, which is in the keys of what was measured: it has the record as settings.
-IN_KEYS = {"real.py"}
+IN_KEYS = {"real_side.py"}
 
 
 def test_no_record_is_a_dict_outside_the_store():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sagan.data.prepared import load
 from sagan.errors import UserError
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.classes import class_file, class_tensors, load_classes
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
@@ -25,7 +25,7 @@ from sagan.metrics.features import (
 from sagan.metrics.latents import GRID, latents
 from sagan.metrics.measures import measures
 from sagan.metrics.pictures import save_grid
-from sagan.metrics.real import RealSide, load_reference
+from sagan.metrics.real_side import RealSide, load_reference
 from sagan.metrics.reference import make_reference, with_classes
 from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
@@ -57,7 +57,7 @@ def test_intra_class_fid_is_the_mean_of_each_classs_own_fid(conditional):
         with torch.no_grad():
             mine = to_uint8(generator(z[labels == index], labels[labels == index])).numpy()
         sets = [features_of_images(extractor, part, CPU)["features"] for part in (mine, images[kinds == index])]
-        expected[name] = values.fid(*map(values.statistics, sets))
+        expected[name] = formulas.fid(*map(formulas.statistics, sets))
     record = conditional.record
     assert {name: entry["fid"] for name, entry in record["classes"].items()} == pytest.approx(expected, rel=1e-3)
     entry = record["metrics"]["intra_fid"]

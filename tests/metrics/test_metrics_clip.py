@@ -9,7 +9,7 @@ from torch import nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 
 from sagan.errors import UserError
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
 from sagan.store.weights import PUBLISHED, Published, extractor_digest, weights_lines
@@ -49,7 +49,7 @@ def test_figures_are_those_of_torch_fidelity(paths, fid_of_torch_fidelity):
     extractor = Extractor(CLIP, paths.root, paths, CPU)
     ours = [features_of_images(extractor, images, CPU) for images in (generated, real)]
     assert [set(found) for found in ours] == [{"features"}] * 2 and ours[0]["features"].shape == (60, 16)
-    fid = values.fid(*(values.statistics(found["features"]) for found in ours))
+    fid = formulas.fid(*(formulas.statistics(found["features"]) for found in ours))
     assert fid == pytest.approx(theirs, rel=1e-4) and fid > 0
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.collapse import collapse
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.features import Deviation, deviation_of_images
@@ -70,11 +70,11 @@ def test_deviation_is_that_of_each_pixel_over_images(measured):
 
 
 def test_recall_of_the_curve_is_torch_fidelitys(monkeypatch):
-    monkeypatch.setattr(values, "_BATCH", 7)
+    monkeypatch.setattr(formulas, "_BATCH", 7)
     generator = torch.Generator().manual_seed(0)
     generated, real = (torch.randn(n, 4, generator=generator) * s for n, s in ((60, 0.6), (80, 1.0)))
-    found = values.recall(generated, real)
-    assert found == pytest.approx(values.precision_recall(generated, real)[1]) and 0.1 < found < 0.9
+    found = formulas.recall(generated, real)
+    assert found == pytest.approx(formulas.precision_recall(generated, real)[1]) and 0.1 < found < 0.9
 
 
 def make_constant(path):

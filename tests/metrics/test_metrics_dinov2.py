@@ -9,7 +9,7 @@ import torch
 from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
 
 from sagan.errors import UserError
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.dinov2 import read_vision_transformer
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import DINOV2_NAME, Extractor
@@ -164,7 +164,7 @@ def test_fid_is_that_of_torch_fidelity_over_the_registered_extractor(paths, fid_
     extractor = Extractor(DINOV2, paths.root, paths, CPU)
     ours = [features_of_images(extractor, images, CPU) for images in (generated, real)]
     assert [set(found) for found in ours] == [{"features"}] * 2
-    fid = values.fid(*(values.statistics(found["features"]) for found in ours))
+    fid = formulas.fid(*(formulas.statistics(found["features"]) for found in ours))
     assert fid == pytest.approx(theirs, rel=1e-4) and fid > 0
 
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sagan.errors import UserError
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.codes import metric_code
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
@@ -21,7 +21,7 @@ from sagan.metrics.features import sample_features
 from sagan.metrics.figures import Figures
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
-from sagan.metrics.real import load_reference
+from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import some_rows
 from sagan.nn.files import load_generator
 from sagan.store.records import read_json, write_json
@@ -99,7 +99,7 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     device = torch.device("cpu")
     extractor = Extractor("classifier", folder, unmeasured.paths, device)
     sampled = sample_features(extractor, load_generator(snapshots / "000003.safetensors"), z["best"], device)
-    found = values.fid(values.statistics(sampled.features["features"]), load_reference(folder).statistics)
+    found = formulas.fid(formulas.statistics(sampled.features["features"]), load_reference(folder).statistics)
     assert best["fid"]["value"] == pytest.approx(found, rel=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_the_last_point_of_the_curve_is_of_the_first_final_images(measured):
     generator = load_generator(measured.paths.run(measured.run.key) / "generator.safetensors")
     features = sample_features(extractor, generator, latents(8, 600, 0, "final"), device).features["features"]
     for count, found in ((300, measured.record["curve"][-1]["fid"]), (600, measured.record["metrics"]["fid"]["value"])):
-        expected = values.fid(values.statistics(features[:count]), real.statistics)
+        expected = formulas.fid(formulas.statistics(features[:count]), real.statistics)
         assert found == pytest.approx(expected, rel=1e-6)
 
 
@@ -163,7 +163,7 @@ def test_real_and_generated_images_are_matched_at_one_count(measured, unmeasured
     folder = unmeasured.paths.reference(unmeasured.reference.key)
     kept = load_reference(folder)
     chosen = kept.held_out["features"][some_rows(200, 150)]
-    expected = values.fid(values.statistics(chosen), kept.statistics)
+    expected = formulas.fid(formulas.statistics(chosen), kept.statistics)
     assert matched["real"]["fid"]["value"] == pytest.approx(expected, rel=1e-6) != real["fid"]["value"]
 
 

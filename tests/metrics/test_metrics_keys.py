@@ -67,7 +67,7 @@ def _uncovered(ran, known) -> set[tuple[str, str]]:
     behind = {place for name in fingerprint.HARMLESS for place in _behind(name)}
     left = {(module, name) for module, name in ran - known - behind if name not in fingerprint.HARMLESS}
     # A plan asks, and its hash is the key; records hold what was measured. Neither computes anything.
-    carriers = ("sagan.plan", "sagan.store.types")
+    carriers = ("sagan.plan.types", "sagan.store.types")
     return {place for place in left if place[0] not in carriers and place[1] != "<lambda>"}
 
 
@@ -102,7 +102,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("metrics/gallery.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
         ("metrics/dinov2.py", "_NORM_EPS = 1e-6", "_NORM_EPS = 1e-5", {"dinov2-vit-b-14"}),
         ("training/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
-        ("metrics/values.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", set()),
+        ("metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", set()),
         ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", {"classifier", "dinov2-vit-b-14"}),
     ],
 )
@@ -115,7 +115,7 @@ def test_edits_move_the_references_that_use_them(package, name, old, new, moves)
 
 
 def test_a_metrics_code_is_its_own(package):
-    edit(package, "metrics/values.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51")
+    edit(package, "metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51")
     table = "sagan.metrics.measures:METRICS"
     assert {name for name in METRICS if entry_code(table, name) != entry_code(table, name, package)} == {"kid"}
     evaluation = [code_of(*fingerprint.EVALUATION, tokens=["classifier"], package=p) for p in (PACKAGE, package)]

@@ -13,7 +13,7 @@ from pytorch_fid.fid_score import calculate_fid_given_paths, calculate_frechet_d
 from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
 from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import EXTRACTOR_NAME
@@ -49,7 +49,7 @@ def torch_fidelity_says(generated, real, extractor, weights, subset_size, *metri
     command = [sys.executable, "-c", COMMAND, *metrics, "--cpu", "--json", "--silent", "--no-cache", "--save-cpu-ram"]
     command += ["--input1", generated, "--input2", real, "--feature-extractor", extractor]
     command += ["--feature-extractor-weights-path", str(weights), "--batch-size", "50"]
-    command += ["--kid-subsets", str(values.KID_SUBSETS), "--kid-subset-size", str(subset_size)]
+    command += ["--kid-subsets", str(formulas.KID_SUBSETS), "--kid-subset-size", str(subset_size)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -70,15 +70,15 @@ def test_every_metric_is_that_of_torch_fidelitys_command_line(tmp_path):
     extractor = Extractor("classifier", tmp_path, Paths(tmp_path), CPU)
     ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
     features, real_features = ours["features"], ours_real["features"]
-    fid = values.fid(values.statistics(features), values.statistics(real_features))
+    fid = formulas.fid(formulas.statistics(features), formulas.statistics(real_features))
     assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4) and fid > 0
-    kid = values.kid(features, real_features, subset_size=200)
+    kid = formulas.kid(features, real_features, subset_size=200)
     assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
     assert kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
-    score = values.inception_score(ours["logits"])
+    score = formulas.inception_score(ours["logits"])
     assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.5
     assert score[1] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    found = values.precision_recall(features, real_features)
+    found = formulas.precision_recall(features, real_features)
     assert found == pytest.approx((theirs["precision"], theirs["recall"]), abs=0.005) and 0.05 < min(found) < 1
 
 
@@ -97,9 +97,9 @@ def test_inception_figures_are_those_of_torch_fidelitys_command_line(tmp_path):
 
     extractor = Extractor("inception", tmp_path, Paths(tmp_path), CPU)
     ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
-    kid = values.kid(ours["features"], ours_real["features"], subset_size=16)
+    kid = formulas.kid(ours["features"], ours_real["features"], subset_size=16)
     assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    score = values.inception_score(ours["logits"])
+    score = formulas.inception_score(ours["logits"])
     assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.1
 
 
@@ -122,8 +122,8 @@ def test_fid_is_that_of_pytorch_fid_on_the_same_pictures(tmp_path, monkeypatch):
     def extractor(images):
         return {"features": network(images)[0]}
 
-    ours = [values.statistics(features_of_images(extractor, images, CPU)["features"]) for images in (generated, real)]
-    assert values.fid(*ours) == pytest.approx(theirs, rel=0.02) and theirs > 0.1
+    ours = [formulas.statistics(features_of_images(extractor, images, CPU)["features"]) for images in (generated, real)]
+    assert formulas.fid(*ours) == pytest.approx(theirs, rel=0.02) and theirs > 0.1
 
 
 def test_fid_of_the_same_statistics_is_that_of_pytorch_fid():
@@ -131,6 +131,6 @@ def test_fid_of_the_same_statistics_is_that_of_pytorch_fid():
     generator = torch.Generator().manual_seed(0)
     mix = torch.rand(64, 64, generator=generator)
     one, other = (torch.randn(500, 64, generator=generator) @ mix + shift for shift in (0.0, 0.5))
-    a, b = values.statistics(one), values.statistics(other)
+    a, b = formulas.statistics(one), formulas.statistics(other)
     theirs = calculate_frechet_distance(a["mu"], a["sigma"], b["mu"], b["sigma"])
-    assert values.fid(a, b) == pytest.approx(theirs, rel=1e-6)
+    assert formulas.fid(a, b) == pytest.approx(theirs, rel=1e-6)

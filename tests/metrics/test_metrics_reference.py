@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from sagan.errors import UserError
-from sagan.metrics import measures, values
+from sagan.metrics import formulas, measures
 from sagan.metrics import reference as module
 from sagan.metrics.codes import applicable, metric_code
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, features_of_images
-from sagan.metrics.real import load_reference
+from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.store.paths import Paths
 from sagan.store.records import file_digest, read_json
@@ -41,7 +41,7 @@ def test_the_noise_floor_is_that_of_real_images(measured):
     real = load_reference(measured.paths.reference(measured.reference.key))
     extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
     held_out = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
-    assert floor["fid"] == pytest.approx(values.fid(values.statistics(held_out), real.statistics), rel=1e-6)
+    assert floor["fid"] == pytest.approx(formulas.fid(formulas.statistics(held_out), real.statistics), rel=1e-6)
     assert 0 < floor["halves"]["fid"] < measured.record["metrics"]["fid"]["value"]
 
 
@@ -176,7 +176,7 @@ def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
 MAKING = """
 import pickle, sys
 from sagan.data import load
-from sagan.metrics import classifier, reference
+from sagan.metrics import reference
 from sagan.store.paths import Paths
 from sagan.training import classifier
 

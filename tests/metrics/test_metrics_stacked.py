@@ -16,7 +16,7 @@ from sagan.metrics.extractors import STACKED_NAME, Extractor
 from sagan.metrics.features import Sampled
 from sagan.metrics.measures import MEASURED, measures
 from sagan.metrics.reference import make_reference
-from sagan.metrics.stacked import modes_of
+from sagan.metrics.stacked_classifier import modes_of
 from sagan.params.datasets import StackedMnist
 from sagan.params.loading import load_params
 from sagan.plan import make_plan

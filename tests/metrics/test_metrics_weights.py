@@ -12,7 +12,7 @@ from PIL import Image
 from torch_fidelity import calculate_metrics
 
 from sagan.errors import UserError
-from sagan.metrics import inception, values
+from sagan.metrics import formulas, inception
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images
 from sagan.metrics.fetching import fetch_weights
@@ -181,7 +181,7 @@ def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_
         fid=True,
         kid=True,
         prc=True,
-        kid_subsets=values.KID_SUBSETS,
+        kid_subsets=formulas.KID_SUBSETS,
         kid_subset_size=6,
         num_workers=0,
         cuda=False,
@@ -193,7 +193,7 @@ def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_
         features_of_images(extractor, images.astype(np.uint8), torch.device("cpu"))["features"]
         for images in sets.values()
     )
-    ours = values.fid(values.statistics(one), values.statistics(other))
+    ours = formulas.fid(formulas.statistics(one), formulas.statistics(other))
     assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    assert values.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    assert values.precision_recall(one, other) == (theirs["precision"], theirs["recall"])
+    assert formulas.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert formulas.precision_recall(one, other) == (theirs["precision"], theirs["recall"])

@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 from sagan.errors import UserError
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable, serving
+from sagan.tracking.connection import connect
 from sagan.tracking.experiments import web_page
 from sagan.tracking.serving import serve, ui_command
-from sagan.tracking.store import connect
 
 
 def refused() -> str:
@@ -57,7 +57,7 @@ def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_o
     script = f"""
 from pathlib import Path
 from sagan.store.paths import Paths
-from sagan.tracking.store import connect
+from sagan.tracking.connection import connect
 folder = Path({str(workspace.paths.root)!r})
 print("ready", flush=True)
 connect(f"sqlite:///{{folder}}/state/mlflow/mlflow.db", Paths(folder))

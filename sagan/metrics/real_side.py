@@ -9,7 +9,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.classes import ClassSide
 from sagan.metrics.features import Features
 from sagan.store.records import Json, read_json
@@ -34,7 +34,7 @@ class RealSide:
     """
 
     record: Json
-    statistics: values.Statistics
+    statistics: formulas.Statistics
     features: Tensor
     train: Tensor
     train_rows: Tensor

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
-from sagan.metrics import values
+from sagan.metrics import formulas
 from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
 from sagan.metrics.features import features_of_images, to_uint8
 
@@ -20,7 +20,7 @@ def gaussian(count, dim=8, seed=0, mean=0.0, scale=1.0):
 
 
 def fid_of(generated, real):
-    return values.fid(values.statistics(generated), values.statistics(real))
+    return formulas.fid(formulas.statistics(generated), formulas.statistics(real))
 
 
 class Images(Dataset):
@@ -55,7 +55,7 @@ def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
         kid=True,
         isc=True,
         prc=True,
-        kid_subsets=values.KID_SUBSETS,
+        kid_subsets=formulas.KID_SUBSETS,
         kid_subset_size=200,
         num_workers=0,
         batch_size=100,
@@ -66,13 +66,13 @@ def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
     assert fid_of(ours["features"], ours_real["features"]) == pytest.approx(
         theirs["frechet_inception_distance"], rel=1e-4
     )
-    values_kid = values.kid(ours["features"], ours_real["features"], subset_size=200)
+    values_kid = formulas.kid(ours["features"], ours_real["features"], subset_size=200)
     assert values_kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
     assert values_kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-6)
-    score, std = values.inception_score(ours["logits"])
+    score, std = formulas.inception_score(ours["logits"])
     assert score == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
     assert std == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    precision, recall = values.precision_recall(ours["features"], ours_real["features"])
+    precision, recall = formulas.precision_recall(ours["features"], ours_real["features"])
     assert precision == pytest.approx(theirs["precision"], abs=0.004)
     assert recall == pytest.approx(theirs["recall"], abs=0.004)
 
@@ -80,10 +80,10 @@ def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
 def test_fid_is_scipys_matrix_square_root():
     mix = torch.rand(8, 8, generator=torch.Generator().manual_seed(1))
     one, other = gaussian(300, seed=2) @ mix, gaussian(300, seed=3, mean=0.3)
-    a, b = values.statistics(one), values.statistics(other)
+    a, b = formulas.statistics(one), formulas.statistics(other)
     root = scipy.linalg.sqrtm(a["sigma"] @ b["sigma"]).real
     expected = ((a["mu"] - b["mu"]) ** 2).sum() + np.trace(a["sigma"] + b["sigma"] - 2 * root)
-    assert values.fid(a, b) == pytest.approx(expected, rel=1e-6)
+    assert formulas.fid(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fid_of_two_gaussians_by_formula():
@@ -91,17 +91,17 @@ def test_fid_of_two_gaussians_by_formula():
     dim, eye = 6, np.eye(6)
     real = {"mu": np.zeros(dim), "sigma": 4.0 * eye}
     moved = {"mu": np.full(dim, 0.5), "sigma": 9.0 * eye}
-    assert values.fid(moved, real) == pytest.approx(dim * 0.25 + dim * 1.0)
+    assert formulas.fid(moved, real) == pytest.approx(dim * 0.25 + dim * 1.0)
 
 
 def test_a_set_against_itself():
     features = gaussian(400)
     assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
-    assert values.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
-    assert values.precision_recall(features, features) == (1.0, 1.0)
-    density, coverage = values.density_coverage(features, features)
+    assert formulas.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
+    assert formulas.precision_recall(features, features) == (1.0, 1.0)
+    density, coverage = formulas.density_coverage(features, features)
     assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.2)
-    assert values.nearest(features, features)[0].max() == 0
+    assert formulas.nearest(features, features)[0].max() == 0
 
 
 def test_more_noise_is_farther(measured):
@@ -115,8 +115,8 @@ def test_more_noise_is_farther(measured):
         noisy = (images + level * noise).clip(0, 255).astype(np.uint8)
         features = features_of_images(extractor, noisy, CPU)["features"]
         fids.append(fid_of(features, clean))
-        kids.append(values.kid(features, clean)[0])
-        coverages.append(values.density_coverage(features, clean)[1])
+        kids.append(formulas.kid(features, clean)[0])
+        coverages.append(formulas.density_coverage(features, clean)[1])
     assert fids == sorted(fids) and kids == sorted(kids) and coverages == sorted(coverages, reverse=True)
     assert fids[-1] > 5 * fids[0]
 
@@ -136,27 +136,27 @@ def naive(generated, real, k):
 
 
 def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
-    monkeypatch.setattr(values, "_BATCH", 7)  # several batches, the last one short
+    monkeypatch.setattr(formulas, "_BATCH", 7)  # several batches, the last one short
     generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
-    expected = naive(generated, real, values.NEIGHBOURHOOD)
-    assert values.precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
-    expected = naive(generated, real, values.DENSITY_NEIGHBOURHOOD)
-    assert values.density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
+    expected = naive(generated, real, formulas.NEIGHBOURHOOD)
+    assert formulas.precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    expected = naive(generated, real, formulas.DENSITY_NEIGHBOURHOOD)
+    assert formulas.density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
 
 
 def test_dropped_modes_lower_coverage_and_recall_but_not_precision():
     real = torch.cat([gaussian(200, seed=1, mean=-20), gaussian(200, seed=2, mean=20)])
     generated = gaussian(400, seed=3, mean=20)
-    precision, recall = values.precision_recall(generated, real)
-    density, coverage = values.density_coverage(generated, real)
+    precision, recall = formulas.precision_recall(generated, real)
+    density, coverage = formulas.density_coverage(generated, real)
     assert precision > 0.8 and density > 0.8
     assert recall < 0.6 and coverage < 0.6
 
 
 def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):
-    monkeypatch.setattr(values, "_BATCH", 9)
+    monkeypatch.setattr(formulas, "_BATCH", 9)
     queries, bank = gaussian(30, seed=1), gaussian(80, seed=2)
-    distances, rows = values.nearest(queries, bank, 4)
+    distances, rows = formulas.nearest(queries, bank, 4)
     full = (queries[:, None] - bank[None]).norm(dim=2).sort(dim=1)
     assert torch.equal(rows, full.indices[:, :4])
     assert torch.allclose(distances, full.values[:, :4])
@@ -164,7 +164,7 @@ def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):
 
 def test_a_copied_image_has_distance_zero():
     bank = gaussian(50) * 1000
-    distances, rows = values.nearest(bank[[3, 17]], bank)
+    distances, rows = formulas.nearest(bank[[3, 17]], bank)
     assert distances.flatten().tolist() == [0, 0] and rows.flatten().tolist() == [3, 17]
 
 
@@ -172,7 +172,7 @@ def test_near_copies_come_in_the_order_of_their_distance():
     """Far from the origin a matrix product cannot tell them apart."""
     bank = 1000 + torch.tensor([[0.3], [0.2], [0.0], [0.1]]) * torch.ones(1, 8)
     bank = torch.cat([bank, gaussian(40)])
-    distances, rows = values.nearest(bank[[2] * 30], bank, 4)
+    distances, rows = formulas.nearest(bank[[2] * 30], bank, 4)
     assert rows.tolist() == [[2, 3, 1, 0]] * 30
     assert distances[0, 0] == 0 and distances[0, 1] == pytest.approx(0.1 * 8**0.5, rel=1e-2)
 
@@ -182,16 +182,16 @@ def test_extrapolated_fid_is_nearer_to_the_truth_than_fid():
     dim = 32
     real = {"mu": np.zeros(dim), "sigma": np.eye(dim)}
     features = gaussian(2000, dim=dim, seed=4)
-    sizes = values.extrapolation_sizes(2000, dim)
-    plain = values.fid(values.statistics(features), real)
-    extrapolated = values.fid_infinity(features, real, sizes)
-    assert len(sizes) == values.EXTRAPOLATION_POINTS and sizes[-1] == 2000
+    sizes = formulas.extrapolation_sizes(2000, dim)
+    plain = formulas.fid(formulas.statistics(features), real)
+    extrapolated = formulas.fid_infinity(features, real, sizes)
+    assert len(sizes) == formulas.EXTRAPOLATION_POINTS and sizes[-1] == 2000
     assert plain > 0.1 and abs(extrapolated) < plain / 3
 
 
 @pytest.mark.parametrize(("count", "dim", "smallest"), [(4000, 128, 800), (10_000, 2048, 4096), (8191, 2048, None)])
 def test_too_few_images_are_not_extrapolated(count, dim, smallest):
-    sizes = values.extrapolation_sizes(count, dim)
+    sizes = formulas.extrapolation_sizes(count, dim)
     assert (sizes[0] if sizes else None) == smallest
 
 

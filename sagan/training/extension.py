@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sagan.code.extensions import calling
 from sagan.errors import UserError
-from sagan.nn.own import own_network
+from sagan.nn.extension import own_network
 from sagan.objectives import Judged, Penalty
 from sagan.params.run import RunConfig
 
