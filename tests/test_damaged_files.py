@@ -13,7 +13,7 @@ from sagan.plan import make_plan
 from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.store import reading
 from sagan.store.folders import set_aside_torn
-from sagan.store.records import NotARecord, misfit, read_json, read_lines, write_json
+from sagan.store.records import NotARecord, misfit, read_json, write_json
 from tests.made_up import evaluation_record, run_record
 from workflow import portion
 
@@ -195,13 +195,6 @@ def test_a_portion_in_which_nothing_could_be_done_is_refused(monkeypatch, capsys
     monkeypatch.setattr(sys, "argv", ["portion", "--suite", "quick", "--out", "packed", *arguments])
     assert portion.main() == 2
     assert capsys.readouterr().err.startswith(f"sagan: {option} {value}: say ")
-
-
-def test_a_line_of_a_log_that_is_no_record_is_named_by_its_number(tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-    with pytest.raises(NotARecord, match=r"log\.jsonl: .*line 2"):
-        read_lines(path)
 
 
 def test_a_damaged_record_reads_as_a_mistake_that_names_it(tmp_path):

@@ -35,10 +35,6 @@ class Counts:
         return self.total - self.missing
 
     @property
-    def most_learned_nothing(self) -> bool:
-        return 2 * self.learned_nothing > self.measured
-
-    @property
     def went_wrong(self) -> bool:
         return self.with_figures < self.total or self.collapsed + self.ended_badly > 0
 

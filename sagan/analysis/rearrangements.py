@@ -68,11 +68,6 @@ def rearrangement_p(strata: Sequence[tuple[Sequence[float], Sequence[float]]]) -
     return PValue(float((np.sum(np.abs(drawn) >= threshold) + 1) / (DRAWN + 1)), False)
 
 
-def smallest_p(strata: int, side: int) -> float:
-    """The least exact p that `strata` strata with `side` runs on each side can give."""
-    return 2 / math.comb(2 * side, side) ** strata
-
-
 def _stratum(first: Sequence[float], second: Sequence[float]) -> _Stratum:
     values = np.sort(np.concatenate([first, second]).astype(float))
     size = min(len(first), len(second))

@@ -135,12 +135,6 @@ class Row:
         return record.step_seconds / record.steps if record and record.step_seconds and record.steps else None
 
     @property
-    def seconds_per_step(self) -> float | None:
-        """Per generator step, with its discriminator steps."""
-        record = self.training
-        return record.seconds / record.steps if record and record.seconds and record.steps else None
-
-    @property
     def hardware(self) -> tuple[str, int] | None:
         """What has to be equal for two speeds to be comparable."""
         return self.training and (self.training.provenance.device, self.training.provenance.threads)

@@ -42,8 +42,3 @@ def lacking(record: Json) -> list[str]:
     metrics = record["metrics"]
     names = applicable(record.get("condition"), record.get("extractor"))
     return [name for name in names if metrics.get(name, {}).get("code") != metric_code(name)]
-
-
-def measured_by_present_code(record: Json) -> Json:
-    """A record's metrics for readers: what is `lacking` has no value, and a status that says so."""
-    return record["metrics"] | dict.fromkeys(lacking(record), NOT_MEASURED)

@@ -76,16 +76,13 @@ def read_json(path: Path) -> Json:
         NotARecord: there is something else in it.
         OSError: it cannot be read.
     """
-    return _object(path, path.read_bytes())
-
-
-def read_lines(path: Path) -> list[Json]:
-    """The complete objects of a JSON-lines file; a torn last line, left by a kill, is not one.
-
-    Raises:
-        NotARecord: another line is no object.
-    """
-    return [_object(path, line, f"line {number}: ") for number, line in enumerate(complete_lines(path), start=1)]
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NotARecord(path, f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise NotARecord(path, "no JSON object")
+    return value
 
 
 def complete_lines(path: Path) -> list[bytes]:
@@ -94,16 +91,6 @@ def complete_lines(path: Path) -> list[bytes]:
         return []
     content = path.read_bytes()
     return content[: content.rfind(b"\n") + 1].splitlines()
-
-
-def _object(path: Path, content: bytes, place: str = "") -> Json:
-    try:
-        value = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise NotARecord(path, f"{place}not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise NotARecord(path, f"{place}no JSON object")
-    return value
 
 
 def misfit(value: Any, shape: Any, place: str = "") -> str | None:

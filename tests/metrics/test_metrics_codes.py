@@ -8,7 +8,7 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.metrics import codes
-from sagan.metrics.codes import NAMES, NOT_MEASURED, OF_CLASSES, applicable, lacking, measured_by_present_code
+from sagan.metrics.codes import NAMES, OF_CLASSES, applicable, lacking
 from sagan.metrics.evaluate import add_metrics, evaluate
 from sagan.metrics.measures import METRICS
 from sagan.metrics.reference import add_to_reference
@@ -39,15 +39,12 @@ def test_what_is_measured_by_the_present_code_lacks_nothing(measured, conditiona
     assert set(measured.record["metrics"]) == set(applicable(None))
     assert set(conditional.record["metrics"]) == set(applicable("class")) == {*applicable(None), *OF_CLASSES}
     for record in (measured.record, conditional.record, measured.reference_record["other_split"]):
-        assert lacking(record) == [] and measured_by_present_code(record) == record["metrics"]
+        assert lacking(record) == []
     assert lacking({"status": "diverged", "metrics": {}}) == []
 
 
 def test_a_metric_of_other_code_counts_as_not_measured(measured, edited):
     assert lacking(measured.record) == ["kid"]
-    shown = measured_by_present_code(measured.record)
-    assert shown["kid"] == NOT_MEASURED and shown["kid"]["value"] is None
-    assert shown["fid"] == measured.record["metrics"]["fid"]
     without = {name: entry for name, entry in measured.record["metrics"].items() if name != "recall"}
     assert lacking(measured.record | {"metrics": without}) == ["kid", "recall"]
 
