@@ -123,7 +123,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(sagan, tmp_path):
     (tmp_path / "results/runs/unasked-s0-0123456789/run.json").write_text('{"dataset": "mnist5k"}')
     before = everything_in(tmp_path)
     for arguments, says in (
-        (("train", run), f"{run}: would train from step 0 to 800 on mnist5k"),
+        (("train", run), f"{run}: would train from step 0 to 720 on mnist5k"),
         (("reference", reference), f"{reference}: would measure mnist5k"),
         (("evaluate", evaluation), f"once there is run {run} and reference {reference}"),
         (("report",), "reports/quick: would be written from 0 of 27 measurements"),
