@@ -20,9 +20,10 @@ from sagan.params.run import RunConfig
 from sagan.plan import check_code, make_plan
 from sagan.plan.keys import run_code
 from sagan.store.paths import Paths
-from sagan.store.records import read_lines, write_json
+from sagan.store.records import write_json
 from sagan.training.log import RunLog
 from sagan.training.loop import train
+from tests import read_lines
 from tests.made_up import SAGAN
 
 ROOT = PACKAGE.parent

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sagan.store.records import read_json, read_lines
+from sagan.store.records import read_json
+from tests import read_lines
 
 pytestmark = pytest.mark.exhaustive
 

@@ -16,8 +16,9 @@ from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Plan, make_plan
 from sagan.store.paths import Paths
-from sagan.store.records import Json, read_lines, write_json
+from sagan.store.records import Json, write_json
 from sagan.tracking import SyncReport, sync
+from tests import read_lines
 from tests.made_up import PROVENANCE, SAGAN, evaluation_record, run_record
 
 PARAMS = f"""

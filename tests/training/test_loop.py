@@ -18,9 +18,10 @@ from safetensors import safe_open
 
 from sagan.errors import UserError
 from sagan.store.reading import read_run
-from sagan.store.records import file_digest, read_lines
+from sagan.store.records import file_digest
 from sagan.training.loop import Interrupted, train
 from sagan.training.step import Trainer
+from tests import read_lines
 
 # A process of its own, so that it can be killed: the arguments come pickled on its standard input.
 CHILD = """

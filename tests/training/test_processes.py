@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.errors import UserError
-from sagan.store.records import read_lines
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.loop import Data, _session, train
 from sagan.training.processes import Processes
 from sagan.training.step import Trainer
+from tests import read_lines
 
 CPU = torch.device("cpu")
 CHILD = """
