@@ -103,8 +103,9 @@ def test_jobs_ask_for_gpus_and_go_on_after_preemption_and_stops(clone):
     assert process.returncode == 0, output + logs
     assert len(clone.runs()) == 1 and len(clone.evaluations()) == 1
     log = read_lines(clone.folder / "results/runs" / key / "log.jsonl")
-    snapshots = read_json(clone.folder / "results/runs" / key / "run.json")["config"]["training"]["snapshots"]
-    due = sorted({*range(10, 151, 10), *snapshots} - {0})
+    record = read_json(clone.folder / "results/runs" / key / "run.json")
+    steps, every = record["steps"], record["execution"]["log_every"]
+    due = sorted({*range(every, steps, every), steps, *record["config"]["training"]["snapshots"]} - {0})
     assert [line["step"] for line in log] == due, "steps were logged twice or lost"
     other = type(clone)(clone.folder.parent / "alone")
     shutil.copytree(clone.folder, other.folder, ignore=shutil.ignore_patterns("runs", "evaluations", "shared"))
