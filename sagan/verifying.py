@@ -93,10 +93,9 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
         UserError: see `chosen`; or the dataset is not the report's.
     """
     from sagan.data import load, verify
-    from sagan.data.conditions import class_labels
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
-    from sagan.training.loop import train
+    from sagan.training.loop import train_on
 
     told = chosen(suite, plan, paths, key)
     run, evaluation = plan.runs[told.run], plan.evaluations[told.evaluation]
@@ -105,10 +104,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     dataset = load(place)
     verify(dataset, place)
     scratch = _scratch(paths, [evaluation.reference])
-    images, labels = dataset.split("train")
-    condition = run.config["variant"]["condition"]
-    known = condition and class_labels(labels, dataset.manifest, condition)
-    record = train(run, images, scratch, known, held_out=dataset.split("test")[0])
+    record = train_on(run, dataset, scratch)
     if record.status != "finished":
         return Verdict(False, f"different: {told.run} diverged here, and gave FID {told.fid:.4f} in the report")
     make_reference(reference, dataset, scratch)

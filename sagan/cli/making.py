@@ -141,19 +141,13 @@ def train(
     if dry_run:
         print(would_train(spec, PATHS))
         return
-    from sagan.data.conditions import class_labels
-    from sagan.training.loop import Interrupted
-    from sagan.training.loop import train as train_run
+    from sagan.training.loop import Interrupted, train_on
 
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
     if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
         _say_where(run, set_aside_torn(run, PATHS, verify=False))
-    images, labels = dataset.split("train")
-    condition = spec.config["variant"]["condition"]
     try:
-        known = condition and class_labels(labels, dataset.manifest, condition)
-        classes = labels if dataset.manifest["labels"]["kind"] == "classes" else None
-        record = train_run(spec, images, PATHS, known, held_out=dataset.split("test")[0], classes=classes)
+        record = train_on(spec, dataset, PATHS)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sagan.code.extensions import keep_with_run, load_extension
+from sagan.data.conditions import class_labels
+from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, first_line
 from sagan.plan import Run
 from sagan.progress import progress
@@ -98,6 +100,19 @@ def train(
     # The folder with the lock in it: all that it held is now in the run's own.
     shutil.rmtree(paths.state(run.key), ignore_errors=True)
     return record
+
+
+def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
+    """`train` on a prepared dataset's training split, with the labels that the variant is given.
+
+    Raises:
+        UserError: the dataset has no such labels.
+    """
+    images, labels = dataset.split("train")
+    condition, kind = run.config["variant"]["condition"], dataset.manifest["labels"]["kind"]
+    given = condition and class_labels(labels, dataset.manifest, condition)
+    classes = labels if kind == "classes" else None
+    return train(run, images, paths, given, held_out=dataset.split("test")[0], classes=classes)
 
 
 def _device(run: Run):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch_fidelity import calculate_metrics
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from sagan.errors import UserError
 from sagan.metrics import formulas, inception
@@ -149,6 +150,23 @@ def test_other_spaces_are_fetched_by_name(paths, tmp_path, monkeypatch):
 needs_weights = pytest.mark.skipif(
     not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
 )
+
+
+def test_inception_takes_images_by_twenties_and_gives_them_whole(monkeypatch):
+    """Any number of them, in their order, and each of the features asked for."""
+    pieces = []
+
+    def forward(self, images):
+        pieces.append(len(images))
+        return images.sum((1, 2, 3)), images[:, :, 0, 0]
+
+    monkeypatch.setattr(FeatureExtractorInceptionV3, "forward", forward)
+    network = object.__new__(inception.Inception)
+    for count in (1, 20, 45):
+        images = torch.randint(0, 256, (count, 3, 4, 4))
+        sums, corners = inception.Inception.forward(network, images)
+        assert torch.equal(sums, images.sum((1, 2, 3))) and torch.equal(corners, images[:, :, 0, 0])
+    assert pieces == [1, 20, 20, 20, 5]
 
 
 @needs_weights

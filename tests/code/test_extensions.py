@@ -1,0 +1,170 @@
+"""Own code as a variant: the examples, and what a finished run needs of it."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sagan.code.extensions import load_extension
+from sagan.code.fingerprint import PACKAGE
+from sagan.errors import UserError
+from sagan.generators import sampling
+from sagan.generators.describing import describe_variant
+from sagan.generators.exporting import export_generator
+from sagan.nn.files import load_discriminator, load_generator
+from sagan.params.loading import load_params
+from sagan.store.paths import Paths
+from sagan.training.log import RunLog
+from sagan.training.loop import train
+from tests import read_lines
+
+ROOT = PACKAGE.parent
+EXAMPLES = {
+    "relativistic": {"margin": 1.0},
+    "zero_centred": {"real": 10, "fake": 0},
+    "upsampling": {"kernel": 3},
+}
+LOSS = "def generator_loss(logits_real, logits_fake, options):\n    return {}\n"
+JUDGE = "from torch import nn\n\n\ndef build_discriminator(image, switches, options):\n    return {}\n"
+
+
+def example(name: str, paths: Paths) -> str:
+    shutil.copytree(ROOT / "extensions", paths.root / "extensions", dirs_exist_ok=True)
+    return f"extensions/examples/{name}.py"
+
+
+def first_steps(run, images, paths, count=3):
+    train(run, images, paths)
+    return read_lines(paths.run(run.key) / "log.jsonl")[:count]
+
+
+def drawn(folder, paths: Paths, trust: bool = False) -> torch.Tensor:
+    generator = load_generator(folder, trust, paths)
+    return generator(torch.ones(2, generator.z_dim))
+
+
+# --- the examples ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_trains_and_its_run_needs_no_more_than_its_folder(own_run, images, paths, name, tmp_path):
+    run = own_run(example(name, paths), **EXAMPLES[name])
+    record = train(run, images, paths).content()
+    assert record["status"] == "finished" and "extension/main.py" in record["files"]
+    expected = drawn(paths.run(run.key), paths)
+    shutil.rmtree(paths.root / "extensions")
+    for place in ("", "generator.safetensors", "snapshots/000008.safetensors"):
+        assert torch.equal(drawn(paths.run(run.key) / place, paths), expected)
+    assert load_discriminator(paths.run(run.key), paths=paths)(expected).shape == (2,)
+    assert sampling.samples(load_generator(paths.run(run.key), paths=paths), "grid", sampling.Draw(4)).shape[0] == 4
+
+
+def test_the_relativistic_example_is_the_paper_s_formula(paths):
+    module = load_extension(ROOT / "extensions" / "examples" / "relativistic.py")
+    real, fake = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.3, 1.0, -4.0])
+    over = [max(0, 1 - (float(r) - float(fake.mean()))) for r in real]
+    under = [max(0, 1 + (float(f) - float(real.mean()))) for f in fake]
+    assert float(module.discriminator_loss(real, fake, {})) == pytest.approx(np.mean(over) + np.mean(under))
+    assert float(module.generator_loss(real, fake, {})) == float(module.discriminator_loss(fake, real, {}))
+
+
+def test_the_regulariser_example_is_r1(own_run, images, paths):
+    run = own_run(example("zero_centred", paths), real=10, fake=0)
+    variant = {**run.config["variant"], "extension": None, "regularisers": {"r1": 10.0}}
+    built_in = dataclasses.replace(run, key="r1-s0-0123456789", config={**run.config, "variant": variant})
+    own, expected = first_steps(run, images, paths), first_steps(built_in, images, paths)
+    assert own[-1]["penalty_d"] > 0
+    for name in ("loss_d", "loss_g", "penalty_d"):
+        assert [line[name] for line in own] == pytest.approx([line[name] for line in expected], rel=1e-3)
+
+
+def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch):
+    run = own_run(example("upsampling", paths), kernel=3)
+    train(run, images, paths)
+    monkeypatch.chdir(paths.root)
+    assert export_generator(paths.run(run.key), tmp_path / "generator.pt2") < 1e-4
+
+
+def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monkeypatch):
+    write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
+    plan()
+    monkeypatch.chdir(paths.root)
+    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick", channels=1))
+    generator, discriminator = text.split("\ndiscriminator: ")
+    assert "attention" in generator and discriminator.startswith("785 parameters") and "own.1" in discriminator
+
+
+def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths, tmp_path, monkeypatch):
+    run = own_run(example("upsampling", paths), kernel=3)
+    train(run, images, paths)
+    other, add = Paths(tmp_path / "other"), RunLog.add
+    shutil.copytree(paths.root / "extensions", other.root / "extensions")
+
+    def stopped(self, step, *arguments):
+        if step == 5:
+            raise KeyboardInterrupt
+        add(self, step, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunLog, "add", stopped)
+        train(run, images, other)
+    train(run, images, other)
+    file = "generator.safetensors"
+    assert (other.run(run.key) / file).read_bytes() == (paths.run(run.key) / file).read_bytes()
+
+
+# --- code that came with a copied run ---------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(own_run, images, paths, tmp_path):
+    """A finished run with own networks, copied to another workspace."""
+    run = own_run(example("upsampling", paths), kernel=3)
+    train(run, images, paths)
+    other = Paths(tmp_path / "other")
+    shutil.copytree(paths.run(run.key), other.run(run.key))
+    return run, other
+
+
+def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
+    from sagan.cli import app
+
+    run, other = copied
+    (other.run(run.key) / "extension" / "main.py").open("a").write("\nopen('executed', 'w')\n")
+    monkeypatch.chdir(other.root)
+    for load in (load_generator, load_discriminator):
+        with pytest.raises(UserError, match=r"came with a copied run; .* --trust") as refused:
+            load(other.run(run.key))
+        assert "\n" not in str(refused.value)
+    for verb in (["sample"], ["attend"], ["export"]):
+        arguments = [*verb, run.key, *(["g.pt2"] if verb == ["export"] else [])]
+        assert isinstance(CliRunner().invoke(app, arguments).exception, UserError)
+    assert not (other.root / "executed").exists()
+    assert CliRunner().invoke(app, ["sample", run.key, "--trust"]).exit_code == 0
+    assert (other.root / "executed").exists()
+
+
+def test_copied_code_that_the_workspace_has_is_its_own(copied):
+    run, other = copied
+    shutil.copytree(ROOT / "extensions", other.root / "extensions")
+    assert torch.equal(drawn(other.run(run.key), other), drawn(other.run(run.key), other, trust=True))
+
+
+def test_a_copied_run_with_an_own_loss_executes_nothing(own_run, write, images, paths, tmp_path):
+    run = own_run(write("open('executed', 'w')\n" + LOSS.format("-logits_fake.mean()")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        train(run, images, paths)
+    (tmp_path / "executed").unlink()
+    drawn(paths.run(run.key), Paths(tmp_path / "other"))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_weights_without_their_code_say_what_is_missing(copied):
+    run, other = copied
+    shutil.rmtree(other.run(run.key) / "extension")
+    with pytest.raises(UserError, match="copy the whole folder"):
+        load_generator(other.run(run.key))
