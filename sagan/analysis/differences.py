@@ -74,9 +74,9 @@ def _in_a_word(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, list):
-        listed = ", ".join(map(str, value))
-        is_places = all(isinstance(item, int) for item in value)
-        return (f"at {listed}" if value else "off") if is_places else listed
+        if all(isinstance(item, int) for item in value):  # sides of feature maps
+            return f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
+        return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

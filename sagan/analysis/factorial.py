@@ -18,7 +18,6 @@ from sagan.analysis.rearrangements import rearrangement_p
 
 # Of a single comparison: three a side cannot give p below 0.1, five reach 0.008.
 FEWEST_A_SIDE = 5
-FEWEST_FOR_INTERACTIONS = 4
 
 Cell = tuple[str, ...]
 Runs = Mapping[Cell, Mapping[int, float | None]]
@@ -78,11 +77,6 @@ class Factorial:
         by_seed = self.runs[cell]
         return np.array([by_seed[seed] for seed in sorted(by_seed) if by_seed[seed] is not None], dtype=float)
 
-    def whole_seeds(self) -> np.ndarray:
-        """The figures of the seeds that finished in every cell, float64 [seeds, cells], in the order of `cells`."""
-        seeds = set.intersection(*({s for s, y in self.runs[cell].items() if y is not None} for cell in self.cells))
-        return np.array([[self.runs[cell][s] for cell in self.cells] for s in sorted(seeds)], dtype=float)
-
 
 @dataclass(frozen=True)
 class Contrast:
@@ -96,8 +90,6 @@ class Contrast:
     standard_error: float | None
     spread: float | None
     freedom: int
-    p: float
-    exact: bool
 
     @property
     def ratio(self) -> float | None:
@@ -111,12 +103,21 @@ class Contrast:
         reach = float(stats.t.ppf((1 + confidence) / 2, self.freedom)) * self.standard_error
         return self.estimate - reach, self.estimate + reach
 
+    def student_p(self) -> float:
+        """Of "it is 0", two-sided, where runs of a cell are normal; 1 where there is no standard error."""
+        if self.estimate is None or self.standard_error is None:
+            return 1.0
+        if self.standard_error == 0:
+            return float(self.estimate == 0)
+        return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.freedom))
+
 
 @dataclass(frozen=True)
 class Effect(Contrast):
     """What a factor's second level does instead of its first, on average over the settings of the others.
 
     Attributes:
+        p, exact: of the permutation test; whether all rearrangements were counted.
         improvement: the sign of better: 1 where the tested difference is an improvement, -1, or 0.
         cells: L.
         fewest: the least number of runs in a cell, lost ones among them.
@@ -124,6 +125,8 @@ class Effect(Contrast):
             ones at the worst figure.
     """
 
+    p: float
+    exact: bool
     factor: str
     levels: tuple[str, str]
     improvement: int
@@ -139,15 +142,16 @@ class Effect(Contrast):
 
 @dataclass(frozen=True)
 class Interaction(Contrast):
-    """How the first factor's effect changes when the second goes from its first level to its second."""
+    """How the first factor's effect changes when the second goes from its first level to its second.
 
+    Attributes:
+        p: Student's; 1 where runs were lost, since survivors do not show what they would have been.
+        at: the first factor's effect at the second's first level, and at its second.
+    """
+
+    p: float
     factors: tuple[str, str]
-    seeds: int
-
-    @property
-    def exploratory(self) -> bool:
-        """Too few seeds for a small p: sign flips of n seeds cannot go below 2 / 2^n."""
-        return self.seeds < FEWEST_FOR_INTERACTIONS
+    at: tuple[Contrast, Contrast]
 
 
 def effect(design: Factorial, factor: str) -> Effect:
@@ -190,26 +194,22 @@ def effect(design: Factorial, factor: str) -> Effect:
 
 
 def interactions(design: Factorial) -> list[Interaction]:
-    """Each pair of factors: (4 / L) * sum of +-figures, seed by seed; nothing where no seed finished in every cell.
+    """Each pair of factors: (4 / L) * sum of +-cell means; nothing where a cell has no finished run.
 
-    p flips the signs of the seeds' contrasts: exact where factors only shift figures, since a contrast of like noise
-    with as many plus as minus signs is symmetric about 0.
+    p is Student's with the spread pooled over cells, as in an analysis of variance: an interaction, unlike a main
+    effect, has no rearrangement of runs that leaves the other effects as they are.
     """
-    y_SL = design.whole_seeds()
-    if not len(y_SL):
+    finished = {cell: design.finished(cell) for cell in design.cells}
+    if not all(map(len, finished.values())):
         return []
-    names = list(design.factors)
-    found = []
-    for one, other in itertools.combinations(range(len(names)), 2):
-        signs = {
-            cell: math.prod(1 if cell[i] == design.factors[names[i]][1] else -1 for i in (one, other))
-            for cell in design.cells
-        }
-        contrasts = y_SL @ np.array(list(signs.values()), dtype=float)
-        p = rearrangement_p([([c / 2], [-c / 2]) for c in contrasts])
-        columns = dict(zip(design.cells, y_SL.T, strict=True))
-        numbers = _estimated(columns, signs, 4 / len(signs))
-        found.append(Interaction(*numbers, p.value, p.exact, (names[one], names[other]), len(y_SL)))
+    scale, found = 4 / len(finished), []
+    for (i, one), (j, other) in itertools.combinations(enumerate(design.factors), 2):
+        signs = {cell: 1 if cell[i] == design.factors[one][1] else -1 for cell in finished}
+        at = [{cell: sign * (cell[j] == level) for cell, sign in signs.items()} for level in design.factors[other]]
+        change = Contrast(*_estimated(finished, {cell: at[1][cell] - at[0][cell] for cell in finished}, scale))
+        low, high = (Contrast(*_estimated(finished, half, scale)) for half in at)
+        p = 1.0 if design.lost else change.student_p()
+        found.append(Interaction(**vars(change), p=p, factors=(one, other), at=(low, high)))
     return found
 
 
@@ -227,7 +227,7 @@ def _with_lost(design: Factorial) -> dict[Cell, np.ndarray]:
 def _estimated(
     figures: Mapping[Cell, np.ndarray], signs: Mapping[Cell, int], scale: float
 ) -> tuple[float | None, float | None, float | None, int]:
-    """Estimate, standard error, spread and degrees of freedom of scale * sum of +-cell means."""
+    """Estimate, standard error, spread and degrees of freedom of scale * sum of +-cell means; a sign may be 0."""
     freedom = sum(max(len(y) - 1, 0) for y in figures.values())
     squares = math.fsum(float(((y - y.mean()) ** 2).sum()) for y in figures.values() if len(y))
     spread = math.sqrt(squares / freedom) if freedom else None
@@ -236,4 +236,9 @@ def _estimated(
     estimate = scale * math.fsum(sign * float(figures[cell].mean()) for cell, sign in signs.items())
     if spread is None:
         return estimate, None, None, freedom
-    return estimate, scale * spread * math.sqrt(sum(1 / len(y) for y in figures.values())), spread, freedom
+    return (
+        estimate,
+        scale * spread * math.sqrt(sum(signs[c] ** 2 / len(y) for c, y in figures.items())),
+        spread,
+        freedom,
+    )

@@ -46,15 +46,33 @@ class MetricEffect:
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """How far the effect of one factor on FID changes with the level of another, in percent; p is Holm's."""
+class Conditional:
+    """A factor's effect on FID at one level of another factor, in percent."""
 
-    factors: tuple[str, str]
+    level: str
+    percent: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """How far one factor's effect on FID changes with the level of another, in percent.
+
+    Attributes:
+        effect_of, on_level_of: the two factors, in words. The change is from the second's other level to its level.
+        p: Holm's over all pairs of factors; `sure` at the suite's alpha.
+        at: the first's effect at the second's level and at its other level.
+    """
+
+    effect_of: str
+    on_level_of: str
     percent: float | None
     low: float | None
     high: float | None
     p: float
-    exploratory: bool
+    sure: bool
+    at: tuple[Conditional, Conditional]
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,10 @@ class Questions:
     sampling: float | None = None
 
     @property
+    def sure_interactions(self) -> list[Crossing]:
+        return [found for found in self.interactions if found.sure]
+
+    @property
     def shown_metrics(self) -> list[Metric]:
         return list(dict.fromkeys(effect.metric for effect in self.metrics))
 
@@ -119,17 +141,12 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
     waits = None if state.given else f"runs of {state.seeds} seeds in each of the {len(cells)} cells of {grid}"
     answered = [_of(records, cells, fid, factor, state) for factor in asked]
     effects = {factor: state.given[factor].answer.effect for factor in asked} if state.given else {}
-    found = interactions(fid) if effects else []
-    corrected = holm({number: interaction.p for number, interaction in enumerate(found)})
     return Questions(
         grid=grid,
         cells=len(cells),
         answered=answered,
         metrics=_metric_effects(records, cells, state) if effects else [],
-        interactions=[
-            Crossing(one.factors, percent(one.estimate), *percents(one.interval()), corrected[number], one.exploratory)
-            for number, one in enumerate(found)
-        ],
+        interactions=_crossings(records, cells, fid, state) if effects else [],
         power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state.given[f].seeds))],
         state=state,
         looks=looks,
@@ -148,6 +165,22 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
     given, cost = state.given.get(factor), step_cost(records, cells, fid.factors, factor)
     answer, seeds = (given.answer, given.seeds) if given else (None, 0)
     return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)
+
+
+def _crossings(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, state: Replay) -> list[Crossing]:
+    named = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
+    found = {one.factors: one for one in interactions(fid)}
+    corrected = holm({factors: one.p for factors, one in found.items()})
+    crossings = []
+    for factors, one in found.items():
+        of, by = (named[factor] for factor in factors)
+        at = [
+            Conditional(level, percent(effect.estimate), *percents(effect.interval()))
+            for level, effect in zip((by.other, by.level), one.at, strict=True)
+        ]
+        p, change = corrected[factors], (percent(one.estimate), *percents(one.interval()))
+        crossings.append(Crossing(of.title, by.title, *change, p, p <= records.suite.alpha, (at[1], at[0])))
+    return crossings
 
 
 def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect) -> float | None:

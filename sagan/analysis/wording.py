@@ -12,7 +12,7 @@ from sagan.analysis.statistics import Estimate
 if TYPE_CHECKING:
     from sagan.analysis.comparisons import Comparison
     from sagan.analysis.model import Figures, Space, Variant
-    from sagan.analysis.questions import MetricEffect
+    from sagan.analysis.questions import Crossing, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -118,12 +118,24 @@ def comparison_sentence(found: Comparison) -> str:
     if needed := found.answer.seeds_needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
         side, size = "cell" if found.answer.effect.cells > 2 else "side", f"{100 * found.answer.smallest_effect:g}"
-        parts.append(f"{count} seeds a {side} find {size} % in four of five cases")
+        parts.append(f"{count} seeds a {side} would find an effect of {size} % in four of five cases")
     if found.cost and not found.cost.doubt:
         amount = number(abs(found.cost.percent), places=0)
         more = "more" if found.cost.percent >= 0 else "less"
         parts.append(f"{amount} % {more} time a step" if amount != "0" else "as much time a step")
     return f"{head} {'; '.join(parts)}." + (f" *({md(found.where)})*" if found.where else "")
+
+
+def interaction_sentence(found: Crossing) -> str:
+    """How one factor's effect depends on another, in Markdown."""
+    of = md(found.effect_of)
+    sides = [
+        f"{number(abs(at.percent), places=1)} % {'lower' if at.percent < 0 else 'higher'} where it is {md(at.level)} "
+        f"(95 % interval {between(at.low, at.high)})"
+        for at in found.at
+    ]
+    head = f"**{of[0].upper()}{of[1:]}: its effect depends on {md(found.on_level_of)}.**"
+    return f"{head} FID {', '.join(sides)}; p {p_value(found.p)} after Holm's correction over all pairs."
 
 
 def comparison_cells(found: Comparison) -> list[str]:

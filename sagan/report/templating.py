@@ -15,7 +15,7 @@ from sagan.store.records import atomic
 
 FORMATS = (
     *("md", "number", "spread", "interval", "p_value", "comparison_sentence", "comparison_cells", "metric_effect"),
-    *("sizes", "copies", "metric_cell", "verdict", "change", "between", "unranked_note"),
+    *("interaction_sentence", "sizes", "copies", "metric_cell", "verdict", "change", "between", "unranked_note"),
 )
 # What decides, where prose names it.
 THRESHOLDS = {

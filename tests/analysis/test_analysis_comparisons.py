@@ -41,13 +41,13 @@ def report(make_library, tmp_path):
 def test_pairs_that_differ_in_one_ingredient_are_found_and_oriented(records):
     found = {(c.name, c.level, c.other): c for c in single_ingredients(records("made-up"))}
     assert list(found) == [
-        ("attention", "at 14", "off"),
+        ("attention", "at 14x14", "off"),
         ("spectral norm in the generator", "on", "off"),
         ("learning-rate ratio", "4", "1"),
         ("discriminator steps per generator step", "2", "1"),
         ("init", "normal", "xavier"),
     ]
-    attention = found["attention", "at 14", "off"]
+    attention = found["attention", "at 14x14", "off"]
     assert (attention.treated, attention.control) == (("sagan",), ("no-attention",))
     assert attention.percent < 0 and verdict(attention) == "helps"
 
@@ -89,12 +89,12 @@ def test_few_seeds_a_side_decide_nothing_and_the_page_says_so(library, records):
     assert verdict(found["ttur-1"]) == "too few seeds" and found["ttur-1"].seeds == 3
     text = readme(analyse("few", library.plan, library.params, library.paths), [])
     assert "Two variants are compared from 5 seeds a side on." in text
-    assert "at 14 instead of off: too few seeds" in text
+    assert "at 14x14 instead of off: too few seeds" in text
 
 
 def test_eight_seeds_are_sure_where_all_agree(report):
     text, records, folder = report()
-    assert "**Attention, at 14 instead of off: helps.**" in text and "*(sagan against no-attention)*" in text
+    assert "**Attention, at 14x14 instead of off: helps.**" in text and "*(sagan against no-attention)*" in text
     assert verdict(against_baseline(records)["no-attention"]) == "hurts"
     table = pd.read_csv(folder / "effects.csv").set_index("name")
     assert table.loc["no-attention", "answer"] == "hurts" and table.loc["no-attention", "seeds"] == 8
@@ -106,7 +106,7 @@ def test_a_variant_does_not_win_by_losing_its_bad_runs(report):
     [attention] = [c for c in single_ingredients(records) if c.ingredient == "attention"]
     assert attention.low > 0 and verdict(attention) == "not decided"
     headline = next(line for line in text.splitlines() if line.startswith("- **Attention"))
-    assert "at 14 instead of off: not decided" in headline
+    assert "at 14x14 instead of off: not decided" in headline
     assert "of finished runs: 4 were lost, and counts as the worst in p" in headline
     assert "Lowest mean FID: no-attention" in text and "; it lost 4 runs, and its survivors" in text
     for cells in (line.split("|") for line in text.splitlines() if line.startswith("| no-attention")):
@@ -147,9 +147,9 @@ def test_runs_on_other_hardware_are_not_compared_in_speed(make_library, tmp_path
 
 def test_settings_of_both_networks_are_one_ingredient(records):
     config = records("few").config("sagan")
-    assert level_of(config, "attention") == "at 14"
+    assert level_of(config, "attention") == "at 14x14"
     config = {**config, "discriminator": {**config["discriminator"], "attention_at": [], "power_iterations": 5}}
-    assert level_of(config, "attention") == "G at 14, D off"
+    assert level_of(config, "attention") == "G at 14x14, D off"
     assert level_of(config, "power iterations") == "G 1, D 5"
     assert level_of(config, "optimizer.betas") == "0.0, 0.9"
     assert level_of(config, "learning-rate ratio") == "4"

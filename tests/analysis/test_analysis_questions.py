@@ -40,16 +40,38 @@ def rewrite(path, **changes):
 def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     analysis = ask()
     attention, sn = analysis.questions.answered
-    assert (attention.name, attention.level, attention.other) == ("attention", "at 14", "off")
+    assert (attention.name, attention.level, attention.other) == ("attention", "at 14x14", "off")
     logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
     expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert attention.low < attention.percent < attention.high < 0
     assert (attention.answer.direction, sn.answer.direction, attention.seeds) == ("helps", "helps", 4)
     text = readme(analysis, [])
-    first = text.index("- **Attention, at 14 instead of off: helps.** FID 33.7 % lower (95 % interval")
+    first = text.index("- **Attention, at 14x14 instead of off: helps.** FID 33.7 % lower (95 % interval")
     assert first < text.index("**Contents:**") < text.index("Lowest mean FID")
     assert "exact p" not in text[: text.index("**Contents:**")]
+
+
+def test_an_effect_that_depends_on_another_factor_is_told_at_each_level(ask):
+    """Attention halves FID with spectral norm in the generator, and doubles it without."""
+    crossed = {"sagan": 10.0, "no-attention": 20.0, "sn-d-only": 20.0, "grid-off-d": 10.0}
+    analysis = ask(fid=FID | crossed)
+    [found] = analysis.questions.sure_interactions
+    assert (found.effect_of, found.on_level_of) == ("attention", "spectral norm in the generator")
+    on, off = found.at
+    assert (on.level, off.level) == ("on", "off")
+    assert (on.percent, off.percent) == (pytest.approx(-50, abs=4), pytest.approx(100, abs=8))
+    assert 1 + found.percent / 100 == pytest.approx((1 + on.percent / 100) / (1 + off.percent / 100))
+    sentence = (
+        "- **Attention: its effect depends on spectral norm in the generator.** FID {:.1f} % lower where it is on"
+    )
+    assert sentence.format(-on.percent) in readme(analysis, [])
+
+
+def test_an_effect_that_does_not_depend_on_another_is_not_said_to(ask):
+    analysis = ask(fid=dict.fromkeys(FID, 10.0))
+    assert analysis.questions.interactions and not analysis.questions.sure_interactions
+    assert "its effect depends" not in readme(analysis, [])
 
 
 def test_what_makes_no_difference_worth_having_is_said_to(ask):
@@ -63,7 +85,7 @@ def test_a_question_that_is_open_says_how_many_seeds_would_tell(ask):
     [answered] = ask("questions: [sn],", dict.fromkeys(FID, 14.0)).questions.answered
     assert not answered.answer.decided and answered.answer.seeds_needed > 4
     assert "not decided.** FID" in (sentence := comparison_sentence(answered))
-    assert f"{answered.answer.seeds_needed} seeds a cell find 5 % in four of five cases" in sentence
+    assert f"{answered.answer.seeds_needed} seeds a cell would find an effect of 5 % in four of five cases" in sentence
 
 
 def test_without_all_seeds_of_all_cells_there_is_no_answer(ask):

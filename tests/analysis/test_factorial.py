@@ -48,26 +48,46 @@ def test_an_effect_by_hand():
 
 
 def test_an_interaction_by_hand():
+    # f does 4 at p and 8 at q; each cell's variance is 2.
     (found,) = interactions(by_hand())
-    # f's effect is 4 at p and 8 at q, in both seeds alike: of the four assignments of signs two are as extreme.
-    assert (found.factors, found.estimate, found.p, found.seeds) == (("f", "g"), pytest.approx(4), 0.5, 2)
+    assert (found.factors, found.estimate, found.freedom) == (("f", "g"), pytest.approx(4), 4)
     assert found.standard_error == pytest.approx(4 * math.sqrt(2) / math.sqrt(4 * 2))
-    assert found.exploratory and not interactions(cube(seeds=4))[0].exploratory
+    assert found.p == pytest.approx(2 * stats.t.sf(4 / 2, 4))
+    assert [at.estimate for at in found.at] == pytest.approx([4, 8])
+    # Of two cells with two runs each.
+    assert found.at[0].standard_error == pytest.approx(math.sqrt(2 / 2 + 2 / 2))
 
 
 def test_an_interaction_is_how_one_effect_changes_with_the_other_factor():
     design = cube(seeds=5, attention=0.3)
     found = {i.factors: i for i in interactions(design)}[("attention", "ratio")]
-    at = {}
+    at = []
     for ratio in CUBE["ratio"]:
         half = {cell[:2]: runs for cell, runs in design.runs.items() if cell[2] == ratio}
-        at[ratio] = effect(Factorial({f: CUBE[f] for f in ("attention", "sn")}, half), "attention").estimate
-    assert found.estimate == pytest.approx(at["4"] - at["1"])
-    contrasts = (
-        np.array([[(-1) ** ((c[0] == "on") + (c[2] == "4")) / 2 for c in design.cells]]) @ design.whole_seeds().T
-    )
-    flips = np.array(list(itertools.product((-1, 1), repeat=5))) @ contrasts.ravel()
-    assert found.p == pytest.approx(np.mean(np.abs(flips) >= abs(contrasts.sum()) - 1e-9))
+        at.append(effect(Factorial({f: CUBE[f] for f in ("attention", "sn")}, half), "attention").estimate)
+    assert [c.estimate for c in found.at] == pytest.approx(at) and found.estimate == pytest.approx(at[1] - at[0])
+
+
+def test_an_interactions_p_is_that_of_an_analysis_of_variance():
+    """F of the model with all interactions, by least squares; runs of unequal number in the cells."""
+    design = cube(seeds=4, attention=0.2, sn=0.1, rng=3)
+    cells = list(design.runs)
+    design = Factorial(CUBE, {**design.runs, cells[2]: {0: 3.1, 1: 3.3}})
+    rows = [(cell, y) for cell, runs in design.runs.items() for y in runs.values()]
+    signs = np.array([[1 if level == CUBE[f][1] else -1 for f, level in zip(CUBE, c, strict=True)] for c, _ in rows])
+    subsets = [s for n in range(4) for s in itertools.combinations(range(3), n)]
+    terms = np.stack([signs[:, list(subset)].prod(axis=1) for subset in subsets], axis=1)
+    y = np.array([y for _, y in rows])
+
+    def squares(columns):
+        left = y - columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
+        return left @ left
+
+    freedom = len(y) - len(subsets)
+    for found in interactions(design):
+        place = subsets.index(tuple(list(CUBE).index(f) for f in found.factors))
+        f = (squares(np.delete(terms, place, axis=1)) - squares(terms)) / (squares(terms) / freedom)
+        assert found.p == pytest.approx(stats.f.sf(f, 1, freedom))
 
 
 def test_two_groups_are_students_t():
@@ -141,11 +161,13 @@ def test_a_single_comparison_needs_five_a_side():
     assert effect(cube(seeds=3), "sn").decidable
 
 
-def test_interactions_leave_out_seeds_that_are_not_whole():
-    design = cube(seeds=5)
+def test_an_interaction_with_lost_runs_is_shown_and_never_sure():
+    design = cube(seeds=5, spread=0.001)
     cells = list(design.runs)
-    runs = {**design.runs, cells[0]: {**design.runs[cells[0]], 1: None}}
-    assert {i.seeds for i in interactions(Factorial(CUBE, runs))} == {4}
+    crossed = {**design.runs, cells[0]: {seed: y + 1 for seed, y in design.runs[cells[0]].items()}}
+    assert max(i.p for i in interactions(Factorial(CUBE, crossed))) < 1e-9
+    lost = interactions(Factorial(CUBE, {**crossed, cells[1]: {**crossed[cells[1]], 1: None}}))
+    assert len(lost) == 3 and {i.p for i in lost} == {1.0} and all(i.interval() for i in lost)
     assert interactions(Factorial(CUBE, {**design.runs, cells[0]: {}})) == []
 
 

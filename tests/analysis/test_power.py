@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import power
 from sagan.analysis.answers import negligible_p
-from sagan.analysis.factorial import Factorial, effect
+from sagan.analysis.factorial import Factorial, effect, interactions
 from sagan.analysis.families import holm, holm_of_groups
 from sagan.analysis.looks import doubling_looks, replay
 
@@ -49,6 +49,15 @@ def test_its_corrections_are_those_of_the_analysis():
         assert (np.array(list(adjusted.values())) <= 0.05).tolist() == apart[draw].tolist()
 
 
+def test_its_interactions_are_those_of_the_analysis():
+    y = power.figures("crossing", (0.1, 0.05, 0.0), 20, np.random.default_rng(0))[:, :, :3]
+    sure = power.sure_interactions(y)
+    for draw in range(20):
+        adjusted = holm({place: found.p for place, found in enumerate(interactions(design(y[draw])))})
+        assert [p <= 0.05 for p in adjusted.values()] == sure[draw].tolist()
+    assert {True, False} == set(sure[:, 0].tolist())
+
+
 def test_its_looks_are_those_of_the_analysis():
     # With the exact p, since 1,999 rearrangements may decide a near thing otherwise.
     y, looks = some_figures(12), doubling_looks(3, 12)
@@ -61,7 +70,7 @@ def test_its_looks_are_those_of_the_analysis():
         )
         for n, found in effects.items()
     }
-    mine = power.new_rule(by_seeds, looks)
+    mine = power.rule(by_seeds, looks)
     for draw, whole in enumerate(designs):
         theirs = replay({factor: (whole, factor) for factor in "abc"}, looks)
         directions = [given.answer.direction for given in theirs.given.values()]
@@ -90,14 +99,20 @@ def test_a_small_part_of_the_table_comes_out_again(noise):
 
 def test_the_page_shows_every_rule_under_every_noise_and_no_false_answers_beyond_alpha():
     rows = table()
-    assert len(rows) == 6 * len(power.NOISES)
+    assert len(rows) == 5 * len(power.NOISES)
     for noise, rule, seeds, none, one, *_ in rows:
-        if rule.startswith("new") and noise in ("normal", "crossing"):
+        if rule.startswith("groups") and noise in ("normal", "crossing"):
             assert max(float(none), float(one)) <= 6, (noise, seeds)
 
 
-def table():
+def test_the_page_shows_the_figures_of_interactions():
+    shown = table(power.OF_INTERACTIONS)
+    found = [row for noise in power.NOISES[:-1] for row in power.simulate_interactions(noise, draws=10_000)]
+    assert [power.line(row) for row in shown] == [power.line(row) for row in found]
+
+
+def table(columns=power.COLUMNS):
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")
     ]
-    return [row for row in lines if row[0] in power.NOISES and len(row) == len(power.COLUMNS)]
+    return [row for row in lines if row[0] in power.NOISES and len(row) == len(columns)]
