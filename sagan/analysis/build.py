@@ -13,7 +13,7 @@ from sagan.analysis.comparisons import Comparison, against_baseline, single_ingr
 from sagan.analysis.curves import by_time, dynamics, mean_curve
 from sagan.analysis.literature import PUBLISHED
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Space, Variant
+from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Modes, Space, Variant
 from sagan.analysis.questions import questions
 from sagan.analysis.rows import Row, SuiteRecords, collect
 from sagan.analysis.statistics import Estimate, estimate, pareto_front
@@ -54,6 +54,7 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         too_short=_too_short(records),
         questions=asked,
         beside=_beside(best.variant, space) if best else None,
+        modes=_modes(space),
         best=best,
         claims=claims(of_ranked, [*(asked.answered if asked else []), *single]),
         shown=shown,
@@ -190,6 +191,18 @@ def _beside(variant: Variant, space: Space) -> Beside | None:
         if values and None not in values and real and real.value is not None:
             figures.append((metric, metric.factor * mean(values), metric.factor * real.value))
     return Beside(variant.name, count, matched[0].split, figures)
+
+
+def _modes(space: Space) -> Modes | None:
+    best = {
+        name: min(found, key=lambda v: METRICS[name].sign * v.figures[name].estimate.mean)
+        for name in ("modes", "mode_kl")
+        if (found := [v for v in space.ranked if v.figures[name].estimate])
+    }
+    protocols = [row.evaluation.metrics["mode_kl"].protocol for row in space.records.rows if row.metric("mode_kl")]
+    if len(best) < 2:
+        return None
+    return Modes(protocols[0]["modes"], protocols[0]["floor"], best["modes"], best["mode_kl"])
 
 
 def _shown(space: Space, baseline: str) -> list[Variant]:

@@ -132,6 +132,19 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Modes:
+    """Of stacked digits: who reaches most of `total` modes, and whose spread over them is nearest to the data's.
+
+    `floor` is the mode KL that as many real images have by chance.
+    """
+
+    total: int
+    floor: float
+    most: Variant
+    nearest: Variant
+
+
+@dataclass(frozen=True)
 class Beside:
     """Generated images of one variant beside real held-out ones, of `count` each.
 
@@ -152,6 +165,7 @@ class Analysis:
         too_short: whether most runs are so near to their untrained generator that nothing is said of ingredients.
         questions: the suite's own, and their answers; None where it asks none.
         beside: of the best variant; None of evaluations that did not measure it.
+        modes: None of data without modes.
         headlines: the questions; without any, the ingredients that single pairs test. `told` are those that a page has
             room for.
         shown: the variants that charts show.
@@ -169,6 +183,7 @@ class Analysis:
     too_short: bool
     questions: Questions | None
     beside: Beside | None
+    modes: Modes | None
     headlines: list[Comparison]
     told: list[Comparison]
     best: Best | None

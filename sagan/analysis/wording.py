@@ -11,7 +11,7 @@ from sagan.analysis.statistics import Estimate
 
 if TYPE_CHECKING:
     from sagan.analysis.comparisons import Comparison
-    from sagan.analysis.model import Figures, Space, Variant
+    from sagan.analysis.model import Figures, Modes, Space, Variant
     from sagan.analysis.questions import Crossing, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
@@ -136,6 +136,18 @@ def interaction_sentence(found: Crossing) -> str:
     ]
     head = f"**{of[0].upper()}{of[1:]}: its effect depends on {md(found.on_level_of)}.**"
     return f"{head} FID {', '.join(sides)}; p {p_value(found.p)} after Holm's correction over all pairs."
+
+
+def modes_sentence(found: Modes) -> str:
+    """Who reaches most modes, and who is spread over them most like the data, in Markdown."""
+    most, nearest = (v.figures[name] for v, name in ((found.most, "modes"), (found.nearest, "mode_kl")))
+    clear, unclear = ", clear of every other", ", not clear of every other"
+    return (
+        f"**{md(found.most.name)} reaches most modes**, {spread(most.shown)} of {found.total}"
+        f"{clear if most.leads else unclear}; "
+        f"**{md(found.nearest.name)} spreads over them most as the data does**, mode KL {spread(nearest.shown)}"
+        f"{clear if nearest.leads else unclear} (by chance alone {number(found.floor)})."
+    )
 
 
 def comparison_cells(found: Comparison) -> list[str]:

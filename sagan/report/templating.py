@@ -15,7 +15,17 @@ from sagan.store.records import atomic
 
 FORMATS = (
     *("md", "number", "spread", "interval", "p_value", "comparison_sentence", "comparison_cells", "metric_effect"),
-    *("interaction_sentence", "sizes", "copies", "metric_cell", "verdict", "change", "between", "unranked_note"),
+    *(
+        "interaction_sentence",
+        "modes_sentence",
+        "sizes",
+        "copies",
+        "metric_cell",
+        "verdict",
+        "change",
+        "between",
+        "unranked_note",
+    ),
 )
 # What decides, where prose names it.
 THRESHOLDS = {
