@@ -12,7 +12,7 @@ from sagan.analysis.statistics import Estimate
 if TYPE_CHECKING:
     from sagan.analysis.comparisons import Comparison
     from sagan.analysis.model import Figures, Modes, Space, Variant
-    from sagan.analysis.questions import Crossing, MetricEffect
+    from sagan.analysis.questions import Conditional, Crossing, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -124,6 +124,11 @@ def comparison_sentence(found: Comparison) -> str:
         more = "more" if found.cost.percent >= 0 else "less"
         parts.append(f"{amount} % {more} time a step" if amount != "0" else "as much time a step")
     return f"{head} {'; '.join(parts)}." + (f" *({md(found.where)})*" if found.where else "")
+
+
+def at_level(found: Crossing, at: Conditional) -> str:
+    """A factor at one level of another, such as "attention where spectral norm in the generator is on"."""
+    return f"{found.effect_of} where {found.on_level_of} is {at.level}"
 
 
 def interaction_sentence(found: Crossing) -> str:

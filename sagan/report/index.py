@@ -17,19 +17,32 @@ def index_text(params: Params, paths: Paths) -> str:
     """The index's Markdown, from the data of the reports that are on disk."""
     found = [name for name in params.suites if (paths.report(name) / "summary.json").exists()]
     suites = [_line(name, params, read_json(paths.report(name) / "summary.json")) for name in found]
-    answers = {name: _answers(paths.report(name) / "effects.csv") for name in found}
+    effects = {name: _effects(paths.report(name) / "effects.csv") for name in found}
+    sure = {row["name"] for of in effects.values() for row in of if row["answer"] == "depends"}
+    answers = {name: _answers(of, sure) for name, of in effects.items()}
     asking = [suite for suite in suites if answers[suite["name"]]]
     questions = dict.fromkeys(question for name in found for question in answers[name])
     rows = [(question, [answers[suite["name"]].get(question, NOTHING) for suite in asking]) for question in questions]
     return environment().get_template("index.md.j2").render(suites=suites, asking=asking, rows=rows)
 
 
-def _answers(table: Path) -> dict[str, str]:
-    """A suite's questions, each with its answer, size and interval; none of a report that asks nothing."""
+def _effects(table: Path) -> list[dict[str, str]]:
+    """A report's `effects.csv`; empty where it has none."""
     if not table.exists():
-        return {}
+        return []
     with table.open(newline="") as lines:
-        return {_question(row): _answer(row) for row in csv.DictReader(lines) if row["table"] == "question"}
+        return list(csv.DictReader(lines))
+
+
+def _answers(effects: list[dict[str, str]], depending: set[str]) -> dict[str, str]:
+    """A suite's questions, each with its answer, size and interval; none of a report that asks nothing.
+
+    Args:
+        depending: interactions of which any suite is sure: the effects at each level are told of all suites.
+    """
+    answers = {_question(row): _answer(row) for row in effects if row["table"] == "question"}
+    told = [row for row in effects if row["table"] == "conditional" and row["name"] in depending]
+    return answers | {row["title"]: _size(row) for row in told}
 
 
 def _question(row: dict[str, str]) -> str:
@@ -40,9 +53,13 @@ def _question(row: dict[str, str]) -> str:
 
 
 def _answer(row: dict[str, str]) -> str:
-    size, low, high = (float(row[part]) if row[part] else None for part in ("fid_percent", "low", "high"))
     answer = row["answer"] if row["answer"] in ("not decided", "no answer yet") else f"**{row['answer']}**"
-    return answer if size is None else f"{answer}: {change(size)} ({between(low, high)})"
+    return f"{answer}: {_size(row)}" if row["fid_percent"] else answer
+
+
+def _size(row: dict[str, str]) -> str:
+    size, low, high = (float(row[part]) if row[part] else None for part in ("fid_percent", "low", "high"))
+    return f"{change(size)} ({between(low, high)})"
 
 
 def _line(name: str, params: Params, summary: Json) -> dict[str, Any]:

@@ -10,29 +10,17 @@ from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import largest_sigmas
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Space, Variant
+from sagan.analysis.questions import Conditional, Crossing
 from sagan.analysis.rows import Row, Status
-from sagan.analysis.wording import verdict
+from sagan.analysis.wording import at_level, verdict
 from sagan.store.records import Json
 from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
-EFFECT_COLUMNS = (
-    *(
-        "table",
-        "name",
-        "title",
-        "level",
-        "other",
-        "ingredient",
-        "fid_percent",
-        "low",
-        "high",
-        "p_holm",
-        "seeds",
-        "runs_lost",
-    ),
-    *("step_time_percent", "cost_doubt", "answer"),
-)
+EFFECT_COLUMNS = [
+    *["table", "name", "title", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds"],
+    *["runs_lost", "step_time_percent", "cost_doubt", "answer"],
+]
 Table = tuple[list[str], list[Json]]  # columns and rows
 
 
@@ -113,12 +101,26 @@ def training(analysis: Analysis) -> Table:
 
 
 def effects(analysis: Analysis) -> Table:
-    """A row for each question and for each variant against the baseline; what is not known is empty."""
-    tables = {
-        "question": analysis.questions.answered if analysis.questions else [],
-        "baseline": analysis.against_baseline.values(),
-    }
-    return list(EFFECT_COLUMNS), [_effect(table, found) for table, all_found in tables.items() for found in all_found]
+    """A row for each question, each interaction and each variant against the baseline; what is not known is empty."""
+    asked = analysis.questions
+    rows = [_effect("question", found) for found in asked.answered] if asked else []
+    rows += [row for found in asked.interactions for row in _interaction(found)] if asked else []
+    return EFFECT_COLUMNS, rows + [_effect("baseline", found) for found in analysis.against_baseline.values()]
+
+
+def _interaction(found: Crossing) -> list[Json]:
+    """How far an effect depends on a factor, and the effect at each of its levels."""
+    name = f"{found.effect_of} by {found.on_level_of}"
+    levels = {"level": found.at[0].level, "other": found.at[1].level, "p_holm": found.p}
+    answer = "depends" if found.sure else "not decided"
+    return [
+        {"table": "interaction", "name": name, **levels, **_change(found), "answer": answer},
+        *({"table": "conditional", "name": name, "title": at_level(found, at), **_change(at)} for at in found.at),
+    ]
+
+
+def _change(found: Comparison | Crossing | Conditional) -> Json:
+    return {"fid_percent": found.percent, "low": found.low, "high": found.high}
 
 
 def _effect(table: str, found: Comparison) -> Json:
@@ -129,9 +131,7 @@ def _effect(table: str, found: Comparison) -> Json:
         "level": found.level,
         "other": found.other,
         "ingredient": found.ingredient,
-        "fid_percent": found.percent,
-        "low": found.low,
-        "high": found.high,
+        **_change(found),
         "seeds": found.seeds,
         "answer": verdict(found),
     }

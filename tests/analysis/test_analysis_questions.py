@@ -233,3 +233,14 @@ def test_the_index_has_the_answers_of_every_suite_that_asks(make_library, tmp_pa
     index = index_text(library.params, library.paths)
     assert "| | [factorial](factorial/README.md) |\n|---|---|\n| attention | **helps**: " in index
     assert "| spectral norm in the generator | **helps**: " in index and "(few/README.md) | digits, 28x28 |" in index
+
+
+def test_the_index_tells_an_effect_at_each_level_where_a_suite_is_sure_that_it_depends(make_library, tmp_path):
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
+    crossed = {"sagan": 10.0, "no-attention": 20.0, "sn-d-only": 20.0, "grid-off-d": 10.0}
+    library = make_library(tmp_path, ["factorial"], FID | crossed, pictures=False, text=text)
+    render("factorial", library.plan, library.params, library.paths)
+    index = index_text(library.params, library.paths)
+    [on, off] = [line for line in index.splitlines() if line.startswith("| attention where ")]
+    assert on.startswith("| attention where spectral norm in the generator is on | \N{MINUS SIGN}4") and " (" in on
+    assert off.startswith("| attention where spectral norm in the generator is off | +")
