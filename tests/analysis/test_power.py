@@ -70,7 +70,7 @@ def test_its_looks_are_those_of_the_analysis():
         )
         for n, found in effects.items()
     }
-    mine = power.rule(by_seeds, looks)
+    mine = power.new_rule(by_seeds, looks)
     for draw, whole in enumerate(designs):
         theirs = replay({factor: (whole, factor) for factor in "abc"}, looks)
         directions = [given.answer.direction for given in theirs.given.values()]
@@ -99,9 +99,9 @@ def test_a_small_part_of_the_table_comes_out_again(noise):
 
 def test_the_page_shows_every_rule_under_every_noise_and_no_false_answers_beyond_alpha():
     rows = table()
-    assert len(rows) == 5 * len(power.NOISES)
+    assert len(rows) == 6 * len(power.NOISES)
     for noise, rule, seeds, none, one, *_ in rows:
-        if rule.startswith("groups") and noise in ("normal", "crossing"):
+        if rule.startswith("new") and noise in ("normal", "crossing"):
             assert max(float(none), float(one)) <= 6, (noise, seeds)
 
 
