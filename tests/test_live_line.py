@@ -104,10 +104,10 @@ def test_a_kind_that_was_never_done_makes_the_time_a_lower_bound(plan, paths, cl
     costs |= dict.fromkeys(plan.runs, 100.0)
     left = [*plan.runs, *plan.evaluations]
     two = Forecast(plan, paths, 2, 0)
-    assert two.seconds(left, {}, 2) == (300.0, True)
+    assert two.seconds(left, {}, []) == (300.0, True)
     costs["tiny-s0.e"] = 40.0
-    assert two.seconds(left, {}, 2) == ((600 + 240) / 2, False)
-    assert two.seconds(plan.references, {}, 1) is None
+    assert two.seconds(left, {}, []) == ((600 + 240) / 2, False)
+    assert two.seconds(plan.references, {}, []) is None
 
 
 @pytest.mark.parametrize(("cores", "gpus", "seconds"), [(1, 0, 600), (2, 0, 300), (64, 0, 100), (64, 2, 300)])
@@ -117,13 +117,24 @@ def test_cores_and_gpus_share_the_work_and_none_is_faster_than_its_longest_job(
     costs |= dict.fromkeys(plan.runs, 100.0)
     for run in plan.runs.values():
         run.execution["device"] = "auto"
-    assert Forecast(plan, paths, cores, gpus).seconds(plan.runs, {}, 2) == (seconds, False)
+    assert Forecast(plan, paths, cores, gpus).seconds(plan.runs, {}, []) == (seconds, False)
 
 
 def test_a_slower_machine_than_the_records_slows_what_is_left(plan, paths, clock, costs):
     costs |= dict.fromkeys(plan.runs, 100.0)
     steps, one = plan.runs["tiny-s0"].config["training"]["steps"], Forecast(plan, paths, 1, 0)
-    one.seconds(plan.runs, {"tiny-s0": 1}, 1)
+    one.seconds(plan.runs, {"tiny-s0": 1}, ["tiny-s0"])
     clock[0] = 25.0 * (steps // 2 - 1)  # twice the 100 s of a run of 8 steps
-    seconds, _ = one.seconds(plan.runs, {"tiny-s0": steps // 2}, 1)
+    seconds, _ = one.seconds(plan.runs, {"tiny-s0": steps // 2}, ["tiny-s0"])
     assert seconds == pytest.approx(5 * 200 + 100)
+
+
+def test_the_time_for_which_a_stopped_training_waits_is_none_of_its_pace(plan, paths, clock, costs):
+    """It waits an hour at step 2, and then takes ten seconds a step."""
+    costs |= dict.fromkeys(plan.runs, 100.0)
+    steps, one = plan.runs["tiny-s0"].config["training"]["steps"], Forecast(plan, paths, 1, 0)
+    assert one.seconds(["tiny-s0"], {"tiny-s0": 2}, [])[0] == pytest.approx(100 * (1 - 2 / steps))
+    clock[0] = 3600.0
+    one.seconds(["tiny-s0"], {"tiny-s0": 2}, ["tiny-s0"])
+    clock[0] = 3630.0
+    assert one.seconds(["tiny-s0"], {"tiny-s0": 5}, ["tiny-s0"])[0] == pytest.approx(10 * (steps - 5))

@@ -30,16 +30,18 @@ class Forecast:
         self._seen: dict[str, tuple[float, int]] = {}  # when a training had first a step, and which
         self._costs, self._learnt, self._left = Costs(plan, paths), time.monotonic(), -1
 
-    def seconds(self, left: Collection[str], steps: Mapping[str, int], at_work: int) -> tuple[float, bool] | None:
+    def seconds(
+        self, left: Collection[str], steps: Mapping[str, int], at_work: Collection[str]
+    ) -> tuple[float, bool] | None:
         """Seconds until all is done, and whether they are a lower bound; None where nothing is known.
 
         Args:
             left: keys of what is not there yet.
-            steps: of trainings, how far they are.
-            at_work: jobs at work now.
+            steps: of trainings, how far they are, those among them that were stopped and wait.
+            at_work: keys of jobs at work now.
         """
         self._learn(len(left))
-        paces = {key: pace for key in left if key in steps and (pace := self._pace(key, steps[key]))}
+        paces = {key: pace for key in at_work if key in steps and (pace := self._pace(key, steps[key]))}
         usual = {key: cost for key in left if (cost := self._costs.seconds(key))}
         ratio = median([paces[key] * self._steps(key) / usual[key] for key in paces if key in usual] or [1.0])
         known = {key: ratio * cost for key, cost in usual.items()}
@@ -48,7 +50,7 @@ class Forecast:
         to_go = [cost * self._share(key, steps) for key, cost in whole.items() if cost is not None]
         if not to_go:
             return None
-        together = max(1, min(len(left), self._slots(left) if self._cores else at_work))
+        together = max(1, min(len(left), self._slots(left) if self._cores else len(at_work)))
         return max(sum(to_go) / together, *to_go), len(to_go) < len(left)
 
     def _learn(self, left: int) -> None:

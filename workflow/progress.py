@@ -42,7 +42,7 @@ class LiveLine:
         left = self._runs | self._references | self._evaluations
         steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
         now = [key for key in left if is_locked(paths.state(key) / "lock")]
-        forecast = self._forecast.seconds(left, steps, len(now)) if left else None
+        forecast = self._forecast.seconds(left, steps, now) if left else None
         eta = f", {'at least ' if forecast[1] else ''}{_clock(forecast[0])} to go" if forecast else ""
         doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: (key not in self._runs, key))]
         runs, jobs = (len(plan.runs) - len(self._runs), len(plan.runs)), (self._total - len(left), self._total)
