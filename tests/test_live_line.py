@@ -56,17 +56,20 @@ def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock
     """Ten seconds of start-up are not counted: at a step a second from the tenth second on."""
     steps = run.config["training"]["steps"]
     line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
-    clock[0] = 10.0
-    assert "to go" not in line.line()
-    at_step(1)
-    assert "to go" not in line.line()
-    clock[0] = 12.0
-    at_step(2)
-    assert "to go" not in line.line()
-    clock[0], half = 10.0 + 30.0, steps // 2
-    at_step(half)
-    seconds = round(30.0 * (steps - half) / (half - 1))
-    assert f", 0:{seconds // 60:02}:{seconds % 60:02} to go; " in line.line()
+    lock = paths.state(run.key) / "lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        clock[0] = 10.0
+        assert "to go" not in line.line()
+        at_step(1)
+        assert "to go" not in line.line()
+        clock[0] = 12.0
+        at_step(2)
+        assert "to go" not in line.line()
+        clock[0], half = 10.0 + 30.0, steps // 2
+        at_step(half)
+        seconds = round(30.0 * (steps - half) / (half - 1))
+        assert f", 0:{seconds // 60:02}:{seconds % 60:02} to go; " in line.line()
 
 
 @pytest.fixture
