@@ -17,7 +17,7 @@ from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests.made_up import evaluation_record
 
-PARAMS = load_params(Path(__file__).parent.parent / "params.yaml")
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 
 
 def prune(params, paths, delete):

@@ -17,7 +17,7 @@ from sagan.store.records import NotARecord, misfit, read_json, write_json
 from tests.made_up import evaluation_record, run_record
 from workflow import portion
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DAMAGED = [b"", b"{}", b"[]", b'{"key": "a', b"\xff\xfe", b'"text"', b"[" * 100_000]
 
 

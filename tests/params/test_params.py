@@ -11,7 +11,7 @@ from sagan.params.loading import load_params, merge, suite_variant
 from sagan.params.schema import params_schema
 from sagan.plan import snapshot_steps
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sagan.plan import Plan, make_plan, snapshot_steps
 from sagan.store.records import write_json
 from sagan.store.weights import PUBLISHED, Published
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from workflow.install import Progress
 
-VENV = Path(__file__).parent.parent / "workflow" / "venv"
+VENV = Path(__file__).parents[2] / "workflow" / "venv"
 # A stand-in for an interpreter: new enough or not, it makes environments that hold itself and answers for their pip.
 PYTHON = """#!/bin/sh
 case "$1 $2" in
@@ -87,7 +87,7 @@ def test_progress_is_read_off_pips_lines():
 
 
 def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_path):
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     (tmp_path / "clone/deep/down").mkdir(parents=True)
     (tmp_path / "clone/params.yaml").write_bytes((root / "params.yaml").read_bytes())
 

@@ -15,7 +15,7 @@ from sagan.plan import Cell, Run
 from sagan.store.records import write_json
 from tests.made_up import evaluation_record, run_record
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
 
 
