@@ -61,7 +61,7 @@ class Crossing:
 
     Attributes:
         effect_of, on_level_of: the two factors, in words. The change is from the second's other level to its level.
-        p: Holm's over all pairs of factors; `sure` at the suite's alpha.
+        p: Holm's over all pairs of factors; `sure` at the last look's level.
         at: the first's effect at the second's level and at its other level.
     """
 
@@ -90,6 +90,7 @@ class Power:
 class Questions:
     """Everything that a suite's grid says of its questions; `waits` says in words why there are no answers.
 
+    Metrics and interactions are of the runs of the last look that was taken, at its level.
     `sampling` is the share, in percent, of the variance of runs within a cell that comes from the images that were
     sampled of each, and not from training; None where runs were not measured with several sets of z.
     """
@@ -104,6 +105,10 @@ class Questions:
     looks: tuple[Look, ...]
     waits: str | None
     sampling: float | None = None
+
+    @property
+    def last_look(self) -> Look | None:
+        return self.state.taken[-1] if self.state and self.state.taken else None
 
     @property
     def sure_interactions(self) -> list[Crossing]:
@@ -169,7 +174,8 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
 
 def _crossings(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, state: Replay) -> list[Crossing]:
     named = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
-    found = {one.factors: one for one in interactions(fid)}
+    look = state.taken[-1]
+    found = {one.factors: one for one in interactions(fid.first(look.seeds))}
     corrected = holm({factors: one.p for factors, one in found.items()})
     crossings = []
     for factors, one in found.items():
@@ -179,7 +185,7 @@ def _crossings(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factoria
             for level, effect in zip((by.other, by.level), one.at, strict=True)
         ]
         p, change = corrected[factors], (percent(one.estimate), *percents(one.interval()))
-        crossings.append(Crossing(of.title, by.title, *change, p, p <= records.suite.alpha, (at[1], at[0])))
+        crossings.append(Crossing(of.title, by.title, *change, p, p <= look.level, (at[1], at[0])))
     return crossings
 
 
@@ -193,14 +199,15 @@ def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect)
 def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: Replay) -> list[MetricEffect]:
     """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
     found: dict[tuple[str, str], Effect] = {}
+    look = state.taken[-1]
     for metric in METRICS.values():
         try:
-            runs = grid_design(records, cells, metric)
+            runs = grid_design(records, cells, metric).first(look.seeds)
             found |= {(metric.name, factor): effect(runs, factor) for factor in state.given}
         except ValueError:
             continue  # a cell without a figure of it
     p_values = holm({key: e.p for key, e in found.items() if key[0] != "fid"})
-    sure = {key for key, p in p_values.items() if p <= records.suite.alpha}
+    sure = {key for key, p in p_values.items() if p <= look.level}
     for factor, given in state.given.items():
         p_values["fid", factor] = given.answer.p_difference
         sure |= {("fid", factor)} if given.answer.direction else set()

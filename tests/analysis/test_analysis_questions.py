@@ -109,6 +109,25 @@ def test_seeds_until_decided_are_looked_at_in_turn(make_library, tmp_path):
     assert asked.answered[0].seeds == 4 and asked.state.complete
 
 
+def test_metrics_and_interactions_have_the_runs_and_the_level_of_the_last_look(make_library, tmp_path):
+    """Two looks are planned and the runs of one and a half are there: what is beyond the first counts nowhere."""
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
+    crossed = {"sagan": 10.0, "no-attention": 20.0, "sn-d-only": 20.0, "grid-off-d": 10.0}
+    found = []
+    for seeds, place in ((2, "two"), (3, "three")):
+        library = make_library(tmp_path / place, ["factorial"], FID | crossed, pictures=False, text=text)
+        for cell in library.plan.suites["factorial"]:
+            if cell.seed >= seeds:
+                (library.paths.evaluation(cell.evaluation) / "metrics.json").unlink()
+        suite = library.params.suites["factorial"]
+        until = suite.model_copy(update={"seeds": UntilDecided(least=2, most=4)})
+        params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
+        found.append(analyse("factorial", library.plan, params, library.paths))
+    two, three = (analysis.questions for analysis in found)
+    assert two.metrics == three.metrics and two.interactions == three.interactions
+    assert (two.last_look.seeds, two.last_look.level) == (2, 0.025) and "is sure at 2.5 %" in readme(found[0], [])
+
+
 def test_a_lost_run_is_named_and_forbids_no_difference(ask):
     def diverge(library):
         lose(library.paths, library.cell("factorial", "sn-d-only", 3))
