@@ -33,6 +33,7 @@ SEEDS = (3, 6, 12)
 SIGNS = np.array(list(itertools.product((-1, 1), repeat=3)))  # [cells, factors]
 PARTNERS = [[int(np.flatnonzero((row * (1 - 2 * np.eye(3)[f]) == SIGNS).all(1))[0]) for row in SIGNS] for f in range(3)]
 NOISES = ("normal", "skewed", "heavy tails", "unequal spreads", "crossing")
+OF_INTERACTIONS = (*NOISES[:-1], "one wild cell")
 EFFECTS = {
     "none": (0.0, 0.0, 0.0),
     "measured": (math.log(1.13), -math.log(1.10), math.log(1.03)),
@@ -55,7 +56,7 @@ COLUMNS = (
     "none: said so",
     "seeds a cell",
 )
-OF_INTERACTIONS = ("noise", "seeds", "false, none there", "21 %")
+INTERACTION_COLUMNS = ("noise", "seeds", "false, none there", "21 %")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def figures(noise: str, effects: Sequence[float], draws: int, rng: np.random.Gen
     """log FID of `draws` suites of 12 seeds, float64 [draws, cells, seeds]. All noise has mean 0 and spread 7.5 %.
 
     Skewed: lognormal with sigma 0.6. Heavy tails: Student's t with 3 degrees of freedom. Unequal spreads: 1 to 3
-    between the levels of the first factor. Crossing: to the first factor's effect 10 % are added or taken away, by the
-    level of the second.
+    between the levels of the first factor. One wild cell: 3 to 1 between it and the others. Crossing: to the first
+    factor's effect 10 % are added or taken away, by the level of the second.
     """
     shape = (draws, 8, SEEDS[-1])
     if noise == "skewed":
@@ -86,6 +87,8 @@ def figures(noise: str, effects: Sequence[float], draws: int, rng: np.random.Gen
         unit = rng.normal(size=shape)
     if noise == "unequal spreads":
         unit *= np.where(SIGNS[:, 0] > 0, 3, 1)[:, None] / math.sqrt(5)
+    if noise == "one wild cell":
+        unit *= np.where(np.arange(8) == 0, 3, 1)[:, None] / math.sqrt(2)
     means = SIGNS @ np.array(effects) / 2
     if noise == "crossing":
         means = means + SIGNS[:, 0] * SIGNS[:, 1] * CROSSED / 2
@@ -204,7 +207,7 @@ def sure_interactions(y_DLN: np.ndarray) -> np.ndarray:
 
 def simulate_interactions(noise: str, draws: int, seed: int = 0) -> list[tuple]:
     """Rows of the second table; shares from 0 to 1. The one to be found is of the noise "crossing"."""
-    rng = np.random.default_rng([seed, NOISES.index(noise), len(EFFECTS)])
+    rng = np.random.default_rng([seed, OF_INTERACTIONS.index(noise), len(EFFECTS)])
     y_DLN = figures(noise, EFFECTS["measured"], draws, rng)
     crossed = y_DLN + (SIGNS[:, 0] * SIGNS[:, 1] * CROSSED / 2)[:, None]
     rows = []
@@ -263,8 +266,8 @@ def main() -> None:
     for noise in NOISES:
         for *shares, seeds in simulate(noise, options.draws):
             print(line([*shares, f"{seeds:.1f}"]), flush=True)
-    print("\n" + line(OF_INTERACTIONS), "| --- |" + " ---: |" * (len(OF_INTERACTIONS) - 1), sep="\n")
-    for noise in NOISES[:-1]:
+    print("\n" + line(INTERACTION_COLUMNS), "| --- |" + " ---: |" * (len(INTERACTION_COLUMNS) - 1), sep="\n")
+    for noise in OF_INTERACTIONS:
         for row in simulate_interactions(noise, options.draws):
             print(line(row))
 

@@ -41,6 +41,7 @@ class Forecast:
             at_work: keys of jobs at work now.
         """
         self._learn(len(left))
+        self._seen = {key: seen for key, seen in self._seen.items() if key in at_work}
         paces = {key: pace for key in at_work if key in steps and (pace := self._pace(key, steps[key]))}
         usual = {key: cost for key in left if (cost := self._costs.seconds(key))}
         ratio = median([paces[key] * self._steps(key) / usual[key] for key in paces if key in usual] or [1.0])
@@ -64,6 +65,8 @@ class Forecast:
         if step == 0:
             return None
         first, from_step = self._seen.setdefault(key, (now, step))
+        if step < from_step:  # it went on from a checkpoint before what its log said
+            first, from_step = self._seen[key] = now, step
         return (now - first) / (step - from_step) if step > from_step and now - first >= _TELLING_SECONDS else None
 
     def _like(self, key: str, known: Mapping[str, float]) -> float | None:

@@ -197,10 +197,10 @@ def _modes(space: Space) -> Modes | None:
     best = {
         name: min(found, key=lambda v: METRICS[name].sign * v.figures[name].estimate.mean)
         for name in ("modes", "mode_kl")
-        if (found := [v for v in space.ranked if v.figures[name].estimate])
+        if (found := [v for v in space.ranked if v.figures[name].estimate and not v.counts.lost])
     }
     protocols = [row.evaluation.metrics["mode_kl"].protocol for row in space.records.rows if row.metric("mode_kl")]
-    if len(best) < 2:
+    if len(best) < 2 or len(space.ranked) < 2:
         return None
     return Modes(protocols[0]["modes"], protocols[0]["floor"], best["modes"], best["mode_kl"])
 

@@ -104,11 +104,9 @@ class Contrast:
         return self.estimate - reach, self.estimate + reach
 
     def student_p(self) -> float:
-        """Of "it is 0", two-sided, where runs of a cell are normal; 1 where there is no standard error."""
-        if self.estimate is None or self.standard_error is None:
+        """Of "it is 0", two-sided, where runs of a cell are normal; 1 where there is no standard error or it is 0."""
+        if self.estimate is None or not self.standard_error:
             return 1.0
-        if self.standard_error == 0:
-            return float(self.estimate == 0)
         return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.freedom))
 
 
@@ -146,7 +144,8 @@ class Interaction(Contrast):
 
     Attributes:
         p: Student's; 1 where runs were lost, since survivors do not show what they would have been.
-        at: the first factor's effect at the second's first level, and at its second.
+        at: the first factor's effect at the second's first level, and at its second, each with the spread of its own
+            cells.
     """
 
     p: float
@@ -207,7 +206,7 @@ def interactions(design: Factorial) -> list[Interaction]:
         signs = {cell: 1 if cell[i] == design.factors[one][1] else -1 for cell in finished}
         at = [{cell: sign * (cell[j] == level) for cell, sign in signs.items()} for level in design.factors[other]]
         change = Contrast(*_estimated(finished, {cell: at[1][cell] - at[0][cell] for cell in finished}, scale))
-        low, high = (Contrast(*_estimated(finished, half, scale)) for half in at)
+        low, high = (Contrast(*_estimated({c: finished[c] for c in half if half[c]}, half, scale)) for half in at)
         p = 1.0 if design.lost else change.student_p()
         found.append(Interaction(**vars(change), p=p, factors=(one, other), at=(low, high)))
     return found
@@ -227,13 +226,13 @@ def _with_lost(design: Factorial) -> dict[Cell, np.ndarray]:
 def _estimated(
     figures: Mapping[Cell, np.ndarray], signs: Mapping[Cell, int], scale: float
 ) -> tuple[float | None, float | None, float | None, int]:
-    """Estimate, standard error, spread and degrees of freedom of scale * sum of +-cell means; a sign may be 0."""
+    """Estimate, standard error, spread and degrees of freedom of scale * sum of sign * cell mean over `figures`."""
     freedom = sum(max(len(y) - 1, 0) for y in figures.values())
     squares = math.fsum(float(((y - y.mean()) ** 2).sum()) for y in figures.values() if len(y))
     spread = math.sqrt(squares / freedom) if freedom else None
     if min(map(len, figures.values())) == 0:
         return None, None, spread, freedom
-    estimate = scale * math.fsum(sign * float(figures[cell].mean()) for cell, sign in signs.items())
+    estimate = scale * math.fsum(signs[cell] * float(y.mean()) for cell, y in figures.items())
     if spread is None:
         return estimate, None, None, freedom
     return (

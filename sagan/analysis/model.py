@@ -133,9 +133,9 @@ class Best:
 
 @dataclass(frozen=True)
 class Modes:
-    """Of stacked digits: who reaches most of `total` modes, and whose spread over them is nearest to the data's.
+    """Of stacked digits: who reaches the most of `total` modes, and whose spread over them is nearest to the data's.
 
-    `floor` is the mode KL that as many real images have by chance.
+    Of variants that lost no run. `floor` is the mode KL that as many real images have by chance.
     """
 
     total: int
@@ -165,7 +165,7 @@ class Analysis:
         too_short: whether most runs are so near to their untrained generator that nothing is said of ingredients.
         questions: the suite's own, and their answers; None where it asks none.
         beside: of the best variant; None of evaluations that did not measure it.
-        modes: None of data without modes.
+        modes: None of data without modes, and of a single variant.
         headlines: the questions; without any, the ingredients that single pairs test. `told` are those that a page has
             room for.
         shown: the variants that charts show.

@@ -60,12 +60,15 @@ class Crossing:
     """How far one factor's effect on FID changes with the level of another, in percent.
 
     Attributes:
-        effect_of, on_level_of: the two factors, in words. The change is from the second's other level to its level.
+        effect_of, on_level_of: the two factors, in words. The effect is of the first's `level` instead of `other`; the
+            change of it is from the second's other level to its level.
         p: Holm's over all pairs of factors; `sure` at the last look's level.
         at: the first's effect at the second's level and at its other level.
     """
 
     effect_of: str
+    level: str
+    other: str
     on_level_of: str
     percent: float | None
     low: float | None
@@ -185,7 +188,7 @@ def _crossings(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factoria
             for level, effect in zip((by.other, by.level), one.at, strict=True)
         ]
         p, change = corrected[factors], (percent(one.estimate), *percents(one.interval()))
-        crossings.append(Crossing(of.title, by.title, *change, p, p <= look.level, (at[1], at[0])))
+        crossings.append(Crossing(of.title, of.level, of.other, by.title, *change, p, p <= look.level, (at[1], at[0])))
     return crossings
 
 
@@ -198,9 +201,9 @@ def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect)
 
 def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: Replay) -> list[MetricEffect]:
     """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
-    found: dict[tuple[str, str], Effect] = {}
+    found: dict[tuple[str, str], Effect] = {("fid", factor): g.answer.effect for factor, g in state.given.items()}
     look = state.taken[-1]
-    for metric in METRICS.values():
+    for metric in [metric for name, metric in METRICS.items() if name != "fid"]:
         try:
             runs = grid_design(records, cells, metric).first(look.seeds)
             found |= {(metric.name, factor): effect(runs, factor) for factor in state.given}

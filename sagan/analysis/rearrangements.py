@@ -50,7 +50,7 @@ def rearrangement_p(strata: Sequence[tuple[Sequence[float], Sequence[float]]]) -
     Neither the order of values within a side nor a swap of the sides in all strata changes it.
 
     Args:
-        strata: (first, second) of each stratum, both with at least one value. A sign flip of c is ([c / 2], [-c / 2]).
+        strata: (first, second) of each stratum, both with at least one value.
     """
     prepared = [_stratum(first, second) for first, second in strata]
     observed = math.fsum(float(np.mean(first) - np.mean(second)) for first, second in strata)

@@ -12,7 +12,7 @@ from sagan.analysis.statistics import Estimate
 if TYPE_CHECKING:
     from sagan.analysis.comparisons import Comparison
     from sagan.analysis.model import Figures, Modes, Space, Variant
-    from sagan.analysis.questions import Conditional, Crossing, MetricEffect
+    from sagan.analysis.questions import Crossing, MetricEffect
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -126,29 +126,24 @@ def comparison_sentence(found: Comparison) -> str:
     return f"{head} {'; '.join(parts)}." + (f" *({md(found.where)})*" if found.where else "")
 
 
-def at_level(found: Crossing, at: Conditional) -> str:
-    """A factor at one level of another, such as "attention where spectral norm in the generator is on"."""
-    return f"{found.effect_of} where {found.on_level_of} is {at.level}"
-
-
 def interaction_sentence(found: Crossing) -> str:
     """How one factor's effect depends on another, in Markdown."""
-    of = md(found.effect_of)
+    of, on = md(found.effect_of), md(found.on_level_of)
     sides = [
-        f"{number(abs(at.percent), places=1)} % {'lower' if at.percent < 0 else 'higher'} where it is {md(at.level)} "
+        f"{number(abs(at.percent), places=1)} % {'lower' if at.percent < 0 else 'higher'} where {on} is {md(at.level)} "
         f"(95 % interval {between(at.low, at.high)})"
         for at in found.at
     ]
-    head = f"**{of[0].upper()}{of[1:]}: its effect depends on {md(found.on_level_of)}.**"
+    head = f"**{of[0].upper()}{of[1:]}, {md(found.level)} instead of {md(found.other)}: it depends on {on}.**"
     return f"{head} FID {', '.join(sides)}; p {p_value(found.p)} after Holm's correction over all pairs."
 
 
 def modes_sentence(found: Modes) -> str:
-    """Who reaches most modes, and who is spread over them most like the data, in Markdown."""
+    """Who reaches the most modes, and who is spread over them most like the data, in Markdown."""
     most, nearest = (v.figures[name] for v, name in ((found.most, "modes"), (found.nearest, "mode_kl")))
     clear, unclear = ", clear of every other", ", not clear of every other"
     return (
-        f"**{md(found.most.name)} reaches most modes**, {spread(most.shown)} of {found.total}"
+        f"**{md(found.most.name)} reaches the most modes**, {spread(most.shown)} of {found.total}"
         f"{clear if most.leads else unclear}; "
         f"**{md(found.nearest.name)} spreads over them most as the data does**, mode KL {spread(nearest.shown)}"
         f"{clear if nearest.leads else unclear} (by chance alone {number(found.floor)})."

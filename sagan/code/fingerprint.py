@@ -33,13 +33,13 @@ REFERENCE = (
 EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.collapse:collapse")
 
 # Definitions that no byte of a result depends on, though its making runs through them: the hash does not follow them.
-# They carry work out, write it down or tell of it. tests/test_keys.py alters their arithmetic to show it.
+# They carry work out, write it down or tell of it. tests/plan/test_keys.py alters their arithmetic to show it.
 HARMLESS = frozenset(
     [
         *("RunConfig", "UserError", "Interrupted", "first_line"),  # checks of input, and how mistakes are told
         *("progress", "Processes", "ALONE", "joined", "GraphedStep", "cuda_capture"),  # how it is carried out
         *("device_for", "exclusive", "FeatureParts", "in_memory", "Paths"),
-        # A loaded network is the one that was saved (tests/test_sampling.py); its code is in its run's key.
+        # A loaded network is the one that was saved (tests/generators/test_sampling.py); its code is in its run's key.
         *("load_generator", "load_discriminator"),
         *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files
         *("make_reference", "reference_record", "save_features", "check_reference"),

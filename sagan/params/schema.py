@@ -41,7 +41,7 @@ def params_schema() -> dict:
 
 
 def write_schema(path: Path) -> None:
-    """Write the schema; `tests/test_params.py` holds the committed file to the types."""
+    """Write the schema; `tests/params/test_params.py` holds the committed file to the types."""
     path.write_text(json.dumps(params_schema(), indent=2) + "\n", encoding="utf-8")
 
 

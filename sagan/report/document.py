@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
 
 def _write_report(analysis: Analysis, folder: Path) -> str:
     """All but the page; the README's text."""
-    figures = [*_write_charts(analysis, folder), *_write_sheets(analysis, folder)]
+    figures = _write_charts(analysis, folder) | _write_sheets(analysis, folder)
     write_json(folder / "summary.json", tables.summary(analysis))
     for name, table in (
         ("results", tables.results(analysis.space)),
@@ -84,8 +84,8 @@ def _write_report(analysis: Analysis, folder: Path) -> str:
     return text
 
 
-def readme(analysis: Analysis, figures: list[str]) -> str:
-    """The README's text, with those of the figures that were drawn."""
+def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:
+    """The README's text, with those of the figures that were drawn: name -> file."""
     return environment().get_template("README.md.j2").render(a=analysis, figures=figures)
 
 
@@ -96,9 +96,9 @@ def render_index(params: Params, paths: Paths) -> Path:
     return path
 
 
-def _write_charts(analysis: Analysis, folder: Path) -> list[str]:
-    """The names of the charts for which there was data."""
-    written = []
+def _write_charts(analysis: Analysis, folder: Path) -> dict[str, str]:
+    """The charts for which there was data, name -> file on a light page."""
+    written = {}
     for name, draw in CHARTS.items():
         for theme in THEMES:
             with themed(theme):
@@ -106,25 +106,27 @@ def _write_charts(analysis: Analysis, folder: Path) -> list[str]:
                 if figure is not None:
                     save(figure, folder / "figures" / f"{name}{theme.suffix}.png")
         if figure is not None:
-            written.append(name)
+            written[name] = f"{name}.png"
     return written
 
 
-def _write_sheets(analysis: Analysis, folder: Path) -> list[str]:
-    """The names of the contact sheets for which there were pictures."""
+def _write_sheets(analysis: Analysis, folder: Path) -> dict[str, str]:
+    """The contact sheets for which there were pictures, name -> file."""
+    few = len(analysis.records.rows[0].config["training"]["snapshots"]) <= 2
     sheets = {
         "extremes": (_tiles(analysis.extremes, "samples.png"), 2),
         "samples": (_tiles(analysis.shown, "samples.png"), 4),
         "samples-by-class": (_tiles(analysis.shown, "samples-by-class.png"), 4),
-        "film": (_tiles(analysis.shown, "film.png"), 2),
+        "film": (_tiles(analysis.shown, "film.png"), 4 if few else 2),
         "interpolation": (_tiles(analysis.shown, "interpolation.png"), 2),
         "neighbours": (_tiles(analysis.shown, "neighbours.png"), 2),
         "attention-maps": (_attention_tiles(analysis), 2),
     }
-    for name, (tiles, columns) in sheets.items():
-        if tiles:
-            save_sheet(tiles, folder / "figures" / f"{name}.png", columns)
-    return [name for name, (tiles, _) in sheets.items() if tiles]
+    return {
+        name: save_sheet(tiles, folder / "figures" / name, columns).name
+        for name, (tiles, columns) in sheets.items()
+        if tiles
+    }
 
 
 def _tiles(variants: list[Variant], file: str) -> list[Tile]:

@@ -38,11 +38,13 @@ def _answers(effects: list[dict[str, str]], depending: set[str]) -> dict[str, st
     """A suite's questions, each with its answer, size and interval; none of a report that asks nothing.
 
     Args:
-        depending: interactions of which any suite is sure: the effects at each level are told of all suites.
+        depending: interactions of which any suite is sure: every suite that has them tells the effects at each level.
     """
     answers = {_question(row): _answer(row) for row in effects if row["table"] == "question"}
     told = [row for row in effects if row["table"] == "conditional" and row["name"] in depending]
-    return answers | {row["title"]: _size(row) for row in told}
+    sure = {row["name"] for row in effects if row["answer"] == "depends"}
+    mark = {name: "**depends**: " if name in sure else "" for name in depending}
+    return answers | {f"{_question(row)}, where {row['where']}": mark[row["name"]] + _size(row) for row in told}
 
 
 def _question(row: dict[str, str]) -> str:

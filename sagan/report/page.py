@@ -10,7 +10,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-_PICTURE = re.compile(r'(src|srcset)="(figures/[\w-]+\.png)"')
+_PICTURE = re.compile(r'(src|srcset)="(figures/[\w-]+\.(?:png|webp))"')
 
 
 def body(markdown: str, folder: Path) -> Markup:
@@ -30,4 +30,4 @@ def slug(heading: str) -> str:
 
 
 def _data_uri(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"

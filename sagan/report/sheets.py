@@ -18,6 +18,9 @@ LETTERS = 0.0135
 SMALLEST_LETTERS = 13
 SMALLEST_SIDE = 300
 INK = "#768390"
+# Bytes of a PNG beyond which a sheet is stored with losses.
+LARGE = 1_000_000
+QUALITY = 90
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,22 @@ def sheet(tiles: list[Tile], columns: int) -> Image.Image:
     return canvas
 
 
-def save_sheet(tiles: list[Tile], path: Path, columns: int) -> None:
-    """Write a sheet as PNG; PIL stores neither date nor software in it."""
+def save_sheet(tiles: list[Tile], path: Path, columns: int) -> Path:
+    """Write a sheet and return its file: PNG, or where that is large, as of photographs, WebP.
+
+    PIL stores neither date nor software in them.
+
+    Args:
+        path: without a suffix.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet(tiles, columns).save(path)
+    picture, file = sheet(tiles, columns), path.with_suffix(".png")
+    picture.save(file)
+    if file.stat().st_size <= LARGE:
+        return file
+    file.unlink()
+    picture.save(small := path.with_suffix(".webp"), quality=QUALITY)
+    return small
 
 
 def _enlarged(path: Path) -> Image.Image:

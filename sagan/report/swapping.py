@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_STALE = ("figures/*.png", "results-*.csv", "*.html")
+_STALE = ("figures/*.png", "figures/*.webp", "results-*.csv", "*.html")
 _LAST = "README.md"
 
 

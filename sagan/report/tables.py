@@ -12,14 +12,14 @@ from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Space, Variant
 from sagan.analysis.questions import Conditional, Crossing
 from sagan.analysis.rows import Row, Status
-from sagan.analysis.wording import at_level, verdict
+from sagan.analysis.wording import verdict
 from sagan.store.records import Json
 from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
 EFFECT_COLUMNS = [
     *["table", "name", "title", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds"],
-    *["runs_lost", "step_time_percent", "cost_doubt", "answer"],
+    *["runs_lost", "step_time_percent", "cost_doubt", "answer", "where"],
 ]
 Table = tuple[list[str], list[Json]]  # columns and rows
 
@@ -111,11 +111,12 @@ def effects(analysis: Analysis) -> Table:
 def _interaction(found: Crossing) -> list[Json]:
     """How far an effect depends on a factor, and the effect at each of its levels."""
     name = f"{found.effect_of} by {found.on_level_of}"
-    levels = {"level": found.at[0].level, "other": found.at[1].level, "p_holm": found.p}
-    answer = "depends" if found.sure else "not decided"
+    of = {"name": name, "title": found.effect_of, "level": found.level, "other": found.other}
+    answer = {"p_holm": found.p, "answer": "depends" if found.sure else "not decided"}
+    where = [f"{found.on_level_of} is {at.level}" for at in found.at]
     return [
-        {"table": "interaction", "name": name, **levels, **_change(found), "answer": answer},
-        *({"table": "conditional", "name": name, "title": at_level(found, at), **_change(at)} for at in found.at),
+        {"table": "interaction", **of, **_change(found), **answer},
+        *({"table": "conditional", **of, "where": w, **_change(at)} for w, at in zip(where, found.at, strict=True)),
     ]
 
 

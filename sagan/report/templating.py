@@ -65,9 +65,9 @@ def chart(name: str, alt: str) -> str:
     )
 
 
-def sheet(name: str, alt: str) -> str:
+def sheet(file: str, alt: str) -> str:
     """A contact sheet, one file for both."""
-    return f'<img alt="{html.escape(alt)}" src="figures/{name}.png">'
+    return f'<img alt="{html.escape(alt)}" src="figures/{file}">'
 
 
 def write_text(path: Path, text: str) -> None:

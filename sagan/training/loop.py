@@ -105,8 +105,7 @@ def train(
 def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
     """`train` on a prepared dataset's training split, with the labels that the variant is given.
 
-    Raises:
-        UserError: the dataset has no such labels.
+    Planning has seen that the dataset has them.
     """
     images, labels = dataset.split("train")
     condition, kind = run.config["variant"]["condition"], dataset.manifest["labels"]["kind"]

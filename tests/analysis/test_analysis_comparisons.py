@@ -87,7 +87,7 @@ def test_few_seeds_a_side_decide_nothing_and_the_page_says_so(library, records):
     found = against_baseline(records("made-up"))
     assert verdict(found["two-d-steps"]) == "not decided"
     assert verdict(found["ttur-1"]) == "too few seeds" and found["ttur-1"].seeds == 3
-    text = readme(analyse("few", library.plan, library.params, library.paths), [])
+    text = readme(analyse("few", library.plan, library.params, library.paths), {})
     assert "Two variants are compared from 5 seeds a side on." in text
     assert "at 14x14 instead of off: too few seeds" in text
 

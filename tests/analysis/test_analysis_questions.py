@@ -46,7 +46,7 @@ def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert attention.low < attention.percent < attention.high < 0
     assert (attention.answer.direction, sn.answer.direction, attention.seeds) == ("helps", "helps", 4)
-    text = readme(analysis, [])
+    text = readme(analysis, {})
     first = text.index("- **Attention, at 14x14 instead of off: helps.** FID 33.7 % lower (95 % interval")
     assert first < text.index("**Contents:**") < text.index("Lowest mean FID")
     assert "exact p" not in text[: text.index("**Contents:**")]
@@ -62,16 +62,15 @@ def test_an_effect_that_depends_on_another_factor_is_told_at_each_level(ask):
     assert (on.level, off.level) == ("on", "off")
     assert (on.percent, off.percent) == (pytest.approx(-50, abs=4), pytest.approx(100, abs=8))
     assert 1 + found.percent / 100 == pytest.approx((1 + on.percent / 100) / (1 + off.percent / 100))
-    sentence = (
-        "- **Attention: its effect depends on spectral norm in the generator.** FID {:.1f} % lower where it is on"
-    )
-    assert sentence.format(-on.percent) in readme(analysis, [])
+    text = readme(analysis, {})
+    assert "- **Attention, at 14x14 instead of off: it depends on spectral norm in the generator.** FID " in text
+    assert f"{-on.percent:.1f} % lower where spectral norm in the generator is on (95 % interval" in text
 
 
 def test_an_effect_that_does_not_depend_on_another_is_not_said_to(ask):
     analysis = ask(fid=dict.fromkeys(FID, 10.0))
     assert analysis.questions.interactions and not analysis.questions.sure_interactions
-    assert "its effect depends" not in readme(analysis, [])
+    assert "it depends on" not in readme(analysis, {})
 
 
 def test_what_makes_no_difference_worth_having_is_said_to(ask):
@@ -95,7 +94,7 @@ def test_without_all_seeds_of_all_cells_there_is_no_answer(ask):
 
     analysis = ask(change=remove)
     assert [found.answer for found in analysis.questions.answered] == [None, None]
-    assert "There are no answers before there are runs of 4 seeds in each of the 4 cells" in readme(analysis, [])
+    assert "There are no answers before there are runs of 4 seeds in each of the 4 cells" in readme(analysis, {})
 
 
 def test_seeds_until_decided_are_looked_at_in_turn(make_library, tmp_path):
@@ -125,7 +124,7 @@ def test_metrics_and_interactions_have_the_runs_and_the_level_of_the_last_look(m
         found.append(analyse("factorial", library.plan, params, library.paths))
     two, three = (analysis.questions for analysis in found)
     assert two.metrics == three.metrics and two.interactions == three.interactions
-    assert (two.last_look.seeds, two.last_look.level) == (2, 0.025) and "is sure at 2.5 %" in readme(found[0], [])
+    assert (two.last_look.seeds, two.last_look.level) == (2, 0.025) and "is sure at 2.5 %" in readme(found[0], {})
 
 
 def test_a_lost_run_is_named_and_forbids_no_difference(ask):
@@ -180,7 +179,7 @@ def test_a_cost_in_doubt_is_marked_and_stays_out_of_the_headline(ask, seconds, l
 def test_a_trial_is_said_to_be_too_short_and_says_nothing_of_ingredients(ask):
     analysis = ask(fid=dict.fromkeys(FID, 180.0))
     assert analysis.too_short
-    text = readme(analysis, ["answers"])
+    text = readme(analysis, {"answers": "answers.png"})
     head = text[: text.index("**Contents:**")]
     assert head.splitlines()[2].startswith("**This budget is too short to say anything of ingredients:**")
     assert "ttention, on instead" not in head and "answers.png" not in head
@@ -196,7 +195,7 @@ def test_generated_and_real_images_stand_at_one_count(ask):
     analysis = ask(change=matched)
     [(metric, generated, real)] = analysis.beside.figures
     assert (metric.name, generated, real, analysis.beside.count) == ("fid", 17.5, 1.5, 500)
-    text = readme(analysis, [])
+    text = readme(analysis, {})
     assert "| 500 images of each | FID ↓ |" in text and "1000 real test images" not in text
 
 
@@ -241,7 +240,7 @@ def test_the_share_of_sampling_is_of_the_spread_between_runs(ask):
     analysis = ask(change=draw_twice)
     spread = analysis.questions.answered[0].answer.effect.spread
     assert analysis.questions.sampling == pytest.approx(100 * math.log(1.02) ** 2 / 2 / spread**2)
-    assert "comes from which images were sampled" in readme(analysis, [])
+    assert "comes from which images were sampled" in readme(analysis, {})
 
 
 def test_the_index_has_the_answers_of_every_suite_that_asks(make_library, tmp_path):
@@ -260,6 +259,7 @@ def test_the_index_tells_an_effect_at_each_level_where_a_suite_is_sure_that_it_d
     library = make_library(tmp_path, ["factorial"], FID | crossed, pictures=False, text=text)
     render("factorial", library.plan, library.params, library.paths)
     index = index_text(library.params, library.paths)
-    [on, off] = [line for line in index.splitlines() if line.startswith("| attention where ")]
-    assert on.startswith("| attention where spectral norm in the generator is on | \N{MINUS SIGN}4") and " (" in on
-    assert off.startswith("| attention where spectral norm in the generator is off | +")
+    [on, off] = [line for line in index.splitlines() if line.startswith("| attention, where ")]
+    told = "| attention, where spectral norm in the generator is {} | **depends**: {}"
+    assert on.startswith(told.format("on", "\N{MINUS SIGN}4")) and " (" in on
+    assert off.startswith(told.format("off", "+"))

@@ -140,7 +140,7 @@ def test_figures_of_another_classifier_than_the_references_do_not_count(make_lib
     assert [row.status for row in records.rows] == ["measured", "missing", "measured", "measured"]
     assert list(records.figures("sagan")) == [0] and not records.rows[1].curve
     key = records.rows[1].evaluation_key
-    line = next(line for line in readme(analysis_of(records), []).splitlines() if f"`{records.rows[1].run}`" in line)
+    line = next(line for line in readme(analysis_of(records), {}).splitlines() if f"`{records.rows[1].run}`" in line)
     assert "missing: measured with other weights (222222222222) than the reference here has (111111111111)" in line
     assert f"delete results/evaluations/{key} and run" in line.replace("\\", "")
 
@@ -152,7 +152,7 @@ def test_a_diverged_run_measured_with_another_classifier_stays_diverged_and_says
     records = with_digests(library, ["2"])
     assert records.rows[0].status == "diverged" and not records.rows[0].curve
     assert "diverged at step 230: loss\\_d is not finite; measured with other weights" in readme(
-        analysis_of(records), []
+        analysis_of(records), {}
     )
 
 
@@ -163,7 +163,7 @@ def test_a_further_space_says_which_of_its_evaluations_do_not_count(make_library
     path = library.paths.evaluation(library.cell("few", "sagan", 1).also["inception"]) / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"curve_protocol": {"weights_digest": "2" * 64}}))
     records = collect("few", library.plan, library.params, library.paths)
-    text = readme(analysis_of(records), [])
+    text = readme(analysis_of(records), {})
     assert records.figures("sagan").keys() == {0, 1} and records.also["inception"].figures("sagan").keys() == {0}
     assert "3 of 4 runs are measured in this space" in text
     assert "\n- Not counted: sagan seed 1: measured with other weights" in text

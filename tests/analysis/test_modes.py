@@ -32,11 +32,11 @@ def test_most_modes_and_the_least_divergence_are_told_with_what_chance_gives(sta
     found = stacked({"sagan": 900.0, "no-attention": 950.0}, {"sagan": 0.4, "no-attention": 0.4})
     assert (found.modes.most.name, found.modes.total) == ("no-attention", 1000)
     sentence = modes_sentence(found.modes)
-    assert sentence.startswith("**no-attention reaches most modes**, 953.3 ± 2.3 of 1000, clear of every other; ")
+    assert sentence.startswith("**no-attention reaches the most modes**, 953.3 ± 2.3 of 1000, clear of every other; ")
     assert "mode KL 0.401 ± 0.001, not clear of every other (by chance alone 0.0192)" in sentence
-    assert f"- {sentence}\n" in readme(found, [])
+    assert f"- {sentence}\n" in readme(found, {})
 
 
 def test_data_without_modes_have_no_such_line(library):
     found = analyse("eight", library.plan, library.params, library.paths)
-    assert found.modes is None and "modes" not in readme(found, [])
+    assert found.modes is None and "modes" not in readme(found, {})

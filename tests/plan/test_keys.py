@@ -85,7 +85,7 @@ def present_codes() -> dict[str, str]:
 def test_no_code_that_committed_results_were_made_with_has_moved():
     """A moved hash trains or measures anew. Meant? Then write the file anew, and say so in CHANGELOG.md.
 
-    PYTHONPATH=. python tests/test_keys.py
+    python -m tests.plan.test_keys
     """
     frozen, present = json.loads(FROZEN.read_text()), present_codes()
     assert {name: present.get(name) for name in frozen} == frozen

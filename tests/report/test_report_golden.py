@@ -16,7 +16,7 @@ SHEETS = ("extremes", "samples", "film", "attention-maps")
 def test_rendered_text_is_as_it_was_read_and_approved(library):
     text = readme(
         analyse("made-up", library.plan, library.params, library.paths),
-        [*DRAWN, *SHEETS],
+        {name: f"{name}.png" for name in (*DRAWN, *SHEETS)},
     )
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")

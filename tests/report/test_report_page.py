@@ -6,8 +6,9 @@ from PIL import Image
 
 from sagan.analysis.wording import md, number
 from sagan.report import render_index
-from sagan.report.page import slug
-from sagan.report.sheets import Tile, sheet
+from sagan.report.page import body, slug
+from sagan.report.sheets import LARGE, Tile, save_sheet, sheet
+from sagan.report.templating import sheet as sheet_tag
 
 
 @pytest.fixture
@@ -62,6 +63,17 @@ def test_sheet_keeps_every_pixel_and_fits_labels(tmp_path):
     picture = np.asarray(made.convert("RGB"))[-200:, :300]
     assert (picture[::5, ::5] == pixels).all()
     assert made.width == 2 * 300 + 16
+
+
+def test_a_large_sheet_is_stored_as_webp_and_inlined_as_such(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8)
+    for name, noise in (("large", pixels), ("small", pixels // 255)):
+        Image.fromarray(noise).save(tmp_path / f"{name}-tile.png")
+        file = save_sheet([Tile(tmp_path / f"{name}-tile.png", name, "seed 0")], tmp_path / "figures" / name, columns=1)
+        assert file.suffix == (".webp" if name == "large" else ".png")
+        assert file.exists() and file.stat().st_size <= LARGE and len(list(file.parent.glob(f"{name}.*"))) == 1
+    page = body(sheet_tag("large.webp", "faces") + sheet_tag("small.png", "digits"), tmp_path)
+    assert page.count("data:image/webp;base64,") == page.count("data:image/png;base64,") == 1
 
 
 def test_numbers_and_anchors():

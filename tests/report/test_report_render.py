@@ -150,7 +150,7 @@ def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
 
     def text():
-        return readme(analyse("few", library.plan, library.params, library.paths), [])
+        return readme(analyse("few", library.plan, library.params, library.paths), {})
 
     assert "from different machines" not in text()
     path = library.paths.run(library.cell("few", "sagan", 1).run) / "run.json"
@@ -173,7 +173,7 @@ def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, los
         else:
             record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
         path.write_text(json.dumps(record))
-    assert "No run gave a figure" in readme(analyse("few", library.plan, library.params, library.paths), [])
+    assert "No run gave a figure" in readme(analyse("few", library.plan, library.params, library.paths), {})
 
 
 @pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
@@ -191,7 +191,7 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
         for folder in folders["runs"]:
             (folder / "log.jsonl").unlink()
     records = analyse("few", library.plan, library.params, library.paths)
-    drawn = [name for name, draw in CHARTS.items() if draw(records, LIGHT)]
+    drawn = {name: "" for name, draw in CHARTS.items() if draw(records, LIGHT)}
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
     assert ("fid-by-variant" in drawn) == (gone != "evaluations")
     assert f"| no-attention | {0 if gone == 'evaluations' else 2} of 2" in readme(records, drawn)

@@ -141,3 +141,10 @@ def test_the_time_for_which_a_stopped_training_waits_is_none_of_its_pace(plan, p
     one.seconds(["tiny-s0"], {"tiny-s0": 2}, ["tiny-s0"])
     clock[0] = 3630.0
     assert one.seconds(["tiny-s0"], {"tiny-s0": 5}, ["tiny-s0"])[0] == pytest.approx(10 * (steps - 5))
+    one.seconds(["tiny-s0"], {"tiny-s0": 5}, [])  # back in the queue, for another hour
+    clock[0] = 7200.0
+    one.seconds(["tiny-s0"], {"tiny-s0": 5}, ["tiny-s0"])
+    clock[0] = 7220.0
+    one.seconds(["tiny-s0"], {"tiny-s0": 4}, ["tiny-s0"])  # its checkpoint was of step 4
+    clock[0] = 7250.0
+    assert one.seconds(["tiny-s0"], {"tiny-s0": 6}, ["tiny-s0"])[0] == pytest.approx(15 * (steps - 6))
