@@ -130,9 +130,9 @@ def interaction_sentence(found: Crossing) -> str:
     """How one factor's effect depends on another, in Markdown."""
     of, on = md(found.effect_of), md(found.on_level_of)
     sides = [
-        f"{number(abs(at.percent), places=1)} % {'lower' if at.percent < 0 else 'higher'} where {on} is {md(at.level)} "
+        f"{number(abs(at.percent), places=1)} % {'lower' if at.percent < 0 else 'higher'} where {it} is {md(at.level)} "
         f"(95 % interval {between(at.low, at.high)})"
-        for at in found.at
+        for it, at in zip(("that", "it"), found.at, strict=True)
     ]
     head = f"**{of[0].upper()}{of[1:]}, {md(found.level)} instead of {md(found.other)}: it depends on {on}.**"
     return f"{head} FID {', '.join(sides)}; p {p_value(found.p)} after Holm's correction over all pairs."

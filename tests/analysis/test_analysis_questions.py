@@ -64,7 +64,7 @@ def test_an_effect_that_depends_on_another_factor_is_told_at_each_level(ask):
     assert 1 + found.percent / 100 == pytest.approx((1 + on.percent / 100) / (1 + off.percent / 100))
     text = readme(analysis, {})
     assert "- **Attention, at 14x14 instead of off: it depends on spectral norm in the generator.** FID " in text
-    assert f"{-on.percent:.1f} % lower where spectral norm in the generator is on (95 % interval" in text
+    assert f"{-on.percent:.1f} % lower where that is on (95 % interval" in text
 
 
 def test_an_effect_that_does_not_depend_on_another_is_not_said_to(ask):
