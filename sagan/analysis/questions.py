@@ -155,7 +155,7 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
         answered=answered,
         metrics=_metric_effects(records, cells, state) if effects else [],
         interactions=_crossings(records, cells, fid, state) if effects else [],
-        power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state.given[f].seeds))],
+        power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state))],
         state=state,
         looks=looks,
         waits=waits,
@@ -242,10 +242,13 @@ def _metric_effect(metric: Metric, found: Effect, p: float, sure: bool) -> Metri
     return MetricEffect(metric, found.factor, size, *bounds, p, better)
 
 
-def _power(records: SuiteRecords, cells: Mapping[str, Levels], factor: str, found: Effect, seeds: int) -> Power | None:
+def _power(
+    records: SuiteRecords, cells: Mapping[str, Levels], factor: str, found: Effect, state: Replay
+) -> Power | None:
+    given, seeds = state.given[factor].answer, state.given[factor].seeds
     if not found.spread or seeds < 2:
         return None
-    level = records.suite.alpha / len(records.suite.questions)
+    level = given.level / len(records.suite.questions)
     needed = seeds_needed(math.log1p(records.suite.smallest_effect), found.spread, found.cells, level)
     seconds = [s for variant in cells for row in records.of(variant) if (s := _seconds(row)) is not None]
     hours = fmean(seconds) * found.cells * max(0, needed - seeds) / 3600 if seconds else None
