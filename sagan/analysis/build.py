@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean, median
 
 from sagan.analysis import provenance
@@ -14,7 +15,7 @@ from sagan.analysis.curves import by_time, dynamics, mean_curve
 from sagan.analysis.literature import PUBLISHED
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Modes, Space, Variant
-from sagan.analysis.questions import questions
+from sagan.analysis.questions import Questions, questions
 from sagan.analysis.rows import Row, SuiteRecords, collect
 from sagan.analysis.statistics import Estimate, estimate, pareto_front
 from sagan.params import Params
@@ -39,8 +40,10 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
 
 def analysis_of(records: SuiteRecords) -> Analysis:
     """The analysis of a suite's rows."""
+    asked = questions(ranked(records))
+    records = _as_far_as_asked(records, asked)
     space, of_ranked = _space(records), ranked(records)
-    asked, single = questions(of_ranked), single_ingredients(of_ranked)
+    single = single_ingredients(of_ranked)
     headlines = asked.answered if asked else single
     best = _best(space)
     points = {variant.name: variant.at_cost for variant in space.ranked if variant.at_cost}
@@ -67,6 +70,15 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         class_rows=_class_rows(records),
         published=PUBLISHED.get(records.reference.kind, ()) if records.reference else (),
     )
+
+
+def _as_far_as_asked(records: SuiteRecords, asked: Questions | None) -> SuiteRecords:
+    """Without the runs of the next look that are not there yet: they are only asked for next, and nothing is wrong."""
+    if not asked or not asked.last_look or asked.state.complete:
+        return records
+    taken = asked.last_look.seeds
+    rows = [row for row in records.rows if row.seed < taken or row.status != "missing"]
+    return replace(records, rows=rows, also={name: _as_far_as_asked(of, asked) for name, of in records.also.items()})
 
 
 def _space(records: SuiteRecords) -> Space:

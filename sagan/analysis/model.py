@@ -218,6 +218,9 @@ class Analysis:
 
     @property
     def seeds(self) -> int:
+        """Of each variant; of a suite that goes on, those of the last look."""
+        if self.questions and self.questions.last_look:
+            return self.questions.last_look.seeds
         return len({row.seed for row in self.records.rows})
 
     @property

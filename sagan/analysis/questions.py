@@ -147,14 +147,14 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
         return Questions(grid, len(cells), [], [], [], [], None, looks, str(error))
     state = replay({factor: (fid, factor) for factor in asked}, looks, records.suite.smallest_effect)
     waits = None if state.given else f"runs of {state.seeds} seeds in each of the {len(cells)} cells of {grid}"
-    answered = [_of(records, cells, fid, factor, state) for factor in asked]
+    compared_by = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
     effects = {factor: state.given[factor].answer.effect for factor in asked} if state.given else {}
     return Questions(
         grid=grid,
         cells=len(cells),
-        answered=answered,
+        answered=[compared_by[factor] for factor in asked],
         metrics=_metric_effects(records, cells, state) if effects else [],
-        interactions=_crossings(records, cells, fid, state) if effects else [],
+        interactions=_crossings(compared_by, fid, state.taken[-1]) if effects else [],
         power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state))],
         state=state,
         looks=looks,
@@ -175,9 +175,7 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
     return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)
 
 
-def _crossings(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, state: Replay) -> list[Crossing]:
-    named = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
-    look = state.taken[-1]
+def _crossings(named: Mapping[str, Comparison], fid: Factorial, look: Look) -> list[Crossing]:
     found = {one.factors: one for one in interactions(fid.first(look.seeds))}
     corrected = holm({factors: one.p for factors, one in found.items()})
     crossings = []

@@ -14,19 +14,9 @@ from sagan.report.troubles import kept_of, trouble
 from sagan.store.records import atomic
 
 FORMATS = (
-    *("md", "number", "spread", "interval", "p_value", "comparison_sentence", "comparison_cells", "metric_effect"),
-    *(
-        "interaction_sentence",
-        "modes_sentence",
-        "sizes",
-        "copies",
-        "metric_cell",
-        "verdict",
-        "change",
-        "between",
-        "unranked_note",
-    ),
-)
+    "md number spread interval p_value sizes copies verdict change between metric_cell metric_effect unranked_note "
+    "comparison_sentence comparison_cells interaction_sentence modes_sentence"
+).split()
 # What decides, where prose names it.
 THRESHOLDS = {
     name: getattr(module, name)

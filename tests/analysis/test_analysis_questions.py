@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -125,6 +126,47 @@ def test_metrics_and_interactions_have_the_runs_and_the_level_of_the_last_look(m
     two, three = (analysis.questions for analysis in found)
     assert two.metrics == three.metrics and two.interactions == three.interactions
     assert (two.last_look.seeds, two.last_look.level) == (2, 0.025) and "is sure at 2.5 %" in readme(found[0], {})
+
+
+def test_an_interaction_is_sure_at_the_level_of_its_look(make_library, tmp_path):
+    """The first of several looks has half of alpha."""
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
+    crossed = {"sagan": 10.0, "no-attention": 9.5, "sn-d-only": 9.5, "grid-off-d": 10.0}
+    library = make_library(tmp_path, ["factorial"], FID | crossed, pictures=False, text=text)
+
+    def crossing(alpha):
+        suite = library.params.suites["factorial"]
+        until = suite.model_copy(update={"seeds": UntilDecided(least=4, most=4), "alpha": alpha})
+        params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
+        [found] = analyse("factorial", library.plan, params, library.paths).questions.interactions
+        return found
+
+    p = crossing(0.05).p
+    assert 0.001 < p < 0.4
+    assert not crossing(1.5 * p).sure and crossing(2.5 * p).sure
+
+
+def test_runs_of_the_next_look_that_are_not_there_are_no_trouble(make_library, tmp_path):
+    """One look of two is taken, and one run of the next is there."""
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")
+    library = make_library(tmp_path, ["factorial"], dict.fromkeys(FID, 14.0), pictures=False, text=text)
+    suite = library.params.suites["factorial"]
+    until = suite.model_copy(update={"seeds": UntilDecided(least=2, most=4)})
+    params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
+    cells = library.plan.suites["factorial"]
+    for cell in [cell for cell in cells if cell.seed >= 2][1:]:
+        shutil.rmtree(library.paths.run(cell.run))
+        shutil.rmtree(library.paths.evaluation(cell.evaluation))
+    analysis = analyse("factorial", library.plan, params, library.paths)
+    there = 2 * len(analysis.variants) + 1
+    assert (analysis.seeds, analysis.space.counts.total, analysis.space.counts.missing) == (2, there, 0)
+    text = readme(analysis, {})
+    assert "2 seeds each so far;" in text and "Answers of the first 2 seeds; 4 are asked for next." in text
+    assert "Runs that went wrong" not in text and "gave figures" not in text
+    # A run that the look itself lacks is told of.
+    first = next(cell for cell in cells if cell.seed == 0)
+    (library.paths.evaluation(first.evaluation) / "metrics.json").unlink()
+    assert "## Runs that went wrong" in readme(analyse("factorial", library.plan, params, library.paths), {})
 
 
 def test_a_lost_run_is_named_and_forbids_no_difference(ask):

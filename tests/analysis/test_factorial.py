@@ -55,7 +55,7 @@ def test_an_interaction_by_hand():
     assert found.p == pytest.approx(2 * stats.t.sf(4 / 2, 4))
     assert [at.estimate for at in found.at] == pytest.approx([4, 8])
     # Of two cells with two runs each.
-    assert found.at[0].standard_error == pytest.approx(math.sqrt(2 / 2 + 2 / 2))
+    assert found.at[0].standard_error == pytest.approx(math.sqrt(2 / 2 + 2 / 2)) and found.at[0].freedom == 2
 
 
 def test_an_interaction_is_how_one_effect_changes_with_the_other_factor():
