@@ -17,7 +17,10 @@ from sagan.store.records import Json
 from sagan.store.types import RunRecord
 
 LOG_POINTS = 200
-EFFECT_COLUMNS = ["table", "name", "title", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds", "runs_lost", "step_time_percent", "cost_doubt", "answer", "where"]
+EFFECT_COLUMNS = [
+    *("table", "name", "title", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds"),
+    *("runs_lost", "step_time_percent", "cost_doubt", "answer", "where"),
+]
 Table = tuple[list[str], list[Json]]  # columns and rows
 
 

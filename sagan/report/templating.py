@@ -13,7 +13,11 @@ from sagan.metrics import collapse
 from sagan.report.troubles import kept_of, trouble
 from sagan.store.records import atomic
 
-FORMATS = ["md", "number", "spread", "interval", "p_value", "sizes", "copies", "verdict", "change", "between", "metric_cell", "metric_effect", "unranked_note", "comparison_sentence", "comparison_cells", "interaction_sentence", "modes_sentence"]
+FORMATS = [
+    *("md", "number", "spread", "interval", "p_value", "sizes", "copies", "verdict", "change", "between"),
+    *("metric_cell", "metric_effect", "unranked_note", "comparison_sentence", "comparison_cells"),
+    *("interaction_sentence", "modes_sentence"),
+]
 # What decides, where prose names it.
 THRESHOLDS = {
     name: getattr(module, name)
