@@ -38,6 +38,7 @@ from workflow.mirror import Mirror
 from workflow.progress import LiveLine
 from workflow.sharing import bring, publish
 from workflow.summary import log_stamps, summary
+from workflow.warm import WarmStart, can_fork
 
 PATHS = Paths()
 PROFILE = "workflow/profiles/default"
@@ -170,7 +171,7 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
         before = log_stamps(plan, PATHS)
-        status = _snakemake(plan, plan_file, profile, cores, lock)
+        status = _snakemake(plan, plan_file, profile, cores, lock, len(runs + references + evaluations))
         if workspace:
             publish(plan, PATHS, shared)
     return summary(plan, PATHS, status, before)
@@ -205,7 +206,7 @@ def check_writable(*folders: Path) -> None:
             raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
-def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock) -> int:
+def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock, jobs: int) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
     # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
     command += ["--workflow-profile", "none"]
@@ -215,13 +216,17 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
     else:
         command += ["--cores", str(cores), "--resources", f"gpu_parts={60 * gpus}"]
         command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
+    # It pays where a core has more than one job.
+    warm = WarmStart(PATHS.root) if cores and jobs > cores and not gpus and can_fork() else None
+    if warm:
+        command.append(f"warm={warm.address}")
     descriptor = lock._context.lock_file_fd
     os.set_inheritable(descriptor, True)
     log = PATHS.root / "state" / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
     line = LiveLine(plan, PATHS, cores, gpus)
-    with _outlast_interrupts(), log.open("wb") as output, mirror, line:
+    with _outlast_interrupts(), log.open("wb") as output, mirror, warm or nullcontext(), line:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
         previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))
         try:

@@ -2,23 +2,26 @@
 
 import sys
 
+from workflow.warm import environment
+
 # GPUs that the launcher found; 0 on a machine without one. A cluster's profile asks for them with set-resources.
 GPUS = int(config.get("gpus", 0))
 
 
+# Where jobs are forked from, if the launcher has made such a place.
+WARM = config.get("warm")
+
+
 def sagan(verb, spec, key):
-    """The shell command of one job. Numerical libraries get the job's threads and no more.
+    """The shell command of one job.
 
     The log's last line says how a job left that did not end well, also where it was killed and could not say so.
     """
-    threads = spec.threads
-    limits = " ".join(f"{name}={threads}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"))
-    # Large tensors lie in huge pages, and stay with the process: on a CPU a 64-pixel step takes a tenth less.
-    tunables = {"hugetlb": 1, "mmap_threshold": 2**33, "trim_threshold": 2**33}
-    limits += " GLIBC_TUNABLES=" + ":".join(f"glibc.malloc.{name}={value}" for name, value in tunables.items())
+    settings = " ".join(f"{name}={value}" for name, value in environment(spec.threads).items())
+    start = f"-I -S workflow/warm.py {WARM}" if WARM and spec.threads == 1 else "-m sagan"
     log = f"state/logs/{key}.log"
     return (
-        f"{limits} {sys.executable} -m sagan {verb} {key} --plan {PLAN_FILE} > {log} 2>&1 "
+        f"{settings} {sys.executable} {start} {verb} {key} --plan {PLAN_FILE} > {log} 2>&1 "
         f'|| {{ code=$?; echo "{verb} left with exit code $code" >> {log}; exit $code; }}'
     )
 
