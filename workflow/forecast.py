@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from statistics import median
 
-from sagan.plan import Evaluation, Plan, Reference, Run
+from sagan.plan import Plan
 from sagan.plan.costs import Costs
 from sagan.store.paths import Paths
 
@@ -86,13 +86,9 @@ class Forecast:
 
     def _slots(self, left: Collection[str]) -> int:
         """Jobs of the kinds that are left that this machine does at a time."""
-        jobs = [self._job(key) for key in left]
+        jobs = [self._plan.job(key) for key in left]
         slots = self._cores // max(job.threads for job in jobs)
         executions = [job.execution for job in jobs]
         if self._gpus and all(execution["device"] != "cpu" for execution in executions):
             slots = min(slots, self._gpus * min(execution["jobs_per_gpu"] for execution in executions))
         return slots
-
-    def _job(self, key: str) -> Run | Evaluation | Reference:
-        kinds = (self._plan.runs, self._plan.evaluations, self._plan.references)
-        return next(jobs[key] for jobs in kinds if key in jobs)

@@ -171,7 +171,7 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
         before = log_stamps(plan, PATHS)
-        status = _snakemake(plan, plan_file, profile, cores, lock, len(runs + references + evaluations))
+        status = _snakemake(plan, plan_file, profile, cores, lock, runs + references + evaluations)
         if workspace:
             publish(plan, PATHS, shared)
     return summary(plan, PATHS, status, before)
@@ -206,7 +206,7 @@ def check_writable(*folders: Path) -> None:
             raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
-def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock, jobs: int) -> int:
+def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock, keys: list[str]) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
     # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
     command += ["--workflow-profile", "none"]
@@ -217,7 +217,8 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
         command += ["--cores", str(cores), "--resources", f"gpu_parts={60 * gpus}"]
         command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
     # It pays where a core has more than one job.
-    warm = WarmStart(PATHS.root) if cores and jobs > cores and not gpus and can_fork() else None
+    fit = sum(plan.job(key).threads == 1 for key in keys)
+    warm = WarmStart(PATHS.root) if cores and fit > cores and not gpus and can_fork() else None
     if warm:
         command.append(f"warm={warm.address}")
     descriptor = lock._context.lock_file_fd

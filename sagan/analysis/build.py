@@ -77,7 +77,7 @@ def _as_far_as_asked(records: SuiteRecords, asked: Questions | None) -> SuiteRec
     if not asked or not asked.last_look or asked.state.complete:
         return records
     taken = asked.last_look.seeds
-    rows = [row for row in records.rows if row.seed < taken or row.status != "missing"]
+    rows = [row for row in records.rows if row.seed < taken or not row.to_come]
     return replace(records, rows=rows, also={name: _as_far_as_asked(of, asked) for name, of in records.also.items()})
 
 

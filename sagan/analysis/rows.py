@@ -54,6 +54,11 @@ class Row:
             return "diverged"
         return "measured" if self.evaluation else "missing"
 
+    @property
+    def to_come(self) -> bool:
+        """Not there, or trained and not measured, for no reason but that nobody has made it yet."""
+        return self.status == "missing" and not self.set_aside and self.trained.state in ("there", "missing")
+
     def metric(self, name: str) -> float | None:
         found = self.evaluation and self.evaluation.metrics.get(name)
         return found.value if found else None

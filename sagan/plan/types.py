@@ -105,6 +105,10 @@ class Plan:
     evaluations: dict[str, Evaluation]
     suites: dict[str, list[Cell]]
 
+    def job(self, key: str) -> Run | Evaluation | Reference:
+        """What a key stands for."""
+        return next(jobs[key] for jobs in (self.runs, self.evaluations, self.references) if key in jobs)
+
     def digest(self) -> str:
         return digest(dataclasses.asdict(self), 16)
 

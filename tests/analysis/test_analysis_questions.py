@@ -163,7 +163,13 @@ def test_runs_of_the_next_look_that_are_not_there_are_no_trouble(make_library, t
     text = readme(analysis, {})
     assert "2 seeds each so far;" in text and "Answers of the first 2 seeds; 4 are asked for next." in text
     assert "Runs that went wrong" not in text and "gave figures" not in text
-    # A run that the look itself lacks is told of.
+    # Told of is a run that is there and spoilt, of whatever look,
+    torn = next(cell for cell in cells if cell.seed == 3)
+    library.paths.run(torn.run).mkdir()
+    (library.paths.run(torn.run) / "run.json").write_text("{")
+    assert "the run is spoilt" in readme(analyse("factorial", library.plan, params, library.paths), {})
+    shutil.rmtree(library.paths.run(torn.run))
+    # and one that the look itself lacks.
     first = next(cell for cell in cells if cell.seed == 0)
     (library.paths.evaluation(first.evaluation) / "metrics.json").unlink()
     assert "## Runs that went wrong" in readme(analyse("factorial", library.plan, params, library.paths), {})

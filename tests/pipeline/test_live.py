@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.exhaustive
 
 PATIENCE_S = 240
-STEPS = 400
+STEPS, LOG_EVERY = 2000, 20
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def clone(make_clone):
     clone = make_clone()
     clone.set_param("suites.quick.training.steps", STEPS)
     clone.set_param("suites.quick.training.batch_size", 32)
-    clone.set_param("suites.quick.execution.log_every", 5)
-    clone.set_param("suites.quick.execution.checkpoint_every", 20)
+    clone.set_param("suites.quick.execution.log_every", LOG_EVERY)
+    clone.set_param("suites.quick.execution.checkpoint_every", 100)
     clone.sagan("data")
     return clone
 
@@ -91,9 +91,9 @@ def test_runs_appear_while_they_train_and_each_point_once_through_kills_and_a_se
     second.communicate()  # closes its input
     assert second.returncode == 0
     assert before.keys() <= points(clone).keys() == clone.runs().keys()
-    assert all(steps == list(range(5, STEPS + 1, 5)) for steps in points(clone).values())
+    assert all(steps == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY)) for steps in points(clone).values())
     clone.sagan("track")
-    assert all(steps == list(range(5, STEPS + 1, 5)) for steps in points(clone).values())
+    assert all(steps == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY)) for steps in points(clone).values())
 
 
 @pytest.mark.parametrize("store", ["down", "silent"])

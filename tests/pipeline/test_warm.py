@@ -1,8 +1,10 @@
 """Jobs forked from one process are those that a fresh interpreter makes, and end as their commands do."""
 
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ def clone(copy_finished):
 @pytest.fixture(scope="module")
 def warm(clone):
     with WarmStart(clone.folder) as start:
+        wait_for((clone.folder / start.address).exists)  # before it listens jobs start cold
         yield start
 
 
@@ -57,20 +60,26 @@ def training(clone, warm):
     process = clone.start(*warmly(warm, "train", clone.long, "--plan", "long.json"))
     log = clone.folder / "results/runs" / clone.long / "log.jsonl"
     wait_for(lambda: log.exists() and log.stat().st_size)
-    [guard] = [p for p in psutil.Process(warm._process.pid).children() if p.children()]
-    yield process, guard.children()[0]
+    [job] = forked(psutil.Process(warm._process.pid))
+    yield process, job
     process.kill()
     wait_for(lambda: not is_locked(clone.folder / "state" / clone.long / "lock"))
     shutil.rmtree(clone.folder / "results/runs" / clone.long)
     shutil.rmtree(clone.folder / "state" / clone.long)
 
 
+def forked(server):
+    """Processes of jobs that it has at work: each is below a guard of its own."""
+    return [process for guard in server.children() for process in guard.children()]
+
+
 def test_a_warm_job_leaves_what_a_cold_one_does(clone, warm):
     weights = clone.folder / "results/runs" / clone.key / "generator.safetensors"
     before = weights.read_bytes()
     shutil.rmtree(weights.parent)
-    code, said, _ = outcome(clone, warmly(warm, "train", clone.key))
-    assert code == 0 and said.startswith(f"{clone.key}: finished after 12 steps")
+    process = clone.start(*warmly(warm, "train", clone.key))
+    wait_for(lambda: forked(psutil.Process(warm._process.pid)))
+    assert f"{clone.key}: finished after 12 steps" in process.communicate(timeout=60)[0] and process.returncode == 0
     assert weights.read_bytes() == before
 
 
@@ -87,10 +96,9 @@ def test_a_job_starts_cold_where_nothing_listens(clone):
     assert outcome(clone, nowhere) == outcome(clone, (*COLD, *wrong))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_command_stops_the_job_behind_a_checkpoint(clone, training, number):
+def test_a_signal_to_the_command_stops_the_job_behind_a_checkpoint(clone, training):
     process, _ = training
-    process.send_signal(number)
+    process.terminate()
     output = process.communicate(timeout=60)[0]
     assert process.returncode == GO_ON_LATER and "stopped at step" in output
     assert list((clone.folder / "state" / clone.long).glob("*.json"))
@@ -113,23 +121,65 @@ def test_jobs_are_forked_from_one_thread(warm, training):
     assert psutil.Process(warm._process.pid).num_threads() == 1
 
 
+def test_a_job_does_not_outlive_its_guard(training):
+    process, job = training
+    job.parent().kill()
+    wait_for(lambda: not job.is_running())
+    assert process.wait(60) == 128 + signal.SIGKILL
+
+
+def test_a_signal_that_comes_before_the_job_is_not_lost(clone, tmp_path):
+    """What listens has forked nothing, as while it imports PyTorch, and is gone then: the job would start cold."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "warm"))
+        listener.listen()
+        command = (sys.executable, "-I", "-S", "workflow/warm.py", str(tmp_path / "warm"), "where")
+        process = clone.start(*command)
+        connection, _ = listener.accept()
+        connection.recv(2**16)
+        process.terminate()
+        time.sleep(0.2)
+        connection.close()
+    assert process.wait(60) == -signal.SIGTERM
+
+
+def launched(clone):
+    """A launch on one core whose first training is at work, and the process that trains."""
+    launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")
+
+    def training():
+        servers = [p for p in psutil.Process(launch.pid).children() if "workflow.warm" in p.cmdline()]
+        return [job for server in servers for job in forked(server)]
+
+    return launch, wait_for(training)[0]
+
+
 def test_a_launch_starts_its_jobs_warm_where_a_core_has_several(clone):
     weights = clone.folder / "results/runs" / clone.key / "generator.safetensors"
     before = weights.read_bytes()
     shutil.rmtree(weights.parent)
     [evaluation] = (clone.folder / "results/evaluations").glob(f"{clone.key}.*")
     shutil.rmtree(evaluation)
-    launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")
-    seen = set()
-    while launch.poll() is None:
-        for process in psutil.Process(launch.pid).children(recursive=True):
-            try:
-                words = process.cmdline()
-            except psutil.Error:
-                continue
-            if "workflow/warm.py" in words:
-                seen.add(words[words.index("workflow/warm.py") + 2])
-        time.sleep(0.05)
-    assert launch.returncode == 0 and {"train", "evaluate"} <= seen
+    launch, _ = launched(clone)
+    launch.communicate(timeout=120)
+    assert launch.returncode == 0
     assert weights.read_bytes() == before and (evaluation / "metrics.json").exists()
     assert not (clone.folder / "state/warm").exists()
+
+
+@pytest.mark.parametrize("stop", ["Ctrl-C", "SIGTERM"])
+def test_a_launch_that_is_stopped_stops_its_warm_jobs_behind_a_checkpoint(clone, stop):
+    clone.set_param("suites.quick.training.steps", 1_000_000)
+    try:
+        launch, job = launched(clone)
+        logs = (clone.folder / "results/runs").glob
+        wait_for(lambda: any(log.stat().st_size for log in logs("*/log.jsonl") if log.parent.name not in clone.runs()))
+        group = [*psutil.Process(launch.pid).children(recursive=True), job]
+        if stop == "Ctrl-C":
+            os.killpg(launch.pid, signal.SIGINT)
+        else:
+            launch.terminate()
+        assert "stopped at step" in launch.communicate(timeout=60)[0]
+        assert not any(process.is_running() for process in group)
+    finally:
+        clone.set_param("suites.quick.training.steps", 12)
