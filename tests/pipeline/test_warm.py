@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -70,7 +71,10 @@ def training(clone, warm):
 
 def forked(server):
     """Processes of jobs that it has at work: each is below a guard of its own."""
-    return [process for guard in server.children() for process in guard.children()]
+    try:
+        return [process for guard in server.children() for process in guard.children()]
+    except psutil.NoSuchProcess:  # one has just ended
+        return []
 
 
 def test_a_warm_job_leaves_what_a_cold_one_does(clone, warm):
@@ -143,13 +147,20 @@ def test_a_signal_that_comes_before_the_job_is_not_lost(clone, tmp_path):
     assert process.wait(60) == -signal.SIGTERM
 
 
+def is_warm(process):
+    try:
+        return "workflow.warm" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+
+
 def launched(clone):
     """A launch on one core whose first training is at work, and the process that trains."""
-    launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")
+    # Tests that run in the background of a shell ignore Ctrl-C, and so would all that they start.
+    launch = clone.start("env", "--default-signal=INT", sys.executable, "-m", "workflow.launch", "--cores", "1")
 
     def training():
-        servers = [p for p in psutil.Process(launch.pid).children() if "workflow.warm" in p.cmdline()]
-        return [job for server in servers for job in forked(server)]
+        return [job for server in psutil.Process(launch.pid).children() for job in forked(server) if is_warm(server)]
 
     return launch, wait_for(training)[0]
 
@@ -170,8 +181,8 @@ def test_a_launch_starts_its_jobs_warm_where_a_core_has_several(clone):
 @pytest.mark.parametrize("stop", ["Ctrl-C", "SIGTERM"])
 def test_a_launch_that_is_stopped_stops_its_warm_jobs_behind_a_checkpoint(clone, stop):
     clone.set_param("suites.quick.training.steps", 1_000_000)
+    launch, job = launched(clone)
     try:
-        launch, job = launched(clone)
         logs = (clone.folder / "results/runs").glob
         wait_for(lambda: any(log.stat().st_size for log in logs("*/log.jsonl") if log.parent.name not in clone.runs()))
         group = [*psutil.Process(launch.pid).children(recursive=True), job]
@@ -182,4 +193,6 @@ def test_a_launch_that_is_stopped_stops_its_warm_jobs_behind_a_checkpoint(clone,
         assert "stopped at step" in launch.communicate(timeout=60)[0]
         assert not any(process.is_running() for process in group)
     finally:
+        with suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGKILL)
         clone.set_param("suites.quick.training.steps", 12)
