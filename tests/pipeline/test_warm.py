@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from sagan.store.folders import GO_ON_LATER, is_locked
-from workflow.warm import WarmStart
+from workflow.warm import WarmStart, can_fork
 
+pytestmark = pytest.mark.skipif(not can_fork(), reason="no pidfd_open here, so every job starts cold")
 COLD = (sys.executable, "-m", "sagan")
 
 
