@@ -29,7 +29,7 @@ class Progress:
     def read(self, line: str) -> None:
         if line.startswith("Ignoring "):
             self._total -= 1
-        elif found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
+        elif found := re.match(r"(?:Collecting|Processing|Requirement already satisfied:) (?:\S*/)?([\w.-]+)", line):
             self._seen, self._doing = self._seen + 1, found[1]
         elif found := re.match(r"\s+(?:Downloading|Using cached) \S*?([^\s/]+\.(?:whl|tar\.gz)) \((.*)\)", line):
             self._doing = f"{found[1].split('-')[0]}, {found[2]}"

@@ -45,8 +45,9 @@ class Comparison:
         name: what is compared: a factor of a grid, a variant, or the ingredient that a single pair tests.
         ingredient: what the two sides differ in, where that is one ingredient alone.
         treated, control: variants, those at one place alike but for what is compared.
-        answer: None before the first look. `seeds` is how many of each variant it is of.
-        percent, low, high: change of FID; the interval is None where the spread is not known.
+        answer: None before the first look. `answered_at` is the seeds of the look that gave it, where later ones were
+            taken.
+        effect: what size and interval are of: all runs of the last look.
         cost: None where no run says what its steps took.
         trained_on: why the treated variant is not ranked, and so is not compared.
     """
@@ -58,12 +59,28 @@ class Comparison:
     treated: tuple[str, ...]
     control: tuple[str, ...]
     answer: Answer | None
-    seeds: int
-    percent: float | None
-    low: float | None
-    high: float | None
+    effect: Effect | None
     cost: StepCost | None
+    answered_at: int | None = None
     trained_on: TrainedOn | None = None
+
+    @property
+    def percent(self) -> float | None:
+        """The change of FID; `low` and `high` are its 95 % interval, and None where the spread is not known."""
+        return percent(self.effect.estimate) if self.effect else None
+
+    @property
+    def low(self) -> float | None:
+        return percents(self.effect.interval())[0] if self.effect else None
+
+    @property
+    def high(self) -> float | None:
+        return percents(self.effect.interval())[1] if self.effect else None
+
+    @property
+    def seeds(self) -> int:
+        """Of each variant."""
+        return self.effect.fewest if self.effect else 0
 
     @property
     def title(self) -> str:
@@ -129,27 +146,18 @@ def _of_pair(records: SuiteRecords, treated: str, control: str, answer: Answer |
     level, other = (level_of(records.config(v), ingredient) if ingredient else v for v in (treated, control))
     cells = {treated: {"variant": treated}, control: {"variant": control}}
     cost = step_cost(records, cells, {"variant": (control, treated)}, "variant")
-    found = compared(treated, level, other, ingredient, (treated,), (control,), answer, cost)
-    return replace(found, trained_on=trained_on(records, treated))
-
-
-def compared(
-    name: str,
-    level: str,
-    other: str,
-    ingredient: str | None,
-    treated: tuple[str, ...],
-    control: tuple[str, ...],
-    answer: Answer | None,
-    cost: StepCost | None,
-    seeds: int | None = None,
-) -> Comparison:
-    """An answer as a comparison; without seeds, those of its effect."""
-    size, low, high, count = None, None, None, 0
-    if answer is not None:
-        size, count = percent(answer.effect.estimate), answer.effect.fewest if seeds is None else seeds
-        low, high = percents(answer.effect.interval())
-    return Comparison(name, level, other, ingredient, treated, control, answer, count, size, low, high, cost)
+    return Comparison(
+        name=treated,
+        level=level,
+        other=other,
+        ingredient=ingredient,
+        treated=(treated,),
+        control=(control,),
+        answer=answer,
+        effect=answer and answer.effect,
+        cost=cost,
+        trained_on=trained_on(records, treated),
+    )
 
 
 def percent(logarithm: float | None) -> float | None:

@@ -8,7 +8,7 @@ on when it is made or what was interrupted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sagan.analysis.answers import SMALLEST_EFFECT, Answer, answers
 from sagan.analysis.factorial import Effect, Factorial, effect
@@ -43,12 +43,15 @@ class Replay:
         complete: whether nothing more is asked for: all is answered, or the last look was taken.
         taken: the looks that were taken.
         given: question -> its first answer, else how it stood at the last look; empty before the first.
+        effects: question -> its effect over all runs of the last look. That of the look that answered flatters, since
+            it was large enough to end the question.
     """
 
     seeds: int
     complete: bool
     taken: tuple[Look, ...]
     given: Mapping[str, Given]
+    effects: Mapping[str, Effect] = field(default_factory=dict)
 
 
 def one_look(seeds: int, alpha: float = ALPHA) -> tuple[Look, ...]:
@@ -82,13 +85,14 @@ def replay(
     Seeds beyond a look do not enter it. Where two questions share a design or cells, each has the runs of both.
     """
     given: dict[str, Given] = {}
+    effects: dict[str, Effect] = {}
     answered: set[str] = set()
     different: set[str] = set()
     negligible: set[str] = set()
     for number, look in enumerate(looks):
         if not all(design.has(look.seeds) for design, _ in questions.values()):
-            return Replay(look.seeds, False, tuple(looks[:number]), given)
-        effects = _effects(questions, look.seeds)
+            return Replay(look.seeds, False, tuple(looks[:number]), given, effects)
+        effects = {name: effect(design.first(look.seeds), factor) for name, (design, factor) in questions.items()}
         for question, answer in answers(effects, look.level, smallest_effect, different, negligible).items():
             if question not in answered:
                 given[question] = Given(answer, look.seeds)
@@ -99,9 +103,5 @@ def replay(
             if answer.negligible:
                 negligible.add(question)
         if answered == questions.keys():
-            return Replay(look.seeds, True, tuple(looks[: number + 1]), given)
-    return Replay(looks[-1].seeds, True, tuple(looks), given)
-
-
-def _effects(questions: Mapping[str, Question], seeds: int) -> dict[str, Effect]:
-    return {name: effect(design.first(seeds), factor) for name, (design, factor) in questions.items()}
+            return Replay(look.seeds, True, tuple(looks[: number + 1]), given, effects)
+    return Replay(looks[-1].seeds, True, tuple(looks), given, effects)

@@ -11,7 +11,6 @@ from sagan.analysis.answers import detectable, seeds_needed
 from sagan.analysis.comparisons import (
     Comparison,
     Levels,
-    compared,
     grid_design,
     pair_design,
     percent,
@@ -148,18 +147,17 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
     state = replay({factor: (fid, factor) for factor in asked}, looks, records.suite.smallest_effect)
     waits = None if state.given else f"runs of {state.seeds} seeds in each of the {len(cells)} cells of {grid}"
     compared_by = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
-    effects = {factor: state.given[factor].answer.effect for factor in asked} if state.given else {}
     return Questions(
         grid=grid,
         cells=len(cells),
         answered=[compared_by[factor] for factor in asked],
-        metrics=_metric_effects(records, cells, state) if effects else [],
-        interactions=_crossings(compared_by, fid, state.taken[-1]) if effects else [],
-        power=[power for f, e in effects.items() if (power := _power(records, cells, f, e, state))],
+        metrics=_metric_effects(records, cells, state) if state.taken else [],
+        interactions=_crossings(compared_by, fid, state.taken[-1]) if state.taken else [],
+        power=[power for f in state.effects if (power := _power(records, cells, f, state))],
         state=state,
         looks=looks,
         waits=waits,
-        sampling=_sampling(records, cells, next(iter(effects.values()))) if effects else None,
+        sampling=_sampling(records, cells, state.effects[asked[0]]) if state.taken else None,
     )
 
 
@@ -170,9 +168,19 @@ def _of(records: SuiteRecords, cells: Mapping[str, Levels], fid: Factorial, fact
     ingredient = separate.pop() if len(separate) == 1 else None
     if ingredient:
         level, other = (level_of(records.config(side[0]), ingredient) for side in (treated, control))
-    given, cost = state.given.get(factor), step_cost(records, cells, fid.factors, factor)
-    answer, seeds = (given.answer, given.seeds) if given else (None, 0)
-    return compared(factor, level, other, ingredient, treated, control, answer, cost, seeds)
+    given = state.given.get(factor)
+    return Comparison(
+        name=factor,
+        level=level,
+        other=other,
+        ingredient=ingredient,
+        treated=treated,
+        control=control,
+        answer=given and given.answer,
+        effect=state.effects.get(factor),
+        cost=step_cost(records, cells, fid.factors, factor),
+        answered_at=given.seeds if given and given.seeds < state.taken[-1].seeds else None,
+    )
 
 
 def _crossings(named: Mapping[str, Comparison], fid: Factorial, look: Look) -> list[Crossing]:
@@ -199,7 +207,7 @@ def _sampling(records: SuiteRecords, cells: Mapping[str, Levels], found: Effect)
 
 def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: Replay) -> list[MetricEffect]:
     """Each question's effect on each metric; those on FID are the answers' own, and no part of the family."""
-    found: dict[tuple[str, str], Effect] = {("fid", factor): g.answer.effect for factor, g in state.given.items()}
+    found: dict[tuple[str, str], Effect] = {("fid", factor): e for factor, e in state.effects.items()}
     look = state.taken[-1]
     for metric in [metric for name, metric in METRICS.items() if name != "fid"]:
         try:
@@ -208,12 +216,12 @@ def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: R
         except ValueError:
             continue  # a cell without a figure of it
     p_values = holm({key: e.p for key, e in found.items() if key[0] != "fid"})
-    sure = {key for key, p in p_values.items() if p <= look.level}
+    sure = {key: found[key].improvement for key, p in p_values.items() if p <= look.level}
     for factor, given in state.given.items():
         p_values["fid", factor] = given.answer.p_difference
-        sure |= {("fid", factor)} if given.answer.direction else set()
+        sure["fid", factor] = {"helps": 1, "hurts": -1, None: 0}[given.answer.direction]
     return [
-        _metric_effect(METRICS[name], e, p_values[name, factor], (name, factor) in sure)
+        _metric_effect(METRICS[name], e, p_values[name, factor], sure.get((name, factor), 0))
         for (name, factor), e in found.items()
         if e.estimate is not None
     ]
@@ -230,8 +238,8 @@ def effect_on(records: SuiteRecords, compared: Comparison, metric: Metric) -> Ef
         return None
 
 
-def _metric_effect(metric: Metric, found: Effect, p: float, sure: bool) -> MetricEffect:
-    better = found.improvement > 0 if sure and found.improvement else None
+def _metric_effect(metric: Metric, found: Effect, p: float, sign: int) -> MetricEffect:
+    better = sign > 0 if sign else None
     interval = found.interval()
     if metric.scale == "log":
         return MetricEffect(metric, found.factor, percent(found.estimate), *percents(interval), p, better)
@@ -240,13 +248,11 @@ def _metric_effect(metric: Metric, found: Effect, p: float, sure: bool) -> Metri
     return MetricEffect(metric, found.factor, size, *bounds, p, better)
 
 
-def _power(
-    records: SuiteRecords, cells: Mapping[str, Levels], factor: str, found: Effect, state: Replay
-) -> Power | None:
-    given, seeds = state.given[factor].answer, state.given[factor].seeds
+def _power(records: SuiteRecords, cells: Mapping[str, Levels], factor: str, state: Replay) -> Power | None:
+    found, seeds = state.effects[factor], state.taken[-1].seeds
     if not found.spread or seeds < 2:
         return None
-    level = given.level / len(records.suite.questions)
+    level = state.taken[-1].level / len(records.suite.questions)
     needed = seeds_needed(math.log1p(records.suite.smallest_effect), found.spread, found.cells, level)
     seconds = [s for variant in cells for row in records.of(variant) if (s := _seconds(row)) is not None]
     hours = fmean(seconds) * found.cells * max(0, needed - seeds) / 3600 if seconds else None

@@ -112,8 +112,9 @@ def comparison_sentence(found: Comparison) -> str:
         size = f"FID {number(abs(found.percent), places=1)} % {way}"
         parts.append(size + (f" (95 % interval {between(found.low, found.high)})" if found.low is not None else ""))
     if found.answer.effect.decidable:
-        parts.append(f"p {p_value(found.answer.p_difference)} after Holm's correction")
-    if lost := found.answer.effect.lost:
+        at = f"answered at {found.answered_at} seeds, " if found.answered_at else ""
+        parts.append(f"{at}p {p_value(found.answer.p_difference)} after Holm's correction")
+    if lost := found.effect.lost:
         parts.append(f"of finished runs: {lost} {'was' if lost == 1 else 'were'} lost, and counts as the worst in p")
     if needed := found.answer.seeds_needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
@@ -162,7 +163,7 @@ def comparison_cells(found: Comparison) -> list[str]:
             change(cost),
             "not compared" if found.trained_on else "nothing measured",
         ]
-    size, lost = change(found.percent), found.answer.effect.lost
+    size, lost = change(found.percent), found.effect.lost
     return [
         f"**{size}**" if found.answer.direction else size,
         between(found.low, found.high),

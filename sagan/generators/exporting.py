@@ -71,7 +71,7 @@ def _onnx(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f"{out}: ONNX needs the package {error.name}; run `pip install sagan[onnx]`") from None
+        raise UserError(f"{out}: ONNX needs the package {error.name}; in the clone: pip install '.[onnx]'") from None
     names = ("z", "labels")[: len(inputs)]
     with atomic(out) as temporary:
         torch.onnx.export(

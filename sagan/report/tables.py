@@ -19,7 +19,7 @@ from sagan.store.types import RunRecord
 LOG_POINTS = 200
 EFFECT_COLUMNS = [
     *("table", "name", "title", "level", "other", "ingredient", "fid_percent", "low", "high", "p_holm", "seeds"),
-    *("runs_lost", "step_time_percent", "cost_doubt", "answer", "where"),
+    *("answered_at", "runs_lost", "step_time_percent", "cost_doubt", "answer", "where"),
 ]
 Table = tuple[list[str], list[Json]]  # columns and rows
 
@@ -134,10 +134,11 @@ def _effect(table: str, found: Comparison) -> Json:
         "ingredient": found.ingredient,
         **_change(found),
         "seeds": found.seeds,
+        "answered_at": found.answered_at,
         "answer": verdict(found),
     }
     if found.answer:
-        row |= {"p_holm": found.answer.p_difference, "runs_lost": found.answer.effect.lost}
+        row |= {"p_holm": found.answer.p_difference, "runs_lost": found.effect.lost}
     if found.cost:
         row |= {"step_time_percent": found.cost.percent, "cost_doubt": found.cost.doubt}
     return row

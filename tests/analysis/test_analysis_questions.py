@@ -128,6 +128,23 @@ def test_metrics_and_interactions_have_the_runs_and_the_level_of_the_last_look(m
     assert (two.last_look.seeds, two.last_look.level) == (2, 0.025) and "is sure at 2.5 %" in readme(found[0], {})
 
 
+def test_an_answer_of_an_early_look_stands_and_its_size_is_of_all_runs(make_library, tmp_path):
+    """Attention is decided at four seeds; spectral norm, without an effect, has eight looked at."""
+    even = {"sagan": 10.0, "no-attention": 15.0, "sn-d-only": 10.0, "grid-off-d": 15.0}
+    text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn], smallest_effect: 0.001,")
+    text = text.replace("variants: [grid], seeds: 4", "variants: [grid], seeds: 8")
+    library = make_library(tmp_path, ["factorial"], FID | even, pictures=False, text=text)
+    until = library.params.suites["factorial"].model_copy(update={"seeds": UntilDecided(least=4, most=8)})
+    params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
+    analysis = analyse("factorial", library.plan, params, library.paths)
+    attention, sn = analysis.questions.answered
+    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
+    expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
+    assert (attention.answered_at, sn.answered_at, attention.seeds, sn.seeds) == (4, None, 8, 8)
+    assert attention.percent == pytest.approx(100 * math.expm1(expected))
+    assert "answered at 4 seeds, p 0.0" in comparison_sentence(attention) and "at 8" not in comparison_sentence(sn)
+
+
 def test_an_interaction_is_sure_at_the_level_of_its_look(make_library, tmp_path):
     """The first of several looks has half of alpha."""
     text = PARAMS.replace(FACTORIAL, f"{FACTORIAL} questions: [attention, sn],")

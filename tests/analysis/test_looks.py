@@ -72,7 +72,10 @@ def test_first_answers_stand():
     for cell, by_seed in questions(seeds=12, rng=1, a=-2)["a"][0].runs.items():
         runs[cell] = {**by_seed, **steady["a"][0].runs[cell]}
     design = Factorial(FACTORS, runs)
-    assert said(replay({f: (design, f) for f in FACTORS}, doubling_looks(3, 12)))["a"] == (3, "hurts", False)
+    found = replay({f: (design, f) for f in FACTORS}, doubling_looks(3, 12))
+    assert said(found)["a"] == (3, "hurts", False)
+    assert found.given["a"].answer.effect.estimate == pytest.approx(0.5, abs=0.1)
+    assert found.effects["a"].estimate < -1, "the size is of all runs"
 
 
 def test_a_look_sees_no_seed_beyond_it():

@@ -180,7 +180,7 @@ def test_onnx_gives_the_same_images_at_any_batch(tmp_path, backbone, classes):
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="the packages are there")
 def test_without_the_packages_onnx_says_how_to_get_them(tmp_path):
     path, _ = saved(tmp_path)
-    with pytest.raises(UserError, match=r"pip install sagan\[onnx\]"):
+    with pytest.raises(UserError, match=r"pip install '.\[onnx\]'"):
         export_generator(path, tmp_path / "generator.onnx")
 
 

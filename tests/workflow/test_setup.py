@@ -72,18 +72,19 @@ def test_an_old_python_and_a_missing_one_are_told_apart(make):
 
 
 def test_progress_is_read_off_pips_lines():
-    progress = Progress(4)
+    progress = Progress(5)
     for line in (
         "Ignoring pywin32: markers 'sys_platform == \"win32\"' don't match your environment\n",
         "Requirement already satisfied: filelock==3.0 in ./.venv/lib (from -r requirements.lock (line 3)) (3.0)\n",
+        "Processing /wheels/numpy-2.3.0-cp311-cp311-linux.whl (from -r requirements.lock (line 5))\n",
         "Collecting torch==2.11.0 (from -r requirements.lock (line 9))\n",
     ):
         progress.read(line)
-    assert str(progress) == "setup: 2 of 3 packages; torch"
+    assert str(progress) == "setup: 3 of 4 packages; torch"
     progress.read("  Downloading torch-2.11.0-cp311-cp311-linux.whl (812.0 MB)\n")
-    assert str(progress) == "setup: 2 of 3 packages; torch, 812.0 MB"
+    assert str(progress) == "setup: 3 of 4 packages; torch, 812.0 MB"
     progress.read("Installing collected packages: torch\n")
-    assert str(progress) == "setup: 2 of 3 packages; all fetched, now unpacked"
+    assert str(progress) == "setup: 3 of 4 packages; all fetched, now unpacked"
 
 
 def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_path):
