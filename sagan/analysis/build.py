@@ -11,7 +11,7 @@ from sagan.analysis import provenance
 from sagan.analysis.circular import ranked, trained_on
 from sagan.analysis.claims import claims
 from sagan.analysis.comparisons import Comparison, against_baseline, single_ingredients
-from sagan.analysis.curves import by_time, dynamics, mean_curve
+from sagan.analysis.curves import dynamics, fid_curve
 from sagan.analysis.literature import PUBLISHED
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Analysis, Beside, Best, Counts, Figures, Modes, Space, Variant
@@ -82,9 +82,8 @@ def _as_far_as_asked(records: SuiteRecords, asked: Questions | None) -> SuiteRec
 
 
 def _space(records: SuiteRecords) -> Space:
-    asked = {row.variant: row for row in records.rows}
     estimates = {
-        name: {v: estimate(list(records.figures(v, name).values()), metric.least) for v in asked}
+        name: {v: estimate(list(records.figures(v, name).values()), metric.least) for v in records.variants}
         for name, metric in METRICS.items()
     }
     measured = [metric for metric in METRICS.values() if any(estimates[metric.name].values())]
@@ -108,7 +107,6 @@ def counts(rows: Sequence[Row]) -> Counts:
         **{status: sum(row.status == status for row in rows) for status in ("measured", "diverged", "missing")},
         collapsed=sum(row.collapsed for row in rows),
         ended_badly=sum(row.went_wrong and not row.collapsed for row in rows),
-        learned_nothing=sum(row.learned_nothing for row in rows),
         with_figures=sum(row.metric("fid") is not None for row in rows),
         lost=sum(row.lost for row in rows),
     )
@@ -118,10 +116,10 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
     rows = records.of(name)
     there = [row for row in rows if row.training]
     untrained = [row.fid_untrained for row in rows if row.fid_untrained is not None]
-    at_cost = [(row.seconds, row.metric("fid")) for row in rows if row.status == "measured"]
-    at_cost = [point for point in at_cost if None not in point]
+    at_cost = [(row.training.seconds, row.metric("fid")) for row in there if row.metric("fid") is not None]
     left_out = {variant for variant in records.variants if trained_on(records, variant)}
-    copied = [100 * row.evaluation.memorisation.closer for row in rows if _closer(row) is not None]
+    shares = [row.evaluation.memorisation.closer for row in rows if row.evaluation]
+    copied = [100 * share for share in shares if share is not None]
     return Variant(
         name=name,
         description=records.descriptions[name],
@@ -129,12 +127,11 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
         counts=counts(rows),
         figures={metric: _figures(name, metric, of, rows, left_out) for metric, of in estimates.items()},
         untrained=estimate(untrained),
-        images_per_second=median(row.images_per_second for row in there) if there else None,
+        images_per_second=median(row.training.images_per_second for row in there) if there else None,
         parameters=next((row.training.parameters for row in there if row.training.parameters), {}),
         typical=_typical(rows),
         copied=(min(copied), max(copied)) if copied else None,
-        curve=mean_curve(rows),
-        by_time=by_time(rows),
+        curve=fid_curve(rows),
         runs_at_cost=at_cost,
         at_cost=(median(s for s, _ in at_cost), mean(f for _, f in at_cost)) if at_cost else None,
         trained_on=trained_on(records, name),
@@ -254,10 +251,6 @@ def _no_curve(records: SuiteRecords) -> str | None:
         return None
     reasons = (point.status for row in records.rows for point in row.points if point.status != "measured")
     return next(reasons, None)
-
-
-def _closer(row: Row) -> float | None:
-    return row.evaluation and row.evaluation.memorisation.closer
 
 
 def _searched(records: SuiteRecords) -> tuple[int, int] | None:

@@ -17,12 +17,11 @@ class TrainedOn:
     """Why a variant is not ranked in a feature space.
 
     Attributes:
-        network: whose features it was trained to match; `extractor`: in whose features it is measured.
-        learnt: what both learnt their features from.
+        network: whose features it was trained to match.
+        learnt: what this network and that of the space learnt their features from.
     """
 
     network: str
-    extractor: str
     learnt: str
 
 
@@ -30,7 +29,7 @@ def trained_on(records: SuiteRecords, variant: str) -> TrainedOn | None:
     """Why a variant is not ranked among these figures; None for one that is."""
     network = Regularisers.model_validate(records.config(variant).get("regularisers", {})).fixed_network
     learnt = learnt_alike(network, records.extractor)
-    return TrainedOn(network, records.extractor, learnt) if learnt else None
+    return TrainedOn(network, learnt) if learnt else None
 
 
 def ranked(records: SuiteRecords) -> SuiteRecords:

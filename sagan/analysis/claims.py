@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,6 @@ from scipy import stats
 
 from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import entropy_shares
-from sagan.analysis.differences import level_of
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.questions import effect_on
 from sagan.analysis.rows import Row, SuiteRecords
@@ -59,7 +59,7 @@ def claims(records: SuiteRecords, compared: list[Comparison]) -> dict[Claim, Fin
 
 
 def _attention_helps(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(records, compared, "attention", other="off")
+    found = _of(compared, "attention", other="off")
     if found is None or found.answer is None:
         return None
     score = effect_on(records, found, METRICS["is"])
@@ -77,7 +77,7 @@ def _attention_helps(records: SuiteRecords, compared: list[Comparison]) -> Findi
 
 
 def _attention_costs(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(records, compared, "attention", other="off")
+    found = _of(compared, "attention", other="off")
     if found is None or found.cost is None:
         return None
     cost, (low, high) = found.cost, TIME_RANGE
@@ -121,7 +121,7 @@ def _maps_concentrate(records: SuiteRecords, compared: list[Comparison]) -> Find
 
 
 def _generator_sn_steadies(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(records, compared, "spectral norm in the generator", other="off")
+    found = _of(compared, "spectral norm in the generator", other="off")
     if found is None:
         return None
     bad, well = [], []
@@ -144,14 +144,6 @@ def _generator_sn_steadies(records: SuiteRecords, compared: list[Comparison]) ->
     return Finding(f"{measured}; {words}", verdict)
 
 
-def _one_step_is_enough(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    return _more_is_needless(_of(records, compared, "discriminator steps per generator step", other="1"))
-
-
-def _one_iteration_is_enough(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    return _more_is_needless(_of(records, compared, "power iterations", other="1"))
-
-
 def _losses_settle(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
     attending = [row for row in records.rows if row.status == "measured" and _attention_of(row)]
     shapes = [shape for row in attending if (shape := _late_trends(row))]
@@ -167,10 +159,9 @@ def _losses_settle(records: SuiteRecords, compared: list[Comparison]) -> Finding
     return Finding(measured, _by_share(both, len(shapes)))
 
 
-def _of(records: SuiteRecords, compared: list[Comparison], ingredient: str, other: str) -> Comparison | None:
-    """The first comparison of an ingredient with its level `other`."""
-    alike = (found for found in compared if found.ingredient == ingredient)
-    return next((f for f in alike if level_of(records.config(f.control[0]), ingredient) == other), None)
+def _of(compared: list[Comparison], ingredient: str, other: str) -> Comparison | None:
+    """The first comparison of an ingredient with this level of it."""
+    return next((found for found in compared if (found.ingredient, found.other) == (ingredient, other)), None)
 
 
 def _spread(records: SuiteRecords, found: Comparison) -> tuple[str, SpreadRatio | None]:
@@ -187,8 +178,9 @@ def _spread(records: SuiteRecords, found: Comparison) -> tuple[str, SpreadRatio 
     return f"{words} (p {p_value(ratio.p)})", ratio
 
 
-def _more_is_needless(found: Comparison | None) -> Finding | None:
+def _more_is_needless(records: SuiteRecords, compared: list[Comparison], ingredient: str) -> Finding | None:
     """More instead of one: needless where it surely hurts, or surely gains nothing worth having."""
+    found = _of(compared, ingredient, other="1")
     if found is None or found.answer is None:
         return None
     measured, answer = f"{found.level} instead of 1: FID {fid_change(found)}", found.answer
@@ -259,9 +251,13 @@ CLAIMS = (
     Claim(
         "With spectral norm and TTUR, one discriminator step per generator step is enough",
         "Zhang et al. 2018, section 4.2",
-        _one_step_is_enough,
+        partial(_more_is_needless, ingredient="discriminator steps per generator step"),
     ),
-    Claim("One power iteration is enough", "Miyato et al. 2018; a port says five are needed", _one_iteration_is_enough),
+    Claim(
+        "One power iteration is enough",
+        "Miyato et al. 2018; a port says five are needed",
+        partial(_more_is_needless, ingredient="power iterations"),
+    ),
     Claim(
         "Losses settle early; then the generator's falls while the discriminator's stays level",
         "a 64x64 face port",

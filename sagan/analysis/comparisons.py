@@ -244,14 +244,11 @@ def step_cost(
     except ValueError:
         return None
     low, high = percents(found.interval())
-    load = max((median(line.load for line in row.log) for row in rows if _has_load(row)), default=0.0)
+    loads = [[line.load for line in row.log if line.load is not None] for row in rows]
+    load = max((median(found) for found in loads if found), default=0.0)
     doubt = None
     if found.spread is not None and found.spread > AGREEMENT:
         doubt = "runs of one variant disagree"
     elif load > LOAD:
         doubt = "the machine had other work"
     return StepCost(percent(found.estimate), low, high, doubt)
-
-
-def _has_load(row: Row) -> bool:
-    return bool(row.log) and all(line.load is not None for line in row.log)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from sagan.analysis.memorising import score_gaps
 from sagan.analysis.rows import Row
 from sagan.store.types import Attention, LogLine
 
@@ -19,6 +20,9 @@ _LOGS = {
     r"largest $\sigma$, generator": "sigma_max.generator",
     r"largest $\sigma$, discriminator": "sigma_max.discriminator",
 }
+
+
+Points = list[tuple[int, float]]  # by step
 
 
 @dataclass(frozen=True)
@@ -49,36 +53,29 @@ class Dynamics:
 
 
 @dataclass(frozen=True)
-class TimePoint:
-    """A variant at a snapshot: median training seconds, and mean, lowest and highest FID over seeds."""
+class FidPoint:
+    """A variant at a snapshot: median training seconds where known, and mean, lowest and highest FID over seeds."""
 
-    seconds: float
+    step: int
+    seconds: float | None
     mean: float
     low: float
     high: float
 
 
-def mean_curve(rows: list[Row]) -> list[tuple[int, float]]:
-    """(step, mean FID) over the seeds that were measured to the end, so that it never jumps when a run drops out."""
-    by_step: dict[int, list[float]] = {}
+def fid_curve(rows: list[Row]) -> list[FidPoint]:
+    """FID at each snapshot over the seeds that were measured to the end, so that no run drops out."""
+    by_step: dict[int, list[tuple[float, float | None]]] = {}
     for row in rows:
         for step, fid in row.curve if row.status == "measured" else []:
-            by_step.setdefault(step, []).append(fid)
-    return [(step, float(np.mean(fids))) for step, fids in sorted(by_step.items())]
-
-
-def by_time(rows: list[Row]) -> list[TimePoint]:
-    """The measured seeds at each snapshot whose training time is known, in order of steps."""
-    points: dict[int, list[tuple[float, float]]] = {}
-    for row in rows:
-        for step, fid in row.curve if row.status == "measured" else []:
-            if (seconds := row.at_step(step)[1]) is not None:
-                points.setdefault(step, []).append((seconds, fid))
-    found = []
-    for _, at_step in sorted(points.items()):
-        seconds, fids = zip(*at_step, strict=True)
-        found.append(TimePoint(float(np.median(seconds)), float(np.mean(fids)), min(fids), max(fids)))
-    return found
+            by_step.setdefault(step, []).append((fid, row.at_step(step)[1]))
+    points = []
+    for step, found in sorted(by_step.items()):
+        fids, times = zip(*found, strict=True)
+        seconds = [time for time in times if time is not None]
+        median = float(np.median(seconds)) if seconds else None
+        points.append(FidPoint(step, median, float(np.mean(fids)), min(fids), max(fids)))
+    return points
 
 
 def dynamics(rows: list[Row]) -> Dynamics:
@@ -87,19 +84,23 @@ def dynamics(rows: list[Row]) -> Dynamics:
     Gamma's sign says nothing: with gamma and the output convolution both negated a layer is the same layer. Maps over
     training are the generator's alone: of the discriminator there is only the last state.
     """
-    gammas = sorted(
-        {name for row in rows for line in row.log[-1:] for name in line.values if name.startswith("gamma.")}
-    )
-    gammas.sort(key=lambda name: NETWORKS.index(name.split(".")[1]))
-    attention = [_log_panel(rows, _title(r"$|\gamma|$", name.removeprefix("gamma.")), name, 0.0) for name in gammas]
+    names = {name for row in rows for line in row.log[-1:] for name in line.values if name.startswith("gamma.")}
+    gammas = sorted(names, key=lambda name: (NETWORKS.index(name.split(".")[1]), name))
+    layers = dict.fromkeys(layer for row in rows for point in row.points for layer in entropy_shares(point.attention))
+    losses = [_panel(rows, title, partial(_logged, name=name)) for title, name in _LOGS.items()]
+    losses.append(_panel(rows, "discriminator's score, training over held-out", lambda row: score_gaps(row.log), 0.0))
+    attention = [
+        _panel(rows, _title(r"$|\gamma|$", name.removeprefix("gamma.")), partial(_logged, name=name), 0.0)
+        for name in gammas
+    ]
+    attention += [_panel(rows, _title("entropy / uniform", at), partial(_shares, layer=at), 1.0) for at in layers]
     entropies: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         for layer, share in entropy_shares(row.evaluation.attention if row.evaluation else {}).items():
             entropies.setdefault(layer, {}).setdefault(row.variant, []).append(share)
     return Dynamics(
-        losses=[panel for title, name in _LOGS.items() if (panel := _log_panel(rows, title, name)).runs]
-        + [panel for panel in [_memorising_panel(rows)] if panel.runs],
-        attention=[*(panel for panel in attention if panel.runs), *_entropy_panels(rows)],
+        losses=[panel for panel in losses if panel.runs],
+        attention=[panel for panel in attention if panel.runs],
         entropies=dict(sorted(entropies.items(), key=lambda item: NETWORKS.index(item[0].split(".")[0]))),
     )
 
@@ -124,46 +125,37 @@ def _title(what: str, layer: str) -> str:
     return f"{what}, {network} at {side}x{side}"
 
 
-def _log_panel(rows: list[Row], title: str, name: str, base: float | None = None) -> Panel:
-    """A log's entry by step, smoothed; of gammas (those with a base) the magnitude."""
-    lines: list[tuple[Row, Line]] = []
-    for row in rows:
-        points = [(line.step, value) for line in row.log if (value := _value(line, name)) is not None]
-        if points:
-            steps, values = zip(*points, strict=True)
-            smooth = _smooth(np.array(values) if base is None else np.abs(values))
-            lines.append((row, Line(list(steps), smooth.tolist())))
-    return _panel(title, lines, base)
+def score_gaps(log: list[LogLine]) -> Points:
+    """(step, mean logit of training images minus that of held-out ones) over a run's training, in the log's order.
+
+    Near 0 where the discriminator tells real from generated; it grows where it tells training images from others
+    (Brock et al. 2019, section 4.2; Karras et al. 2020, figure 1). Lines without both scores, which only snapshots
+    have, and scores that were not finite (None) give no point.
+    """
+    scores = ((line.step, line.values.get("score_train"), line.values.get("score_held_out")) for line in log)
+    return [(step, train - held_out) for step, train, held_out in scores if train is not None and held_out is not None]
 
 
-def _entropy_panels(rows: list[Row]) -> list[Panel]:
-    """For each layer whose maps every snapshot tells of, its entropy over that of uniform maps."""
-    lines: dict[str, list[tuple[Row, Line]]] = {}
-    for row in rows:
-        points: dict[str, list[tuple[int, float]]] = {}
-        for point in row.points:
-            for layer, share in entropy_shares(point.attention).items():
-                points.setdefault(layer, []).append((point.step, share))
-        for layer, found in points.items():
-            steps, shares = zip(*found, strict=True)
-            lines.setdefault(layer, []).append((row, Line(list(steps), list(shares))))
-    return [_panel(_title("entropy / uniform", layer), found, 1.0) for layer, found in lines.items()]
+def _logged(row: Row, name: str) -> Points:
+    """A log's entry by step, smoothed; of gammas the magnitude."""
+    found = [(line.step, value) for line in row.log if (value := _value(line, name)) is not None]
+    values = np.array([value for _, value in found])
+    smooth = _smooth(np.abs(values) if name.startswith("gamma.") else values)
+    return [(step, value) for (step, _), value in zip(found, smooth.tolist(), strict=True)]
 
 
-def _memorising_panel(rows: list[Row]) -> Panel:
-    """What the discriminator's scores of training images are above those of held-out ones, at each snapshot."""
-    lines = []
-    for row in rows:
-        if gaps := score_gaps((line.step, line.values) for line in row.log):
-            steps, values = zip(*gaps, strict=True)
-            lines.append((row, Line(list(steps), list(values))))
-    return _panel("discriminator's score, training over held-out", lines, 0.0)
+def _shares(row: Row, layer: str) -> Points:
+    """The entropy of a layer's maps over that of uniform maps, at each snapshot that tells of it."""
+    shares = ((point.step, entropy_shares(point.attention).get(layer)) for point in row.points)
+    return [(step, share) for step, share in shares if share is not None]
 
 
-def _panel(title: str, lines: list[tuple[Row, Line]], base: float | None) -> Panel:
+def _panel(rows: list[Row], title: str, points: Callable[[Row], Points], base: float | None = None) -> Panel:
     runs: dict[str, list[tuple[Row, Line]]] = {}
-    for row, line in lines:
-        runs.setdefault(row.variant, []).append((row, line))
+    for row in rows:
+        if found := points(row):
+            steps, values = zip(*found, strict=True)
+            runs.setdefault(row.variant, []).append((row, Line(list(steps), list(values))))
     means = {variant: _mean(found) for variant, found in runs.items()}
     return Panel(title, {variant: [line for _, line in found] for variant, found in runs.items()}, means, base)
 

@@ -175,12 +175,8 @@ def effect(design: Factorial, factor: str) -> Effect:
     p = rearrangement_p(strata)
     signs = {cell: 1 if cell[place] == levels[1] else -1 for cell in design.cells}
     finished = {cell: design.finished(cell) for cell in design.cells}
-    estimate, standard_error, spread, freedom = _estimated(finished, signs, 2 / len(design.cells))
     return Effect(
-        estimate=estimate,
-        standard_error=standard_error,
-        spread=spread,
-        freedom=freedom,
+        **vars(_contrast(finished, signs, 2 / len(design.cells))),
         p=p.value,
         exact=p.exact,
         factor=factor,
@@ -205,8 +201,8 @@ def interactions(design: Factorial) -> list[Interaction]:
     for (i, one), (j, other) in itertools.combinations(enumerate(design.factors), 2):
         signs = {cell: 1 if cell[i] == design.factors[one][1] else -1 for cell in finished}
         at = [{cell: sign * (cell[j] == level) for cell, sign in signs.items()} for level in design.factors[other]]
-        change = Contrast(*_estimated(finished, {cell: at[1][cell] - at[0][cell] for cell in finished}, scale))
-        low, high = (Contrast(*_estimated({c: finished[c] for c in half if half[c]}, half, scale)) for half in at)
+        change = _contrast(finished, {cell: at[1][cell] - at[0][cell] for cell in finished}, scale)
+        low, high = (_contrast({c: finished[c] for c in half if half[c]}, half, scale) for half in at)
         p = 1.0 if design.lost else change.student_p()
         found.append(Interaction(**vars(change), p=p, factors=(one, other), at=(low, high)))
     return found
@@ -223,21 +219,14 @@ def _with_lost(design: Factorial) -> dict[Cell, np.ndarray]:
     }
 
 
-def _estimated(
-    figures: Mapping[Cell, np.ndarray], signs: Mapping[Cell, int], scale: float
-) -> tuple[float | None, float | None, float | None, int]:
-    """Estimate, standard error, spread and degrees of freedom of scale * sum of sign * cell mean over `figures`."""
+def _contrast(figures: Mapping[Cell, np.ndarray], signs: Mapping[Cell, int], scale: float) -> Contrast:
+    """scale * sum of sign * cell mean over `figures`."""
     freedom = sum(max(len(y) - 1, 0) for y in figures.values())
     squares = math.fsum(float(((y - y.mean()) ** 2).sum()) for y in figures.values() if len(y))
     spread = math.sqrt(squares / freedom) if freedom else None
     if min(map(len, figures.values())) == 0:
-        return None, None, spread, freedom
+        return Contrast(None, None, spread, freedom)
     estimate = scale * math.fsum(signs[cell] * float(y.mean()) for cell, y in figures.items())
-    if spread is None:
-        return estimate, None, None, freedom
-    return (
-        estimate,
-        scale * spread * math.sqrt(sum(signs[c] ** 2 / len(y) for c, y in figures.items())),
-        spread,
-        freedom,
-    )
+    squared = sum(signs[cell] ** 2 / len(y) for cell, y in figures.items())
+    error = None if spread is None else scale * spread * math.sqrt(squared)
+    return Contrast(estimate, error, spread, freedom)

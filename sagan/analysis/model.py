@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sagan.analysis.circular import TrainedOn
 from sagan.analysis.claims import Claim, Finding
 from sagan.analysis.comparisons import Comparison
-from sagan.analysis.curves import Dynamics, TimePoint
+from sagan.analysis.curves import Dynamics, FidPoint
 from sagan.analysis.literature import Published
 from sagan.analysis.metrics import Metric
 from sagan.analysis.questions import Questions
@@ -18,7 +18,7 @@ from sagan.analysis.wording import UNRANKED
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of some runs. `ended_badly` has not collapsed; `learned_nothing` may be counted elsewhere too."""
+    """What became of some runs. `ended_badly` has not collapsed."""
 
     total: int
     measured: int
@@ -26,13 +26,16 @@ class Counts:
     missing: int
     collapsed: int
     ended_badly: int
-    learned_nothing: int
     with_figures: int
     lost: int
 
     @property
     def present(self) -> int:
         return self.total - self.missing
+
+    def told(self, *fates: str) -> str:
+        """What became of how many, such as "2 diverged, 1 missing"; nothing of fates that no run met."""
+        return ", ".join(f"{count} {fate.replace('_', ' ')}" for fate in fates if (count := getattr(self, fate)))
 
     @property
     def went_wrong(self) -> bool:
@@ -58,7 +61,6 @@ class Variant:
         images_per_second: median over seeds.
         typical: the run with the median FID (of two in the middle, the worse), or the first that diverged.
         copied: percent of generated images that are nearer to a training image than held-out ones are, over seeds.
-        curve: (step, mean FID).
         trained_on: why it is marked, and never ranked; None of all but those trained on the features of the space.
         runs_at_cost: (training seconds, FID) of each run that has both; `at_cost` is median and mean of these.
     """
@@ -73,8 +75,7 @@ class Variant:
     parameters: dict[str, int]
     typical: Row | None
     copied: tuple[float, float] | None
-    curve: list[tuple[int, float]]
-    by_time: list[TimePoint]
+    curve: list[FidPoint]
     runs_at_cost: list[tuple[float, float]]
     at_cost: tuple[float, float] | None
     trained_on: TrainedOn | None = None
@@ -207,14 +208,6 @@ class Analysis:
     @property
     def all_spaces(self) -> list[Space]:
         return [self.space, *self.spaces]
-
-    @property
-    def variants(self) -> dict[str, Variant]:
-        return self.space.variants
-
-    @property
-    def against_baseline(self) -> dict[str, Comparison]:
-        return self.space.against_baseline
 
     @property
     def seeds(self) -> int:

@@ -36,16 +36,13 @@ def machines(records: SuiteRecords) -> str | None:
     return _counted(f"{device}, {threads} thread(s)" for device, threads in kinds) if len(set(kinds)) > 1 else None
 
 
-# Stand beside a metric's settings, and are a run's own figures: the spread over KID's subsets and IS's splits.
-_MEASURED = ("std",)
-
-
 def protocols(records: SuiteRecords) -> list[tuple[str, str, str]]:
     """(metric, its full name, its settings) of each metric; several lines where runs were measured differently."""
     lines: dict[tuple[str, str, str], None] = {}
     for row in records.rows:
         for metric, record in (row.evaluation.metrics if row.evaluation else {}).items():
-            settings = {k: v for k, v in flat(record.protocol).items() if k not in _MEASURED}
+            # A run's own figure stands beside the settings: the spread over KID's subsets or IS's splits.
+            settings = {k: v for k, v in flat(record.protocol).items() if k != "std"}
             if settings.get("weights_digest"):
                 settings["weights_digest"] = settings["weights_digest"][:12]
             text = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()) if value is not None)

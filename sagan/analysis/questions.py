@@ -104,7 +104,6 @@ class Questions:
     interactions: list[Crossing]
     power: list[Power]
     state: Replay | None
-    looks: tuple[Look, ...]
     waits: str | None
     sampling: float | None = None
 
@@ -139,12 +138,11 @@ def looks_of(records: SuiteRecords) -> tuple[Look, ...]:
 
 
 def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], asked: list[str]) -> Questions:
-    looks = looks_of(records)
     try:
         fid = grid_design(records, cells)
     except ValueError as error:
-        return Questions(grid, len(cells), [], [], [], [], None, looks, str(error))
-    state = replay({factor: (fid, factor) for factor in asked}, looks, records.suite.smallest_effect)
+        return Questions(grid, len(cells), [], [], [], [], None, str(error))
+    state = replay({factor: (fid, factor) for factor in asked}, looks_of(records), records.suite.smallest_effect)
     waits = None if state.given else f"runs of {state.seeds} seeds in each of the {len(cells)} cells of {grid}"
     compared_by = {factor: _of(records, cells, fid, factor, state) for factor in fid.factors}
     return Questions(
@@ -155,7 +153,6 @@ def _answered(records: SuiteRecords, grid: str, cells: Mapping[str, Levels], ask
         interactions=_crossings(compared_by, fid, state.taken[-1]) if state.taken else [],
         power=[power for f in state.effects if (power := _power(records, cells, f, state))],
         state=state,
-        looks=looks,
         waits=waits,
         sampling=_sampling(records, cells, state.effects[asked[0]]) if state.taken else None,
     )
@@ -261,6 +258,6 @@ def _power(records: SuiteRecords, cells: Mapping[str, Levels], factor: str, stat
 
 def _seconds(row: Row) -> float | None:
     """What a run took with its measurement."""
-    if row.seconds is None or row.evaluation is None or row.evaluation.seconds is None:
+    if row.training is None or row.evaluation is None or row.evaluation.seconds is None:
         return None
-    return row.seconds + row.evaluation.seconds
+    return row.training.seconds + row.evaluation.seconds

@@ -126,14 +126,6 @@ class Row:
         return self.collapsed or self.learned_nothing or self.worsened
 
     @property
-    def images_per_second(self) -> float | None:
-        return self.training and self.training.images_per_second
-
-    @property
-    def seconds(self) -> float | None:
-        return self.training and self.training.seconds
-
-    @property
     def step_seconds(self) -> float | None:
         """Of one generator step with its discriminator steps, by the clock of the steps alone; None of older runs."""
         record = self.training
@@ -192,8 +184,8 @@ class SuiteRecords:
     def baseline(self) -> str:
         return self.suite.baseline
 
-    def of(self, variant: str, status: Status | None = None) -> list[Row]:
-        return [row for row in self._by_variant.get(variant, []) if status in (None, row.status)]
+    def of(self, variant: str) -> list[Row]:
+        return self._by_variant.get(variant, [])
 
     def config(self, variant: str) -> Json:
         """The variant's resolved recipe."""
@@ -218,13 +210,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     """
     if suite not in plan.suites:
         raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
-    first, *others = params.suites[suite].evaluation.spaces
-    records = _collect(suite, plan, params, paths, first)
-    return replace(records, also={extractor: _in_space(records, plan, paths, extractor) for extractor in others})
-
-
-def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: str) -> SuiteRecords:
-    cells = plan.suites[suite]
+    cells, spaces = plan.suites[suite], params.suites[suite].evaluation.spaces
     rows = [
         Row(
             variant=cell.variant,
@@ -239,7 +225,6 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
         )
         for cell in cells
     ]
-    variants = dict.fromkeys(row.variant for row in rows)
     # A recipe with several names has one row; a grid finds it by any of them.
     names = {name: cell.variant for cell in cells for name in (cell.variant, *cell.other_names)}
     records = SuiteRecords(
@@ -252,11 +237,12 @@ def _collect(suite: str, plan: Plan, params: Params, paths: Paths, extractor: st
             for grid, of_grid in params.grids.items()
             if of_grid.keys() <= names.keys()
         },
-        descriptions={name: params.variants[name].description for name in variants},
-        extractor=extractor,
+        descriptions={cell.variant: params.variants[cell.variant].description for cell in cells},
+        extractor=spaces[0],
         experiment=f"{params.tracking.experiment_prefix}{suite}",
     )
-    return _in_space(records, plan, paths, extractor)
+    first, *others = (_in_space(records, plan, paths, extractor) for extractor in spaces)
+    return replace(first, also={other.extractor: other for other in others})
 
 
 def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -> SuiteRecords:

@@ -155,14 +155,7 @@ def comparison_cells(found: Comparison) -> list[str]:
     """Size, interval, seeds, Holm's p, cost and answer, as a table has them."""
     cost = found.cost.percent if found.cost and not found.cost.doubt else None
     if found.answer is None:
-        return [
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            NOTHING,
-            change(cost),
-            "not compared" if found.trained_on else "nothing measured",
-        ]
+        return [*[NOTHING] * 4, change(cost), "not compared" if found.trained_on else "nothing measured"]
     size, lost = change(found.percent), found.effect.lost
     return [
         f"**{size}**" if found.answer.direction else size,
@@ -206,8 +199,8 @@ def unranked_note(space: Space) -> str:
     why = marked[0].trained_on
     networks = " or ".join(f"`{network}`" for network in dict.fromkeys(v.trained_on.network for v in marked))
     return (
-        f"*{UNRANKED} Trained to match features of {networks}, learnt from {why.learnt} as those of `{why.extractor}` "
-        "were, in which figures are measured here. So they say how well it matched these, and not how good its images "
-        "are: ImageNet's features in training lower Inception's FID without better images (Kynkäänniemi et al. 2022). "
-        "It is never ranked, compared or counted for a claim.*"
+        f"*{UNRANKED} Trained to match features of {networks}, learnt from {why.learnt} as those of "
+        f"`{space.records.extractor}` were, in which figures are measured here. So they say how well it matched these, "
+        "and not how good its images are: ImageNet's features in training lower Inception's FID without better images "
+        "(Kynkäänniemi et al. 2022). It is never ranked, compared or counted for a claim.*"
     )

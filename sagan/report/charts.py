@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sagan.analysis.model import Analysis, Counts
+from sagan.analysis.model import Analysis
 from sagan.analysis.statistics import Estimate
 from sagan.report.style import Look, Theme, looks
 
@@ -38,12 +36,12 @@ def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
         look = styles[variant.name]
         if variant.fid:
             _seeds_and_mean(left, y, variant.fids(), variant.fid, look, theme)
-        if lost := _lost(variant.counts):
+        if lost := variant.counts.told("diverged", "missing"):
             left.annotate(
                 lost, (1, y), (0, -9), xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", va="center", fontsize=7, color=theme.muted,
             )  # fmt: skip
-        found = analysis.against_baseline.get(variant.name)
+        found = analysis.space.against_baseline.get(variant.name)
         if found and found.percent is not None:
             _effect(right, y, found.percent, found.low, found.high, look.color, theme, look.marker)
     _plain_log_if_wide(left.xaxis, fids)
@@ -101,19 +99,19 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
     columns = min(len(drawn), PANELS_PER_ROW)
     figure = Figure(figsize=(WIDTH, 0.6 + 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    baseline_mean = analysis.variants[baseline].curve
+    means = {variant.name: [(p.step, p.mean) for p in variant.curve] for variant in analysis.space.variants.values()}
     fids = [fid for variant in drawn for row in variant.rows for _, fid in row.curve]
     for ax, variant in zip(axes.flat, drawn, strict=False):
         look = styles[variant.name]
-        if variant.name != baseline and baseline_mean:
-            ax.plot(*zip(*baseline_mean, strict=True), color=theme.muted, lw=1, ls=(0, (4, 2)))
+        if variant.name != baseline and means[baseline]:
+            ax.plot(*zip(*means[baseline], strict=True), color=theme.muted, lw=1, ls=(0, (4, 2)))
         for row in variant.rows:
             if row.curve:
                 ax.plot(*zip(*row.curve, strict=True), color=look.color, lw=0.8, alpha=0.6)
                 if row.status == "diverged":
                     ax.plot(*row.curve[-1], marker="x", ms=6, mew=1.6, color=look.color)
-        if variant.curve:
-            ax.plot(*zip(*variant.curve, strict=True), color=look.color, lw=2)
+        if means[variant.name]:
+            ax.plot(*zip(*means[variant.name], strict=True), color=look.color, lw=2)
         ax.set_title(variant.label, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.label)))
         counts = f"{variant.counts.measured}/{variant.counts.total}"
         ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
@@ -130,19 +128,19 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
 
 def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
     """Mean FID against training seconds with the range over seeds as a band: which variant is ahead at equal cost."""
-    drawn = [variant for variant in analysis.shown if variant.by_time]
-    if not drawn:
+    timed = [(v, points) for v in analysis.shown if (points := [p for p in v.curve if p.seconds is not None])]
+    if not timed:
         return None
     styles = looks_of(analysis, theme)
     figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(analysis.shown))), layout="constrained")
     ax = figure.subplots()
-    for variant in drawn:
-        look, points = styles[variant.name], variant.by_time
-        seconds, means = [point.seconds for point in points], [point.mean for point in points]
+    for variant, points in timed:
+        look, seconds = styles[variant.name], [point.seconds for point in points]
         lows, highs = [point.low for point in points], [point.high for point in points]
         ax.fill_between(seconds, lows, highs, color=look.color, alpha=0.13, lw=0)
+        means = [point.mean for point in points]
         ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.label)
-    measured = [fid for variant in drawn for point in variant.by_time for fid in (point.low, point.high)]
+    measured = [fid for _, points in timed for point in points for fid in (point.low, point.high)]
     _plain_log_if_wide(ax.yaxis, measured)
     ax.set_xlabel("training time (s)")
     ax.set_ylabel("FID")
@@ -152,7 +150,7 @@ def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
 
 def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
     """Final FID against what a run's training took; the line joins the variants that none beats in both."""
-    drawn = [variant for variant in analysis.variants.values() if variant.at_cost]
+    drawn = [variant for variant in analysis.space.variants.values() if variant.at_cost]
     if not drawn:
         return None
     named = [variant.name for variant in analysis.shown]
@@ -170,7 +168,7 @@ def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
         ax.plot(
             *variant.at_cost, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=label, zorder=4
         )
-    line = zip(*(analysis.variants[name].at_cost for name in analysis.front), strict=True)
+    line = zip(*(analysis.space.variants[name].at_cost for name in analysis.front), strict=True)
     ax.plot(*line, color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
     _plain_log_if_wide(ax.yaxis, [fid for variant in drawn for fid in variant.fids()])
     ax.set_xlabel("training time of a run (s)")
@@ -183,20 +181,13 @@ def looks_of(analysis: Analysis, theme: Theme) -> dict[str, Look]:
     return looks([variant.name for variant in analysis.shown], analysis.records.baseline, theme)
 
 
-def _lost(counts: Counts) -> str:
-    """Such as "2 diverged, 1 missing"."""
-    told = ((counts.diverged, "diverged"), (counts.missing, "missing"))
-    return ", ".join(f"{count} {what}" for count, what in told if count)
-
-
 def _height_beside_legend(least: float, entries: int) -> float:
     """Inches of a chart that has all of its legend's lines at its side."""
     return max(least, 0.2 + LEGEND_LINE * entries)
 
 
-def _seeds_and_mean(ax: Axes, y: float, values: Iterable[float], summary: Estimate, look: Look, theme: Theme) -> None:
+def _seeds_and_mean(ax: Axes, y: float, values: list[float], summary: Estimate, look: Look, theme: Theme) -> None:
     """One line of a forest plot: seeds as dots, and under them their mean with its interval where there is one."""
-    values = list(values)
     ax.plot(values, [y - 0.17] * len(values), ls="", marker="o", ms=4, mew=0, color=look.color, alpha=0.6, zorder=3)
     if summary.low is not None:
         ax.plot([summary.low, summary.high], [y + 0.13] * 2, color=look.color, lw=2)

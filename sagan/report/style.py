@@ -24,7 +24,6 @@ class Theme:
     deuteranopia and tritanopia (Machado et al. 2009), and at least 3:1 in contrast from the page.
     """
 
-    name: str
     suffix: str
     page: str
     ink: str
@@ -36,7 +35,6 @@ class Theme:
 
 
 LIGHT = Theme(
-    name="light",
     suffix="",
     page="#ffffff",
     ink="#1f2328",
@@ -47,7 +45,6 @@ LIGHT = Theme(
     bad="#cf222e",
 )
 DARK = Theme(
-    name="dark",
     suffix="-dark",
     page="#0d1117",
     ink="#f0f6fc",

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _STALE = ("figures/*.png", "figures/*.webp", "results-*.csv", "*.html")
-_LAST = "README.md"
 
 
 @contextmanager
@@ -22,14 +21,10 @@ def swapped(folder: Path) -> Iterator[Path]:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     yield fresh
-    written = sorted((path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()), key=_order)
-    for name in written:
+    written = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
+    for name in sorted(written, key=lambda name: (name == Path("README.md"), name)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (fresh / name).replace(folder / name)
     for stale in {path for pattern in _STALE for path in folder.glob(pattern)} - {folder / name for name in written}:
         stale.unlink()
     shutil.rmtree(fresh)
-
-
-def _order(name: Path) -> tuple[bool, Path]:
-    return name == Path(_LAST), name

@@ -62,8 +62,8 @@ def _result(row: Row) -> Json:
         "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
         "steps": run and run.steps,
         "images": run and run.images,
-        "images_per_second": row.images_per_second,
-        "seconds": row.seconds,
+        "images_per_second": run and run.images_per_second,
+        "seconds": run and run.seconds,
         "generated_per_second": evaluation and evaluation.generated_per_second,
         "evaluation_seconds": evaluation and evaluation.seconds,
         "parameters_generator": run and run.parameters.get("generator"),
@@ -105,7 +105,7 @@ def effects(analysis: Analysis) -> Table:
     asked = analysis.questions
     rows = [_effect("question", found) for found in asked.answered] if asked else []
     rows += [row for found in asked.interactions for row in _interaction(found)] if asked else []
-    return EFFECT_COLUMNS, rows + [_effect("baseline", found) for found in analysis.against_baseline.values()]
+    return EFFECT_COLUMNS, rows + [_effect("baseline", found) for found in analysis.space.against_baseline.values()]
 
 
 def _interaction(found: Crossing) -> list[Json]:
@@ -165,7 +165,7 @@ def summary(analysis: Analysis) -> Json:
     for found in analysis.questions.answered if analysis.questions else []:
         figures = {"fid_percent": found.percent, "fid_percent_low": found.low, "fid_percent_high": found.high}
         flat |= {f"question/{found.name}.{figure}": value for figure, value in figures.items()}
-    for variant in analysis.variants.values():
+    for variant in analysis.space.variants.values():
         flat |= {f"{variant.name}.{status}": getattr(variant.counts, status) for status in get_args(Status)}
         flat[f"{variant.name}.images_per_second"] = variant.images_per_second
     for space in analysis.spaces:

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import html
+import inspect
 from pathlib import Path
 
 import jinja2
 
 from sagan.analysis import build, comparisons, curves, factorial, rows, statistics, wording
-from sagan.analysis.build import HALF
 from sagan.metrics import collapse
 from sagan.report.troubles import kept_of, trouble
 from sagan.store.records import atomic
 
-FORMATS = [
-    *("md", "number", "spread", "interval", "p_value", "sizes", "copies", "verdict", "change", "between"),
-    *("metric_cell", "metric_effect", "unranked_note", "comparison_sentence", "comparison_cells"),
-    *("interaction_sentence", "modes_sentence"),
-]
 # What decides, where prose names it.
 THRESHOLDS = {
-    name: getattr(module, name)
-    for module, names in (
-        (statistics, ("CONFIDENCE", "FEWEST_FOR_INTERVAL")),
-        (factorial, ("FEWEST_A_SIDE",)),
-        (build, ("BEGUN",)),
-        (comparisons, ("AGREEMENT", "LOAD")),
-        (rows, ("WORSENED_FACTOR",)),
-        (curves, ("SMOOTHING",)),
-        (collapse, ("DIVERSITY_BELOW", "RECALL_BELOW", "RECALL_ONCE")),
-    )
-    for name in names
-} | {"HALF": HALF}
+    name: value
+    for module in (statistics, factorial, build, comparisons, rows, curves, collapse)
+    for name, value in vars(module).items()
+    if name.isupper()
+}
 
 
 def environment() -> jinja2.Environment:
@@ -43,7 +31,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= {name: getattr(wording, name) for name in FORMATS} | {"kept_of": kept_of, "trouble": trouble}
+    env.filters |= dict(inspect.getmembers(wording, inspect.isfunction)) | {"kept_of": kept_of, "trouble": trouble}
     env.globals |= {"chart": chart, "sheet": sheet} | THRESHOLDS
     return env
 

@@ -9,14 +9,8 @@ from sagan.analysis.wording import number
 
 def kept_of(counts: Counts) -> str:
     """How many of the planned runs gave a figure, and what became of the others."""
-    told = {
-        "diverged": counts.diverged,
-        "missing": counts.missing,
-        "collapsed": counts.collapsed,
-        "ended badly": counts.ended_badly,
-    }
-    notes = [f"{count} {what}" for what, count in told.items() if count]
-    return f"{counts.measured} of {counts.total}" + (f" ({', '.join(notes)})" if notes else "")
+    notes = counts.told("diverged", "missing", "collapsed", "ended_badly")
+    return f"{counts.measured} of {counts.total}" + (f" ({notes})" if notes else "")
 
 
 def trouble(row: Row) -> str | None:

@@ -74,31 +74,23 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
         verify: check the files' bytes against the digests in the record too: a copy from elsewhere that broke off
             may have the right sizes.
     """
-    folder = paths.run(key)
-    if not (folder / "run.json").exists() or is_locked(paths.state(key) / "lock"):
-        return None
-    if read_run(key, paths, verify).state == "there":
-        return None
-    return _set_aside(folder, paths)
+    return _set_aside(read_run(key, paths, verify), paths.run(key), paths)
 
 
 def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
     """Move away a reference whose `reference.json` is no record; returns where it went."""
-    return _set_aside_spoilt(read_reference(key, paths), paths.reference(key), paths)
+    return _set_aside(read_reference(key, paths), paths.reference(key), paths)
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
     """Move away a measurement whose `metrics.json` is no record; returns where it went."""
-    return _set_aside_spoilt(read_evaluation(key, paths), paths.evaluation(key), paths)
+    return _set_aside(read_evaluation(key, paths), paths.evaluation(key), paths)
 
 
-def _set_aside_spoilt(found: Found, folder: Path, paths: Paths) -> Path | None:
-    if found.state != "spoilt" or is_locked(paths.state(folder.name) / "lock"):
+def _set_aside(found: Found, folder: Path, paths: Paths) -> Path | None:
+    """Unless it is whole, not there, or in use."""
+    if found.state in ("there", "missing") or is_locked(paths.state(folder.name) / "lock"):
         return None
-    return _set_aside(folder, paths)
-
-
-def _set_aside(folder: Path, paths: Paths) -> Path:
     place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, place)

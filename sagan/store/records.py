@@ -97,26 +97,19 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     """What keeps a value from having a shape, in words; None where nothing does.
 
     Args:
-        shape: a type or several, a list with the shape of each entry, or a mapping from keys to shapes.
+        shape: a type or several, or a mapping from keys to shapes.
 
-    >>> misfit({"a": 1, "b": [{"c": "x"}]}, {"a": int, "b": [{"c": int}]})
-    'b[0].c is wrong'
+    >>> misfit({"a": 1, "b": {"c": "x"}}, {"a": int, "b": {"c": int}})
+    'b.c is wrong'
     >>> misfit({"a": 1}, {"a": int, "b": str})
     'b is missing'
     """
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{place} is wrong"
-        found = (misfit(entry, shape[0], f"{place}[{index}]") for index, entry in enumerate(value))
-    elif isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"{place} is wrong"
-        before = f"{place}." if place else ""
-        found = (misfit(value.get(key), part, f"{before}{key}") for key, part in shape.items())
-    elif value is None:
+    if value is None:
         return f"{place} is missing"
-    else:
-        return None if isinstance(value, shape) else f"{place} is wrong"
+    if not isinstance(value, dict if isinstance(shape, dict) else shape):
+        return f"{place} is wrong"
+    parts = shape.items() if isinstance(shape, dict) else ()
+    found = (misfit(value.get(key), part, f"{place}.{key}" if place else key) for key, part in parts)
     return next((wrong for wrong in found if wrong), None)
 
 

@@ -42,7 +42,7 @@ def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     analysis = ask()
     attention, sn = analysis.questions.answered
     assert (attention.name, attention.level, attention.other) == ("attention", "at 14x14", "off")
-    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
+    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.space.variants.items()}
     expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert attention.low < attention.percent < attention.high < 0
@@ -105,7 +105,7 @@ def test_seeds_until_decided_are_looked_at_in_turn(make_library, tmp_path):
     until = suite.model_copy(update={"seeds": UntilDecided(least=2, most=4), "questions": ["attention"]})
     params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
     asked = analyse("factorial", library.plan, params, library.paths).questions
-    assert [(look.seeds, look.level) for look in asked.looks] == [(2, 0.025), (4, 0.0125)]
+    assert [(look.seeds, look.level) for look in asked.state.taken] == [(2, 0.025), (4, 0.0125)]
     assert asked.answered[0].seeds == 4 and asked.state.complete
 
 
@@ -138,7 +138,7 @@ def test_an_answer_of_an_early_look_stands_and_its_size_is_of_all_runs(make_libr
     params = library.params.model_copy(update={"suites": library.params.suites | {"factorial": until}})
     analysis = analyse("factorial", library.plan, params, library.paths)
     attention, sn = analysis.questions.answered
-    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.variants.items()}
+    logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.space.variants.items()}
     expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
     assert (attention.answered_at, sn.answered_at, attention.seeds, sn.seeds) == (4, None, 8, 8)
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
@@ -175,7 +175,7 @@ def test_runs_of_the_next_look_that_are_not_there_are_no_trouble(make_library, t
         shutil.rmtree(library.paths.run(cell.run))
         shutil.rmtree(library.paths.evaluation(cell.evaluation))
     analysis = analyse("factorial", library.plan, params, library.paths)
-    there = 2 * len(analysis.variants) + 1
+    there = 2 * len(analysis.space.variants) + 1
     assert (analysis.seeds, analysis.space.counts.total, analysis.space.counts.missing) == (2, there, 0)
     text = readme(analysis, {})
     assert "2 seeds each so far;" in text and "Answers of the first 2 seeds; 4 are asked for next." in text

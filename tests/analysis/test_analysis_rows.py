@@ -16,7 +16,7 @@ def records(library):
 def test_the_typical_run_has_the_median_fid_and_the_worse_of_two(records):
     for variant in ("sagan", "no-attention", "sn-d-only", "ttur-1"):
         fids = sorted(records.figures(variant).values())
-        assert analysis_of(records).variants[variant].typical.metric("fid") == fids[len(fids) // 2]
+        assert analysis_of(records).space.variants[variant].typical.metric("fid") == fids[len(fids) // 2]
 
 
 def test_status_tells_missing_diverged_and_unevaluated_apart(records):
@@ -107,7 +107,7 @@ def test_a_diverged_variant_is_shown_by_its_first_run(records, make_library, tmp
         (library.paths.evaluation(cell.evaluation) / "metrics.json").unlink()
         (library.paths.run(cell.run) / "run.json").unlink()
     found = collect("made-up", library.plan, library.params, library.paths)
-    typical = analysis_of(found).variants["dcgan"].typical
+    typical = analysis_of(found).space.variants["dcgan"].typical
     assert (typical.seed, typical.status) == (3, "diverged")
 
 

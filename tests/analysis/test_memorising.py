@@ -5,7 +5,8 @@ import json
 import torch
 
 from sagan.analysis.build import analyse
-from sagan.analysis.memorising import score_gaps
+from sagan.analysis.curves import score_gaps
+from sagan.store.types import LogLine
 from sagan.training.log import RunLog
 
 
@@ -19,8 +20,8 @@ def test_the_gap_is_read_from_the_lines_of_snapshots(tmp_path):
             scalars |= {"score_train": torch.tensor(pair[0]), "score_held_out": torch.tensor(pair[1])}
         log.add(step, 8 * step, seconds, scalars)
     log.close()
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert score_gaps((line["step"], line) for line in lines) == [(0, 0.25), (20, 3.0), (40, -0.5)]
+    lines = [LogLine.model_validate_json(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert score_gaps(lines) == [(0, 0.25), (20, 3.0), (40, -0.5)]
 
 
 def test_a_report_draws_the_gap_of_each_run(make_library, tmp_path):
@@ -35,4 +36,5 @@ def test_a_report_draws_the_gap_of_each_run(make_library, tmp_path):
 
 
 def test_a_log_without_scores_has_no_gaps():
-    assert score_gaps([(1, {"loss_d": 1.0}), (2, {"score_train": 1.0})]) == []
+    place = {"images": 8, "seconds": 1.0, "time": 1.0}
+    assert score_gaps([LogLine(step=1, loss_d=1.0, **place), LogLine(step=2, score_train=1.0, **place)]) == []

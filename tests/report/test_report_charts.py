@@ -21,7 +21,7 @@ def test_every_seed_is_drawn_and_a_diverged_run_ends_in_a_cross(records):
     found = records("made-up")
     with themed(LIGHT):
         axes = panels(charts.fid_against_step(found, LIGHT))
-    assert list(axes) == list(found.variants)
+    assert list(axes) == list(found.space.variants)
     seeds_and_mean = 5 + 1
     assert len(axes["sagan"].lines) == seeds_and_mean
     assert sum(line.get_marker() == "x" for line in axes["dcgan"].lines) == 2

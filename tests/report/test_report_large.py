@@ -101,7 +101,7 @@ def test_the_chart_of_cost_has_all_and_names_those_that_none_beats(make_records)
 
 def test_as_many_as_a_chart_can_tell_apart_are_all_shown(make_records):
     records = make_records(21)
-    assert names_of(records.shown) == list(records.variants)
+    assert names_of(records.shown) == list(records.space.variants)
     text = readme(records, dict.fromkeys(CHARTS, ""))
     assert "charts and pictures show" not in text and "Grey dots" not in text
 

@@ -36,20 +36,20 @@ def analysis(library):
 
 def test_it_is_never_ranked_and_no_claim_or_comparison_sees_it(matched, tmp_path):
     found = analysis(matched)
-    variant = found.variants["matched"]
+    variant = found.space.variants["matched"]
     assert (variant.trained_on.network, variant.trained_on.learnt) == ("classifier", "the dataset's classes")
     assert variant.fid.mean < 5 and not any(figures.leads for figures in variant.figures.values())
     assert found.best.variant.name == "photographic" and "matched" not in found.best.tied
     assert [v.name for v in found.extremes] == ["photographic", "no-attention"] and "matched" not in found.front
-    assert found.against_baseline["matched"].answer is None
-    assert found.variants["photographic"].figures["fid"].leads
+    assert found.space.against_baseline["matched"].answer is None
+    assert found.space.variants["photographic"].figures["fid"].leads
     # As if it were not there.
     text = WITH.replace("MORE", "no-attention, photographic")
     other = analysis(build(tmp_path / "without", ["few"], {"photographic": 9.0}, pictures=False, text=text))
     assert (found.best.tied, found.claims, found.headlines) == (other.best.tied, other.claims, other.headlines)
-    assert {n: c for n, c in found.against_baseline.items() if n != "matched"} == other.against_baseline
-    for name, ranked in other.variants.items():
-        assert found.variants[name].figures == ranked.figures
+    assert {n: c for n, c in found.space.against_baseline.items() if n != "matched"} == other.space.against_baseline
+    for name, ranked in other.space.variants.items():
+        assert found.space.variants[name].figures == ranked.figures
 
 
 def test_the_kinds_are_the_spaces(matched):

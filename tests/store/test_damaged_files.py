@@ -204,8 +204,8 @@ def test_a_damaged_record_reads_as_a_mistake_that_names_it(tmp_path):
 
 
 def test_a_misfit_is_named_by_its_place():
-    shape = {"a": {"b": [{"c": int}]}, "d": str}
-    assert misfit({"a": {"b": [{"c": 1}]}, "d": "x", "e": None}, shape) is None
-    assert misfit({"a": {"b": [{"c": 1}, {}]}, "d": "x"}, shape) == "a.b[1].c is missing"
+    shape = {"a": {"b": {"c": int}}, "d": str}
+    assert misfit({"a": {"b": {"c": 1}}, "d": "x", "e": None}, shape) is None
+    assert misfit({"a": {"b": {}}, "d": "x"}, shape) == "a.b.c is missing"
     assert misfit({"a": {"b": 1}, "d": "x"}, shape) == "a.b is wrong"
-    assert misfit({"a": {"b": []}, "d": 1}, shape) == "d is wrong"
+    assert misfit({"a": {"b": {"c": 1}}, "d": 1}, shape) == "d is wrong"
