@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import pytest
 
@@ -9,6 +8,7 @@ from sagan.analysis.questions import questions
 from sagan.analysis.rows import collect
 from sagan.analysis.wording import MINUS
 from tests.report.conftest import PARAMS
+from tests.report.outcomes import edited
 
 # The grid's suite asks questions.
 ASKING = PARAMS.replace("factorial: {<<: *suite,", "factorial: {<<: *suite, questions: [attention, sn],")
@@ -30,9 +30,8 @@ def judged(make_library, tmp_path_factory):
         for cell in library.plan.suites[suite]:
             path = library.paths.evaluation(cell.evaluation) / "metrics.json"
             if change and path.exists():
-                record = json.loads(path.read_text())
-                change(record)
-                path.write_text(json.dumps(record))
+                with edited(path) as record:
+                    change(record)
         return by_number(collect(suite, library.plan, library.params, library.paths))
 
     return judge

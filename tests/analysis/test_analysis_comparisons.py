@@ -16,7 +16,7 @@ from sagan.analysis.rows import collect
 from sagan.analysis.wording import verdict
 from sagan.report import render
 from sagan.report.document import readme
-from tests.report.outcomes import lose
+from tests.report.outcomes import edited, lose
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +137,8 @@ def test_attention_costs_what_the_steps_say(records):
 def test_runs_on_other_hardware_are_not_compared_in_speed(make_library, tmp_path):
     library = make_library(tmp_path, ["few"])
     for seed in (0, 1):
-        path = library.paths.run(library.cell("few", "no-attention", seed).run) / "run.json"
-        record = json.loads(path.read_text())
-        record["provenance"]["device"] = "cuda (Another)"
-        path.write_text(json.dumps(record))
+        with edited(library.paths.run(library.cell("few", "no-attention", seed).run) / "run.json") as record:
+            record["provenance"]["device"] = "cuda (Another)"
     [found] = single_ingredients(collect("few", library.plan, library.params, library.paths))
     assert found.cost is None
 
@@ -170,9 +168,7 @@ def test_figures_that_are_not_finite_are_lost_and_too_few_images_are_not(make_li
     )
     cells = itertools.compress(library.plan.suites["few"], [1, 1, 0, 0])
     for cell, status in zip(cells, statuses, strict=True):
-        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-        record = json.loads(path.read_text())
-        record["metrics"]["fid"] |= {"value": None, "status": status}
-        path.write_text(json.dumps(record))
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            record["metrics"]["fid"] |= {"value": None, "status": status}
     rows = collect("few", library.plan, library.params, library.paths).rows
     assert [row.lost for row in rows] == [True, False, False, False]

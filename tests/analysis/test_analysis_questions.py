@@ -15,7 +15,7 @@ from sagan.report.document import readme
 from sagan.report.index import index_text
 from sagan.store.reports import measured_in_report
 from tests.report.conftest import FID, PARAMS
-from tests.report.outcomes import lose
+from tests.report.outcomes import edited, lose
 
 FACTORIAL = "factorial: {<<: *suite,"
 
@@ -296,11 +296,9 @@ def test_a_variants_name_may_hold_dots(make_library, tmp_path):
 def test_the_share_of_sampling_is_of_the_spread_between_runs(ask):
     def draw_twice(library):
         for cell in library.plan.suites["factorial"]:
-            path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-            record = json.loads(path.read_text())
-            fid = record["metrics"]["fid"]
-            fid["draws"] = [fid["value"], fid["value"] * 1.02]
-            path.write_text(json.dumps(record))
+            with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+                fid = record["metrics"]["fid"]
+                fid["draws"] = [fid["value"], fid["value"] * 1.02]
 
     analysis = ask(change=draw_twice)
     spread = analysis.questions.answered[0].answer.effect.spread

@@ -5,7 +5,7 @@ import pytest
 from sagan.analysis.build import analysis_of
 from sagan.analysis.rows import collect
 from sagan.report.document import readme
-from tests.report.outcomes import INCEPTION, lose
+from tests.report.outcomes import INCEPTION, edited, lose
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,8 @@ def test_collapse_is_what_the_measurement_recorded(records):
 
 def changed_record(library, change):
     """A row of the suite `few` after a change of its metrics.json."""
-    path = library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json"
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
+    with edited(library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json") as record:
+        change(record)
     return collect("few", library.plan, library.params, library.paths).of("sagan")[1]
 
 
@@ -90,11 +88,9 @@ def test_seconds_between_log_lines_are_interpolated(records):
 def test_a_value_that_was_not_finite_is_no_figure(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
     cell = library.cell("few", "sagan", 1)
-    path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-    record = json.loads(path.read_text())
-    record["metrics"]["fid"]["value"] = None
-    record["curve"][1]["fid"] = None
-    path.write_text(json.dumps(record))
+    with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+        record["metrics"]["fid"]["value"] = None
+        record["curve"][1]["fid"] = None
     found = collect("few", library.plan, library.params, library.paths)
     assert list(found.figures("sagan")) == [0]
     assert [step for step, _ in found.of("sagan")[1].curve] == [0, 200, 300, 400]
@@ -113,10 +109,8 @@ def test_a_diverged_variant_is_shown_by_its_first_run(records, make_library, tmp
 
 def test_images_that_are_all_the_same_are_a_collapse(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
-    path = library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json"
-    record = json.loads(path.read_text())
-    record["metrics"]["fid"]["status"] = "the generator is constant"
-    path.write_text(json.dumps(record))
+    with edited(library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json") as record:
+        record["metrics"]["fid"]["status"] = "the generator is constant"
     row = collect("few", library.plan, library.params, library.paths).of("sagan")[1]
     assert (row.defect, row.collapsed, row.status) == ("the generator is constant", True, "measured")
 
@@ -126,11 +120,10 @@ def with_digests(library, digests):
     reference = library.paths.reference(next(iter(library.plan.references))) / "reference.json"
     reference.write_text(json.dumps(json.loads(reference.read_text()) | {"weights_digest": "1" * 64}))
     for cell, digest in zip(library.plan.suites["few"], digests, strict=False):
-        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-        record = json.loads(path.read_text()) | {"curve_protocol": {"weights_digest": digest * 64}}
-        for metric in record["metrics"].values():
-            metric["protocol"]["weights_digest"] = digest * 64
-        path.write_text(json.dumps(record))
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            record |= {"curve_protocol": {"weights_digest": digest * 64}}
+            for metric in record["metrics"].values():
+                metric["protocol"]["weights_digest"] = digest * 64
     return collect("few", library.plan, library.params, library.paths)
 
 

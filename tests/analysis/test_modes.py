@@ -1,12 +1,11 @@
 """Suites on stacked digits say who reaches most modes."""
 
-import json
-
 import pytest
 
 from sagan.analysis.build import analyse
 from sagan.analysis.wording import modes_sentence
 from sagan.report.document import readme
+from tests.report.outcomes import edited
 
 
 @pytest.fixture
@@ -16,13 +15,11 @@ def stacked(make_library, tmp_path):
     def analysed(modes, mode_kl):
         library = make_library(tmp_path, ["eight"], pictures=False)
         for cell in library.plan.suites["eight"]:
-            path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-            record = json.loads(path.read_text())
-            for name, means in (("modes", modes), ("mode_kl", mode_kl)):
-                value = means.get(cell.variant, 100.0) * (1 + cell.seed / 1000)
-                protocol = {**record["metrics"]["fid"]["protocol"], "modes": 1000, "floor": 0.0192}
-                record["metrics"][name] = {**record["metrics"]["fid"], "value": value, "protocol": protocol}
-            path.write_text(json.dumps(record))
+            with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+                for name, means in (("modes", modes), ("mode_kl", mode_kl)):
+                    value = means.get(cell.variant, 100.0) * (1 + cell.seed / 1000)
+                    protocol = {**record["metrics"]["fid"]["protocol"], "modes": 1000, "floor": 0.0192}
+                    record["metrics"][name] = {**record["metrics"]["fid"], "value": value, "protocol": protocol}
         return analyse("eight", library.plan, library.params, library.paths)
 
     return analysed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,19 @@ FLOOR = 0.9
 REFERENCE = "digits-train-classifier-0123456789"
 INCEPTION = "digits-train-inception-0123456789"
 STEPS = (0, 100, 200, 300, 400)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[dict]:
+    """A record on disk, written back as it was changed."""
+    record = json.loads(path.read_text())
+    yield record
+    path.write_text(json.dumps(record))
 
 
 def write_outcome(paths: Paths, run: Run, cell: Cell, mishap: str | None, fids: dict[str, float]) -> None:

@@ -9,19 +9,14 @@ from sagan.errors import UserError
 from sagan.report import render, tables
 from sagan.report.document import CHARTS, readme
 from sagan.report.style import LIGHT
-
-
-def read(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+from tests.report.outcomes import contents, edited
 
 
 def test_same_records_give_the_same_bytes_elsewhere(make_library, tmp_path):
     reports = []
     for name in ("here", "there"):
         library = make_library(tmp_path / name, ["few"])
-        reports.append(read(render("few", library.plan, library.params, library.paths).parent))
+        reports.append(contents(render("few", library.plan, library.params, library.paths).parent))
     assert reports[0].keys() == reports[1].keys()
     assert [name for name in reports[0] if reports[0][name] != reports[1][name]] == []
     assert not any(str(tmp_path).encode() in data for data in reports[0].values())
@@ -57,13 +52,6 @@ def test_a_further_space_has_a_table_a_file_and_names_of_its_own(rendered):
     assert "fid4000_train.inception" in text[text.index("## Protocol") :]
 
 
-def test_a_space_that_is_asked_for_no_more_leaves_no_file(library, rendered):
-    stale = rendered("empty") / "results-inception.csv"
-    stale.write_text("old")
-    render("empty", library.plan, library.params, library.paths)
-    assert not stale.exists()
-
-
 def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, tmp_path):
     library = make_library(tmp_path, ["few"])
     for seed in (0, 1):
@@ -89,16 +77,13 @@ def few_images(make_library, tmp_path):
     """The suite "few" where FID at snapshots, and every IS, could not be measured; nor the noise floor."""
     library = make_library(tmp_path, ["few"], pictures=False)
     for cell in library.plan.suites["few"]:
-        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-        record = json.loads(path.read_text())
-        for point in record["curve"]:
-            point |= {"fid": None, "status": "too few images: 20, and 128 features need 128"}
-        record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
-        path.write_text(json.dumps(record))
-    path = library.paths.reference(next(iter(library.plan.references))) / "reference.json"
-    record = json.loads(path.read_text())
-    record["floor"] |= {"fid": None, "what": "one half of the train split against the other, 60 each"}
-    path.write_text(json.dumps(record | {"feature_dim": 128}))
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            for point in record["curve"]:
+                point |= {"fid": None, "status": "too few images: 20, and 128 features need 128"}
+            record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
+    with edited(library.paths.reference(next(iter(library.plan.references))) / "reference.json") as record:
+        record["floor"] |= {"fid": None, "what": "one half of the train split against the other, 60 each"}
+        record |= {"feature_dim": 128}
     return library
 
 
@@ -120,14 +105,6 @@ def test_summary_leaves_out_what_was_not_measured(rendered):
     assert set(summary.values()) == {0, 3, 0.9}
 
 
-def test_pictures_of_an_earlier_report_do_not_stay(rendered, library):
-    stale = rendered("empty") / "figures" / "losses.png"
-    stale.parent.mkdir(exist_ok=True)
-    stale.write_bytes(b"old")
-    render("empty", library.plan, library.params, library.paths)
-    assert not stale.exists()
-
-
 def test_nothing_on_disk_is_a_report_that_says_so(rendered):
     text = (rendered("empty") / "README.md").read_text()
     assert "No run gave a figure" in text
@@ -137,11 +114,11 @@ def test_nothing_on_disk_is_a_report_that_says_so(rendered):
 def test_a_report_of_measured_runs_is_not_emptied_where_none_is_measured_here(make_library, tmp_path):
     library = make_library(tmp_path, ["few"])
     folder = render("few", library.plan, library.params, library.paths).parent
-    before = read(folder)
+    before = contents(folder)
     shutil.rmtree(tmp_path / "results")
     with pytest.raises(UserError, match=r"4 measured runs.*`dvc repro`.*delete the folder"):
         render("few", library.plan, library.params, library.paths)
-    assert read(folder) == before
+    assert contents(folder) == before
     shutil.rmtree(folder)
     assert "No run gave a figure" in render("few", library.plan, library.params, library.paths).read_text()
 
@@ -153,10 +130,8 @@ def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
         return readme(analyse("few", library.plan, library.params, library.paths), {})
 
     assert "from different machines" not in text()
-    path = library.paths.run(library.cell("few", "sagan", 1).run) / "run.json"
-    record = json.loads(path.read_text())
-    record["provenance"]["device"] = "cpu (Made-up 5000)"
-    path.write_text(json.dumps(record))
+    with edited(library.paths.run(library.cell("few", "sagan", 1).run) / "run.json") as record:
+        record["provenance"]["device"] = "cpu (Made-up 5000)"
     told = "(cpu (Made-up 3000), 1 thread(s) (3 runs); cpu (Made-up 5000), 1 thread(s) (1 runs))"
     assert f"- **The runs are from different machines** {told}: a seed gives other weights" in text()
 
@@ -165,14 +140,12 @@ def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
 def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
     library = make_library(tmp_path, ["few"], pictures=False)
     for cell in library.plan.suites["few"]:
-        path = library.paths.evaluation(cell.evaluation) / "metrics.json"
-        record = json.loads(path.read_text())
-        if lost == "not finite":
-            for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
-                metric["value"] = None
-        else:
-            record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
-        path.write_text(json.dumps(record))
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            if lost == "not finite":
+                for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
+                    metric["value"] = None
+            else:
+                record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
     assert "No run gave a figure" in readme(analyse("few", library.plan, library.params, library.paths), {})
 
 
