@@ -10,7 +10,7 @@ from statistics import mean, median
 from sagan.analysis import provenance
 from sagan.analysis.circular import ranked, trained_on
 from sagan.analysis.claims import claims
-from sagan.analysis.comparisons import Comparison, against_baseline, single_ingredients
+from sagan.analysis.comparisons import Comparison, against_baseline, is_busy, single_ingredients
 from sagan.analysis.curves import dynamics, fid_curve
 from sagan.analysis.literature import PUBLISHED
 from sagan.analysis.metrics import METRICS
@@ -63,6 +63,7 @@ def analysis_of(records: SuiteRecords) -> Analysis:
         shown=shown,
         front=pareto_front(points),
         dynamics=dynamics([row for variant in shown for row in variant.rows]),
+        busy=is_busy(records.rows),
         facts=provenance.facts(records),
         machines=provenance.machines(records),
         no_curve=_no_curve(records),
@@ -116,7 +117,8 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
     rows = records.of(name)
     there = [row for row in rows if row.training]
     untrained = [row.fid_untrained for row in rows if row.fid_untrained is not None]
-    at_cost = [(row.training.seconds, row.metric("fid")) for row in there if row.metric("fid") is not None]
+    at_cost = [(row.training.step_seconds, row.metric("fid")) for row in there if row.metric("fid") is not None]
+    at_cost = [point for point in at_cost if point[0] is not None]
     left_out = {variant for variant in records.variants if trained_on(records, variant)}
     shares = [row.evaluation.memorisation.closer for row in rows if row.evaluation]
     copied = [100 * share for share in shares if share is not None]

@@ -7,7 +7,7 @@ on log FID (`sagan.analysis.factorial`), and an effect is a change in percent.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median, variance
 
@@ -244,11 +244,13 @@ def step_cost(
     except ValueError:
         return None
     low, high = percents(found.interval())
-    loads = [[line.load for line in row.log if line.load is not None] for row in rows]
-    load = max((median(found) for found in loads if found), default=0.0)
-    doubt = None
+    doubt = "the machine had other work" if is_busy(rows) else None
     if found.spread is not None and found.spread > AGREEMENT:
         doubt = "runs of one variant disagree"
-    elif load > LOAD:
-        doubt = "the machine had other work"
     return StepCost(percent(found.estimate), low, high, doubt)
+
+
+def is_busy(rows: Sequence[Row]) -> bool:
+    """Whether a machine had other work during half of a run."""
+    loads = [[line.load for line in row.log if line.load is not None] for row in rows]
+    return any(median(found) > LOAD for found in loads if found)

@@ -54,7 +54,7 @@ class Dynamics:
 
 @dataclass(frozen=True)
 class FidPoint:
-    """A variant at a snapshot: median training seconds where known, and mean, lowest and highest FID over seeds."""
+    """A variant at a snapshot: median seconds of the steps where known, and mean, lowest and highest FID over seeds."""
 
     step: int
     seconds: float | None
@@ -68,7 +68,7 @@ def fid_curve(rows: list[Row]) -> list[FidPoint]:
     by_step: dict[int, list[tuple[float, float | None]]] = {}
     for row in rows:
         for step, fid in row.curve if row.status == "measured" else []:
-            by_step.setdefault(step, []).append((fid, row.at_step(step)[1]))
+            by_step.setdefault(step, []).append((fid, row.at_step(step)["step_seconds"]))
     points = []
     for step, found in sorted(by_step.items()):
         fids, times = zip(*found, strict=True)

@@ -62,7 +62,7 @@ class Variant:
         typical: the run with the median FID (of two in the middle, the worse), or the first that diverged.
         copied: percent of generated images that are nearer to a training image than held-out ones are, over seeds.
         trained_on: why it is marked, and never ranked; None of all but those trained on the features of the space.
-        runs_at_cost: (training seconds, FID) of each run that has both; `at_cost` is median and mean of these.
+        runs_at_cost: (seconds of the steps, FID) of each run that has both; `at_cost` is median and mean of these.
     """
 
     name: str
@@ -171,6 +171,7 @@ class Analysis:
             room for.
         shown: the variants that charts show.
         front: the variants that none beats in both cost and FID.
+        busy: whether a machine that trained had other work, so that times are rough.
         facts: (what, value) on where the figures come from. `machines` tells apart those that trained, if several.
         no_curve: why no snapshot has an FID; None where one has.
         searched: among how many of how many training images the nearest ones were looked for.
@@ -192,6 +193,7 @@ class Analysis:
     shown: list[Variant]
     front: list[str]
     dynamics: Dynamics
+    busy: bool
     facts: list[tuple[str, str]]
     machines: str | None
     no_curve: str | None

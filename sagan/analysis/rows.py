@@ -141,15 +141,16 @@ class Row:
         every = -(-len(self.log) // count) or 1
         return [*self.log[:-1:every], *self.log[-1:]]
 
-    def at_step(self, step: int) -> tuple[int | None, float | None]:
-        """Real images seen and training seconds at a step, from the log; None where there is no log."""
-        ends = [(line.step, line.images, line.seconds) for line in self.log]
-        if self.training:
-            ends.append((self.training.steps, self.training.images, self.training.seconds))
-        if not ends:
-            return None, None
-        steps, images, seconds = zip((0, 0, 0.0), *ends, strict=True)
-        return round(float(np.interp(step, steps, images))), float(np.interp(step, steps, seconds))
+    def at_step(self, step: int) -> dict[str, float | None]:
+        """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
+        ends: list[RunRecord | LogLine] = [*self.log, *([self.training] if self.training else [])]
+        steps = [0, *(end.step if isinstance(end, LogLine) else end.steps for end in ends)]
+        found: dict[str, float | None] = {}
+        for name in ("images", "seconds", "step_seconds"):
+            values = [0.0, *(getattr(end, name) for end in ends)]
+            value = float(np.interp(step, steps, values)) if ends and None not in values else None
+            found[name] = round(value) if name == "images" and value is not None else value
+        return found
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
 
 
 def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Mean FID against training seconds with the range over seeds as a band: which variant is ahead at equal cost."""
+    """Mean FID against seconds of the steps, the range over seeds as a band: which variant is ahead at equal cost."""
     timed = [(v, points) for v in analysis.shown if (points := [p for p in v.curve if p.seconds is not None])]
     if not timed:
         return None
@@ -142,14 +142,14 @@ def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
         ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.label)
     measured = [fid for _, points in timed for point in points for fid in (point.low, point.high)]
     _plain_log_if_wide(ax.yaxis, measured)
-    ax.set_xlabel("training time (s)")
+    ax.set_xlabel("time of the steps (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
     return figure
 
 
 def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Final FID against what a run's training took; the line joins the variants that none beats in both."""
+    """Final FID against what a run's steps took; the line joins the variants that none beats in both."""
     drawn = [variant for variant in analysis.space.variants.values() if variant.at_cost]
     if not drawn:
         return None
@@ -171,7 +171,7 @@ def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
     line = zip(*(analysis.space.variants[name].at_cost for name in analysis.front), strict=True)
     ax.plot(*line, color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
     _plain_log_if_wide(ax.yaxis, [fid for variant in drawn for fid in variant.fids()])
-    ax.set_xlabel("training time of a run (s)")
+    ax.set_xlabel("time of a run's steps (s)")
     ax.set_ylabel("FID")
     figure.legend(loc="outside right upper")
     return figure

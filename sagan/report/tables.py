@@ -83,10 +83,9 @@ def curves(analysis: Analysis) -> Table:
     lines = []
     for row in analysis.records.rows:
         for point in row.points:
-            images, seconds = row.at_step(point.step)
-            line = {"variant": row.variant, "seed": row.seed, "step": point.step, "images": images, "seconds": seconds}
+            line = {"variant": row.variant, "seed": row.seed, "step": point.step, **row.at_step(point.step)}
             lines.append(line | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity})
-    return ["variant", "seed", "step", "images", "seconds", "fid", "recall", "diversity"], lines
+    return ["variant", "seed", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"], lines
 
 
 def training(analysis: Analysis) -> Table:

@@ -212,7 +212,7 @@ def test_every_metric_has_its_effects_in_a_family_of_their_own(ask):
     assert recall.p > found["fid", "attention"].p  # ten tests against two
 
 
-def cost_of(ask, seconds, load):
+def timed(ask, seconds, load):
     def trained(library):
         for cell in library.plan.suites["factorial"]:
             folder = library.paths.run(cell.run)
@@ -222,12 +222,11 @@ def cost_of(ask, seconds, load):
             lines = [json.loads(line) | {"load": load} for line in (folder / "log.jsonl").read_text().splitlines()]
             (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    [answered] = ask("questions: [attention],", change=trained).questions.answered
-    return answered
+    return ask("questions: [attention],", change=trained)
 
 
 def test_a_cost_is_of_the_seconds_of_the_steps(ask):
-    answered = cost_of(ask, lambda seed: 10.0 + 0.01 * seed, 0.5)
+    [answered] = timed(ask, lambda seed: 10.0 + 0.01 * seed, 0.5).questions.answered
     assert answered.cost.percent == pytest.approx(20) and answered.cost.doubt is None
     assert comparison_sentence(answered).endswith("20 % more time a step.")
 
@@ -237,8 +236,11 @@ def test_a_cost_is_of_the_seconds_of_the_steps(ask):
     [(lambda seed: 10.0 + 5 * seed, 0.5, "runs of one variant disagree"), (lambda seed: 10.0, 3.0, "other work")],
 )
 def test_a_cost_in_doubt_is_marked_and_stays_out_of_the_headline(ask, seconds, load, doubt):
-    answered = cost_of(ask, seconds, load)
+    analysis = timed(ask, seconds, load)
+    answered = analysis.questions.answered[0]
     assert doubt in answered.cost.doubt and "time a step" not in comparison_sentence(answered)
+    text = readme(analysis, {"fid-against-time": ""})
+    assert ("so times are rough" in text) == ("other work on the machine" in text) == (load > 1.5)
 
 
 def test_a_trial_is_said_to_be_too_short_and_says_nothing_of_ingredients(ask):

@@ -79,6 +79,7 @@ def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
         "step": step,
         "images": images,
         "seconds": images / speed,
+        "step_seconds": 0.9 * images / speed,
         "time": 1_700_000_000.0 + step,
         "loss_d": 1.4 + 0.1 * wobble,
         "loss_g": 0.9 - step / 800 + 0.05 * wobble,
