@@ -208,6 +208,11 @@ class Analysis:
         return [ranked[0], ranked[-1]] if len(ranked) > 1 else ranked
 
     @property
+    def has_curve(self) -> bool:
+        """Whether runs have snapshots between the untrained and the last one: two points are no curve."""
+        return any(len(row.config["training"]["snapshots"]) > 2 for row in self.records.rows)
+
+    @property
     def all_spaces(self) -> list[Space]:
         return [self.space, *self.spaces]
 

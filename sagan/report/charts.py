@@ -92,7 +92,7 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
 def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
     """A panel for each variant: every seed, their mean, and the baseline's mean for comparison."""
     drawn = [variant for variant in analysis.shown if any(row.curve for row in variant.rows)]
-    if not drawn:
+    if not drawn or not analysis.has_curve:
         return None
     styles, baseline = looks_of(analysis, theme), analysis.records.baseline
     rows = -(-len(drawn) // PANELS_PER_ROW)
@@ -129,7 +129,7 @@ def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
 def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
     """Mean FID against seconds of the steps, the range over seeds as a band: which variant is ahead at equal cost."""
     timed = [(v, points) for v in analysis.shown if (points := [p for p in v.curve if p.seconds is not None])]
-    if not timed:
+    if not timed or not analysis.has_curve:
         return None
     styles = looks_of(analysis, theme)
     figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(analysis.shown))), layout="constrained")

@@ -112,12 +112,11 @@ def _write_charts(analysis: Analysis, folder: Path) -> dict[str, str]:
 
 def _write_sheets(analysis: Analysis, folder: Path) -> dict[str, str]:
     """The contact sheets for which there were pictures, name -> file."""
-    few = len(analysis.records.rows[0].config["training"]["snapshots"]) <= 2
     sheets = {
         "extremes": (_tiles(analysis.extremes, "samples.png"), 2),
         "samples": (_tiles(analysis.shown, "samples.png"), 4),
         "samples-by-class": (_tiles(analysis.shown, "samples-by-class.png"), 4),
-        "film": (_tiles(analysis.shown, "film.png"), 4 if few else 2),
+        "film": (_tiles(analysis.shown, "film.png") if analysis.has_curve else [], 2),
         "interpolation": (_tiles(analysis.shown, "interpolation.png"), 2),
         "neighbours": (_tiles(analysis.shown, "neighbours.png"), 2),
         "attention-maps": (_attention_tiles(analysis), 2),

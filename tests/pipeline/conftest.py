@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,14 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_for_all():
+    """Tests that run in the background of a shell ignore Ctrl-C, and so would all that they start."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 class Clone:

@@ -157,8 +157,7 @@ def is_warm(process):
 
 def launched(clone):
     """A launch on one core whose first training is at work, and the process that trains."""
-    # Tests that run in the background of a shell ignore Ctrl-C, and so would all that they start.
-    launch = clone.start("env", "--default-signal=INT", sys.executable, "-m", "workflow.launch", "--cores", "1")
+    launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")
 
     def training():
         return [job for server in psutil.Process(launch.pid).children() for job in forked(server) if is_warm(server)]

@@ -189,3 +189,13 @@ def test_effects_shown_stand_in_a_table_with_all_their_digits(rendered):
     line = next(line for line in text.splitlines() if line.startswith("| no-attention | **+"))
     assert f"{row['fid_percent']:.1f} %" in line and f"{row['p_holm']:.2g}" in line and row["answer"] == "hurts"
     assert table.loc["baseline"].index.size == 6
+
+
+def test_two_snapshots_are_no_curve(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"])
+    for run in library.plan.runs.values():
+        run.config["training"]["snapshots"] = [0, 400]
+    page = render("few", library.plan, library.params, library.paths)
+    drawn = {path.stem for path in (page.parent / "figures").iterdir()}
+    assert not drawn & {"fid-against-step", "fid-against-time", "film"} and {"fid-against-cost", "samples"} <= drawn
+    assert "too few points for a curve" in page.read_text()
