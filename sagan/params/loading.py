@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sagan.errors import UserError, did_you_mean, first_line
 from sagan.params import Params
-from sagan.params.complaints import Tree, shown, unknown_key, validated
+from sagan.params.complaints import Tree, shown, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.suites import Suite, learnt_alike
 from sagan.params.variants import Regularisers, Variant
@@ -35,7 +35,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         unknown = [key for key in raw if key not in TOP_LEVEL]
         if unknown:
-            raise UserError(unknown_key(unknown[0], unknown[0], TOP_LEVEL))
+            raise UserError(f"{unknown[0]}: unknown key{did_you_mean(unknown[0], TOP_LEVEL)}")
         variants, grids = expand_variants(_mapping(raw, "variants"))
         raw = {**raw, "variants": variants, "grids": grids}
         params = validated(Params, raw, prefix="")
