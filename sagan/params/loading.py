@@ -35,7 +35,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         unknown = [key for key in raw if key not in TOP_LEVEL]
         if unknown:
-            raise UserError(f"{unknown[0]}: unknown key{did_you_mean(unknown[0], TOP_LEVEL)}")
+            raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), TOP_LEVEL)}")
         variants, grids = expand_variants(_mapping(raw, "variants"))
         raw = {**raw, "variants": variants, "grids": grids}
         params = validated(Params, raw, prefix="")
@@ -119,7 +119,7 @@ def _check_node(name: Any, node: Any, raw: Mapping[str, Any]) -> None:
         raise UserError(f"variants: a name must be text; put {name!r} in quotes")
     if not isinstance(node, Mapping):
         raise UserError(f"variants.{name} = {shown(node)}: must be a mapping")
-    plain = [key for key, value in raw.items() if not (isinstance(value, Mapping) and "grid" in value)]
+    plain = [str(key) for key, value in raw.items() if not (isinstance(value, Mapping) and "grid" in value)]
     if "like" in node and node["like"] not in plain:
         raise UserError(
             f"variants.{name}.like = {shown(node['like'])}: no such variant{did_you_mean(str(node['like']), plain)}"
