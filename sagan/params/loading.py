@@ -170,8 +170,9 @@ def _check_references(params: Params) -> None:
         _check_spaces(place, suite, params.datasets[suite.dataset].kind == "stacked-mnist")
         for variant in suite.variants:
             resolution = params.datasets[suite.dataset].resolution
-            check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
-            penalties = suite_variant(params, name, variant).regularisers
+            recipe = suite_variant(params, name, variant)
+            check_resolution(variant, recipe, resolution, f"in suite {name!r}")
+            penalties = recipe.regularisers
             _check_matching(place, suite, variant, penalties, params)
             if suite.training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
                 raise UserError(
