@@ -92,13 +92,13 @@ def connect(uri: str, paths: Paths) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    if _is_server_database(uri):
+    if is_database(uri) and not uri.startswith("sqlite"):
         _probe(uri)
     with lock(paths):
         if uri.startswith(SQLITE):
             store = Path(uri.removeprefix(SQLITE))
             _create(store)
-            _settle(store, home(paths))
+            _settle(store, paths)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -115,15 +115,15 @@ def _create(store: Path) -> None:
     new.rename(store)
 
 
-def _settle(store: Path, root: Path) -> None:
+def _settle(store: Path, paths: Paths) -> None:
     """Make a store that came along with a copied or moved clone this clone's own: its places of files follow it.
 
     MLflow keeps them absolute, so that the copy would write into the original's folder. A store that lies outside the
     clone, such as one that several clones share, is left as it is.
     """
-    if not store.resolve().is_relative_to(root):
+    if not store.resolve().is_relative_to(home(paths)):
         return
-    here = _artifacts(root).as_uri()
+    here = artifacts_folder(paths).as_uri()
     with closing(sqlite3.connect(store)) as database, database:
         locations = database.execute("SELECT artifact_location FROM experiments").fetchall()
         found = (re.match(r"(file://.*/state/mlflow/artifacts)/", location or "") for (location,) in locations)
@@ -141,10 +141,6 @@ def is_database(uri: str) -> bool:
     return re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:", uri) is not None
 
 
-def _is_server_database(uri: str) -> bool:
-    return is_database(uri) and not uri.startswith("sqlite")
-
-
 def _probe(uri: str) -> None:
     """One attempt to reach a database, where MLflow would make ten over two minutes."""
     engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PATIENCE_S})
@@ -155,8 +151,4 @@ def _probe(uri: str) -> None:
 
 def artifacts_folder(paths: Paths) -> Path:
     """Where files go that belong to runs in a database."""
-    return _artifacts(home(paths))
-
-
-def _artifacts(root: Path) -> Path:
-    return root / "state" / "mlflow" / "artifacts"
+    return home(paths) / "state" / "mlflow" / "artifacts"
