@@ -24,6 +24,8 @@ from sagan.store.paths import Paths, main_workspace
 PATIENCE_S = 5
 LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
+# What MLflow, its database and the network raise.
+_TROUBLES = (MlflowException, SQLAlchemyError, sqlite3.Error, RequestException, OSError, Timeout, ModuleNotFoundError)
 # Where MLflow's tables hold absolute places of files.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -69,7 +71,7 @@ def available(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, SQLAlchemyError, RequestException, OSError, Timeout, ModuleNotFoundError) as error:
+    except _TROUBLES as error:
         cause = without_password(" ".join(str(error).split()))
         cause = cause if len(cause) <= 200 else f"{cause[:200]}…"
         raise TrackingUnavailable(
