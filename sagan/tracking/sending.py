@@ -69,7 +69,8 @@ class _Sender:
                     name = f"{self.params.tracking.experiment_prefix}{suite}"
                     experiment = open_experiment(self.client, uri, name, self.paths)
                     # An experiment in a copy leaves to the workspace what is the workspace's.
-                    introduce(self.client, experiment, suite, self.params, self.paths, only_new=is_beside)
+                    seeds = len({cell.seed for cell in cells})
+                    introduce(self.client, experiment, suite, seeds, self.params, self.paths, only_new=is_beside)
                     if not is_beside:
                         _mark_former(self.client, experiment.experiment_id, cells)
                     self.experiments[suite] = experiment.experiment_id

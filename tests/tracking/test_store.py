@@ -53,7 +53,7 @@ def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
 @pytest.mark.parametrize("act", [lambda w: w.send(), lambda w: serve(w.params, w.paths, 0)], ids=["track", "ui"])
 def test_a_damaged_store_is_one_line(workspace, content, act):
     (workspace.paths.root / "state/mlflow/mlflow.db").write_bytes(content)
-    with pytest.raises(TrackingUnavailable, match="mlflow.db did not take the runs"):
+    with pytest.raises(TrackingUnavailable, match=r"mlflow\.db did not take the runs"):
         act(workspace)
 
 
