@@ -22,7 +22,6 @@ from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
 _GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
-_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
 def describe_variant(
@@ -96,7 +95,7 @@ def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
 def _image(variant: Variant, channels: int, resolution: int) -> Json:
     image: Json = {"channels": channels, "resolution": resolution}
     if variant.condition is not None:
-        image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]
+        image["classes"] = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
     return image
 
 

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.features import generated_images, to_uint8
+from sagan.metrics.features import generated_images
 from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.store.records import atomic
 
-_BATCH = 250
 FORMS = ("grid", "images", "interpolation")
 
 
@@ -86,7 +85,6 @@ def attention_pictures(source: Path, out: Path, count: int, seed: int, trust: bo
     return paths
 
 
-@torch.no_grad()
 def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
     """Images uint8 [count, C, R, R], row by row where they stand in rows."""
     z = latents(generator.z_dim, draw.count, draw.seed)
@@ -96,12 +94,7 @@ def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
         z = torch.cat([walk(a, b, draw.columns) for a, b in zip(ends[::2], ends[1::2], strict=True)])
     if draw.truncation is not None:
         z = truncated(z, draw.truncation)
-    labels = _labels(generator, draw, len(z))
-    parts = []
-    for start in range(0, len(z), _BATCH):
-        batch = slice(start, start + _BATCH)
-        parts.append(to_uint8(generator(z[batch]) if labels is None else generator(z[batch], labels[batch])))
-    return torch.cat(parts)
+    return generated_images(generator, z, torch.device("cpu"), _labels(generator, draw, len(z)))
 
 
 def truncated(z: Tensor, threshold: float) -> Tensor:
