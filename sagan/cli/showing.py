@@ -60,7 +60,7 @@ def sample(
     from sagan.generators.sampling import Draw, write_samples
 
     draw = Draw(count, columns, seed, truncation, of_class)
-    written = write_samples(generator_file(source, PATHS), out, form, draw, trust)
+    written = write_samples(generator_file(source, PATHS), out, form, draw, trust, PATHS)
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
@@ -80,7 +80,7 @@ def describe(
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
     from sagan.generators.describing import describe_variant
 
-    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels):
+    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels, PATHS):
         print(line)
 
 
@@ -95,7 +95,7 @@ def attend(
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators.sampling import attention_pictures
 
-    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust):
+    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust, PATHS):
         print(path)
 
 
@@ -108,7 +108,7 @@ def export(
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
     from sagan.generators.exporting import export_generator
 
-    difference = export_generator(generator_file(source, PATHS), out, trust)
+    difference = export_generator(generator_file(source, PATHS), out, trust, PATHS)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 
