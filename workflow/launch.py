@@ -74,17 +74,15 @@ def main() -> int:
             if plan.digest() == before.digest():
                 return 0
             print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
-    except UserError as error:
-        print(f"sagan: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("sagan: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
-    except OSError as error:
+    except (UserError, OSError) as error:
         # A full disk, a folder that may not be written: the jobs' own are in their logs.
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)
-    return 2
+        return 2
 
 
 def dry_run(plan: Plan) -> int:
@@ -223,7 +221,7 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
         command.append(f"warm={warm.address}")
     descriptor = lock._context.lock_file_fd
     os.set_inheritable(descriptor, True)
-    log = PATHS.root / "state" / "logs" / "snakemake.log"
+    log = PATHS.log("snakemake")
     log.parent.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
     line = LiveLine(plan, PATHS, cores, gpus)

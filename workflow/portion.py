@@ -57,10 +57,7 @@ def main() -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
-    except UserError as error:
-        print(f"sagan: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (UserError, OSError) as error:
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)
@@ -131,7 +128,7 @@ def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
 
 
 def start(verb: str, key: str, plan_file: Path) -> subprocess.Popen:
-    log = PATHS.root / "state" / "logs" / f"{key}.log"
+    log = PATHS.log(key)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sagan", verb, key, "--plan", str(plan_file)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -141,7 +138,6 @@ def start(verb: str, key: str, plan_file: Path) -> subprocess.Popen:
 
 def pack(plan: Plan, out: Path, part_size: int, without_weights: bool, keep_unfinished: bool) -> None:
     """Tar files of about `part_size` bytes, each with whole folders."""
-    out.mkdir(parents=True, exist_ok=True)
     done = [PATHS.reference(key) for key in plan.references if is_done(key)]
     done += [PATHS.run(key) for key in plan.runs if is_done(key)]
     done += [PATHS.evaluation(key) for key in plan.evaluations if is_done(key)]
