@@ -34,6 +34,7 @@ from sagan.params.loading import load_params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
+from workflow.warm import environment
 
 PATHS = Paths()
 # Time that is kept for stopping trainings at a step's end, and for packing.
@@ -108,7 +109,7 @@ def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
         ready = [job for job in waiting if all(map(is_done, job[2]))]
         for job in ready[: slots - len(running)]:
             waiting.remove(job)
-            running[job[1]] = start(job[0], job[1], plan_file)
+            running[job[1]] = start(job[0], job[1], plan.job(job[1]).threads, plan_file)
         if not running:
             break  # what still waits, waits for something that failed
         time.sleep(0.2)
@@ -127,13 +128,12 @@ def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
     return failed
 
 
-def start(verb: str, key: str, plan_file: Path) -> subprocess.Popen:
+def start(verb: str, key: str, threads: int, plan_file: Path) -> subprocess.Popen:
     log = PATHS.log(key)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sagan", verb, key, "--plan", str(plan_file)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with log.open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment(threads))
 
 
 def pack(plan: Plan, out: Path, part_size: int, without_weights: bool, keep_unfinished: bool) -> None:
