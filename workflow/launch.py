@@ -107,18 +107,19 @@ def profile_is_local(profile: Path) -> bool:
 
 
 def check_threads(plan: Plan, cores: int) -> None:
-    """A run's threads are part of what it computes, so they are not lowered behind the user's back.
+    """A job's threads are part of what it computes, so they are not lowered behind the user's back.
 
     Raises:
         UserError: a job wants more threads than there are cores.
     """
     for suite, cells in plan.suites.items():
-        threads = plan.runs[cells[0].run].threads
-        if threads > cores:
-            raise UserError(
-                f"params.yaml: suites.{suite}.training.threads = {threads}: this launch may use {cores} cores; "
-                f"set it to {cores} or less"
-            )
+        jobs = {"training": plan.runs[cells[0].run], "evaluation": plan.evaluations[cells[0].evaluation]}
+        for section, job in jobs.items():
+            if job.threads > cores:
+                raise UserError(
+                    f"params.yaml: suites.{suite}.{section}.threads = {job.threads}: this launch may use {cores} "
+                    f"cores; set it to {cores} or less"
+                )
 
 
 def changed(before: Plan, now: Plan, params: Params) -> bool:
