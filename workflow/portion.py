@@ -58,13 +58,17 @@ def main() -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
+        failed = work(plan, plan_file, arguments.jobs, deadline)
+        part_size = int(arguments.part_size * 2**20)
+        pack(plan, arguments.out, part_size, arguments.without_weights, arguments.keep_unfinished)
+    except KeyboardInterrupt:
+        print("sagan: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (UserError, OSError) as error:
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)
         return 2
-    failed = work(plan, plan_file, arguments.jobs, deadline)
-    pack(plan, arguments.out, int(arguments.part_size * 2**20), arguments.without_weights, arguments.keep_unfinished)
     trained = [key for key in plan.runs if read_run(key, PATHS).record]
     measured = [key for key in plan.evaluations if read_evaluation(key, PATHS).record]
     print(f"portion: {len(trained)} of {len(plan.runs)} runs trained, {len(measured)} measured, {len(failed)} failed")

@@ -1,5 +1,6 @@
-"""A portion's jobs get the threads that they are planned with."""
+"""A portion's jobs get the threads that they are planned with, and Ctrl-C ends it in a line."""
 
+import sys
 import time
 from types import SimpleNamespace
 
@@ -26,3 +27,16 @@ def test_a_job_has_the_threads_of_its_plan(with_training, here, paths, monkeypat
         monkeypatch.setenv(name, "1")
     portion.work(Plan({run.key: run}, {}, {}, {}), paths.plan("0"), 1, time.monotonic() + 60)
     assert [set(threads.values()) for threads in given] == [{"3"}]
+
+
+def test_ctrl_c_is_a_line_and_no_traceback(here, paths, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portion, "load_params", lambda _: None)
+    monkeypatch.setattr(portion, "planned", lambda *_: Plan({}, {}, {}, {}))
+    monkeypatch.setattr(portion, "work", interrupted)
+    out = str(paths.root / "packed")
+    monkeypatch.setattr(sys, "argv", ["portion", "--suite", "quick", "--minutes", "9", "--out", out])
+    assert portion.main() == 130
+    assert capsys.readouterr().err == "sagan: stopped\n"
