@@ -268,10 +268,10 @@ class _Writer:
         if isinstance(meaning, Definition):
             self.used.append(meaning)
             return f"Name({meaning.name})"
-        if isinstance(meaning, _Module):
-            raise LookupError(f"{self.module.file}: module {meaning.name} used as a value; name what is used of it")
-        if meaning is not None or isinstance(node, ast.Name):
+        if isinstance(meaning, str) or (meaning is None and isinstance(node, ast.Name)):
             return f"Name({meaning or node.id})"
+        if isinstance(node, ast.Name):
+            raise LookupError(f"{self.module.file}: module {meaning.name} used as a value; name what is used of it")
         if isinstance(owner := self._meaning(node.value), _Module):
             raise LookupError(f"{self.module.file}: {owner.name} has no {node.attr}")
         return f"Attribute({self.text(node.value)},{node.attr})"
