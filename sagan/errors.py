@@ -26,8 +26,10 @@ class UserError(Exception):
     """
 
 
-def explained(error: OSError) -> str | None:
-    """What the system refused, in one line; None where it names no place and no reason that a user could mend."""
+def explained(error: UserError | OSError) -> str | None:
+    """A mistake in one line; None of an `OSError` that names no place and no reason that a user could mend."""
+    if isinstance(error, UserError):
+        return str(error)
     place = error.filename2 or error.filename
     if error.errno is None or (place is None and error.errno not in _MENDABLE):
         return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from sagan.errors import UserError, did_you_mean
 from sagan.plan import Plan
@@ -23,7 +24,7 @@ class Reported:
     run: str
     evaluation: str
     fid: float
-    sha256: str
+    generator_sha256: str
     seconds: float
     device: str
 
@@ -49,18 +50,7 @@ def reported_runs(suite: str, paths: Paths) -> list[Reported]:
         rows = [row for row in csv.DictReader(file) if row.get("generator_sha256") and row.get("fid")]
     if not rows:
         raise UserError(f"{path}: holds no measured run with the sha256 of its generator; write the report anew")
-    runs = [
-        Reported(
-            run=row["run"],
-            evaluation=row["evaluation"],
-            fid=float(row["fid"]),
-            sha256=row["generator_sha256"],
-            seconds=float(row["seconds"]),
-            device=row["device"],
-        )
-        for row in rows
-    ]
-    return sorted(runs, key=lambda run: run.seconds)
+    return sorted(TypeAdapter(list[Reported]).validate_python(rows), key=lambda run: run.seconds)
 
 
 def chosen(suite: str, plan: Plan, paths: Paths, key: str | None) -> Reported:
@@ -103,13 +93,13 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     place = paths.prepared(run.dataset, run.resolution)
     dataset = load(place)
     verify(dataset, place)
-    scratch = _scratch(paths, [evaluation.reference])
+    scratch = _scratch(paths, evaluation.reference)
     record = train_on(run, dataset, scratch)
     if record.status != "finished":
         return Verdict(False, f"different: {told.run} diverged here, and gave FID {told.fid:.4f} in the report")
     make_reference(reference, dataset, scratch)
     fid = evaluate(evaluation, scratch).metrics["fid"].value
-    same_bytes = record.files[_GENERATOR].sha256 == told.sha256
+    same_bytes = record.files[_GENERATOR].sha256 == told.generator_sha256
     return judged(told, same_bytes, fid, record.provenance.device)
 
 
@@ -131,20 +121,16 @@ def judged(told: Reported, same_bytes: bool, fid: float | None, device: str) -> 
     return Verdict(False, f"different: {told.run} has other weights: {figures}{why}")
 
 
-def _scratch(paths: Paths, references: list[str]) -> Paths:
-    """A root folder with the workspace's data, own code and those references that are there, and without runs."""
-    root = paths.root / "state" / "verify"
-    shutil.rmtree(root, ignore_errors=True)
-    for name in ("data", "extensions"):
-        if (paths.root / name).exists():
-            _link(paths.root / name, root / name)
-    scratch = Paths(root)
-    for key in references:
-        if (paths.reference(key) / "reference.json").exists():
-            _link(paths.reference(key), scratch.reference(key))
+def _scratch(paths: Paths, reference: str) -> Paths:
+    """A root folder with the workspace's data, own code and the reference, where they are there, and without runs."""
+    scratch = Paths(paths.root / "state" / "verify")
+    shutil.rmtree(scratch.root, ignore_errors=True)
+    links = [
+        (paths.root / name, scratch.root / name) for name in ("data", "extensions") if (paths.root / name).exists()
+    ]
+    if (paths.reference(reference) / "reference.json").exists():
+        links.append((paths.reference(reference), scratch.reference(reference)))
+    for target, link in links:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target.resolve())
     return scratch
-
-
-def _link(target: Path, link: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(target.resolve())

@@ -74,17 +74,15 @@ def main() -> int:
             if plan.digest() == before.digest():
                 return 0
             print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
-    except UserError as error:
-        print(f"sagan: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("sagan: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
-    except OSError as error:
+    except (UserError, OSError) as error:
         # A full disk, a folder that may not be written: the jobs' own are in their logs.
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)
-    return 2
+        return 2
 
 
 def dry_run(plan: Plan) -> int:
@@ -109,18 +107,19 @@ def profile_is_local(profile: Path) -> bool:
 
 
 def check_threads(plan: Plan, cores: int) -> None:
-    """A run's threads are part of what it computes, so they are not lowered behind the user's back.
+    """A job's threads are part of what it computes, so they are not lowered behind the user's back.
 
     Raises:
         UserError: a job wants more threads than there are cores.
     """
     for suite, cells in plan.suites.items():
-        threads = plan.runs[cells[0].run].threads
-        if threads > cores:
-            raise UserError(
-                f"params.yaml: suites.{suite}.training.threads = {threads}: this launch may use {cores} cores; "
-                f"set it to {cores} or less"
-            )
+        jobs = {"training": plan.runs[cells[0].run], "evaluation": plan.evaluations[cells[0].evaluation]}
+        for section, job in jobs.items():
+            if job.threads > cores:
+                raise UserError(
+                    f"params.yaml: suites.{suite}.{section}.threads = {job.threads}: this launch may use {cores} "
+                    f"cores; set it to {cores} or less"
+                )
 
 
 def changed(before: Plan, now: Plan, params: Params) -> bool:
@@ -223,7 +222,7 @@ def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, loc
         command.append(f"warm={warm.address}")
     descriptor = lock._context.lock_file_fd
     os.set_inheritable(descriptor, True)
-    log = PATHS.root / "state" / "logs" / "snakemake.log"
+    log = PATHS.log("snakemake")
     log.parent.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
     line = LiveLine(plan, PATHS, cores, gpus)

@@ -29,7 +29,7 @@ class Mirror:
 
     def __init__(self, plan_file: Path, paths: Paths) -> None:
         self._plan_file = plan_file
-        self._log = paths.root / "state" / "logs" / "mlflow.log"
+        self._log = paths.log("mlflow")
 
     def __enter__(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from sagan.data import outdated
-from sagan.errors import UserError
+from sagan.errors import UserError, explained
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
 
@@ -22,9 +22,11 @@ def main(paths: Paths = PATHS) -> int:
     """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
     try:
         params = load_params(paths.params)
-    except UserError as error:
+    except (UserError, OSError) as error:
+        if (line := explained(error)) is None:
+            raise
         # DVC would say more after it.
-        print(f"sagan: {error}", file=sys.stderr)
+        print(f"sagan: {line}", file=sys.stderr)
         return 2
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]

@@ -34,6 +34,7 @@ from sagan.params.loading import load_params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
+from workflow.warm import environment
 
 PATHS = Paths()
 # Time that is kept for stopping trainings at a step's end, and for packing.
@@ -57,16 +58,17 @@ def main() -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
-    except UserError as error:
-        print(f"sagan: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+        failed = work(plan, plan_file, arguments.jobs, deadline)
+        part_size = int(arguments.part_size * 2**20)
+        pack(plan, arguments.out, part_size, arguments.without_weights, arguments.keep_unfinished)
+    except KeyboardInterrupt:
+        print("sagan: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (UserError, OSError) as error:
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)
         return 2
-    failed = work(plan, plan_file, arguments.jobs, deadline)
-    pack(plan, arguments.out, int(arguments.part_size * 2**20), arguments.without_weights, arguments.keep_unfinished)
     trained = [key for key in plan.runs if read_run(key, PATHS).record]
     measured = [key for key in plan.evaluations if read_evaluation(key, PATHS).record]
     print(f"portion: {len(trained)} of {len(plan.runs)} runs trained, {len(measured)} measured, {len(failed)} failed")
@@ -111,7 +113,7 @@ def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
         ready = [job for job in waiting if all(map(is_done, job[2]))]
         for job in ready[: slots - len(running)]:
             waiting.remove(job)
-            running[job[1]] = start(job[0], job[1], plan_file)
+            running[job[1]] = start(job[0], job[1], plan.job(job[1]).threads, plan_file)
         if not running:
             break  # what still waits, waits for something that failed
         time.sleep(0.2)
@@ -130,18 +132,16 @@ def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
     return failed
 
 
-def start(verb: str, key: str, plan_file: Path) -> subprocess.Popen:
-    log = PATHS.root / "state" / "logs" / f"{key}.log"
+def start(verb: str, key: str, threads: int, plan_file: Path) -> subprocess.Popen:
+    log = PATHS.log(key)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sagan", verb, key, "--plan", str(plan_file)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with log.open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment(threads))
 
 
 def pack(plan: Plan, out: Path, part_size: int, without_weights: bool, keep_unfinished: bool) -> None:
     """Tar files of about `part_size` bytes, each with whole folders."""
-    out.mkdir(parents=True, exist_ok=True)
     done = [PATHS.reference(key) for key in plan.references if is_done(key)]
     done += [PATHS.run(key) for key in plan.runs if is_done(key)]
     done += [PATHS.evaluation(key) for key in plan.evaluations if is_done(key)]

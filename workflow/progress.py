@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+from datetime import timedelta
 
 from sagan.plan import Plan
 from sagan.plan.listing import missing
@@ -43,7 +44,7 @@ class LiveLine:
         steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
         now = [key for key in left if is_locked(paths.state(key) / "lock")]
         forecast = self._forecast.seconds(left, steps, now) if left else None
-        eta = f", {'at least ' if forecast[1] else ''}{_clock(forecast[0])} to go" if forecast else ""
+        eta = f", {'at least ' if forecast[1] else ''}{timedelta(seconds=round(forecast[0]))} to go" if forecast else ""
         doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: (key not in self._runs, key))]
         runs, jobs = (len(plan.runs) - len(self._runs), len(plan.runs)), (self._total - len(left), self._total)
         line = f"runs: {runs[0]} of {runs[1]} trained, {jobs[0]} of {jobs[1]} jobs done{eta}; "
@@ -77,9 +78,3 @@ def _fitting(head: str, doing: list[str], width: int) -> str:
         if len(line := f"{head}{', '.join(doing[:shown])}{more}") <= width:
             return line
     return f"{head}{', '.join(doing)}"[:width]
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

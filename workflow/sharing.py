@@ -39,9 +39,8 @@ def _copy_missing(plan: Plan, source: Paths, target: Paths, apart_from: Paths | 
         elsewhere = {key for keys in missing(plan, apart_from) for key in keys}
         wanted = tuple([key for key in keys if key in elsewhere] for keys in wanted)
     absent = {key for keys in missing(plan, source) for key in keys}
-    folders = (Paths.run, Paths.reference, Paths.evaluation)
-    found = [(of(source, key), of(target, key)) for of, keys in zip(folders, wanted, strict=True) for key in keys
-             if key not in absent]  # fmt: skip
+    pairs = zip((Paths.run, Paths.reference, Paths.evaluation), wanted, strict=True)
+    found = [(of(source, key), of(target, key)) for of, keys in pairs for key in keys if key not in absent]
     for old, new in found:
         _link_tree(old, new)
     return len(found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sagan.plan import Plan
 from sagan.plan.listing import missing
 from sagan.store.folders import last_checkpoint, was_stopped
@@ -13,15 +11,11 @@ from sagan.store.reading import read_run
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10
 
 
-def log_path(key: str, paths: Paths) -> Path:
-    return paths.root / "state" / "logs" / f"{key}.log"
-
-
 def log_stamps(plan: Plan, paths: Paths) -> dict[str, tuple[int, int]]:
     """What tells a job's log of one launch from that of an earlier one, whatever the clock does."""
     stamps = {}
     for key in (*plan.runs, *plan.references, *plan.evaluations):
-        path = log_path(key, paths)
+        path = paths.log(key)
         if path.exists():
             stamps[key] = (path.stat().st_mtime_ns, path.stat().st_size)
     return stamps
@@ -54,8 +48,8 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
         step = last_checkpoint(key, paths)
         print(f"  stopped at step {step}: {key}" if step else f"  stopped: {key}, which begins anew")
     for key in failed[:_SHOWN_FAILURES]:
-        print(f"  failed: {key}, log {log_path(key, paths)}, which ends:")
-        lines = log_path(key, paths).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+        print(f"  failed: {key}, log {paths.log(key)}, which ends:")
+        lines = paths.log(key).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
         for line in lines:
             print(f"    {line}")
         if not lines or "left with exit code" not in lines[-1]:

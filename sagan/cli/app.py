@@ -46,10 +46,7 @@ def main() -> None:
     warnings.showwarning = show_warning
     try:
         app()
-    except UserError as error:
-        print(f"sagan: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
+    except (UserError, OSError) as error:
         if (line := explained(error)) is None:
             raise
         print(f"sagan: {line}", file=sys.stderr)

@@ -9,11 +9,21 @@ from typing import Annotated
 
 import typer
 
+from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.cli.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
+from sagan.data import load, pending, prepare
+from sagan.data import verify as verify_dataset
 from sagan.errors import UserError, did_you_mean, meant
+from sagan.params.loading import load_params
+from sagan.plan import Plan, check_code
+from sagan.plan.listing import plan_lines
+from sagan.plan.pruning import prune_results
 from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
 from sagan.store.reading import read_evaluation, read_reference
+from sagan.store.reports import leave_for_workspace
+from sagan.verifying import chosen
+from sagan.verifying import verify as verify_run
 
 AddOption = Annotated[
     bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
@@ -22,10 +32,6 @@ AddOption = Annotated[
 
 def _plan(plan_file: Path | None, key: str, kind: str):
     """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
-    from sagan.plan import Plan
-
     if plan_file is not None:
         return Plan.load(plan_file)
     params = load_params(PATHS.params)
@@ -50,8 +56,6 @@ def _spec(plan_file: Path | None, key: str, kind: str):
     specs = getattr(_plan(plan_file, key, kind), kind)
     if key not in specs:
         raise UserError(f"{key}: {plan_file} holds no such key under {kind}{meant(key, specs)}")
-    from sagan.plan import check_code
-
     check_code(specs[key], PATHS)
     return specs[key]
 
@@ -70,13 +74,11 @@ def _figure(value: float | None, otherwise: str) -> str:
 
 
 def _dataset(name: str, resolution: int, digest: str):
-    from sagan.data import load, verify
-
     folder = PATHS.prepared(name, resolution)
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify(dataset, folder)
+    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -90,9 +92,6 @@ def data(
     dry_run: DryRun = False,
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
-    from sagan.data import pending, prepare
-    from sagan.params.loading import load_params
-
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -119,10 +118,6 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
-    from sagan.plan.listing import plan_lines
-
     made = planned(load_params(PATHS.params), PATHS, suite)
     if out is not None:
         made.save(out)
@@ -216,9 +211,6 @@ def measure(
 @app.command()
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
-
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
     if dry_run:
@@ -226,7 +218,6 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
             print(line)
         return
     from sagan.report import render, render_explorer, render_index
-    from sagan.store.reports import leave_for_workspace
 
     for name in made.suites:
         print(f"report: {render(name, made, params, PATHS)}")
@@ -240,8 +231,6 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 @app.command()
 def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
     from sagan.tracking import TrackingUnavailable, sync
     from sagan.tracking.connection import tracking_uri, without_password
 
@@ -262,10 +251,6 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list, also beside --yes.")] = False,
 ) -> None:
     """List, or delete, results that no suite of params.yaml asks for. What is running is never touched."""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
-    from sagan.plan.pruning import prune_results
-
     params = load_params(PATHS.params)
     for line in prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes and not dry_run):
         print(line)
@@ -278,11 +263,6 @@ def verify(
     dry_run: DryRun = False,
 ) -> None:
     """Train and measure one run of a committed report anew: same bytes, same figures, or different?"""
-    from sagan.analysis.seeds import planned
-    from sagan.params.loading import load_params
-    from sagan.verifying import chosen
-    from sagan.verifying import verify as verify_run
-
     plan = planned(load_params(PATHS.params), PATHS, [suite])
     if dry_run:
         told = chosen(suite, plan, PATHS, run)

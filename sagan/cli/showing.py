@@ -10,6 +10,11 @@ import typer
 
 from sagan.cli.app import PATHS, app
 from sagan.errors import UserError
+from sagan.generators import generator_file
+from sagan.params.loading import load_params
+from sagan.params.schema import write_schema
+from sagan.store.reports import experiment_paths, whereabouts
+from sagan.store.weights import PUBLISHED, weights_lines
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
@@ -24,7 +29,6 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, for the pages.")] = 5000,
 ) -> None:
     """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent; says where they are."""
-    from sagan.params.loading import load_params
     from sagan.tracking import TrackingUnavailable, serve
 
     try:
@@ -53,11 +57,10 @@ def sample(
     trust: TrustOption = False,
 ) -> None:
     """Draw samples from a trained generator: a grid, single images, or walks between pairs of them."""
-    from sagan.generators import generator_file
     from sagan.generators.sampling import Draw, write_samples
 
     draw = Draw(count, columns, seed, truncation, of_class)
-    written = write_samples(generator_file(source, PATHS), out, form, draw, trust)
+    written = write_samples(generator_file(source, PATHS), out, form, draw, trust, PATHS)
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
@@ -76,9 +79,8 @@ def describe(
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
     from sagan.generators.describing import describe_variant
-    from sagan.params.loading import load_params
 
-    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels):
+    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels, PATHS):
         print(line)
 
 
@@ -91,10 +93,9 @@ def attend(
     trust: TrustOption = False,
 ) -> None:
     """Show where a generator's attention layers look, for fixed query points."""
-    from sagan.generators import generator_file
     from sagan.generators.sampling import attention_pictures
 
-    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust):
+    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust, PATHS):
         print(path)
 
 
@@ -105,10 +106,9 @@ def export(
     trust: TrustOption = False,
 ) -> None:
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
-    from sagan.generators import generator_file
     from sagan.generators.exporting import export_generator
 
-    difference = export_generator(generator_file(source, PATHS), out, trust)
+    difference = export_generator(generator_file(source, PATHS), out, trust, PATHS)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 
@@ -121,8 +121,6 @@ def weights(
     only_list: Annotated[bool, typer.Option("--list", help="Say which weights are there, and fetch nothing.")] = False,
 ) -> None:
     """Fetch the weights of feature extractors, check them by digest, and say which are there."""
-    from sagan.store.weights import PUBLISHED, weights_lines
-
     wanted = extractors or ["inception"]
     for extractor in wanted:
         if extractor not in PUBLISHED:
@@ -143,9 +141,6 @@ def where(
     ] = None,
 ) -> None:
     """Say what the reports answer, where their pages are, and how to look at the runs."""
-    from sagan.params.loading import load_params
-    from sagan.store.reports import experiment_paths, whereabouts
-
     if experiment is None:
         place, suites = PATHS, load_params(PATHS.params).repro
     else:
@@ -159,7 +154,5 @@ def where(
 @app.command(hidden=True)
 def schema(out: Annotated[Path, typer.Argument()] = Path("workflow/schemas/params.schema.json")) -> None:
     """Write the JSON schema of params.yaml anew from its types."""
-    from sagan.params.schema import write_schema
-
     write_schema(out)
     print(out)

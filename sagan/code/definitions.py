@@ -19,11 +19,6 @@ from pathlib import Path
 _SPOKEN = ("print", "warnings.warn")
 
 
-def short_digest(text: str) -> str:
-    """16 hex digits of the sha256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 class CodeBase:
     """The package's modules, parsed when they are first asked for; with a folder, the modules that lie there too."""
 
@@ -76,7 +71,7 @@ class _Module:
         definitions: dict[str, list[ast.stmt]] = {}
         imports: dict[str, tuple[str, str | None]] = {}
         loose: list[ast.stmt] = []
-        for statement in _without_docstring(ast.parse(self.file.read_text(encoding="utf-8")).body):
+        for statement in _body(ast.parse(self.file.read_text(encoding="utf-8"))):
             match statement:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     definitions.setdefault(statement.name, []).append(statement)
@@ -169,7 +164,7 @@ class Definition:
 
     def own_digest(self, tokens: frozenset[str | int]) -> str:
         """Of its text alone, 16 hex digits: names of definitions in it do not count for more than names."""
-        return short_digest(self.read(tokens)[0])
+        return hashlib.sha256(self.read(tokens)[0].encode()).hexdigest()[:16]
 
 
 class _Writer:
@@ -191,19 +186,17 @@ class _Writer:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 return self._function(node)
             case ast.ClassDef():
-                return self._fields(node, body=_without_docstring(node.body))
+                return self._fields(node, body=_body(node))
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._scoped(node, dict.fromkeys(_bound(node.generators)))
             case ast.AnnAssign():
                 return self._annotated(node)
-            case ast.Name(ctx=ast.Load()):
-                return self._name(node.id)
+            case ast.Name(ctx=ast.Load()) | ast.Attribute():
+                return self._named(node)
             case ast.Name():
                 return f"Name({node.id})"
-            case ast.Attribute():
-                return self._attribute(node)
-            case ast.Call() if self._callee(node.func) in _SPOKEN:
-                return f"Call({self._callee(node.func)})"
+            case ast.Call() if (callee := self._meaning(node.func)) in _SPOKEN:
+                return f"Call({callee})"
             case ast.AST():
                 return self._fields(node)
             case list():
@@ -237,7 +230,7 @@ class _Writer:
         outside = [self.text(part) for part in (*arguments.defaults, *arguments.kw_defaults) if part is not None]
         outside += [self.text(part) for part in getattr(node, "decorator_list", [])]
         is_lambda = isinstance(node, ast.Lambda)
-        body = [node.body] if is_lambda else _without_docstring(node.body)
+        body = [node.body] if is_lambda else _body(node)
         scope = dict.fromkeys([a.arg for a in every] + _bound(body))
         for statement in _own_nodes(body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -258,52 +251,30 @@ class _Writer:
         self._scopes.pop()
         return text
 
-    def _meaning(self, name: str) -> Definition | _Module | str | None:
-        """What a name stands for where it is read; None for a local variable."""
-        for scope in reversed(self._scopes):
-            if name in scope:
-                return scope[name]
-        return self.module.resolve(name)
+    def _meaning(self, node: ast.expr) -> Definition | _Module | str | None:
+        """What a name or a chain of attributes stands for; None for a local variable and what is computed."""
+        if isinstance(node, ast.Name):
+            for scope in reversed(self._scopes):
+                if node.id in scope:
+                    return scope[node.id]
+            return self.module.resolve(node.id)
+        owner = self._meaning(node.value) if isinstance(node, ast.Attribute) else None
+        if isinstance(owner, _Module):
+            return owner.resolve(node.attr)
+        return f"{owner}.{node.attr}" if isinstance(owner, str) else None
 
-    def _name(self, name: str) -> str:
-        meaning = self._meaning(name)
+    def _named(self, node: ast.Name | ast.Attribute) -> str:
+        meaning = self._meaning(node)
         if isinstance(meaning, Definition):
             self.used.append(meaning)
             return f"Name({meaning.name})"
-        if isinstance(meaning, _Module):
-            raise LookupError(f"{self.module.file}: module {meaning.name} used as a value; name what is used of it")
-        return f"Name({meaning or name})"
-
-    def _attribute(self, node: ast.Attribute) -> str:
-        owner = self._owner(node.value)
-        if isinstance(owner, _Module):
-            meaning = owner.resolve(node.attr)
-            if isinstance(meaning, Definition):
-                self.used.append(meaning)
-                return f"Name({meaning.name})"
-            if isinstance(meaning, str):
-                return f"Name({meaning})"
-            raise LookupError(f"{self.module.file}: {owner.name} has no {node.attr}")
-        if isinstance(owner, str):
-            return f"Name({owner}.{node.attr})"
-        return f"Attribute({self.text(node.value)},{node.attr})"
-
-    def _owner(self, node: ast.expr) -> _Module | str | None:
-        """The module that an expression names, of the package or (as its dotted name) from elsewhere."""
+        if isinstance(meaning, str) or (meaning is None and isinstance(node, ast.Name)):
+            return f"Name({meaning or node.id})"
         if isinstance(node, ast.Name):
-            meaning = self._meaning(node.id)
-            return None if isinstance(meaning, Definition) else meaning
-        if isinstance(node, ast.Attribute):
-            owner = self._owner(node.value)
-            if isinstance(owner, _Module):
-                meaning = owner.resolve(node.attr)
-                return None if isinstance(meaning, Definition) else meaning
-            return None if owner is None else f"{owner}.{node.attr}"
-        return None
-
-    def _callee(self, node: ast.expr) -> str | None:
-        owner = self._owner(node) if isinstance(node, ast.Attribute | ast.Name) else None
-        return owner if isinstance(owner, str) else None
+            raise LookupError(f"{self.module.file}: module {meaning.name} used as a value; name what is used of it")
+        if isinstance(owner := self._meaning(node.value), _Module):
+            raise LookupError(f"{self.module.file}: {owner.name} has no {node.attr}")
+        return f"Attribute({self.text(node.value)},{node.attr})"
 
 
 def _bound(nodes: list) -> list[str]:
@@ -334,9 +305,6 @@ def _own_nodes(nodes: list) -> Iterator[ast.AST]:
             todo += ast.iter_child_nodes(node)
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    is_docstring = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_docstring else body
+def _body(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    """Its statements but for the docstring."""
+    return node.body if ast.get_docstring(node, clean=False) is None else node.body[1:]

@@ -67,16 +67,13 @@ def check_extension(file: Path, place: str) -> set[str]:
         at = f"{told}, line {node.lineno}: {name}"
         if name not in FUNCTIONS and not name.startswith("_") and (close := meant(name, FUNCTIONS)):
             raise UserError(f"{at} is nothing that an extension defines{close} (a helper's name begins with _)")
-        if name in FUNCTIONS and _accepts(node.args) != len(FUNCTIONS[name]) and node.args.vararg is None:
+        taken = len(node.args.posonlyargs) + len(node.args.args)
+        if name in FUNCTIONS and taken != len(FUNCTIONS[name]) and node.args.vararg is None:
             raise UserError(f"{at} must take {len(FUNCTIONS[name])} arguments: {', '.join(FUNCTIONS[name])}")
     if not functions.keys() & FUNCTIONS.keys():
         raise UserError(f"{told}: defines none of {', '.join(FUNCTIONS)}")
     sources(file, place)
     return functions.keys() & FUNCTIONS.keys()
-
-
-def _accepts(arguments: ast.arguments) -> int:
-    return len(arguments.posonlyargs) + len(arguments.args)
 
 
 def _functions(file: Path, place: str) -> dict[str, ast.FunctionDef]:

@@ -18,15 +18,20 @@ from sagan.params.loading import suite_variant
 from sagan.params.run import switched_on
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
+from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
 _GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
-_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
 
 def describe_variant(
-    params: Params, name: str, suite: str | None, resolution: int | None = None, channels: int | None = None
+    params: Params,
+    name: str,
+    suite: str | None,
+    resolution: int | None = None,
+    channels: int | None = None,
+    paths: Paths | None = None,
 ) -> list[str]:
     """Lines that describe a variant's generator and discriminator layer by layer, or a grid's variants in a row each.
 
@@ -35,6 +40,7 @@ def describe_variant(
         suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
         resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
             Conditional variants are shown with ten classes.
+        paths: of the clone that own code lies in; None for the current folder.
 
     Raises:
         UserError: no such variant or suite, or the variant cannot make such images.
@@ -56,7 +62,8 @@ def describe_variant(
         config = {"variant": switched_on(resolved_variant(variant, resolution)), "image": image}
         if variant.extension is None:
             return describe(config)
-        return describe(config) | _own(config, Path(variant.extension.file), f"variants.{variant_name}.extension.file")
+        file = (paths or Paths()).root / variant.extension.file
+        return describe(config) | _own(config, file, f"variants.{variant_name}.extension.file")
 
     if name in params.grids:
         return _grid(params.grids[name], networks)
@@ -96,7 +103,7 @@ def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
 def _image(variant: Variant, channels: int, resolution: int) -> Json:
     image: Json = {"channels": channels, "resolution": resolution}
     if variant.condition is not None:
-        image["classes"] = list(_CLASSES) if variant.condition == "class" else ["without", "with"]
+        image["classes"] = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
     return image
 
 

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.metrics.latents import latents
+from sagan.store.paths import Paths
 from sagan.store.records import atomic
 
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
 
 
-def export_generator(source: Path, out: Path, trust: bool = False) -> float:
+def export_generator(source: str | Path, out: str | Path, trust: bool = False, paths: Paths | None = None) -> float:
     """Write a generator as `.onnx`, or as `.pt2` (`torch.export`), by `out`'s ending.
 
     The exported form takes z float32 [B, z_dim] of any B (and labels int64 [B] where there are classes), and
     gives images float32 [B, C, R, R] in [-1, 1].
 
     Args:
-        trust: as `generator_of` takes it.
+        source, trust, paths: as `generator_of` takes them.
 
     Returns:
         The largest difference between its pixels and the module's, over 3 images (exported with 2).
@@ -30,10 +31,10 @@ def export_generator(source: Path, out: Path, trust: bool = False) -> float:
     Raises:
         UserError: no generator at `source`, another ending, packages missing, or outputs that differ.
     """
-    writers = {".onnx": _onnx, ".pt2": _program}
+    out, writers = Path(out), {".onnx": _onnx, ".pt2": _program}
     if out.suffix not in writers:
         raise UserError(f"{out}: cannot tell what to write; end the name in .onnx or .pt2")
-    generator = generator_of(source, trust=trust)
+    generator = generator_of(source, paths, trust)
     out.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(generator, 3)
     with torch.no_grad():

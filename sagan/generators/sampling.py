@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.features import generated_images, to_uint8
+from sagan.metrics.features import generated_images
 from sagan.metrics.latents import latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
+from sagan.store.paths import Paths
 from sagan.store.records import atomic
 
-_BATCH = 250
 FORMS = ("grid", "images", "interpolation")
 
 
@@ -40,53 +40,56 @@ class Draw:
     of_class: str | None = None
 
 
-def write_samples(source: Path, out: Path, form: str, draw: Draw, trust: bool = False) -> list[Path]:
+def write_samples(
+    source: Path, out: Path, form: str, draw: Draw, trust: bool = False, paths: Paths | None = None
+) -> list[Path]:
     """Draw from a generator's file or a run's folder; the files written.
 
     Args:
         out: a PNG; for the form "images" a folder, which gets 00000.png and so on.
         form: one of `FORMS`.
-        trust: as `generator_of` takes it.
+        trust, paths: as `generator_of` takes them.
 
     Raises:
         UserError: no generator at `source`, no such form or class.
     """
     if form not in FORMS:
         raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
-    generator = generator_of(source, trust=trust)
+    generator = generator_of(source, paths, trust)
     images = samples(generator, form, draw).numpy()
     if form != "images":
         save_grid(images, draw.columns, out)
         return [out]
-    paths = [out.with_suffix("") / f"{index:05d}.png" for index in range(len(images))]
-    for image, path in zip(images, paths, strict=True):
+    files = [out.with_suffix("") / f"{index:05d}.png" for index in range(len(images))]
+    for image, path in zip(images, files, strict=True):
         with atomic(path) as temporary:
             Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")
-    return paths
+    return files
 
 
-def attention_pictures(source: Path, out: Path, count: int, seed: int, trust: bool = False) -> list[Path]:
+def attention_pictures(
+    source: Path, out: Path, count: int, seed: int, trust: bool = False, paths: Paths | None = None
+) -> list[Path]:
     """One PNG in `out` for each attention layer: images, and where fixed query points look.
 
     Args:
-        trust: as `generator_of` takes it.
+        trust, paths: as `generator_of` takes them.
 
     Raises:
         UserError: no generator at `source`, or one without attention.
     """
-    generator = generator_of(source, trust=trust)
+    generator = generator_of(source, paths, trust)
     z = latents(generator.z_dim, count, seed)
     layers = layer_maps(generator, z)
     if not layers:
         raise UserError(f"{source}: this generator has no attention layer")
     images = generated_images(generator, z, torch.device("cpu")).numpy()
-    paths = [out / f"generator-{layer.side}.png" for layer in layers]
-    for layer, path in zip(layers, paths, strict=True):
+    files = [out / f"generator-{layer.side}.png" for layer in layers]
+    for layer, path in zip(layers, files, strict=True):
         save_attention(images, layer.maps.numpy(), path)
-    return paths
+    return files
 
 
-@torch.no_grad()
 def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
     """Images uint8 [count, C, R, R], row by row where they stand in rows."""
     z = latents(generator.z_dim, draw.count, draw.seed)
@@ -96,12 +99,7 @@ def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
         z = torch.cat([walk(a, b, draw.columns) for a, b in zip(ends[::2], ends[1::2], strict=True)])
     if draw.truncation is not None:
         z = truncated(z, draw.truncation)
-    labels = _labels(generator, draw, len(z))
-    parts = []
-    for start in range(0, len(z), _BATCH):
-        batch = slice(start, start + _BATCH)
-        parts.append(to_uint8(generator(z[batch]) if labels is None else generator(z[batch], labels[batch])))
-    return torch.cat(parts)
+    return generated_images(generator, z, torch.device("cpu"), _labels(generator, draw, len(z)))
 
 
 def truncated(z: Tensor, threshold: float) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from sagan.errors import did_you_mean
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -28,10 +30,18 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, given):
+        for key in given if isinstance(given, dict) else ():
+            if isinstance(key, str) and key not in cls.model_fields:
+                raise refused(f"unknown key{did_you_mean(key, cls.model_fields)}", key, kind="unknown_key")
+        return given
 
-def refused(message: str, *at: str) -> PydanticCustomError:
+
+def refused(message: str, *at: str, kind: str = "refused") -> PydanticCustomError:
     """What a validator raises: the message stands behind the key `at` below the validator's place, and its value."""
-    return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
+    return PydanticCustomError(kind, "{message}", {"message": message, "at": at})
 
 
 def _distinct(entries: Sequence) -> Sequence:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sagan.errors import UserError, did_you_mean
-from sagan.params import Params
-from sagan.params.schema import model_at
-from sagan.params.variants import Variant
+from sagan.errors import UserError
 
 Tree = dict[str, Any]
 _SHOWN = 60
@@ -52,11 +49,6 @@ def validated(model: type[BaseModel], tree: Tree, prefix: str) -> Any:
         raise UserError(_one_line(error, tree, prefix)) from None
 
 
-def unknown_key(path: str, key: str, accepted: Iterable[str]) -> str:
-    """Of a key that the file may not have."""
-    return f"{path}: unknown key{did_you_mean(key, accepted)}"
-
-
 def shown(value: Any) -> str:
     """A value of the file, whole where it is short."""
     if isinstance(value, Mapping):
@@ -68,7 +60,7 @@ def shown(value: Any) -> str:
 def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     """The most telling of pydantic's complaints."""
     errors = error.errors()
-    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+    first = min(errors, key=lambda e: e["type"] != "unknown_key")
     # A branch of a union that came to the entries of a list says more than one that takes no list.
     branches = [e for e in errors if _shares_place(e["loc"], first["loc"], tree)]
     first = next((e for e in branches if len(e["loc"]) > len(first["loc"]) or e["type"] == "refused"), first)
@@ -82,8 +74,8 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
         elif first["type"] != "missing" or part != loc[-1]:
             continue
         path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"
-    if first["type"] == "extra_forbidden":
-        return unknown_key(path, str(loc[-1]), _accepted_keys(error.title, loc[:-1]))
+    if first["type"] == "unknown_key":
+        return f"{path}: {first['msg']}"
     if first["type"] == "missing":
         return f"{path}: is missing"
     if first["type"] == "union_tag_not_found":
@@ -117,9 +109,3 @@ def _shares_place(loc: tuple, other: tuple, tree: Tree) -> bool:
     for part in place:
         node = node[part] if _holds(node, part) else node
     return not _holds(node, other[-1]) and not _holds(node, loc[len(place)])
-
-
-def _accepted_keys(title: str, loc: tuple) -> list[str]:
-    """The keys of the model at a place, found by walking the types."""
-    model = model_at({"Params": Params, "Variant": Variant}[title], loc)
-    return [name for name in model.model_fields if name != "grids"] if model else []

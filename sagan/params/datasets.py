@@ -43,13 +43,10 @@ class Mnist(Dataset):
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
 
-class FashionMnist(Dataset):
+class FashionMnist(Mnist):
     """Fashion-MNIST: four idx files, gzipped or not."""
 
     kind: Literal["fashion-mnist"]
-    resolution: Literal[28, 32] = 28
-    source: str = Field(description="folder that holds the four original files")
-    download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
 
 class StackedMnist(Dataset):

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sagan.errors import UserError, did_you_mean, first_line
 from sagan.params import Params
-from sagan.params.complaints import Tree, shown, unknown_key, validated
+from sagan.params.complaints import Tree, shown, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.suites import Suite, learnt_alike
 from sagan.params.variants import Regularisers, Variant
@@ -35,7 +35,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         unknown = [key for key in raw if key not in TOP_LEVEL]
         if unknown:
-            raise UserError(unknown_key(unknown[0], unknown[0], TOP_LEVEL))
+            raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), TOP_LEVEL)}")
         variants, grids = expand_variants(_mapping(raw, "variants"))
         raw = {**raw, "variants": variants, "grids": grids}
         params = validated(Params, raw, prefix="")
@@ -119,7 +119,7 @@ def _check_node(name: Any, node: Any, raw: Mapping[str, Any]) -> None:
         raise UserError(f"variants: a name must be text; put {name!r} in quotes")
     if not isinstance(node, Mapping):
         raise UserError(f"variants.{name} = {shown(node)}: must be a mapping")
-    plain = [key for key, value in raw.items() if not (isinstance(value, Mapping) and "grid" in value)]
+    plain = [str(key) for key, value in raw.items() if not (isinstance(value, Mapping) and "grid" in value)]
     if "like" in node and node["like"] not in plain:
         raise UserError(
             f"variants.{name}.like = {shown(node['like'])}: no such variant{did_you_mean(str(node['like']), plain)}"
@@ -170,8 +170,9 @@ def _check_references(params: Params) -> None:
         _check_spaces(place, suite, params.datasets[suite.dataset].kind == "stacked-mnist")
         for variant in suite.variants:
             resolution = params.datasets[suite.dataset].resolution
-            check_resolution(variant, suite_variant(params, name, variant), resolution, f"in suite {name!r}")
-            penalties = suite_variant(params, name, variant).regularisers
+            recipe = suite_variant(params, name, variant)
+            check_resolution(variant, recipe, resolution, f"in suite {name!r}")
+            penalties = recipe.regularisers
             _check_matching(place, suite, variant, penalties, params)
             if suite.training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
                 raise UserError(

@@ -38,12 +38,7 @@ class RunConfig(Strict):
 
     def identity(self) -> dict[str, Any]:
         """What enters the key: everything that is not off. So a new switch, being off, leaves old keys alone."""
-        return {
-            "variant": switched_on(self.variant),
-            "training": switched_on(self.training),
-            "seed": self.seed,
-            "image": switched_on(self.image),
-        }
+        return {**self.networks(), "training": switched_on(self.training), "seed": self.seed}
 
     def networks(self) -> dict[str, Any]:
         """The part of the identity that the networks are built from, as their files hold it."""

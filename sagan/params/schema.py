@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import types
-import typing
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from sagan.params import Params
 
@@ -43,36 +39,3 @@ def params_schema() -> dict:
 def write_schema(path: Path) -> None:
     """Write the schema; `tests/params/test_params.py` holds the committed file to the types."""
     path.write_text(json.dumps(params_schema(), indent=2) + "\n", encoding="utf-8")
-
-
-def model_at(model: type[BaseModel], loc: tuple) -> type[BaseModel] | None:
-    """The model that a pydantic error's place lies in, or None where there is none."""
-    candidates: list = [model]
-    for part in loc:
-        found = []
-        for candidate in candidates:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                if part in candidate.model_fields:
-                    found += _unwrap(candidate.model_fields[part].annotation)
-                elif _tag(candidate) == part:
-                    found.append(candidate)
-            elif typing.get_origin(candidate) is dict:
-                found += _unwrap(typing.get_args(candidate)[1])
-        candidates = found
-    models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-    return models[0] if models else None
-
-
-def _unwrap(annotation) -> list:
-    """The alternatives of a type, without `Annotated` and unions."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _unwrap(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [alternative for arg in typing.get_args(annotation) for alternative in _unwrap(arg)]
-    return [annotation]
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    kind = model.model_fields.get("kind")
-    return typing.get_args(kind.annotation)[0] if kind else None

@@ -149,7 +149,6 @@ class Variant(Recipe):
 
     @model_validator(mode="after")
     def _sound(self):
-        """Refuse what the literature calls wrong."""
         if self.condition is not None and self.generator.norm != "batch":
             raise refused(
                 "a condition works through batch norm's gains and biases; say generator.norm: batch", "condition"

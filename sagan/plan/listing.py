@@ -22,14 +22,9 @@ def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
 
 def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
     """Move away references and measurements whose records are none; where each went, by its key."""
-    moved = {}
-    for key in plan.references:
-        if (place := set_aside_spoilt_reference(key, paths)) is not None:
-            moved[key] = place
-    for key in plan.evaluations:
-        if (place := set_aside_spoilt_evaluation(key, paths)) is not None:
-            moved[key] = place
-    return moved
+    moved = {key: set_aside_spoilt_reference(key, paths) for key in plan.references}
+    moved |= {key: set_aside_spoilt_evaluation(key, paths) for key in plan.evaluations}
+    return {key: place for key, place in moved.items() if place is not None}
 
 
 def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
@@ -50,11 +45,9 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
             keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
             yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}  (evaluation {keys})"
         to_do = [f"{_clock(seconds)} of one job after another"] if seconds else []
-        to_do += (
-            [f"{unknown} run{'s' if unknown > 1 else ''} of unknown cost (none like them has been done here)"]
-            if unknown
-            else []
-        )
+        if unknown:
+            runs = f"{unknown} run{'s' if unknown > 1 else ''}"
+            to_do.append(f"{runs} of unknown cost (none like them has been done here)")
         yield f"  {suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
         yield f"reference {key}  {'made' if read_reference(key, paths).record else 'missing'}"

@@ -30,7 +30,7 @@ class Run:
 
     @property
     def threads(self) -> int:
-        return self.typed.training.threads
+        return self.config["training"]["threads"]
 
     @property
     def typed(self) -> RunConfig:

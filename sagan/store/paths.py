@@ -33,6 +33,10 @@ class Paths:
         """Resume checkpoints and locks of a run; never needed once its run.json is there."""
         return self.root / "state" / key
 
+    def log(self, name: str) -> Path:
+        """What a job, by its key, or one of the launch's own processes has said."""
+        return self.root / "state" / "logs" / f"{name}.log"
+
     def features(self, key: str) -> Path:
         """Finished parts of the features of a reference or evaluation that is being made."""
         return self.state(key) / "features"

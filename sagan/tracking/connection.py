@@ -24,6 +24,8 @@ from sagan.store.paths import Paths, main_workspace
 PATIENCE_S = 5
 LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
+# What MLflow, its database and the network raise.
+_TROUBLES = (MlflowException, SQLAlchemyError, sqlite3.Error, RequestException, OSError, Timeout, ModuleNotFoundError)
 # Where MLflow's tables hold absolute places of files.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -69,7 +71,7 @@ def available(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, SQLAlchemyError, RequestException, OSError, Timeout, ModuleNotFoundError) as error:
+    except _TROUBLES as error:
         cause = without_password(" ".join(str(error).split()))
         cause = cause if len(cause) <= 200 else f"{cause[:200]}…"
         raise TrackingUnavailable(
@@ -92,13 +94,13 @@ def connect(uri: str, paths: Paths) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    if _is_server_database(uri):
+    if is_database(uri) and not uri.startswith("sqlite"):
         _probe(uri)
     with lock(paths):
         if uri.startswith(SQLITE):
             store = Path(uri.removeprefix(SQLITE))
             _create(store)
-            _settle(store, home(paths))
+            _settle(store, paths)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -115,15 +117,15 @@ def _create(store: Path) -> None:
     new.rename(store)
 
 
-def _settle(store: Path, root: Path) -> None:
+def _settle(store: Path, paths: Paths) -> None:
     """Make a store that came along with a copied or moved clone this clone's own: its places of files follow it.
 
     MLflow keeps them absolute, so that the copy would write into the original's folder. A store that lies outside the
     clone, such as one that several clones share, is left as it is.
     """
-    if not store.resolve().is_relative_to(root):
+    if not store.resolve().is_relative_to(home(paths)):
         return
-    here = _artifacts(root).as_uri()
+    here = artifacts_folder(paths).as_uri()
     with closing(sqlite3.connect(store)) as database, database:
         locations = database.execute("SELECT artifact_location FROM experiments").fetchall()
         found = (re.match(r"(file://.*/state/mlflow/artifacts)/", location or "") for (location,) in locations)
@@ -141,10 +143,6 @@ def is_database(uri: str) -> bool:
     return re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:", uri) is not None
 
 
-def _is_server_database(uri: str) -> bool:
-    return is_database(uri) and not uri.startswith("sqlite")
-
-
 def _probe(uri: str) -> None:
     """One attempt to reach a database, where MLflow would make ten over two minutes."""
     engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PATIENCE_S})
@@ -155,8 +153,4 @@ def _probe(uri: str) -> None:
 
 def artifacts_folder(paths: Paths) -> Path:
     """Where files go that belong to runs in a database."""
-    return _artifacts(home(paths))
-
-
-def _artifacts(root: Path) -> Path:
-    return root / "state" / "mlflow" / "artifacts"
+    return home(paths) / "state" / "mlflow" / "artifacts"

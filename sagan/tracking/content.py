@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import PIL.Image
 
@@ -282,11 +282,7 @@ def _flat(tree: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _text(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical(value)
+            yield f"{prefix}{name}", value if isinstance(value, str) else canonical(value)
 
 
 def _ms(seconds: float) -> int:

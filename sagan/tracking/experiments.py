@@ -35,16 +35,23 @@ def open_experiment(client: MlflowClient, uri: str, name: str, paths: Paths) -> 
 
 
 def introduce(
-    client: MlflowClient, experiment: Experiment, suite: str, params: Params, paths: Paths, only_new: bool = False
+    client: MlflowClient,
+    experiment: Experiment,
+    suite: str,
+    seeds: int,
+    params: Params,
+    paths: Paths,
+    only_new: bool = False,
 ) -> None:
     """A note and saved views of charts, kept up to date. What a user has changed stays.
 
     Args:
+        seeds: of a suite whose seeds are added until it is decided, how many the plan has now.
         only_new: write what is not there, and change nothing.
     """
     identity, tags = experiment.experiment_id, experiment.tags
     wanted = {
-        "mlflow.note.content": _note(identity, suite, params, paths),
+        "mlflow.note.content": _note(identity, suite, seeds, params, paths),
         "mlflow.experimentKind": "custom_model_development",
         **{f"mlflow.sharedViewState.{key}": view for key, view in _views().items()},
     }
@@ -82,12 +89,12 @@ def _view_query(view: str) -> str:
     return f"compareRunsMode=CHART&viewStateShareKey={view}"
 
 
-def _note(experiment: str, suite: str, params: Params, paths: Paths) -> str:
+def _note(experiment: str, suite: str, seeds: int, params: Params, paths: Paths) -> str:
     """Markdown above the table of runs. MLflow shows its first paragraph, and the rest on a click."""
     spec = params.suites[suite]
     page = _runs_page(experiment)
     views = ", ".join(f"[{title}]({page}&{_view_query(key)})" for key, title in TITLES.items())
-    variants, seeds = len(spec.variants), len(spec.seed_list())
+    variants, seeds = len(spec.variants), len(spec.seed_list(seeds))
     return (
         f"**{spec.title or suite}**: {variants} variant{'s' if variants > 1 else ''} x {seeds} "
         f"seed{'s' if seeds > 1 else ''} on {spec.dataset}, baseline `{spec.baseline}`. {views}. "

@@ -22,7 +22,7 @@ from sagan.tracking import content
 from sagan.tracking.content import Records
 
 # Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
-TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
+MODEL_TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
 # What a generator needs of this package.
 _CODE = ("__init__.py", "code", "errors.py", "nn", "shapes.py", "store/__init__.py", "store/paths.py")
 _NEEDS = ("mlflow", "numpy", "safetensors", "torch")

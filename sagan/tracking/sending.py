@@ -16,15 +16,12 @@ from mlflow.entities import Run as Mirror
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths, main_workspace
-from sagan.store.records import canonical, write_json
-from sagan.store.records import digest as records_digest
+from sagan.store.records import canonical, digest, write_json
 from sagan.tracking import content
 from sagan.tracking.connection import TrackingUnavailable, available, connect, lock, tracking_uri
 from sagan.tracking.content import Records
 from sagan.tracking.experiments import introduce, open_experiment
-from sagan.tracking.models import MEASURED_TAG as MODEL_MEASURED_TAG
-from sagan.tracking.models import TAG as MODEL_TAG
-from sagan.tracking.models import drop_models, send_figures, send_model
+from sagan.tracking.models import MEASURED_TAG, MODEL_TAG, drop_models, send_figures, send_model
 from sagan.tracking.points import new_lines, send_points
 
 DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
@@ -72,7 +69,8 @@ class _Sender:
                     name = f"{self.params.tracking.experiment_prefix}{suite}"
                     experiment = open_experiment(self.client, uri, name, self.paths)
                     # An experiment in a copy leaves to the workspace what is the workspace's.
-                    introduce(self.client, experiment, suite, self.params, self.paths, only_new=is_beside)
+                    seeds = len({cell.seed for cell in cells})
+                    introduce(self.client, experiment, suite, seeds, self.params, self.paths, only_new=is_beside)
                     if not is_beside:
                         _mark_former(self.client, experiment.experiment_id, cells)
                     self.experiments[suite] = experiment.experiment_id
@@ -166,8 +164,8 @@ def _send(
     a model after that; a light copy of a run has none.
     """
     mirror = _find(client, experiment, records.cell)
-    digest = records.digest()
-    if mirror and records.result and mirror.data.tags.get("sagan.sent") == digest:
+    sent = records.digest()
+    if mirror and records.result and mirror.data.tags.get("sagan.sent") == sent:
         changed = _send_model(client, mirror, records, weights)
         return _set_tags(client, mirror, tags) or changed, 0
     if mirror and _contradicts(client, mirror, records):
@@ -185,7 +183,7 @@ def _send(
     if records.result:
         _send_files(client, mirror, records)
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
-        arrived = {"sagan.sent": digest} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
+        arrived = {"sagan.sent": sent} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
         changed |= _set_tags(client, mirror, arrived)
         changed |= _send_model(client, mirror, records, weights)
     return changed or points > 0, points
@@ -211,7 +209,7 @@ def _origins(records: Records) -> dict[str, str]:
     """Which records the figures come from, said before the first figure is sent."""
     origins = {"sagan.trained": records.result, "sagan.measured": records.measures}
     origins |= {f"sagan.measured.{extractor}": record for extractor, record in records.also.items()}
-    return {tag: records_digest(record.content(), 16) for tag, record in origins.items() if record}
+    return {tag: digest(record.content(), 16) for tag, record in origins.items() if record}
 
 
 def _contradicts(client: MlflowClient, mirror: Mirror, records: Records) -> bool:
@@ -284,9 +282,9 @@ def _send_model(client: MlflowClient, mirror: Mirror, records: Records, weights:
     if is_wanted and MODEL_TAG not in mirror.data.tags:
         changed = _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})
     model = mirror.data.tags.get(MODEL_TAG)
-    if model and records.measures and mirror.data.tags.get(MODEL_MEASURED_TAG) != model:
+    if model and records.measures and mirror.data.tags.get(MEASURED_TAG) != model:
         send_figures(client, mirror, records, model)
-        changed |= _set_tags(client, mirror, {MODEL_MEASURED_TAG: model})
+        changed |= _set_tags(client, mirror, {MEASURED_TAG: model})
     return changed
 
 

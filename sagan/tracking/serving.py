@@ -26,9 +26,9 @@ def serve(params: Params, paths: Paths, port: int = UI_PORT, say: Callable[[str]
         TrackingUnavailable: the store cannot be read.
     """
     _check_free(port)
-    command = ui_command(params, paths, port)
     uri = tracking_uri(params, paths)
     with available(uri):
+        command = ui_command(params, paths, port)
         pages = links(connect(uri, paths), params, f"http://{UI_HOST}:{port}")
     server = subprocess.Popen(command)
     try:

@@ -88,6 +88,22 @@ def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch
     assert export_generator(paths.run(run.key), tmp_path / "generator.pt2") < 1e-4
 
 
+def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, plan, tmp_path, monkeypatch):
+    from sagan.cli import app
+
+    file = example("upsampling", paths)
+    run = own_run(file, kernel=3)
+    train(run, images, paths)
+    plan(f"{{file: {file}, options: {{kernel: 3}}}}")
+    monkeypatch.setattr("sagan.cli.showing.PATHS", paths)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    for arguments in (["sample", run.key], ["export", run.key, "g.pt2"], ["describe", "mine", "--suite", "quick"]):
+        assert CliRunner().invoke(app, arguments).exception is None, arguments
+    with pytest.raises(UserError, match="this generator has no attention layer"):
+        CliRunner().invoke(app, ["attend", run.key], catch_exceptions=False)
+
+
 def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monkeypatch):
     write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
     plan()

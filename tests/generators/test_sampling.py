@@ -206,7 +206,7 @@ def test_many_single_images_are_named_by_their_folder(tmp_path):
 def test_export_by_another_ending_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     with pytest.raises(UserError, match=r"\.onnx or \.pt2"):
-        export_generator(path, tmp_path / "generator.pkl")
+        export_generator(path, str(tmp_path / "generator.pkl"))
 
 
 def test_attention_pictures_show_each_layer_and_say_where_there_is_none(tmp_path):

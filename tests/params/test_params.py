@@ -185,6 +185,7 @@ def test_the_committed_file_fits_its_schema(tree):
             ["variants.sagan-conditional.condition = 'class': a condition works"],
         ),
         ("variants.sagan", 3, ["variants.sagan = 3: must be a mapping"]),
+        ("variants", {"a": {"like": "nope"}, 1: {}}, ["variants.a.like = 'nope': no such variant (accepted: a, 1)"]),
         ("variants.sagan-ttur-1.like", ["sagan"], ["variants.sagan-ttur-1.like = ['sagan']: no such variant"]),
         ("variants.sagan-grid.grid", {"a": {1: {}}}, ["variants.sagan-grid.grid.a: a level's name must be text"]),
         ("variants.sagan-grid.grid", {"a": {"b": 1}}, ["variants.sagan-grid.grid.a.b = 1: must be a mapping"]),
@@ -239,6 +240,7 @@ def test_two_mistakes_beside_each_other_are_not_mixed(tree, load, field):
         (b"a: !!python/object:os.system x", "not YAML"),
         (b"", "must be a mapping"),
         (b"- a", "must be a mapping"),
+        (b"1: x", "1: unknown key (accepted: repro"),
     ],
 )
 def test_a_file_of_another_kind_is_told_in_one_line(tmp_path, content, expected):

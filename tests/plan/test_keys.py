@@ -191,7 +191,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("nn/dcgan.py", "import annotations\n", "import annotations\n\nimport math\n"),
         ("training/loop.py", "stopped at step", "left off at step"),
         ("training/loop.py", "out of GPU memory with", "no GPU memory left with"),
-        ("generators/sampling.py", "_BATCH = 250", "_BATCH = 251"),
+        ("generators/sampling.py", "count: int = 64", "count: int = 65"),
         ("training/provenance.py", "timeout=10", "timeout=11"),
         ("training/log.py", 'round(seconds["wall"]', 'round(1 * seconds["wall"]'),
     ],

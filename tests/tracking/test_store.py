@@ -49,6 +49,14 @@ def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
             workspace.send()
 
 
+@pytest.mark.parametrize("content", [b"", b"no database" * 100])
+@pytest.mark.parametrize("act", [lambda w: w.send(), lambda w: serve(w.params, w.paths, 0)], ids=["track", "ui"])
+def test_a_damaged_store_is_one_line(workspace, content, act):
+    (workspace.paths.root / "state/mlflow/mlflow.db").write_bytes(content)
+    with pytest.raises(TrackingUnavailable, match=r"mlflow\.db did not take the runs"):
+        act(workspace)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2, 1.6, 2.0, 2.4])
 def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_one(make, seconds):

@@ -12,8 +12,10 @@ import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
+from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
+from tests.tracking.conftest import PARAMS
 
 
 def test_a_finished_run_arrives_whole(workspace):
@@ -236,6 +238,15 @@ def test_the_note_and_the_views_follow_the_runs(workspace):
     state = json.loads(json.loads(tags["mlflow.sharedViewState.seeds"])["state"])
     fid = state["compareRunCharts"][0]
     assert (fid["metricKey"], fid["scaleType"]) == ("curve/fid", "log")
+
+
+def test_the_note_counts_seeds_that_were_added(make):
+    asked = PARAMS.replace("seeds: 2", "seeds: {least: 2, most: 4}\n    questions: [attention]")
+    workspace = make(text=asked)
+    workspace.plan = make_plan(workspace.params, workspace.paths, seeds={"quick": 4})
+    workspace.send()
+    note = workspace.client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"]
+    assert "2 variants x 4 seeds" in note
 
 
 def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(workspace, monkeypatch):

@@ -80,3 +80,12 @@ def test_bad_parameters_stop_it_with_one_line(paths, capsys):
     assert originals.main(paths) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "repr" in said.err
+
+
+def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
+    paths.params.mkdir()
+    assert originals.main(paths) == 2
+    assert (
+        capsys.readouterr().err
+        == f"sagan: {paths.params}: is a folder, not a file; mend that and run again: what is done stays\n"
+    )
