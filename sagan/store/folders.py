@@ -39,7 +39,7 @@ def was_stopped(key: str, paths: Paths) -> bool:
 def _exit_code(key: str, paths: Paths) -> int | None:
     """How a job left that did not end well: the last line that the workflow adds to its log."""
     try:
-        lines = (paths.root / "state" / "logs" / f"{key}.log").read_text(errors="replace").splitlines()
+        lines = paths.log(key).read_text(errors="replace").splitlines()
     except OSError:
         return None
     found = re.fullmatch(r"\w+ left with exit code (\d+)", lines[-1]) if lines else None
