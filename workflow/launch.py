@@ -110,14 +110,16 @@ def check_threads(plan: Plan, cores: int) -> None:
     """A job's threads are part of what it computes, so they are not lowered behind the user's back.
 
     Raises:
-        UserError: a job wants more threads than there are cores.
+        UserError: a job that is missing wants more threads than there are cores.
     """
+    runs, _, evaluations = missing(plan, PATHS)
     for suite, cells in plan.suites.items():
-        jobs = {"training": plan.runs[cells[0].run], "evaluation": plan.evaluations[cells[0].evaluation]}
-        for section, job in jobs.items():
-            if job.threads > cores:
+        wanted = {"training": {cell.run for cell in cells}, "evaluation": {cell.evaluation for cell in cells}}
+        for (section, keys), absent in zip(wanted.items(), (runs, evaluations), strict=True):
+            threads = max((plan.job(key).threads for key in keys.intersection(absent)), default=0)
+            if threads > cores:
                 raise UserError(
-                    f"params.yaml: suites.{suite}.{section}.threads = {job.threads}: this launch may use {cores} "
+                    f"params.yaml: suites.{suite}.{section}.threads = {threads}: this launch may use {cores} "
                     f"cores; set it to {cores} or less"
                 )
 

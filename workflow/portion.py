@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sagan.analysis.seeds import planned
@@ -109,27 +109,34 @@ def is_done(key: str) -> bool:
 def work(plan: Plan, plan_file: Path, slots: int, deadline: float) -> list[str]:
     """Carry out jobs until all are done or the time is up; returns the keys that failed."""
     waiting, running, failed = jobs_in_order(plan), {}, []
-    while (waiting or running) and time.monotonic() < deadline:
-        ready = [job for job in waiting if all(map(is_done, job[2]))]
-        for job in ready[: slots - len(running)]:
-            waiting.remove(job)
-            running[job[1]] = start(job[0], job[1], plan.job(job[1]).threads, plan_file)
-        if not running:
-            break  # what still waits, waits for something that failed
-        time.sleep(0.2)
-        for key, process in list(running.items()):
-            if process.poll() is not None:
-                del running[key]
-                if process.returncode:
-                    failed.append(key)
-    for process in running.values():
+    try:
+        while (waiting or running) and time.monotonic() < deadline:
+            ready = [job for job in waiting if all(map(is_done, job[2]))]
+            for job in ready[: slots - len(running)]:
+                waiting.remove(job)
+                running[job[1]] = start(job[0], job[1], plan.job(job[1]).threads, plan_file)
+            if not running:
+                break  # what still waits, waits for something that failed
+            time.sleep(0.2)
+            for key, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[key]
+                    if process.returncode:
+                        failed.append(key)
+    finally:
+        stop(running.values())
+    return failed
+
+
+def stop(jobs: Collection[subprocess.Popen]) -> None:
+    """Trainings write a checkpoint first; evaluations have none, and their next try starts afresh."""
+    for process in jobs:
         process.send_signal(signal.SIGTERM)
-    for process in running.values():
+    for process in jobs:
         try:
             process.wait(timeout=RESERVE_SECONDS / 2)
         except subprocess.TimeoutExpired:
-            process.kill()  # evaluations have no checkpoint; their next try starts afresh
-    return failed
+            process.kill()
 
 
 def start(verb: str, key: str, threads: int, plan_file: Path) -> subprocess.Popen:

@@ -69,6 +69,8 @@ def _attention_helps(records: SuiteRecords, compared: list[Comparison]) -> Findi
         score_falls = high is not None and high < 0
         between = "" if low is None else f" (95 % interval {number(low, signed=True)} to {number(high, signed=True)})"
         measured = f"FID {fid_change(found)}; IS {number(score.estimate, signed=True)}{between}"
+    if not found.is_borne_out:
+        return Finding(measured, "not decided")
     if found.answer.direction == "helps" and not found.answer.negligible and not score_falls:
         return Finding(measured, "supported")
     if found.answer.direction == "hurts" or found.answer.negligible:
@@ -184,6 +186,8 @@ def _more_is_needless(records: SuiteRecords, compared: list[Comparison], ingredi
     if found is None or found.answer is None:
         return None
     measured, answer = f"{found.level} instead of 1: FID {fid_change(found)}", found.answer
+    if not found.is_borne_out:
+        return Finding(measured, "not decided")
     if answer.negligible or answer.direction == "hurts":
         return Finding(measured, "supported")
     return Finding(measured, "contradicted" if answer.direction == "helps" else "not decided")

@@ -78,6 +78,15 @@ class Comparison:
         return percents(self.effect.interval())[1] if self.effect else None
 
     @property
+    def is_borne_out(self) -> bool:
+        """Whether the size over all runs agrees with an answer that an earlier look gave; true of other answers."""
+        if not self.answered_at or self.effect.estimate is None:
+            return True
+        sign = {"helps": 1, "hurts": -1}.get(self.answer.direction, self.effect.improvement)
+        is_small = abs(self.effect.estimate) <= math.log1p(self.answer.smallest_effect)
+        return self.effect.improvement == sign and (is_small or not self.answer.negligible)
+
+    @property
     def seeds(self) -> int:
         """Of each variant."""
         return self.effect.fewest if self.effect else 0

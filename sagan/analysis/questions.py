@@ -216,7 +216,8 @@ def _metric_effects(records: SuiteRecords, cells: Mapping[str, Levels], state: R
     sure = {key: found[key].improvement for key, p in p_values.items() if p <= look.level}
     for factor, given in state.given.items():
         p_values["fid", factor] = given.answer.p_difference
-        sure["fid", factor] = {"helps": 1, "hurts": -1, None: 0}[given.answer.direction]
+        sign = {"helps": 1, "hurts": -1, None: 0}[given.answer.direction]
+        sure["fid", factor] = sign if found["fid", factor].improvement == sign else 0
     return [
         _metric_effect(METRICS[name], e, p_values[name, factor], sure.get((name, factor), 0))
         for (name, factor), e in found.items()

@@ -86,18 +86,17 @@ def verdict(found: Comparison) -> str:
         return "not compared"
     if answer is None:
         return "no answer yet"
-    if answer.direction:
-        return f"{answer.direction}, by less than is worth having" if answer.negligible else answer.direction
-    if answer.negligible:
-        return "makes no difference worth having"
-    return "not decided" if answer.effect.decidable else "too few seeds"
+    if not answer.decided:
+        return "not decided" if answer.effect.decidable else "too few seeds"
+    small = "by less than is worth having" if answer.direction else "makes no difference worth having"
+    words = [answer.direction, small if answer.negligible else "", "" if found.is_borne_out else "not borne out since"]
+    return ", ".join(filter(None, words))
 
 
 def fid_change(found: Comparison) -> str:
-    """Change of FID with its interval."""
-    return change(found.percent) + (
-        f" (95 % interval {between(found.low, found.high)})" if found.low is not None else ""
-    )
+    """Change of FID with its interval, and where its answer is an earlier look's, that look's seeds."""
+    interval = f" (95 % interval {between(found.low, found.high)})" if found.low is not None else ""
+    return change(found.percent) + interval + (f", answered at {found.answered_at} seeds" if found.answered_at else "")
 
 
 def comparison_sentence(found: Comparison) -> str:
@@ -114,8 +113,10 @@ def comparison_sentence(found: Comparison) -> str:
     if found.answer.effect.decidable:
         at = f"answered at {found.answered_at} seeds, " if found.answered_at else ""
         parts.append(f"{at}p {p_value(found.answer.p_difference)} after Holm's correction")
-    if lost := found.effect.lost:
+    if lost := found.answer.effect.lost:
         parts.append(f"of finished runs: {lost} {'was' if lost == 1 else 'were'} lost, and counts as the worst in p")
+    if later := found.effect.lost - lost:
+        parts.append(f"{later} {'was' if later == 1 else 'were'} lost after the answer")
     if needed := found.answer.seeds_needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
         side, size = "cell" if found.answer.effect.cells > 2 else "side", f"{100 * found.answer.smallest_effect:g}"

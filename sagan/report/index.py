@@ -56,7 +56,8 @@ def _question(row: dict[str, str]) -> str:
 
 def _answer(row: dict[str, str]) -> str:
     answer = row["answer"] if row["answer"] in ("not decided", "no answer yet") else f"**{row['answer']}**"
-    return f"{answer}: {_size(row)}" if row["fid_percent"] else answer
+    at = f", answered at {row['answered_at']} seeds" if row["answered_at"] else ""
+    return f"{answer}: {_size(row)}{at}" if row["fid_percent"] else answer
 
 
 def _size(row: dict[str, str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -74,22 +76,22 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
         verify: check the files' bytes against the digests in the record too: a copy from elsewhere that broke off
             may have the right sizes.
     """
-    return _set_aside(read_run(key, paths, verify), paths.run(key), paths)
+    return _set_aside(partial(read_run, key, paths, verify), paths.run(key), paths)
 
 
 def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
     """Move away a reference whose `reference.json` is no record; returns where it went."""
-    return _set_aside(read_reference(key, paths), paths.reference(key), paths)
+    return _set_aside(partial(read_reference, key, paths), paths.reference(key), paths)
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
     """Move away a measurement whose `metrics.json` is no record; returns where it went."""
-    return _set_aside(read_evaluation(key, paths), paths.evaluation(key), paths)
+    return _set_aside(partial(read_evaluation, key, paths), paths.evaluation(key), paths)
 
 
-def _set_aside(found: Found, folder: Path, paths: Paths) -> Path | None:
-    """Unless it is whole, not there, or in use."""
-    if found.state in ("there", "missing") or is_locked(paths.state(folder.name) / "lock"):
+def _set_aside(read: Callable[[], Found], folder: Path, paths: Paths) -> Path | None:
+    """Unless it is in use, whole, or not there."""
+    if is_locked(paths.state(folder.name) / "lock") or read().state in ("there", "missing"):
         return None
     place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)

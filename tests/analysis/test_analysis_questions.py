@@ -3,12 +3,14 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sagan.analysis.build import analyse
-from sagan.analysis.wording import comparison_sentence
+from sagan.analysis.claims import claims
+from sagan.analysis.wording import comparison_sentence, verdict
 from sagan.params.suites import UntilDecided
 from sagan.report import render, tables
 from sagan.report.document import readme
@@ -143,6 +145,15 @@ def test_an_answer_of_an_early_look_stands_and_its_size_is_of_all_runs(make_libr
     assert (attention.answered_at, sn.answered_at, attention.seeds, sn.seeds) == (4, None, 8, 8)
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert "answered at 4 seeds, p 0.0" in comparison_sentence(attention) and "at 8" not in comparison_sentence(sn)
+    assert (verdict(attention), attention.is_borne_out) == ("helps", True)
+    assert [e.better for e in analysis.questions.metrics if e.metric.name == "fid"] == [True, None]
+    # All runs point the other way, and one of the later ones was lost.
+    other_way = replace(attention.effect, estimate=0.1, improvement=-1, lost=1)
+    turned = replace(attention, effect=other_way)
+    assert verdict(turned) == "helps, not borne out since"
+    assert "1 was lost after the answer" in comparison_sentence(turned)
+    [claim] = [finding for claim, finding in claims(analysis.records, [turned]).items() if "FID and IS" in claim.text]
+    assert claim.verdict == "not decided" and "answered at 4 seeds" in claim.measured
 
 
 def test_an_interaction_is_sure_at_the_level_of_its_look(make_library, tmp_path):

@@ -4,14 +4,17 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.plan import Cell, Evaluation, Plan
+from workflow import launch
 from workflow.launch import check_threads
 
 
 @pytest.mark.parametrize(("section", "training", "evaluation"), [("training", 64, 1), ("evaluation", 1, 64)])
-def test_more_threads_than_cores_are_refused(with_training, section, training, evaluation):
+def test_more_threads_than_cores_are_refused(with_training, monkeypatch, section, training, evaluation):
     run = with_training(threads=training)
     measured = Evaluation("e", run.key, "r", {"threads": evaluation}, "c" * 64, run.execution)
     plan = Plan({run.key: run}, {}, {"e": measured}, {"quick": [Cell(run.variant, run.seed, run.key, "e")]})
     with pytest.raises(UserError, match=rf"suites\.quick\.{section}\.threads = 64: this launch may use 2 cores"):
         check_threads(plan, 2)
     check_threads(plan, 64)
+    monkeypatch.setattr(launch, "missing", lambda *_: ([], [], []))
+    check_threads(plan, 2)  # brought from a larger machine, with nothing to make

@@ -1,5 +1,7 @@
 """A portion's jobs get the threads that they are planned with, and Ctrl-C ends it in a line."""
 
+import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -27,6 +29,20 @@ def test_a_job_has_the_threads_of_its_plan(with_training, here, paths, monkeypat
         monkeypatch.setenv(name, "1")
     portion.work(Plan({run.key: run}, {}, {}, {}), paths.plan("0"), 1, time.monotonic() + 60)
     assert [set(threads.values()) for threads in given] == [{"3"}]
+
+
+def test_an_interrupted_portion_stops_its_jobs(with_training, here, paths, monkeypatch):
+    run = with_training()
+    job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portion, "start", lambda *_: job)
+    monkeypatch.setattr(portion, "time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic))
+    with pytest.raises(KeyboardInterrupt):
+        portion.work(Plan({}, {run.key: run}, {}, {}), paths.root / "plan.json", 1, time.monotonic() + 60)
+    assert job.poll() == -signal.SIGTERM
 
 
 def test_ctrl_c_is_a_line_and_no_traceback(here, paths, monkeypatch, capsys):
