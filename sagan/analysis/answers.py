@@ -32,7 +32,6 @@ class Answer:
         effect: the evidence.
         direction: helps or hurts, where the difference is sure. Of the second level instead of the first.
         negligible: whether it is sure that the ratio lies within a factor of 1 + smallest_effect.
-        level: the family's level here, such as 0.05, or a look's share of it.
         p_difference, p_negligible: of the two tests, after Holm; 0 where an earlier look was sure.
         seeds_needed: seeds a cell that find smallest_effect in 80 % of cases at this spread, were it the least sure of
             the questions; None where the spread is not known, or where there is an answer.
@@ -42,7 +41,6 @@ class Answer:
     effect: Effect
     direction: Literal["helps", "hurts"] | None
     negligible: bool
-    level: float
     p_difference: float
     p_negligible: float
     seeds_needed: int | None
@@ -84,7 +82,7 @@ def answers(
         needed = None
         if direction is None and not small and effect.spread is not None:
             needed = seeds_needed(math.log1p(smallest_effect), effect.spread, effect.cells, level / len(effects))
-        given[question] = Answer(effect, direction, small, level, p_difference, p_negligible, needed, smallest_effect)
+        given[question] = Answer(effect, direction, small, p_difference, p_negligible, needed, smallest_effect)
     return given
 
 

@@ -56,7 +56,8 @@ def _question(row: dict[str, str]) -> str:
 
 def _answer(row: dict[str, str]) -> str:
     answer = row["answer"] if row["answer"] in ("not decided", "no answer yet") else f"**{row['answer']}**"
-    at = f", answered at {row['answered_at']} seeds" if row["answered_at"] else ""
+    looked_at = row.get("answered_at")  # not in reports of older versions
+    at = f", answered at {looked_at} seeds" if looked_at else ""
     return f"{answer}: {_size(row)}{at}" if row["fid_percent"] else answer
 
 
