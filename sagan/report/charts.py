@@ -14,7 +14,7 @@ from sagan.report.style import Look, Theme, looks
 WIDTH = 8.0
 PANELS_PER_ROW = 4
 # Intervals between the ticks that a narrow panel has room for.
-TICKS = 4
+TICKS = 3
 # Letters of a variant's name that fit over a panel at full size.
 LONG_NAME = 20
 # Inches of a line of a legend.
