@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sagan.params.loading import load_params, merge
+from sagan.params.inheritance import merge
+from sagan.params.loading import load_params
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant, snapshot_steps
 
