@@ -31,6 +31,7 @@ from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan
 from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside_torn
 from sagan.store.paths import Paths, main_workspace
 from workflow.machine import gpu_count, usable_cores
@@ -58,6 +59,8 @@ def main() -> int:
     try:
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
+        for line in unreached(params, PATHS, arguments.suite):
+            print(f"runs: note: {line}")
         if arguments.dry_run:
             return dry_run(plan)
         is_local = profile_is_local(Path(arguments.profile))

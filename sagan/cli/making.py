@@ -19,6 +19,7 @@ from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
+from sagan.plan.reach import unreached
 from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
 from sagan.store.reading import read_evaluation, read_reference
 from sagan.store.reports import leave_for_workspace
@@ -118,11 +119,14 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
-    made = planned(load_params(PATHS.params), PATHS, suite)
+    params = load_params(PATHS.params)
+    made = planned(params, PATHS, suite)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    for line in unreached(params, PATHS, suite):
+        print(f"note: {line}")
 
 
 @app.command()

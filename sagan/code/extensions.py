@@ -33,6 +33,11 @@ FUNCTIONS = {
     "penalty": ("critic", "real", "fake", "options"),
     "generator_penalty": ("generator", "fake", "options"),
 }
+# What of a recipe they leave without effect, where all of a set are defined.
+REPLACED = {
+    ("discriminator_loss", "generator_loss"): ("objective",),
+    ("build_generator", "build_discriminator"): ("backbone", "init"),
+}
 FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
@@ -74,6 +79,11 @@ def check_extension(file: Path, place: str) -> set[str]:
         raise UserError(f"{told}: defines none of {', '.join(FUNCTIONS)}")
     sources(file, place)
     return functions.keys() & FUNCTIONS.keys()
+
+
+def defined_functions(file: Path) -> set[str]:
+    """Which of `FUNCTIONS` a file that was checked defines."""
+    return _functions(file, "extension.file").keys() & FUNCTIONS.keys()
 
 
 def _functions(file: Path, place: str) -> dict[str, ast.FunctionDef]:
@@ -139,7 +149,7 @@ def load_extension(file: Path, place: str | None = None) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"extension_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     module.__place__ = file.as_posix() if place is None else f"{place} = {file.as_posix()!r}"
-    module.__functions__ = _functions(file, "extension.file").keys() & FUNCTIONS.keys()
+    module.__functions__ = defined_functions(file)
     others = [source.stem for source in sources(file)[1:]]
     for name in others:
         sys.modules.pop(name, None)  # another extension's of the same name

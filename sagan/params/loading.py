@@ -32,21 +32,29 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         UserError: with the file, the key path, the value and what is accepted.
     """
-    raw = _read_yaml(path)
     try:
-        unknown = [key for key in raw if key not in TOP_LEVEL]
-        if unknown:
-            raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), TOP_LEVEL)}")
-        expanded = expand(_mapping(raw, "variants"))
-        params = validated(Params, {**raw, "variants": expanded.variants}, prefix="")
-        params = params.model_copy(update={"grids": expanded.grids, "said": expanded.said})
-        _check_names(params)
-        _check_references(params)
-        params = _with_rows(params)
-        _check_suites(params)
-        return params
+        return params_of(read_yaml(path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def params_of(raw: Tree) -> Params:
+    """The typed objects of a tree as the file has it.
+
+    Raises:
+        UserError: with the key path, the value and what is accepted.
+    """
+    unknown = [key for key in raw if key not in TOP_LEVEL]
+    if unknown:
+        raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), TOP_LEVEL)}")
+    expanded = expand(_mapping(raw, "variants"))
+    params = validated(Params, {**raw, "variants": expanded.variants}, prefix="")
+    params = params.model_copy(update={"grids": expanded.grids, "said": expanded.said})
+    _check_names(params)
+    _check_references(params)
+    params = _with_rows(params)
+    _check_suites(params)
+    return params
 
 
 def _with_rows(params: Params) -> Params:
@@ -178,14 +186,29 @@ def _mapping(tree: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[str
     return value
 
 
-def _read_yaml(path: Path) -> Tree:
+def read_yaml(path: Path) -> Tree:
+    """The file as it is written.
+
+    Raises:
+        UserError: it is not there, or no mapping in YAML.
+    """
     try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise UserError(f"{path}: not found here or above; run this inside a clone of the benchmark") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{path}, line {line}: not UTF-8; save the file in that encoding") from None
+
+
+def parsed(text: str, path: Path) -> Tree:
+    """A text of the file as a tree; `path` is what errors name.
+
+    Raises:
+        UserError: it is no mapping in YAML.
+    """
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = error.problem_mark or error.context_mark if isinstance(error, MarkedYAMLError) else None
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -60,7 +60,9 @@ def rows(params: Params, suite: str) -> dict[str, Listed]:
     by_recipe: dict[str, str] = {}
     named = [name for name in [*spec.variants, spec.baseline] if name not in params.grids]
     for name in dict.fromkeys([*cells, *named]):
-        recipe = canonical(what_runs(params, suite, name))
+        extension = params.variants[name].extension
+        # A file's name is a label; what is in it, the plan compares.
+        recipe = canonical([what_runs(params, suite, name), extension and extension.file])
         same = by_recipe.get(recipe)
         if same is None and name not in [*cells, *spec.variants]:
             why = f"no such variant of this suite{meant(name, named[:-1])}; list it under `variants` too"

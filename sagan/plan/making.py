@@ -19,6 +19,7 @@ from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite, Training
 from sagan.params.variants import Variant
+from sagan.plan.checks import check_classes, check_conditions, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
@@ -62,7 +63,8 @@ class _Planner:
         manifest = _manifest(self.params, paths, name)
         rows = self.params.rows[name]
         variants = {row: self.params.variants[row] for row in rows}
-        _check_conditions(name, variants, manifest, paths)
+        check_conditions(name, variants, manifest, paths)
+        check_classes(suite, name, manifest, paths)
         check_fixed_networks(variants, manifest, paths)
         conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
         references = [
@@ -78,6 +80,7 @@ class _Planner:
             for row in rows.values()
             for seed in seeds
         ]
+        check_own_code(self.params, name, paths)
 
     def _run(self, suite: Suite, name: str, seed: int, manifest: Json) -> Run:
         variant = self.params.variants[name]
@@ -102,17 +105,6 @@ class _Planner:
         first, *others = (evaluation.key for evaluation in evaluations)
         also = dict(zip(suite.evaluation.also, others, strict=True))
         return Cell(row.name, run.seed, run.key, first, also, row.levels, row.aliases)
-
-
-def _check_conditions(name: str, variants: dict[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Say where a condition is written that a suite's dataset does not have."""
-    for variant, recipe in variants.items():
-        if recipe.condition is None:
-            continue
-        try:
-            class_names(manifest, recipe.condition)
-        except UserError as error:
-            raise UserError(f"{paths.params}: variants.{variant}.{error} (suite {name!r} asks for it)") from None
 
 
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:

@@ -220,6 +220,13 @@ def test_a_missing_key_is_named(tree, load):
         load(tree)
 
 
+def test_all_missing_keys_of_a_suite_are_named_at_once(tree, load):
+    del tree["suites"]["quick"]["seeds"], tree["suites"]["quick"]["training"]["steps"]
+    del tree["suites"]["quick"]["evaluation"]
+    with pytest.raises(UserError, match=r"suites\.quick: seeds, training\.steps and evaluation are missing$"):
+        load(tree)
+
+
 def test_circles_are_refused(tree, load):
     tree["variants"]["sagan"]["like"] = "sagan-ttur-1"
     with pytest.raises(UserError, match="circle"):

@@ -1,0 +1,64 @@
+"""What is known to fail, or to say nothing, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagan.code.extensions import REPLACED, defined_functions
+from sagan.code.fingerprint import extension_code
+from sagan.data.conditions import class_names
+from sagan.errors import UserError
+from sagan.params import Params
+from sagan.params.recipes import what_runs
+from sagan.params.suites import Suite
+from sagan.params.variants import Variant
+from sagan.store.paths import Paths
+from sagan.store.records import Json, canonical
+
+
+def check_conditions(name: str, variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
+    """Say where a condition is written that a suite's dataset does not have."""
+    for variant, recipe in variants.items():
+        if recipe.condition is None:
+            continue
+        try:
+            class_names(manifest, recipe.condition)
+        except UserError as error:
+            raise UserError(f"{paths.params}: variants.{variant}.{error} (suite {name!r} asks for it)") from None
+
+
+def check_classes(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
+    """Refuse a feature space that is to be learnt from classes which the dataset does not have."""
+    for position, space in enumerate(suite.evaluation.spaces):
+        if space == "classifier" and (labels := manifest.get("labels")) and labels["kind"] != "classes":
+            key = "extractor" if position == 0 else f"also[{position - 1}]"
+            raise UserError(
+                f"{paths.params}: suites.{name}.evaluation.{key} = 'classifier': dataset {suite.dataset!r} has no "
+                "classes to train one on; use 'inception'"
+            )
+
+
+def check_own_code(params: Params, suite: str, paths: Paths) -> None:
+    """Refuse variants that differ only in what their own code replaces, or in the name of the file that it is in."""
+    found: dict[str, str] = {}
+    for name in params.rows[suite]:
+        extension = params.variants[name].extension
+        if extension is None:
+            continue
+        file, runs = paths.root / extension.file, what_runs(params, suite, name)
+        dead = _replaced(defined_functions(file))
+        rest = {key: value for key, value in runs["variant"].items() if key not in dead}
+        other = found.setdefault(canonical([rest, runs["training"], extension_code(file)]), name)
+        if other == name:
+            continue
+        before = what_runs(params, suite, other)["variant"]
+        differs = [key for key in dead if before.get(key) != runs["variant"].get(key)]
+        why = f"{' and '.join(differs)} differ alone, which it replaces" if differs else "the code is the same"
+        raise UserError(
+            f"{paths.params}: suites.{suite}.variants: {other!r} and {name!r} are one recipe by their own code, "
+            f"{extension.file}: {why}; let them differ in something else, or list one alone"
+        )
+
+
+def _replaced(functions: set[str]) -> list[str]:
+    return [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
