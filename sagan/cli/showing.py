@@ -15,6 +15,7 @@ from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
 from sagan.store.reports import experiment_paths, whereabouts
 from sagan.store.weights import PUBLISHED, weights_lines
+from sagan.verifying import agreement
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
@@ -158,6 +159,10 @@ def where(
         suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)
+    if experiment is None:
+        for suite in suites:
+            if (line := agreement(suite, PATHS)) is not None:
+                print(f"{suite}: {line}")
     print("MLflow: make ui")
 
 
