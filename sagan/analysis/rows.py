@@ -13,7 +13,7 @@ from sagan.errors import UserError
 from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.params.suites import Suite
-from sagan.plan import Plan
+from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
@@ -233,12 +233,18 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
         rows=rows,
         reference=None,
         grids={grid: of_grid for grid, of_grid in params.grids.items() if of_grid.keys() <= names},
-        descriptions={cell.variant: params.variants[cell.variant].description for cell in cells},
+        descriptions={cell.variant: _description(cell, params) for cell in cells},
         extractor=spaces[0],
         experiment=f"{params.tracking.experiment_prefix}{suite}",
     )
     first, *others = (_in_space(records, plan, paths, extractor) for extractor in spaces)
     return replace(first, also={other.extractor: other for other in others})
+
+
+def _description(cell: Cell, params: Params) -> str:
+    """Of a combination of a grid, that of a variant which says the same recipe."""
+    found = [params.variants[name].description for name in (cell.variant, *cell.aliases)]
+    return next(filter(None, found), "")
 
 
 def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -> SuiteRecords:

@@ -16,7 +16,7 @@ from sagan.data import load, pending, prepare
 from sagan.data import verify as verify_dataset
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.params.loading import load_params
-from sagan.plan import Plan, check_code
+from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
@@ -121,6 +121,7 @@ def plan(
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
+    check_own_networks(made, PATHS)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):

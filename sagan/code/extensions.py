@@ -1,7 +1,7 @@
 """Own code as a variant: the file that an extension names, checked, loaded, and kept with a run. Without torch.
 
-A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to plan with, and executed only to train, or
-to load what it has trained.
+A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to name runs, and executed to train, to load
+what it has trained, and to hold the shapes of its networks to what a plan asks for.
 """
 
 from __future__ import annotations

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagan.code.extensions import REPLACED, defined_functions
+from sagan.code.extensions import REPLACED, defined_functions, load_extension
 from sagan.code.fingerprint import extension_code
 from sagan.data.conditions import class_names
 from sagan.errors import UserError
 from sagan.params import Params
-from sagan.params.recipes import what_runs
+from sagan.params.recipes import NETWORKS, what_runs
 from sagan.params.suites import Suite
 from sagan.params.variants import Variant
+from sagan.plan.types import Plan
 from sagan.store.paths import Paths
+from sagan.store.reading import read_run
 from sagan.store.records import Json, canonical
 
 
@@ -58,6 +60,27 @@ def check_own_code(params: Params, suite: str, paths: Paths) -> None:
             f"{paths.params}: suites.{suite}.variants: {other!r} and {name!r} are one recipe by their own code, "
             f"{extension.file}: {why}; let them differ in something else, or list one alone"
         )
+
+
+def check_own_networks(plan: Plan, paths: Paths) -> None:
+    """Build the networks of own code that runs to come need, and hold their shapes to what is asked for.
+
+    Raises:
+        UserError: one cannot be built, or gives another shape.
+    """
+    to_come = {run.variant: run for run in plan.runs.values() if read_run(run.key, paths).record is None}
+    for name, run in to_come.items():
+        config = run.typed
+        if config.variant.extension is None:
+            continue
+        file = paths.root / config.variant.extension.file
+        roles = [role for role in NETWORKS if f"build_{role}" in defined_functions(file)]
+        if roles:
+            from sagan.nn.extension import own_network  # torch: others need not wait for it
+
+            module = load_extension(file, f"{paths.params}: variants.{name}.extension.file")
+            for role in roles:
+                own_network(role, config.networks(), module)
 
 
 def _replaced(functions: set[str]) -> list[str]:

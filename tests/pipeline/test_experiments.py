@@ -59,7 +59,7 @@ def test_a_value_that_reaches_no_run_is_named(clone):
     output = clone.run(*DVC, "exp", "run", "--temp", "--name", "nowhere", *change)
     named = "variants.sagan.optimizer.lr_g = 0.001 reaches no run of quick: what runs is said by"
     assert f"{named} variants.sagan-own.optimizer.lr_g and variants.sagan-no-attention-own.optimizer.lr_g" in output
-    clone.run("git", "revert", "-q", "--no-edit", "HEAD")
+    clone.run("git", "revert", "--no-edit", "HEAD")
 
 
 def test_queued_experiments_at_once_train_a_common_run_once(clone):

@@ -4,7 +4,7 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.params.loading import load_params
-from sagan.plan import make_plan
+from sagan.plan import check_own_networks, make_plan
 from sagan.store.records import write_json
 from tests.made_up import SAGAN
 
@@ -76,3 +76,16 @@ def test_a_classifier_wants_classes(plan):
     with pytest.raises(UserError, match=r"evaluation\.extractor = 'classifier': dataset 'strokes' has no classes"):
         plan("[sagan]", kind="attributes")
     plan("[sagan]")
+
+
+GENERATOR = "from torch import nn\n\n\ndef build_generator(image, switches, options):\n    return nn.Linear(128, {})\n"
+
+
+def test_shapes_of_own_networks_are_held_to_the_plan(plan, paths):
+    made = plan("[sagan, mine]", GENERATOR.format(5))
+    with pytest.raises(
+        UserError, match=r"variants\.mine\.extension\.file = .*must give \[2, 1, 28, 28\], and gave \[2, 5\]"
+    ):
+        check_own_networks(made, paths)
+    image = "nn.Sequential(nn.Linear(128, 784), nn.Unflatten(1, (1, 28, 28)))"
+    check_own_networks(plan("[sagan, mine]", GENERATOR.replace("nn.Linear(128, {})", image)), paths)
