@@ -42,7 +42,7 @@ def test_spectral_norm_is_computed_in_float32_whatever_the_precision(run, images
     layers = list(normalised_layers(trainer.discriminator.to(device)))
     assert layers
     for _, norm, weight in layers:
-        expected = weight / (norm.u @ norm._matrix(weight) @ norm.v)
+        expected = weight / (norm.u @ norm.matrix(weight) @ norm.v)
         seen = []
         sigma = norm.sigma
         norm.sigma = lambda w, s=sigma, seen=seen: seen.append(torch.is_autocast_enabled(device)) or s(w)

@@ -7,7 +7,7 @@ import torch
 
 from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
-from sagan.nn.spectral import normalised_layers
+from sagan.nn.spectral import iterate, normalised_layers
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import weights_finite
 from sagan.training.step import Trainer
@@ -45,7 +45,7 @@ def test_a_step_is_hinge_and_adam_written_out(run, feed):
 
     for network in (twin.generator, twin.discriminator):
         for _, norm, weight in normalised_layers(network):
-            norm.iterate(weight)
+            iterate([norm], [weight])
     fake = twin.generator(noise[0])
     loss_d = (1 - twin.discriminator(real[0])).clamp(min=0).mean() + (1 + twin.discriminator(fake)).clamp(min=0).mean()
     gradients = torch.autograd.grad(loss_d, twin.discriminator.parameters(), retain_graph=True)
