@@ -20,7 +20,7 @@ from sagan.objectives import Judged
 from sagan.params.run import RunConfig
 from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
-from sagan.training.batches import Noise, RealBatches
+from sagan.training.batches import Noise, RealBatches, drawing, sent
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.ingredients import Made, ingredients_of
@@ -95,7 +95,6 @@ class Trainer:
         self.seed, self.batch_size, self.pieces = config.seed, training.batch_size, training.accumulate
         self.steps = training.steps
         self.bfloat16 = training.precision == "bfloat16"
-        self._random = torch.Generator(device)
         # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
         self.joint_pass = variant.discriminator.norm != "batch"
         optimizer = variant.optimizer
@@ -160,8 +159,7 @@ class Trainer:
 
     def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
         """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
-        self._random.manual_seed(derived_seed(self.seed, purpose, index))
-        return torch.rand(shape, generator=self._random, device=self.device)
+        return sent(torch.rand(shape, generator=drawing(self.seed, purpose, index)), self.device)
 
     def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:
         """The step itself: a function of its inputs and the state, on the device alone."""
