@@ -41,7 +41,7 @@ REPARAMETRISATIONS: Table[str, Reparametrisation] = {
 
 def in_use(switches: Mapping[str, Any]) -> list[Reparametrisation]:
     """Those that a network's switches turn on."""
-    return [entry for name, entry in REPARAMETRISATIONS.items() if switches.get(name)]
+    return [entry for name, entry in REPARAMETRISATIONS.items() if switches[name]]
 
 
 def plain(config: Mapping[str, Any], role: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ _WARM_UP = 15
 
 def with_spectral_norm(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
     """`spectral_norm` as a network's switches say it."""
-    return spectral_norm(module, switches.get("power_iterations", 1), switches.get("spectral_norm_eps", EPS))
+    return spectral_norm(module, switches["power_iterations"], switches["spectral_norm_eps"])
 
 
 def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration, typed or as `sagan.plan.Run.config` holds it.
+        config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
         processes: those that share the batch.
         graphs: whether steps are replayed as CUDA graphs, on a GPU. The bytes are the same.
@@ -66,7 +65,7 @@ class Trainer:
 
     def __init__(
         self,
-        config: RunConfig | Mapping[str, Any],
+        config: RunConfig,
         device: torch.device,
         labels: np.ndarray | None = None,
         processes: Processes = ALONE,
@@ -74,7 +73,6 @@ class Trainer:
         title: str = "training",
         own: ModuleType | None = None,
     ) -> None:
-        config = RunConfig.model_validate(config)
         variant, training, networks = config.variant, config.training, config.networks()
         self.device, self.processes = device, processes
         self.layout = _LAYOUTS[training.memory_format]

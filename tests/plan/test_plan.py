@@ -11,7 +11,7 @@ from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
-from sagan.plan import Plan, make_plan, snapshot_steps
+from sagan.plan import Plan, make_plan
 from sagan.store.records import write_json
 from sagan.store.weights import PUBLISHED, Published
 
@@ -118,7 +118,7 @@ def test_words_devices_and_logging_move_no_key(params, planned, key_path, value)
         ("suites.quick.training.batch_size", 16),
         ("suites.quick.training.ema.decay", 0.5),
         ("suites.quick.training.threads", 2),
-        ("suites.quick.training.snapshots", [10]),
+        ("suites.quick.training.snapshots", [300]),
     ],
 )
 def test_the_budget_moves_every_run(params, planned, key_path, value):
@@ -173,9 +173,10 @@ def test_a_dataset_that_is_not_prepared_is_named_with_the_way_out(params, paths)
 def test_snapshots_always_hold_the_first_and_the_last():
     def steps(snapshots):
         ema = {"decay": 0.9}
-        return snapshot_steps(Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots))
+        return Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots).snapshot_steps()
 
-    assert steps(4) == [0, 25, 50, 75, 100]
+    assert steps(3) == [0, 25, 50, 100]
+    assert steps(20) == [0, 1, 2, 3, 6, 12, 25, 50, 100]
     assert steps([10, 30]) == [0, 10, 30, 100]
 
 

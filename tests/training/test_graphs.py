@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sagan.objectives import Objective
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.loop import train
@@ -63,7 +64,7 @@ def wrong(trainer):
 
 
 def trained(config, images, capture=None, steps=10, exact=True):
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     if capture:
         trainer._carry_out = GraphedStep(trainer._compute, trainer.state, "run", capture(trainer), exact)
     size = config["training"]["batch_size"]
@@ -172,7 +173,8 @@ def test_only_one_graph_is_held_at_a_time(run, images):
 def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
     """What is written down as a number in a graph stays what it was."""
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
-    trainer = Trainer({**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}, CPU)
+    config = {**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     group = trainer.optimizer_g.param_groups[0]
     group["lr"] = rate = torch.tensor(0.0)
     for step, left in ((1, 1.0), (5, 0.5)):
@@ -182,7 +184,7 @@ def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(with_training, images, paths, tmp_path, capfd):
-    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 7})
+    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 6})
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
     variant = {**run.config["variant"], "optimizer": optimizer, "n_dis": 2, "augment": ["color", "translation"]}
     run = dataclasses.replace(run, config={**run.config, "variant": variant})
