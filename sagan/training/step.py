@@ -58,7 +58,8 @@ class Trainer:
         config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
         processes: those that share the batch.
-        graphs: whether steps are replayed as CUDA graphs, on a GPU. The bytes are the same.
+        graphs: whether steps are replayed as CUDA graphs, on a GPU; those of own code where its module says
+            `graphable = True`. The bytes are the same.
         title: what messages begin with.
         own: the module of the variant's extension.
     """
@@ -106,7 +107,9 @@ class Trainer:
             if training.compile:
                 network.compile()
         self._carry_out = self._compute
-        if graphs and device.type == "cuda" and processes.count == 1:
+        # What own code counts in Python, a graph would repeat as it was.
+        recordable = own is None or getattr(own, "graphable", False)
+        if graphs and recordable and device.type == "cuda" and processes.count == 1:
             self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture, training.deterministic)
 
     def _placed(self, network: nn.Module) -> nn.Module:
