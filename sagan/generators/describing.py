@@ -67,8 +67,10 @@ def describe_variant(
 
     if name in params.grids:
         return _grid(params.grids[name], networks)
-    description = params.variants[name].description
-    lines = [f"{name}: {description}"] if description else [name]
+    variant = params.variants[name]
+    lines = [f"{name}: {variant.description}"] if variant.description else [name]
+    if variant.caution is not None:
+        lines += ["", f"Warning: {variant.caution}."]
     for role, layers in networks(name).items():
         lines += ["", *_network(role, layers)]
     return lines

@@ -62,12 +62,13 @@ class Parts:
     def norm(self, name: str, channels: int) -> Layers:
         """Batch norm, the class's own where there are classes; nothing where it is off."""
         if self.normalises:
-            yield name, ClassBatchNorm(channels, self.classes) if self.classes else nn.BatchNorm2d(channels)
+            eps = self.switches["norm_eps"]
+            yield name, (ClassBatchNorm(channels, self.classes, eps) if self.classes else nn.BatchNorm2d(channels, eps))
 
     def plain_norm(self, name: str, channels: int) -> Layers:
         """Batch norm that is the same for all classes."""
         if self.normalises:
-            yield name, nn.BatchNorm2d(channels)
+            yield name, nn.BatchNorm2d(channels, self.switches["norm_eps"])
 
     def attention(self, side: int, channels: int) -> Layers:
         """What follows a feature map of that side: attention, or its control; nothing where it was not asked for."""

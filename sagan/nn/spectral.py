@@ -77,14 +77,21 @@ _WARM_UP = 15
 
 def with_spectral_norm(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
     """`spectral_norm` as a network's switches say it."""
-    return spectral_norm(module, switches["power_iterations"], switches["spectral_norm_eps"])
+    iterations, eps = switches["power_iterations"], switches["spectral_norm_eps"]
+    return spectral_norm(module, iterations, eps, switches["spectral_norm_over_input"])
 
 
-def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:
-    """Normalise a module's weight in place, and return the module."""
-    dim = 1 if isinstance(module, nn.ConvTranspose2d) else 0
-    norm = SpectralNorm(module.weight.detach(), dim, iterations, eps)
-    parametrize.register_parametrization(module, "weight", norm)
+def spectral_norm(
+    module: nn.Module, iterations: int = 1, eps: float = EPS, over_input: bool = False, kind: type = SpectralNorm
+) -> nn.Module:
+    """Normalise a module's weight in place, and return the module.
+
+    Args:
+        over_input: read a transposed convolution's weight as it lies, [C_in, -1].
+        kind: what computes the weight.
+    """
+    dim = 1 if isinstance(module, nn.ConvTranspose2d) and not over_input else 0
+    parametrize.register_parametrization(module, "weight", kind(module.weight.detach(), dim, iterations, eps))
     return module
 
 
@@ -100,15 +107,16 @@ def normalised_layers(network: nn.Module) -> Iterator[tuple[str, SpectralNorm, n
 def advance_power_iteration(network: nn.Module) -> None:
     """Advance every estimate of a network by its `iterations`; nothing happens in eval mode."""
     if network.training:
-        _iterate_all(network)
+        iterate_all(network)
 
 
 def warm_up(network: nn.Module) -> None:
     """Bring every estimate near the true value of weights that were just set."""
-    _iterate_all(network, _WARM_UP)
+    iterate_all(network, _WARM_UP)
 
 
-def _iterate_all(network: nn.Module, times: int | None = None) -> None:
+def iterate_all(network: nn.Module, times: int | None = None) -> None:
+    """`times` power iterations of every layer, or as many as a step makes."""
     if layers := list(normalised_layers(network)):
         _, norms, weights = zip(*layers, strict=True)
         iterate(norms, weights, norms[0].iterations if times is None else times)

@@ -9,6 +9,7 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 
 from sagan.data.conditions import class_names
@@ -62,6 +63,9 @@ class _Planner:
         suite, paths, plan = self.params.suites[name], self.paths, self.plan
         manifest = _manifest(self.params, paths, name)
         variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
+        for variant, recipe in variants.items():
+            if recipe.caution is not None:
+                warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         _check_conditions(suite, name, variants, manifest, paths)
         check_fixed_networks(variants, manifest, paths)
         conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})

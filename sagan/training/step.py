@@ -17,6 +17,7 @@ from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
+from sagan.params.variants import Optimizer
 from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches, drawing, sent
@@ -100,8 +101,8 @@ class Trainer:
         self.decays = optimizer.decay == "linear"
         self.lr_g = optimizer.lr_g
         self.lr_d = optimizer.lr_g * optimizer.lr_ratio
-        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer.betas)
-        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer.betas)
+        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer)
+        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer)
         for network in (self.generator, self.discriminator):
             synchronise_batch_norm(network, processes)
             if training.compile:
@@ -115,11 +116,12 @@ class Trainer:
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(device=self.device, memory_format=self.layout).train()
 
-    def _adam(self, network: nn.Module, rate: float, betas: list[float]) -> torch.optim.Adam:
+    def _adam(self, network: nn.Module, rate: float, settings: Optimizer) -> torch.optim.Adam:
         on_gpu = self.device.type == "cuda"
         # On a GPU the rate is a tensor, so that a graph reads its present value.
         rate = torch.tensor(rate, device=self.device) if on_gpu else rate
-        return torch.optim.Adam(network.parameters(), rate, tuple(betas), fused=True, capturable=on_gpu)
+        betas, eps = tuple(settings.betas), settings.eps
+        return torch.optim.Adam(network.parameters(), rate, betas, eps, fused=True, capturable=on_gpu)
 
     def step(self, step: int, real: RealBatches, noise: Noise) -> dict[str, Tensor]:
         """Carry out step number `step` (from 1); returns scalars that stay on the device."""
@@ -189,20 +191,21 @@ class Trainer:
                 loss, scalars = self._discriminator_loss(piece, fake.detach())
                 (loss / self.pieces).backward()
             found.append(scalars)
-        self._update(self.optimizer_d)
+        self._update("discriminator", self.discriminator, self.optimizer_d)
         return {name: torch.stack([s[name] for s in found]).mean() for name in found[0]}, fake
 
     def _discriminator_loss(self, inputs: Inputs, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         penalties = self.made_of.penalties
         at_real, at_fake = (any(p.at_real for _, p in penalties), any(p.at_fake for _, p in penalties))
-        real = self._augmented(inputs["real"], inputs, "real").detach().requires_grad_(at_real)
-        fake = self._augmented(fake, inputs, "fake").detach().requires_grad_(at_fake)
+        # R1 and R2 are gradients at images before augmentation, as in StyleGAN2-ADA and R3GAN.
+        real, fake = inputs["real"].detach().requires_grad_(at_real), fake.detach().requires_grad_(at_fake)
+        seen_real, seen_fake = self._augmented(real, inputs, "real"), self._augmented(fake, inputs, "fake")
         labels_real, labels_fake = inputs.get("labels_real"), inputs.get("labels_fake")
         if self.joint_pass:
             labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
-            logits_real, logits_fake = self._logits(torch.cat([real, fake]), labels).chunk(2)
+            logits_real, logits_fake = self._logits(torch.cat([seen_real, seen_fake]), labels).chunk(2)
         else:
-            logits_real, logits_fake = self._logits(real, labels_real), self._logits(fake, labels_fake)
+            logits_real, logits_fake = self._logits(seen_real, labels_real), self._logits(seen_fake, labels_fake)
         loss = self.made_of.objective.discriminator(logits_real, logits_fake)
         scalars = {
             "loss_d": loss.detach(),
@@ -211,7 +214,8 @@ class Trainer:
         }
         if penalties:
             critic = partial(self._logits, labels=labels_real)
-            judged = Judged(critic, real, fake, logits_real, logits_fake, inputs.get("mixing"))
+            seen = seen_real.detach(), seen_fake.detach()
+            judged = Judged(critic, real, fake, *seen, logits_real, logits_fake, inputs.get("mixing"))
             added = sum(weight * penalty.function(judged) for weight, penalty in penalties)
             loss = loss + added
             scalars["penalty_d"] = added.detach()
@@ -227,7 +231,7 @@ class Trainer:
                 losses[-1].backward()
         for weight, penalty in self.made_of.weight_penalties:
             (weight * penalty(self.generator)).backward()
-        self._update(self.optimizer_g)
+        self._update("generator", self.generator, self.optimizer_g)
         return torch.stack(losses).detach().sum()
 
     def _generator_loss(self, inputs: Inputs, fake: Tensor) -> Tensor:
@@ -254,10 +258,12 @@ class Trainer:
         finally:
             self.discriminator.requires_grad_(True)
 
-    def _update(self, optimizer: torch.optim.Adam) -> None:
+    def _update(self, role: str, network: nn.Module, optimizer: torch.optim.Adam) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.processes.mean_([p.grad for p in parameters if p.grad is not None])
         optimizer.step()
+        for reparametrisation in self.reparametrised[role]:
+            reparametrisation.updated(network)
 
     def _pieces(self, inputs: Inputs) -> Iterator[Inputs]:
         """The parts of a batch whose gradients are added up."""

@@ -8,6 +8,7 @@ import pytest
 
 from sagan.code import fingerprint
 from sagan.errors import UserError
+from sagan.generators.describing import describe_variant
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
@@ -301,3 +302,12 @@ def test_a_fixed_network_is_in_the_key_by_its_weights_or_by_the_code_that_trains
             patch.setitem(PUBLISHED, "efficientnet-lite0", Published("", hashlib.sha256(content).hexdigest()))
             found.append(keys(planned(params, labels=classes), "sngan-moment-matching"))
     assert trained.isdisjoint(found[0]) and found[0].isdisjoint(found[1])
+
+
+def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(params, planned):
+    """The common PyTorch port's default is just that."""
+    params = changed(params, "variants.sagan.regularisers.gradient_penalty", 10.0)
+    with pytest.warns(UserWarning, match="^variants.sagan: the gradient penalty pulls"):
+        planned(params)
+    told = describe_variant(params, "sagan", None)
+    assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)

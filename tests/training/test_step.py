@@ -9,6 +9,7 @@ from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import iterate, normalised_layers
 from sagan.params.run import RunConfig
+from sagan.training.augment import augmented
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import weights_finite
 from sagan.training.step import Trainer
@@ -161,6 +162,31 @@ def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run,
     torch.testing.assert_close(2 * once["penalty_d"], twice["penalty_d"])
     assert (first - without).norm() > 0
     torch.testing.assert_close(second - without, 2 * (first - without), atol=1e-5, rtol=1e-3)
+
+
+def test_r1_under_augmentation_is_the_gradient_at_the_image_before_it(run, feed):
+    config = varied(run, augment=["color", "translation"], regularisers={"r1": 1.0})
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
+    inputs = trainer._inputs(0, 1, *feed(config))
+    real = inputs["real"].clone().requires_grad_(True)
+    seen = augmented(real, ["color", "translation"], inputs["augment real"])
+    expected = torch.autograd.grad(trainer.discriminator(seen).sum(), real)[0].square().flatten(1).sum(1).mean() / 2
+    _, scalars = trainer._discriminator_loss(inputs, torch.zeros_like(real))
+    torch.testing.assert_close(scalars["penalty_d"], expected)
+    assert expected > 0
+
+
+def test_adams_epsilon_is_a_switch(run, feed):
+    """As large as 1 it makes steps of about the rate times the gradient, whatever its size."""
+    steps = []
+    for eps in (1e-8, 1.0):
+        config = varied(run, optimizer={"lr_g": 1e-3, "lr_ratio": 1.0, "betas": [0.0, 0.0], "eps": eps})
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
+        before = values(trainer.discriminator)
+        trainer.step(1, *feed(config))
+        after = values(trainer.discriminator)
+        steps.append(max(float((after[name] - before[name]).abs().max()) for name in before))
+    assert steps[0] == pytest.approx(1e-3, rel=0.01) and steps[1] < 0.9e-3
 
 
 def test_orthogonal_regularisation_is_its_formula(run, feed):
