@@ -38,11 +38,8 @@ _MAIN = "main.py"  # what the file is called in a run's folder; modules that it 
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
-class OwnCodeError(UserError, RuntimeError):
-    """An exception inside a user's code, told by the user's own lines.
-
-    A `RuntimeError` too, as what breaks the recording of a CUDA graph off: steps then go on without one.
-    """
+class OwnCodeError(UserError):
+    """An exception inside a user's code, told by the user's own lines."""
 
 
 def check_extension(file: Path, place: str) -> set[str]:

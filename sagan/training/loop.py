@@ -168,7 +168,7 @@ def _session(
             f"processes x training.accumulate = {training['accumulate']}; start a number of processes that does"
         )
     own, graphs = _own_code(run, paths), run.execution["cuda_graph"]
-    session = Session(run.config, data.images, device, data.labels, processes, graphs, run.key, own)
+    session = Session(run.typed, data.images, device, data.labels, processes, graphs, run.key, own)
     if (network := session.config.variant.regularisers.fixed_network) is not None:
         trainer = session.trainer
         trainer.made_of = MomentMatching.given(trainer.made_of, network, data.images, data.classes, paths, device)
