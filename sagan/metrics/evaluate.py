@@ -100,4 +100,4 @@ def _save_pictures(figures: Figures, folder: Path) -> None:
     if not figures.diverged:
         gallery.save_attention_maps(generator, figures.discriminator, seed, device, folder / "attention")
         z, sampled = figures.final_sample()
-        gallery.save_neighbours(generator, z, sampled, figures.real, figures.paths, device, folder)
+        gallery.save_neighbours(generator, z, sampled, figures.nearest, figures.real, figures.paths, device, folder)

@@ -14,7 +14,7 @@ from sagan.metrics import formulas
 from sagan.metrics.attention import discriminator_attention, generator_attention
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, labels_of, sample_features
-from sagan.metrics.latents import latents
+from sagan.metrics.latents import GRID, latents
 from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real_side import load_reference
@@ -109,7 +109,12 @@ class Figures:
 
     def memorisation(self) -> Json:
         """See `sagan.metrics.measures.memorisation`."""
-        return memorisation(self._final.features["features"], self.real)
+        return memorisation(self._final.features["features"], self.nearest[0][:, 0], self.real)
+
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Distances from the final samples to the nearest kept training images, ascending, and their rows there."""
+        return formulas.nearest(self._final.features["features"].nan_to_num(), self.real.train, GRID - 1)
 
     def final_sample(self) -> tuple[Tensor, Sampled]:
         """The z of the final figures and what was made of them, row for row."""

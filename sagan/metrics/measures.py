@@ -211,8 +211,8 @@ def _dull(real: RealSide) -> str | None:
     return "the feature space tells no two real images apart" if is_constant(real.features) else None
 
 
-def memorisation(generated: Tensor, real: RealSide) -> Json:
-    """Distances from generated to nearest training images in feature space, beside those of held-out images.
+def memorisation(generated: Tensor, distances: Tensor, real: RealSide) -> Json:
+    """Distances [N] from generated to nearest training images in feature space, beside those of held-out images.
 
     `closer` is the share of generated images that are nearer to a training image than all but one
     percent of real held-out images are: about 0.01 where the generator neither copies nor strays.
@@ -222,7 +222,6 @@ def memorisation(generated: Tensor, real: RealSide) -> Json:
         return {"status": not_finite(generated), **held_out}
     if not held_out["held_out_count"]:
         return {"status": "no real image was held out", **held_out}
-    distances = formulas.nearest(generated, real.train)[0][:, 0]
     return {
         "status": MEASURED,
         "median": float(distances.median()),
