@@ -26,7 +26,7 @@ Table = dict
 # Where the arithmetic of each kind of result begins.
 RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
-    *("sagan.metrics.reference:measure_real", "sagan.metrics.reference:TRAINED"),
+    *(f"sagan.metrics.reference:{name}" for name in ("measure_real", "as_if_generated", "TRAINED")),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
     "sagan.data.prepared:PreparedDataset",
 )
@@ -42,9 +42,9 @@ HARMLESS = frozenset(
         # A loaded network is the one that was saved (tests/generators/test_sampling.py); its code is in its run's key.
         *("load_generator", "load_discriminator"),
         *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files
-        *("make_reference", "reference_record", "save_features", "check_reference"),
+        *("make_reference", "reference_record", "save_features", "load_reference"),
         *("evaluate", "evaluation_record", "measurable_run", "_save_pictures"),
-        *("provenance", "metric_code", "entry_code"),  # what is told of a result
+        "provenance",  # what is told of a result
     ]
 )
 
@@ -60,11 +60,6 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
         LookupError: a place, or a name that it uses, is not in the package.
     """
     return _code(places, frozenset(tokens), code_base(package))
-
-
-def entry_code(table: str, entry: str, package: Path = PACKAGE) -> str:
-    """16 hex digits of the hash of what one entry of a table ("module:TABLE") uses."""
-    return _code((table,), frozenset([entry]), code_base(package))[:16]
 
 
 def extension_code(file: Path, package: Path = PACKAGE) -> str:

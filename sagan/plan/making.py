@@ -8,14 +8,13 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Mapping
 
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks
+from sagan.params.fitting import check_fixed_networks, check_real_images
 from sagan.params.loading import suite_variant
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Suite
@@ -68,14 +67,10 @@ class _Planner:
                 warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         _check_conditions(suite, name, variants, manifest, paths)
         check_fixed_networks(variants, manifest, paths)
-        conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
-        references = [
-            _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
-        ]
+        check_real_images(suite, name, manifest, paths)
+        references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
-            known = plan.references.setdefault(reference.key, reference)
-            asked = sorted({*known.conditions, *conditions})
-            plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
+            plan.references.setdefault(reference.key, reference)
         rows: dict[str, list[Cell]] = {}
         for variant, recipe in sorted(variants.items(), key=lambda item: item[0] != suite.baseline):
             runs = [self._run(suite, variant, recipe, seed, manifest) for seed in suite.seed_list(self.seeds.get(name))]
@@ -151,12 +146,12 @@ def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     return Recipe.model_validate(recipe)
 
 
-def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Json, paths: Paths) -> Reference:
+def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
     split = suite.evaluation.split
     threads = suite.evaluation.threads
     code = reference_code(extractor)
     identity = [manifest["digest"], extractor, extractor_digest(extractor, paths), split, threads, code]
-    key = f"{suite.dataset}-{split}-{extractor}-{digest(identity, 10)}"
+    key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
     return Reference(
         key=key,
         dataset=suite.dataset,
@@ -167,13 +162,13 @@ def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Js
         threads=threads,
         code=code,
         execution=suite.execution.model_dump(),
-        conditions=conditions,
     )
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
-    settings = {**suite.evaluation.model_dump(exclude={"also"}), "extractor": reference.extractor}
-    identity = {**switched_on(suite.evaluation), "also": [], "extractor": reference.extractor}
+    space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
+    settings = {**suite.evaluation.model_dump(exclude={"also"}), **space}
+    identity = {**switched_on(suite.evaluation), "also": [], **space}
     code = evaluation_code(reference.extractor)
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
     key = f"{run.key}.{digest([*names, identity, code], 10)}"

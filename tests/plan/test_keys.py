@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from ruamel.yaml import YAML
+from sagan.metrics.codes import NAMES as METRICS
 
 from sagan.code import fingerprint
 from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
-from sagan.metrics.codes import NAMES as METRICS
 from sagan.params.loading import load_params
 from sagan.params.run import Image, RunConfig, RunTraining
 from sagan.plan import resolved_variant
