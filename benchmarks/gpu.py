@@ -123,7 +123,12 @@ def variants(options: argparse.Namespace) -> None:
             return
         try:
             states = {}
-            for place, graphs, steps in (("cpu", False, 1), (_where(), False, 1), (_where(), True, 6), (_where(), False, 6)):
+            for place, graphs, steps in (
+                ("cpu", False, 1),
+                (_where(), False, 1),
+                (_where(), True, 6),
+                (_where(), False, 6),
+            ):
                 loop = _loop(name, torch.device(place), graphs, resolution=_resolution(name))
                 for _ in range(steps):
                     loop.step()
@@ -149,7 +154,9 @@ def _resolution(name: str) -> int:
     """A side that the variant's network has."""
     if "32" in name:
         return 32
-    return 64 if name.startswith(("sagan-resnet", "sngan-resnet", "sagan-faces", "sagan-pytorch", "sagan-multi")) else 28
+    return (
+        64 if name.startswith(("sagan-resnet", "sngan-resnet", "sagan-faces", "sagan-pytorch", "sagan-multi")) else 28
+    )
 
 
 def _loop(name: str, place: object, graphs: bool, resolution: int, **numbers: object) -> object:
@@ -348,7 +355,9 @@ def grid(options: argparse.Namespace) -> None:
     }
     root, keys = bench(options, "grid", edits)
     began = time.monotonic()
-    process = sagan(root, "make", *(keys[:2] if options.rehearse else keys), "--together", "2" if options.rehearse else "16")
+    process = sagan(
+        root, "make", *(keys[:2] if options.rehearse else keys), "--together", "2" if options.rehearse else "16"
+    )
     try:
         process.wait(max(options.within - 40, 20))
     except subprocess.TimeoutExpired:

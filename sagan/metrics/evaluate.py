@@ -14,13 +14,13 @@ from sagan.metrics.figures import Figures
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.table import applicable
 from sagan.plan import Evaluation
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_run
 from sagan.store.records import write_json
 from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
-from sagan.training.provenance import now, provenance
+from sagan.training.provenance import Beginning, provenance
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
@@ -33,7 +33,7 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
         UserError: the run or the reference is not there.
     """
     target = paths.evaluation(evaluation.key) / "metrics.json"
-    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
+    with exclusive(paths.evaluation(evaluation.key)):
         if not target.exists():
             run = measurable_run(evaluation, paths)
             with device_for(evaluation.execution, evaluation.threads) as device:
@@ -56,7 +56,7 @@ def measurable_run(evaluation: Evaluation, paths: Paths) -> RunRecord:
 
 
 def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, device: torch.device) -> EvaluationRecord:
-    started, clock = now(), time.perf_counter()
+    beginning, clock = Beginning(), time.perf_counter()
     figures = Figures(evaluation, run.content(), paths, device)
     metrics, matched, memorisation = {}, {}, {}
     if not figures.diverged:
@@ -89,7 +89,7 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         generated_images=counts,
         generated_per_second=round(counts / seconds, 1) if counts else 0.0,
         seconds=round(time.perf_counter() - clock + figures.parts.earlier, 3),
-        provenance=provenance(device, started),
+        provenance=provenance(device, beginning),
     )
 
 

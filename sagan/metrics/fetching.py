@@ -19,10 +19,10 @@ from rich.progress import wrap_file
 from sagan.errors import UserError, first_line
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
 from sagan.metrics.timm_networks import import_timm, unknown
+from sagan.store.locks import exclusive
 from sagan.store.paths import TIMM, Paths
 from sagan.store.records import atomic, file_digest, write_json
 from sagan.store.weights import PUBLISHED, Published, inspect
-from sagan.training.locks import exclusive
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
@@ -38,7 +38,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
         UserError: no source can be reached, or what came is not what its digest says.
     """
     path = paths.weights_file(extractor, paths.root)
-    with exclusive(paths.state("weights") / "lock", "fetching weights"):
+    with exclusive(paths.weights):
         if path.exists() and (origin := inspect(extractor, path).origin):
             return f"{path}: there already, {origin}"
         if extractor.startswith(TIMM):

@@ -21,6 +21,7 @@ from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real_side import RealSide, save_features
 from sagan.metrics.table import applicable
 from sagan.plan import Reference
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
 from sagan.store.records import Json, file_digest, write_json
@@ -28,7 +29,6 @@ from sagan.store.tensors import save_tensors
 from sagan.store.types import ReferenceRecord
 from sagan.training.classifier import accuracy, train_classifier
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
 from sagan.training.seeds import derived_seed
 
 # Rows of real features that are kept for KID, precision and recall; FID's statistics are of all.
@@ -48,7 +48,7 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     """
     folder = paths.reference(reference.key)
     parts = FeatureParts(paths.features(reference.key), reference.key)
-    with exclusive(paths.state(reference.key) / "lock", reference.key):
+    with exclusive(folder):
         if read_reference(reference.key, paths).record is None:
             with device_for(reference.execution, reference.threads) as device:
                 record = reference_record(reference, dataset, folder, paths, device, parts)
