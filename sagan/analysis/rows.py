@@ -225,18 +225,13 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
         )
         for cell in cells
     ]
-    # A recipe with several names has one row; a grid finds it by any of them.
-    names = {name: cell.variant for cell in cells for name in (cell.variant, *cell.other_names)}
+    names = {cell.variant for cell in cells}
     records = SuiteRecords(
         name=suite,
         suite=params.suites[suite],
         rows=rows,
         reference=None,
-        grids={
-            grid: {names[variant]: levels for variant, levels in of_grid.items()}
-            for grid, of_grid in params.grids.items()
-            if of_grid.keys() <= names.keys()
-        },
+        grids={grid: of_grid for grid, of_grid in params.grids.items() if of_grid.keys() <= names},
         descriptions={cell.variant: params.variants[cell.variant].description for cell in cells},
         extractor=spaces[0],
         experiment=f"{params.tracking.experiment_prefix}{suite}",

@@ -69,7 +69,7 @@ def sample(
 def describe(
     variant: Annotated[str, typer.Argument(help="A variant or a grid of params.yaml.")],
     suite: Annotated[
-        str | None, typer.Option(help="Lay this suite's overrides over the variant, and make its dataset's images.")
+        str | None, typer.Option(help="For the images of this suite's dataset; with --recipe, with its training.")
     ] = None,
     resolution: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: the suite's, or 64.")
@@ -77,11 +77,21 @@ def describe(
     channels: Annotated[
         int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
     ] = None,
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="Show what runs instead: every setting, and where its value is said.")
+    ] = False,
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
-    from sagan.generators.describing import describe_variant
+    params = load_params(PATHS.params)
+    if recipe:
+        from sagan.params.recipes import recipe_lines
 
-    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels, PATHS):
+        lines = recipe_lines(params, variant, suite)
+    else:
+        from sagan.generators.describing import describe_variant
+
+        lines = describe_variant(params, variant, suite, resolution, channels, PATHS)
+    for line in lines:
         print(line)
 
 

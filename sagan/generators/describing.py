@@ -14,7 +14,6 @@ from sagan.nn.extension import own_network
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution
-from sagan.params.loading import suite_variant
 from sagan.params.run import Image, networks_of
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
@@ -37,7 +36,7 @@ def describe_variant(
 
     Args:
         name: of a variant or a grid.
-        suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
+        suite: a suite whose dataset's images are made; None for those below.
         resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
             Conditional variants are shown with ten classes.
         paths: of the clone that own code lies in; None for the current folder.
@@ -56,7 +55,7 @@ def describe_variant(
         channels = _channels(dataset) if dataset else _CHANNELS
 
     def networks(variant_name: str) -> dict[str, list[Layer]]:
-        variant = suite_variant(params, suite, variant_name) if suite else params.variants[variant_name]
+        variant = params.variants[variant_name]
         check_resolution(variant_name, variant, resolution, f"with --resolution {resolution}")
         image = _image(variant, channels, resolution)
         config = networks_of(resolved_variant(variant, resolution), image)

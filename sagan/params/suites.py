@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, refused
+from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, difference_of, refused
 from sagan.params.spaces import Space, features_of
 
 # Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
@@ -71,6 +72,10 @@ class Training(Strict):
         if isinstance(asked, int):
             asked = [round(self.steps / 2**halving) for halving in range(asked)]
         return sorted({0, *asked, self.steps})
+
+
+# What a variant says of it; it lies over the suite's.
+TrainingDifference = difference_of(Training)
 
 
 class Execution(Strict):
@@ -166,7 +171,6 @@ class Suite(Strict):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.05, description="how often at most any answer of the suite may be false"
     )
-    overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
     training: Training
     evaluation: Evaluation
     execution: Execution = Execution()
@@ -180,8 +184,32 @@ class Suite(Strict):
             return list(range(count or self.seeds.least))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_itself(cls, given):
+        if isinstance(given, dict) and "overrides" in given:
+            raise refused(
+                "what a variant says is what runs; write variants with `like:` and these values, and list them",
+                "overrides",
+            )
+        return given
+
     @model_validator(mode="after")
     def _decides(self):
         if isinstance(self.seeds, UntilDecided) and not self.questions:
             raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
         return self
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of a suite: a variant that it trains, or a combination of levels of a grid that it lists.
+
+    Attributes:
+        levels: factor -> level; empty for a variant of no grid.
+        aliases: variants that say the same recipe, and have no row of their own.
+    """
+
+    name: str
+    levels: dict[str, str] = field(default_factory=dict)
+    aliases: list[str] = field(default_factory=list)

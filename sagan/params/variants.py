@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
+from sagan.params.suites import TrainingDifference
 
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 
@@ -162,6 +163,9 @@ class Variant(Recipe):
     """One complete recipe of params.yaml, refused where the literature calls it wrong."""
 
     description: str = ""
+    training: TrainingDifference = Field(
+        default_factory=TrainingDifference, description="what differs from the suite's `training`"
+    )
 
     @model_validator(mode="after")
     def _sound(self):

@@ -1,6 +1,7 @@
 """From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it."""
 
-from sagan.plan.making import check_code, make_plan, resolved_variant
+from sagan.params.recipes import resolved_variant
+from sagan.plan.making import check_code, make_plan
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 
 __all__ = [

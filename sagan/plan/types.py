@@ -75,7 +75,8 @@ class Cell:
 
     Attributes:
         also: the evaluations in further feature spaces, by extractor.
-        other_names: variants of the suite that are the same recipe, and have no row of their own.
+        levels: factor -> level, of a combination of a grid.
+        aliases: variants of the suite that say the same recipe, and have no row of their own.
     """
 
     variant: str
@@ -83,7 +84,8 @@ class Cell:
     run: str
     evaluation: str
     also: dict[str, str] = field(default_factory=dict)
-    other_names: list[str] = field(default_factory=list)
+    levels: dict[str, str] = field(default_factory=dict)
+    aliases: list[str] = field(default_factory=list)
 
     @property
     def evaluations(self) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
@@ -66,9 +65,11 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
     file = paths.weights_file("inception", paths.root)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    tree = PARAMS.model_dump() | {"grids": {}}
-    tree["suites"]["quick"]["evaluation"]["also"] = ["inception"]
-    params = Params.model_validate(tree)
+    quick = PARAMS.suites["quick"]
+    evaluation = quick.evaluation.model_copy(update={"also": ["inception"]})
+    params = PARAMS.model_copy(
+        update={"suites": PARAMS.suites | {"quick": quick.model_copy(update={"evaluation": evaluation})}}
+    )
     plan = make_plan(params, paths)
     cell = plan.suites["quick"][0]
     for key in cell.evaluations:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.params.loading import load_params, merge
+from sagan.params.inheritance import merge
+from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant

@@ -12,7 +12,7 @@ from sagan.training.ingredients import ingredients_of
 from tests.plan.test_keys import config_of, weights
 
 CELLS = {
-    "modern": ("relativistic", 2.0, 2.0),
+    "modern-grid-relativistic-r1-r2": ("relativistic", 2.0, 2.0),
     "modern-grid-relativistic-r1": ("relativistic", 2.0, 0.0),
     "modern-grid-non-saturating-r1-r2": ("non-saturating", 2.0, 2.0),
     "modern-grid-non-saturating-r1": ("non-saturating", 2.0, 0.0),

@@ -20,7 +20,7 @@ from sagan.training.step import Trainer
 from tests.fixed import with_fixed_network
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-NAMES = [name for name in PARAMS.variants if "sagan-grid-" not in name and "rates-grid-" not in name]
+NAMES = [name for name in PARAMS.variants if not any(name in cells for cells in PARAMS.grids.values())]
 STEPS, BATCH, WIDTH = 20, 4, 4
 CPU = torch.device("cpu")
 TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), snapshots=1)
@@ -29,7 +29,7 @@ TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), 
 def tiny(variant) -> dict:
     """A run's configuration at the smallest resolution that the variant can do and that has its attention."""
     resolution = next(side for side in BASE_SIDE[variant.backbone] if fits(variant, side))
-    resolved = variant.model_dump(exclude={"description"})
+    resolved = variant.model_dump(exclude={"description", "training"})
     for role in ("generator", "discriminator"):
         resolved[role]["width"] = WIDTH
         resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
