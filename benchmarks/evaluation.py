@@ -31,6 +31,7 @@ from sagan.metrics.features import features_of_images, generated_images, sample_
 from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
+from sagan.params.run import completed
 from sagan.params.suites import Extractor as AnyExtractor
 from sagan.plan import Reference
 from sagan.store.paths import Paths
@@ -48,7 +49,7 @@ def main() -> None:
     load = os.getloadavg()
     side, channels = (28, 1) if options.extractor == "classifier" else (64, 3)
     images = np.random.default_rng(0).integers(0, 256, (options.images, channels, side, side), dtype=np.uint8)
-    execution = {"device": options.device, "threads": options.threads, "jobs_per_gpu": 1}
+    execution = {"device": options.device, "threads": options.threads, "together": 1}
     with tempfile.TemporaryDirectory() as folder, device_for(execution) as device:
         if options.extractor == "classifier":
             torch.manual_seed(0)
@@ -92,7 +93,7 @@ def made_up_generator(side: int, channels: int) -> torch.nn.Module:
     generator = {"z_dim": 128, "width": 64, "norm": "batch"}
     variant = {"backbone": "dcgan", "generator": generator, "init": "normal"}
     torch.manual_seed(0)
-    config = {"variant": variant, "image": {"channels": channels, "resolution": side}}
+    config = completed({"variant": variant, "image": {"channels": channels, "resolution": side}})
     return build_generator(config).eval().requires_grad_(False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sagan.analysis.rows import SuiteRecords
-from sagan.params.suites import learnt_alike
+from sagan.params.spaces import learnt_alike
 from sagan.params.variants import Regularisers
 
 

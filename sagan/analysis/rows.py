@@ -10,14 +10,13 @@ from typing import Literal
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.params.suites import Suite
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
+from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, ReferenceRecord, RunRecord
 
 WORSENED_FACTOR = 2.0
 
@@ -255,18 +254,10 @@ def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -
     for row, key in zip(records.rows, keys, strict=True):
         evaluation = read_evaluation(key, paths).record
         set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
-        counted = evaluation and not set_aside and _by_present_code(evaluation)
+        counted = None if set_aside else evaluation
         folder = paths.evaluation(key)
-        rows.append(replace(row, evaluation_key=key, evaluation=counted or None, folder=folder, set_aside=set_aside))
+        rows.append(replace(row, evaluation_key=key, evaluation=counted, folder=folder, set_aside=set_aside))
     return replace(records, rows=_with_untrained(rows), reference=reference, extractor=extractor)
-
-
-def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
-    """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
-    known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
-    stale = [name for name, value in known.items() if value.code is not None and value.code != metric_code(name)]
-    current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
-    return evaluation.model_copy(update={"metrics": current})
 
 
 def _with_untrained(rows: list[Row]) -> list[Row]:

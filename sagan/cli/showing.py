@@ -13,6 +13,7 @@ from sagan.errors import UserError
 from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
+from sagan.store.paths import TIMM
 from sagan.store.reports import experiment_paths, whereabouts
 from sagan.store.weights import PUBLISHED, weights_lines
 from sagan.verifying import agreement
@@ -134,14 +135,15 @@ def weights(
     """Fetch the weights of feature extractors, check them by digest, and say which are there."""
     wanted = extractors or ["inception"]
     for extractor in wanted:
-        if extractor not in PUBLISHED:
-            raise UserError(f"weights: there is no {extractor!r} to fetch; there are: {', '.join(PUBLISHED)}")
+        if extractor not in PUBLISHED and not extractor.startswith(TIMM):
+            known = f"{', '.join(PUBLISHED)}, timm:NAME"
+            raise UserError(f"weights: there is no {extractor!r} to fetch; there are: {known}")
     if not only_list:
         from sagan.metrics.fetching import fetch_weights
 
         for extractor in wanted:
             print(fetch_weights(extractor, PATHS))
-    for line in weights_lines(PATHS):
+    for line in weights_lines(PATHS, [extractor for extractor in wanted if extractor.startswith(TIMM)]):
         print(line)
 
 

@@ -64,7 +64,7 @@ def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
     switches, parts = variant["discriminator"], make_parts("discriminator", config)
     make = BACKBONES[variant["backbone"]].discriminator
     networks = []
-    for resolution in scale_resolutions(image["resolution"], switches.get("scales", 1)):
+    for resolution in scale_resolutions(image["resolution"], switches["scales"]):
         networks.append(make(variant["backbone"], resolution, image["channels"], switches["width"], parts))
         parts = parts.without_attention()
     network = MultiScale(networks) if len(networks) > 1 else networks[0]

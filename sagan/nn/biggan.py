@@ -91,7 +91,9 @@ class BigGenerator(nn.Module):
 
 
 def _norm(channels: int, features: int, parts: Parts) -> list[tuple[str, nn.Module]]:
-    return [("norm", VectorBatchNorm(channels, features, parts.wrap))] if parts.normalises else []
+    if not parts.normalises:
+        return []
+    return [("norm", VectorBatchNorm(channels, features, parts.wrap, parts.switches["norm_eps"]))]
 
 
 def _stage(before: int, after: int, side: int, features: int, parts: Parts) -> Layers:

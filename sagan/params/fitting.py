@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagan.errors import UserError
+from sagan.params.spaces import features_of
+from sagan.params.suites import LEAST_IMAGES, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
 from sagan.store.paths import Paths
@@ -64,4 +66,19 @@ def check_fixed_networks(variants: Mapping[str, Variant], manifest: Json, paths:
             raise UserError(
                 f"{paths.params}: variants.{name}.regularisers.moment_network = 'classifier': dataset "
                 f"{manifest['dataset']!r} has no classes to train one on; say efficientnet-lite0"
+            )
+
+
+def check_real_images(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
+    """Refuse to compare with a split of fewer real images than a feature space's FID needs.
+
+    Raises:
+        UserError: the split has too few, or there is none.
+    """
+    first, last = manifest["splits"].get(suite.evaluation.split, (0, 0))
+    for space in suite.evaluation.spaces:
+        if last - first < (least := max(features_of(space), LEAST_IMAGES)):
+            raise UserError(
+                f"{paths.params}: suites.{name}.evaluation.split = {suite.evaluation.split!r}: dataset "
+                f"{suite.dataset!r} has {last - first} such images, and FID in {space!r} needs {least}"
             )

@@ -20,7 +20,8 @@ from sagan.params.complaints import Tree, shown, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.inheritance import expand
 from sagan.params.recipes import row_named, rows, suite_training
-from sagan.params.suites import Suite, Training, learnt_alike
+from sagan.params.spaces import DIGITS, learnt_alike
+from sagan.params.suites import Suite, Training
 from sagan.params.variants import Regularisers
 
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
@@ -103,7 +104,7 @@ def _check_suites(params: Params) -> None:
     for name, suite in params.suites.items():
         place = f"suites.{name}"
         _check_questions(name, suite, params)
-        _check_spaces(place, suite, params.datasets[suite.dataset].kind == "stacked-mnist")
+        _check_spaces(place, suite, params.datasets[suite.dataset].kind)
         for variant in suite.variants:
             recipe = params.variants[variant]
             training, penalties = suite_training(suite, variant, recipe), recipe.regularisers
@@ -162,13 +163,19 @@ def _check_questions(name: str, suite: Suite, params: Params) -> None:
         raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
 
 
-def _check_spaces(place: str, suite: Suite, is_stacked: bool) -> None:
-    """Stacks of digits have a classifier of their own: 1,000 classes are too many for the plain one."""
-    fitting, other = ("stacked-classifier", "classifier")[:: 1 if is_stacked else -1]
-    if other in suite.evaluation.spaces:
-        key = "extractor" if suite.evaluation.extractor == other else "also"
-        problem = f"{other!r} does not fit dataset {suite.dataset!r}; use {fitting!r} or 'inception'"
-        raise UserError(f"{place}.evaluation.{key}: {problem}")
+def _check_spaces(place: str, suite: Suite, kind: str) -> None:
+    """Refuse classifiers of other images: of digits where there are none, of one digit where there are three."""
+    is_digits = kind in ("mnist", "mnist5k")
+    misfits = {
+        "stacked-mnist": ["classifier", *DIGITS],  # 1,000 classes are too many for one
+        "other": ["stacked-digits", *(() if is_digits else DIGITS)],
+    }["stacked-mnist" if kind == "stacked-mnist" else "other"]
+    for space in suite.evaluation.spaces:
+        if space in misfits:
+            key = "extractor" if suite.evaluation.extractor == space else "also"
+            fitting = "stacked-digits" if kind == "stacked-mnist" else "digits" if is_digits else "classifier"
+            problem = f"{space!r} does not fit dataset {suite.dataset!r}; use {fitting!r} or 'inception'"
+            raise UserError(f"{place}.evaluation.{key}: {problem}")
 
 
 def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:

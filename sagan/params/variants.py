@@ -10,6 +10,8 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
 from sagan.params.suites import TrainingDifference
 
+Epsilon = Annotated[float, Field(gt=0, le=1)]
+
 
 class Network(Strict):
     """What both networks say."""
@@ -19,8 +21,21 @@ class Network(Strict):
     power_iterations: Repeats = Field(
         1, description="of spectral norm, in each step", json_schema_extra={"only_with": "spectral_norm"}
     )
-    spectral_norm_eps: Annotated[float, Field(gt=0, le=1)] = Field(
+    spectral_norm_eps: Epsilon = Field(
         1e-12, description="what lengths of u and v are kept above", json_schema_extra={"only_with": "spectral_norm"}
+    )
+    spectral_norm_over_input: bool = Field(
+        False,
+        description="of transposed convolutions over the input's channels, a mistake of the common PyTorch port",
+        json_schema_extra={"only_with": "spectral_norm"},
+    )
+    spectral_norm_constraint: bool = Field(
+        False,
+        description="the weight itself is divided after each update, as the TF2 port has it, and not in each pass",
+        json_schema_extra={"only_with": "spectral_norm"},
+    )
+    norm_eps: Epsilon = Field(
+        1e-5, description="added to batch norm's variances; Keras has 1e-3", json_schema_extra={"only_with": "norm"}
     )
     equalised_rate: bool = Field(
         False,
@@ -75,6 +90,7 @@ class Optimizer(Strict):
         1.0, description="discriminator's learning rate over the generator's"
     )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    eps: Epsilon = Field(1e-8, description="added to the root of the second moment; Keras has 1e-7")
     decay: Literal["none", "linear"] = Field(
         "none", description="`linear`: of both rates, to 1/steps of them at the last step"
     )
@@ -166,12 +182,6 @@ class Variant(Recipe):
                 "(Gulrajani et al. 2017, section 4); say discriminator.norm: none",
                 *("discriminator", "norm"),
             )
-        if penalised and discriminator.spectral_norm:
-            raise refused(
-                "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
-                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0",
-                *("regularisers", "gradient_penalty"),
-            )
         if each.feature_matching > 0 and self.augment:
             raise refused(
                 "feature matching shows the discriminator images that are not augmented, which augmentation is to "
@@ -186,6 +196,13 @@ class Variant(Recipe):
             )
         self._grows_soundly()
         return self
+
+    @property
+    def caution(self) -> str | None:
+        """What `plan` and `describe` warn of: allowed, since common code does it, and against the literature."""
+        if self.regularisers.gradient_penalty > 0 and self.discriminator.spectral_norm:
+            return "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below"
+        return None
 
     def _grows_soundly(self) -> None:
         """Refuse what the networks of progressive growing have and others lack, and the other way round."""

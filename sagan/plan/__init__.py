@@ -2,7 +2,7 @@
 
 from sagan.params.recipes import resolved_variant
 from sagan.plan.checks import check_own_networks
-from sagan.plan.making import check_code, make_plan, snapshot_steps
+from sagan.plan.making import check_code, make_plan
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "check_own_networks",
     "make_plan",
     "resolved_variant",
-    "snapshot_steps",
 ]

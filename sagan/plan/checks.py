@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagan.code.extensions import REPLACED, defined_functions, load_extension
+from sagan.code.extensions import REPLACED, check_extension, load_extension
 from sagan.code.fingerprint import extension_code
 from sagan.data.conditions import class_names
 from sagan.errors import UserError
@@ -47,10 +47,11 @@ def check_own_code(params: Params, suite: str, paths: Paths) -> None:
         extension = params.variants[name].extension
         if extension is None:
             continue
-        file, runs = paths.root / extension.file, what_runs(params, suite, name)
-        dead = _replaced(defined_functions(file))
+        runs = what_runs(params, suite, name)
+        sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
+        dead = _replaced(functions)
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
-        other = found.setdefault(canonical([rest, runs["training"], extension_code(file)]), name)
+        other = found.setdefault(canonical([rest, runs["training"], extension_code(sources)]), name)
         if other == name:
             continue
         before = what_runs(params, suite, other)["variant"]
@@ -73,14 +74,19 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
         config = run.typed
         if config.variant.extension is None:
             continue
-        file = paths.root / config.variant.extension.file
-        roles = [role for role in NETWORKS if f"build_{role}" in defined_functions(file)]
+        file, place = paths.root / config.variant.extension.file, _place(name, paths)
+        sources, functions = check_extension(file, place)
+        roles = [role for role in NETWORKS if f"build_{role}" in functions]
         if roles:
             from sagan.nn.extension import own_network  # torch: others need not wait for it
 
-            module = load_extension(file, f"{paths.params}: variants.{name}.extension.file")
+            module = load_extension(sources, f"{place} = {file.as_posix()!r}")
             for role in roles:
                 own_network(role, config.networks(), module)
+
+
+def _place(variant: str, paths: Paths) -> str:
+    return f"{paths.params}: variants.{variant}.extension.file"
 
 
 def _replaced(functions: set[str]) -> list[str]:

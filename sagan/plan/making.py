@@ -8,16 +8,17 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 
 from __future__ import annotations
 
-import dataclasses
+import warnings
 from collections.abc import Mapping
 
+from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks
+from sagan.params.fitting import check_fixed_networks, check_real_images
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
-from sagan.params.suites import Listed, Suite, Training
+from sagan.params.suites import Listed, Suite
 from sagan.params.variants import Variant
 from sagan.plan.checks import check_classes, check_conditions, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
@@ -63,17 +64,16 @@ class _Planner:
         manifest = _manifest(self.params, paths, name)
         rows = self.params.rows[name]
         variants = {row: self.params.variants[row] for row in rows}
+        for variant, recipe in variants.items():
+            if recipe.caution is not None:
+                warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         check_conditions(name, variants, manifest, paths)
         check_classes(suite, name, manifest, paths)
         check_fixed_networks(variants, manifest, paths)
-        conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
-        references = [
-            _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
-        ]
+        check_real_images(suite, name, manifest, paths)
+        references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
-            known = plan.references.setdefault(reference.key, reference)
-            asked = sorted({*known.conditions, *conditions})
-            plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
+            plan.references.setdefault(reference.key, reference)
         seeds = suite.seed_list(self.seeds.get(name))
         plan.suites[name] = [
             self._cell(suite, row, self._run(suite, row.name, seed, manifest), references)
@@ -87,11 +87,11 @@ class _Planner:
         training = suite_training(suite, name, variant)
         config = RunConfig(
             variant=resolved_variant(variant, manifest["resolution"]),
-            training=RunTraining(**{**training.model_dump(), "snapshots": snapshot_steps(training)}),
+            training=RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()}),
             seed=seed,
             image=_image(variant, manifest),
         )
-        code = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
+        code, _ = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
         place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
         key = self._names.setdefault(place, f"{name}-{place}")
         execution = suite.execution.model_dump()
@@ -107,20 +107,25 @@ class _Planner:
         return Cell(row.name, run.seed, run.key, first, also, row.levels, row.aliases)
 
 
-def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:
-    """Refuse to make what a plan of other code asks for.
+def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
+    """Refuse to make what a plan of other code asks for. Once the code is imported, this says what was imported.
+
+    Returns:
+        A run's own code, as it was read.
 
     Raises:
         UserError: the code has changed since the plan was made.
     """
+    own = None
     if isinstance(spec, Run):
-        now = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
+        now, own = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
         now = reference_code(spec.extractor)
     else:
         now = evaluation_code(spec.settings["extractor"])
     if now != spec.code:
         raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
+    return own
 
 
 def _image(variant: Variant, manifest: Json) -> Image:
@@ -128,20 +133,12 @@ def _image(variant: Variant, manifest: Json) -> Image:
     return Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
 
 
-def snapshot_steps(training: Training) -> list[int]:
-    """The steps whose generator is kept and measured: 0, those asked for, and the last."""
-    asked = training.snapshots
-    if isinstance(asked, int):
-        asked = [round(training.steps * i / asked) for i in range(1, asked + 1)]
-    return sorted({0, *asked, training.steps})
-
-
-def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Json, paths: Paths) -> Reference:
+def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
     split = suite.evaluation.split
     threads = suite.evaluation.threads
     code = reference_code(extractor)
     identity = [manifest["digest"], extractor, extractor_digest(extractor, paths), split, threads, code]
-    key = f"{suite.dataset}-{split}-{extractor}-{digest(identity, 10)}"
+    key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
     return Reference(
         key=key,
         dataset=suite.dataset,
@@ -152,13 +149,13 @@ def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Js
         threads=threads,
         code=code,
         execution=suite.execution.model_dump(),
-        conditions=conditions,
     )
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
-    settings = {**suite.evaluation.model_dump(exclude={"also"}), "extractor": reference.extractor}
-    identity = {**switched_on(suite.evaluation), "also": [], "extractor": reference.extractor}
+    space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
+    settings = {**suite.evaluation.model_dump(exclude={"also"}), **space}
+    identity = {**switched_on(suite.evaluation), "also": [], **space}
     code = evaluation_code(reference.extractor)
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
     key = f"{run.key}.{digest([*names, identity, code], 10)}"

@@ -40,11 +40,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Reference:
-    """The real side of a comparison: statistics of a dataset's split in one feature space.
-
-    `conditions` are what some variants are told of images, so that classes are compared too. They do not enter the
-    key: what is asked for later is added.
-    """
+    """The real side of a comparison: statistics of a dataset's split in one feature space."""
 
     key: str
     dataset: str
@@ -55,7 +51,6 @@ class Reference:
     threads: int
     code: str
     execution: Json
-    conditions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class _Own:
         return self._scalar("generator_loss", real, fake)
 
     def penalty(self, judged: Judged) -> Tensor:
-        return self._scalar("penalty", judged.critic, judged.real.detach(), judged.fake.detach())
+        return self._scalar("penalty", judged.critic, judged.seen_real, judged.seen_fake)
 
     def generator_penalty(self, made: Made) -> Tensor:
         return self._scalar("generator_penalty", made.generator, made.fake)

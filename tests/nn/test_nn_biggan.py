@@ -6,6 +6,7 @@ import torch
 from sagan.nn import BACKBONES, build_discriminator, build_generator
 from sagan.nn.parts import make_parts
 from sagan.nn.spectral import normalised_layers, sigmas
+from sagan.params.run import completed
 
 
 def count(network):
@@ -14,13 +15,14 @@ def count(network):
 
 def published(backbone, z_dim, width):
     """The ImageNet networks of 128 pixels, without memory behind them."""
-    config = {
+    sparse = {
         "variant": {
             "generator": {"norm": "batch", "attention_at": [64]},
             "discriminator": {"norm": "none", "attention_at": [64]},
         },
         "image": {"classes": range(1000)},
     }
+    config = completed(sparse)
     make = BACKBONES[backbone]
     with torch.device("meta"):
         generator = make.generator(backbone, 128, 3, z_dim, width, make_parts("generator", config))

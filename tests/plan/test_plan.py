@@ -11,10 +11,11 @@ from ruamel.yaml import YAML
 
 from sagan.code import fingerprint
 from sagan.errors import UserError
+from sagan.generators.describing import describe_variant
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
-from sagan.plan import Plan, make_plan, snapshot_steps
+from sagan.plan import Plan, make_plan
 from sagan.store.records import write_json
 from sagan.store.weights import PUBLISHED, Published
 
@@ -132,7 +133,7 @@ def test_words_devices_and_logging_move_no_key(params, change, planned, key_path
         ("suites.quick.training.batch_size", 16),
         ("suites.quick.training.ema.decay", 0.5),
         ("suites.quick.training.threads", 2),
-        ("suites.quick.training.snapshots", [10]),
+        ("suites.quick.training.snapshots", [300]),
     ],
 )
 def test_the_budget_moves_every_run(params, change, planned, key_path, value):
@@ -186,9 +187,10 @@ def test_a_dataset_that_is_not_prepared_is_named_with_the_way_out(params, paths)
 def test_snapshots_always_hold_the_first_and_the_last():
     def steps(snapshots):
         ema = {"decay": 0.9}
-        return snapshot_steps(Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots))
+        return Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots).snapshot_steps()
 
-    assert steps(4) == [0, 25, 50, 75, 100]
+    assert steps(3) == [0, 25, 50, 100]
+    assert steps(20) == [0, 1, 2, 3, 6, 12, 25, 50, 100]
     assert steps([10, 30]) == [0, 10, 30, 100]
 
 
@@ -319,3 +321,12 @@ def test_a_fixed_network_is_in_the_key_by_its_weights_or_by_the_code_that_trains
             patch.setitem(PUBLISHED, "efficientnet-lite0", Published("", hashlib.sha256(content).hexdigest()))
             found.append(keys(planned(params, labels=classes), "sngan-moment-matching"))
     assert trained.isdisjoint(found[0]) and found[0].isdisjoint(found[1])
+
+
+def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change, planned):
+    """The common PyTorch port's default is just that."""
+    params = change({"variants.sagan.regularisers.gradient_penalty": 10.0})
+    with pytest.warns(UserWarning, match="^variants.sagan: the gradient penalty pulls"):
+        planned(params)
+    told = describe_variant(params, "sagan", None)
+    assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)

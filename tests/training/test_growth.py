@@ -8,6 +8,7 @@ import torch
 
 from sagan.errors import UserError
 from sagan.generators import generator_of
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep
 from sagan.training.growth import blend, phase_at
@@ -47,7 +48,11 @@ def under_way(images, **training):
     """A trainer and what each of its steps takes; `steps(n)` goes on to step n."""
     made = config(**training)
     size = made["training"]["batch_size"]
-    trainer, real, noise = Trainer(made, CPU), RealBatches(images, size, 0, False, CPU), Noise(size, 8, 0, "z", CPU)
+    trainer, real, noise = (
+        Trainer(RunConfig.model_validate(made), CPU),
+        RealBatches(images, size, 0, False, CPU),
+        Noise(size, 8, 0, "z", CPU),
+    )
     return trainer, lambda step: trainer.step(step, real, noise)
 
 

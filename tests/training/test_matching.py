@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import multiprocessing, nn
 
+from sagan.params.run import RunConfig
 from sagan.training import classifier
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.classifier import Classifier
@@ -70,7 +71,9 @@ def test_it_moves_the_generator_and_nothing_else(run, images, name):
     found = []
     for weight in (0.0, 10.0):
         config = {**run.config, "variant": {**run.config["variant"], "regularisers": {name: weight}}}
-        trainer = with_fixed_network(Trainer(config, CPU), "classifier" if name == "moment_matching" else None, 28)
+        trainer = with_fixed_network(
+            Trainer(RunConfig.model_validate(config), CPU), "classifier" if name == "moment_matching" else None, 28
+        )
         scalars = trainer.step(1, RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU))
         found.append([scalars["loss_g"], *(list(n.parameters()) for n in (trainer.discriminator, trainer.generator))])
     (loss, critic, generator), (matched_loss, matched_critic, matched_generator) = found

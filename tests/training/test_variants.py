@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagan.params.loading import load_params
+from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches
@@ -60,7 +61,7 @@ def prepared(name):
     real = RealBatches(images, BATCH, 0, False, CPU, labels)
     noise = Noise(BATCH, config["variant"]["generator"]["z_dim"], 0, "z", CPU)
     network = PARAMS.variants[name].regularisers.fixed_network
-    return with_fixed_network(Trainer(config, CPU, labels), network, side), real, noise
+    return with_fixed_network(Trainer(RunConfig.model_validate(config), CPU, labels), network, side), real, noise
 
 
 @pytest.mark.parametrize("name", NAMES)
