@@ -205,7 +205,7 @@ def test_what_is_measured_in_a_space_is_found_there_whichever_space_comes_first(
     params = changed(params, "suites.quick.evaluation.curve_samples", 2048)
     first = planned(changed(params, "suites.quick.evaluation.also", ["inception"]))
     second = changed(changed(params, "suites.quick.evaluation.extractor", "inception"), "suites.quick.title", "x")
-    turned = planned(changed(second, "suites.quick.evaluation.also", ["classifier"]))
+    turned = planned(changed(second, "suites.quick.evaluation.also", ["digits"]))
     assert set(first.evaluations) == set(turned.evaluations) and set(first.references) == set(turned.references)
     alone = planned(second)
     assert set(alone.evaluations) < set(first.evaluations)
@@ -223,21 +223,10 @@ def test_weights_that_are_not_there_are_one_line(params, planned):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("also", [["classifier"], ["inception", "inception"]])
+@pytest.mark.parametrize("also", [["digits"], ["inception", "inception"]])
 def test_a_feature_space_is_named_once(params, also):
     with pytest.raises(ValueError, match="must not repeat a feature space"):
         changed(params, "suites.quick.evaluation.also", also)
-
-
-def test_a_reference_knows_the_conditions_of_its_suites_variants(params, planned):
-    tree = params.model_dump() | {"grids": {}}
-    tree["suites"]["told"] = tree["suites"]["quick"] | {"variants": ["sagan", "sagan-conditional"]}
-    told = Params.model_validate(tree)
-    manifest = {"kind": "classes", "names": ["zero", "one"]}
-    both = planned(told, suites=["quick", "told"], labels=manifest)
-    alone = planned(params, labels=manifest)
-    [reference], [plain] = both.references.values(), alone.references.values()
-    assert reference.key == plain.key and (reference.conditions, plain.conditions) == (["class"], [])
 
 
 def test_nothing_asked_for_is_said(params, planned):
