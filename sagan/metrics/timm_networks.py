@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -28,9 +29,13 @@ class TimmNetwork(nn.Module):
         super().__init__()
         timm = import_timm()
         try:
-            # The file goes timm's own way, which knows how each network's was published.
-            overlay = {"file": str(path), "hf_hub_id": None, "url": ""}
-            self.network = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
+            self.network, other = (_loaded(name, path, seed) for seed in (0, 1))
+            # timm passes over what a file lacks, and leaves those weights as they were drawn.
+            drawn = [
+                key for key, value in other.state_dict().items() if not value.equal(self.network.state_dict()[key])
+            ]
+            if drawn:
+                raise KeyError(f"it has no {drawn[0]}")
         except (RuntimeError, KeyError, ValueError, OSError, SafetensorError) as error:
             if not timm.is_model(name.partition(".")[0]):
                 raise unknown(name) from None
@@ -44,6 +49,14 @@ class TimmNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """uint8 [B, 3, R, R] -> features [B, D]."""
         return (self.network(self.prepare(images.float() / 255)),)
+
+
+def _loaded(name: str, path: Path, seed: int) -> nn.Module:
+    """The network with what the file has, by timm's own way, which knows how each was published."""
+    overlay = {"file": str(path), "hf_hub_id": None, "url": ""}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return import_timm().create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
 
 
 def import_timm():

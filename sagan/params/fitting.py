@@ -73,9 +73,11 @@ def check_real_images(suite: Suite, name: str, manifest: Json, paths: Paths) -> 
     """Refuse to compare with a split of fewer real images than a feature space's FID needs.
 
     Raises:
-        UserError: the split has too few, or there is none.
+        UserError: the split has too few.
     """
-    first, last = manifest["splits"].get(suite.evaluation.split, (0, 0))
+    if (rows := manifest.get("splits", {}).get(suite.evaluation.split)) is None:
+        return  # `PreparedDataset.split` says which there are
+    first, last = rows
     for space in suite.evaluation.spaces:
         if last - first < (least := max(features_of(space), LEAST_IMAGES)):
             raise UserError(

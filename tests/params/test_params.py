@@ -150,11 +150,11 @@ def test_the_committed_file_fits_its_schema(tree):
             10**11,
             ["suites.quick.evaluation.samples = 100000000000: must be at most"],
         ),
-        ("suites.quick.evaluation.also", ["classifier"], ["suites.quick.evaluation.also = ['classifier']: must not"]),
+        ("suites.quick.evaluation.also", ["digits"], ["suites.quick.evaluation.also = ['digits']: must not"]),
         (
             "suites.quick.evaluation.samples",
             100,
-            ["suites.quick.evaluation.samples = 100: must be at least 128, for FID with the features of 'classifier'"],
+            ["suites.quick.evaluation.samples = 100: must be at least 128, for FID with the features of 'digits'"],
         ),
         (
             "suites.celeba64.evaluation.curve_samples",

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from ruamel.yaml import YAML
-from sagan.metrics.codes import NAMES as METRICS
 
 from sagan.code import fingerprint
 from sagan.code.extensions import read_sources
-from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
+from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, extension_code
 from sagan.params.loading import load_params
 from sagan.params.run import Image, RunConfig, RunTraining
 from sagan.plan import resolved_variant
@@ -77,10 +76,9 @@ FROZEN = Path(__file__).parent / "keys.json"
 def present_codes() -> dict[str, str]:
     """The first digits of the code's hash of every variant, reference and evaluation."""
     found = {f"run {name}": code(config_of(name)) for name in VARIANTS}
-    for extractor in ("classifier", "inception"):
+    for extractor in ("digits", "classifier", "inception"):
         found[f"reference {extractor}"] = code_of(*fingerprint.REFERENCE, tokens=[extractor])
         found[f"evaluation {extractor}"] = code_of(*fingerprint.EVALUATION, tokens=[extractor])
-    found |= {f"metric {name}": entry_code("sagan.metrics.measures:METRICS", name) for name in METRICS}
     return {name: value[:10] for name, value in found.items()}
 
 

@@ -220,7 +220,7 @@ def test_what_is_measured_in_a_space_is_found_there_whichever_space_comes_first(
     curve = {"suites.quick.evaluation.curve_samples": 2048}
     first = planned(change(curve | {"suites.quick.evaluation.also": ["inception"]}))
     second = curve | {"suites.quick.evaluation.extractor": "inception"}
-    turned = planned(change(second | {"suites.quick.evaluation.also": ["classifier"]}))
+    turned = planned(change(second | {"suites.quick.evaluation.also": ["digits"]}))
     assert set(first.evaluations) == set(turned.evaluations) and set(first.references) == set(turned.references)
     alone = planned(change(second))
     assert set(alone.evaluations) < set(first.evaluations)
@@ -238,20 +238,10 @@ def test_weights_that_are_not_there_are_one_line(change, planned):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("also", [["classifier"], ["inception", "inception"]])
+@pytest.mark.parametrize("also", [["digits"], ["inception", "inception"]])
 def test_a_feature_space_is_named_once(change, also):
     with pytest.raises(UserError, match="must not repeat a feature space"):
         change({"suites.quick.evaluation.also": also})
-
-
-def test_a_reference_knows_the_conditions_of_its_suites_variants(params, change, planned):
-    told = {**params.suites["quick"].model_dump(), "variants": ["sagan", "sagan-conditional"]}
-    told = change({"suites.told": told})
-    manifest = {"kind": "classes", "names": ["zero", "one"]}
-    both = planned(told, suites=["quick", "told"], labels=manifest)
-    alone = planned(params, labels=manifest)
-    [reference], [plain] = both.references.values(), alone.references.values()
-    assert reference.key == plain.key and (reference.conditions, plain.conditions) == (["class"], [])
 
 
 def test_nothing_asked_for_is_said(params, change, planned):
