@@ -31,7 +31,7 @@ FUNCTIONS = {
     "discriminator_loss": ("logits_real", "logits_fake", "options"),
     "generator_loss": ("logits_real", "logits_fake", "options"),
     "penalty": ("critic", "real", "fake", "options"),
-    "generator_penalty": ("generator", "fake", "options"),
+    "generator_penalty": ("generator", "real", "fake", "options"),
 }
 FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names

@@ -96,22 +96,6 @@ FEATURES = {
     **{"dinov2-vit-b-14": 768, "dinov2-vit-l-14": 1024},
 }
 
-# What a network's features were learnt from, of networks that a generator may be trained with.
-_LEARNT_FROM = {
-    "classifier": "the dataset's classes",
-    **{"inception": "ImageNet's classes", "efficientnet-lite0": "ImageNet's classes"},
-}
-
-
-def learnt_alike(network: str | None, extractor: str) -> str | None:
-    """What both a fixed network of training and an extractor learnt their features from; None where they share none.
-
-    A generator that is trained on the one is rewarded in the other: ImageNet features in training lower Inception's FID
-    without better images (Kynkaanniemi et al. 2022).
-    """
-    learnt = _LEARNT_FROM.get(extractor)
-    return learnt if network is not None and learnt == _LEARNT_FROM[network] else None
-
 
 class Evaluation(Strict):
     """How finished runs are measured. Changing it retrains nothing."""

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks
 from sagan.params.loading import suite_variant
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Suite
@@ -67,7 +66,6 @@ class _Planner:
             if recipe.caution is not None:
                 warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         _check_conditions(suite, name, variants, manifest, paths)
-        check_fixed_networks(variants, manifest, paths)
         conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
         references = [
             _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
@@ -144,7 +142,7 @@ def _image(variant: Variant, manifest: Json) -> Image:
 
 def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     """A variant as a run's configuration holds it: without its description, with places as sides in pixels."""
-    recipe = variant.model_dump(exclude={"description"})
+    recipe = variant.model_dump(exclude={"description", "ranked"})
     for role in ("generator", "discriminator"):
         places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
         recipe[role]["attention_at"] = sorted(set(places))

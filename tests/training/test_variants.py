@@ -17,7 +17,6 @@ from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import diagnostics, weights_finite
 from sagan.training.step import Trainer
-from tests.fixed import with_fixed_network
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 NAMES = [name for name in PARAMS.variants if "sagan-grid-" not in name and "rates-grid-" not in name]
@@ -60,8 +59,7 @@ def prepared(name):
     labels = np.arange(12) % 3 if PARAMS.variants[name].condition else None
     real = RealBatches(images, BATCH, 0, False, CPU, labels)
     noise = Noise(BATCH, config["variant"]["generator"]["z_dim"], 0, "z", CPU)
-    network = PARAMS.variants[name].regularisers.fixed_network
-    return with_fixed_network(Trainer(RunConfig.model_validate(config), CPU, labels), network, side), real, noise
+    return Trainer(RunConfig.model_validate(config), CPU, labels), real, noise
 
 
 @pytest.mark.parametrize("name", NAMES)
