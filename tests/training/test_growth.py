@@ -23,6 +23,9 @@ CPU = torch.device("cpu")
 STEPS = 12
 
 
+EMA = {"decay": 0.9, "start": 1}
+
+
 def config(**training):
     made = tiny_config(
         STEPS,
@@ -36,7 +39,7 @@ def config(**training):
         regularisers={"gradient_penalty": 10.0},
         optimizer={"lr_g": 1e-3, "betas": [0.0, 0.99]},
     )  # fmt: skip
-    return {**made, "training": {**made["training"], "snapshots": list(range(0, STEPS + 1, 2)), **training}}
+    return {**made, "training": {**made["training"], "snapshots": list(range(0, STEPS + 1, 2)), "ema": EMA, **training}}
 
 
 @pytest.fixture
