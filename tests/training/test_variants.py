@@ -28,7 +28,7 @@ TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), 
 def tiny(variant) -> dict:
     """A run's configuration at the smallest resolution that the variant can do and that has its attention."""
     resolution = next(side for side in BASE_SIDE[variant.backbone] if fits(variant, side))
-    resolved = variant.model_dump(exclude={"description"})
+    resolved = variant.model_dump(exclude={"description", "ranked"})
     for role in ("generator", "discriminator"):
         resolved[role]["width"] = WIDTH
         resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
