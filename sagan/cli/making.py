@@ -13,7 +13,6 @@ import typer
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.cli.intentions import (
-    would_add,
     would_evaluate,
     would_make,
     would_make_reference,
@@ -26,18 +25,14 @@ from sagan.data import load, pending, prepare
 from sagan.data import verify as verify_dataset
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.params.loading import load_params
-from sagan.plan import Plan, check_code
+from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
+from sagan.plan.reach import unreached
 from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
-from sagan.store.reading import read_evaluation, read_reference
 from sagan.store.reports import leave_for_workspace
 from sagan.verifying import chosen
 from sagan.verifying import verify as verify_run
-
-AddOption = Annotated[
-    bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
-]
 
 
 def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -> Plan:
@@ -82,10 +77,6 @@ def _checked(spec):
 def _say_where(key: str, moved_to: Path | None) -> None:
     if moved_to is not None:
         print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
-
-
-def _added(names: list[str]) -> str:
-    return f"added {', '.join(names)}" if names else "lacks no metric, nothing to do"
 
 
 def _figure(value: float | None, otherwise: str) -> str:
@@ -137,11 +128,15 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
-    made = planned(load_params(PATHS.params), PATHS, suite)
+    params = load_params(PATHS.params)
+    made = planned(params, PATHS, suite)
+    check_own_networks(made, PATHS)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    for line in unreached(params, PATHS, suite):
+        print(f"note: {line}")
 
 
 @app.command()
@@ -202,21 +197,16 @@ def make(
 def reference(
     key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
     spec = _spec(plan, key, "references")
     if dry_run:
-        record = read_reference(key, PATHS).record
-        print(would_add(key, record and record.other_split) if add else would_make_reference(spec, PATHS))
+        print(would_make_reference(spec, PATHS))
         return
-    from sagan.metrics.reference import add_to_reference, make_reference
+    from sagan.metrics.reference import make_reference
 
     _checked(spec)
-    if add:
-        print(f"{key}: {_added(add_to_reference(spec, PATHS))}")
-        return
     _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
@@ -228,21 +218,16 @@ def reference(
 def measure(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
     spec = _spec(plan, key, "evaluations")
     if dry_run:
-        print(would_add(key, read_evaluation(key, PATHS).record) if add else would_evaluate(spec, PATHS))
+        print(would_evaluate(spec, PATHS))
         return
-    from sagan.metrics.evaluate import add_metrics
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
     _checked(spec)
-    if add:
-        print(f"{key}: {_added(add_metrics(spec, PATHS))}")
-        return
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
