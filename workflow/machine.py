@@ -14,16 +14,24 @@ def usable_cores() -> int:
     """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
     cores = len(os.sched_getaffinity(0))
     try:
-        quota, period = _CGROUP_2.read_text().split() if _CGROUP_2.exists() else [p.read_text() for p in _CGROUP_1]
+        quota, period = (
+            _CGROUP_2.read_text(encoding="utf-8").split()
+            if _CGROUP_2.exists()
+            else [p.read_text(encoding="utf-8") for p in _CGROUP_1]
+        )
         return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
     except (OSError, ValueError):
         return cores
 
 
 def gpu_count() -> int:
-    """GPUs that this process may use, as torch counts them (CUDA_VISIBLE_DEVICES respected)."""
+    """GPUs that this process may use.
+
+    Raises:
+        UserError: there are some, and PyTorch cannot use them.
+    """
     if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         return 0
-    import torch
+    from sagan.training.devices import usable_gpus  # PyTorch takes seconds to import
 
-    return torch.cuda.device_count()
+    return usable_gpus()
