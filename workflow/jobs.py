@@ -142,14 +142,15 @@ def environment(paths: Paths) -> dict[str, str]:
     """
     state = paths.root.resolve() / "state"
     downloads = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    usual = {"HF_HOME": f"{downloads}/huggingface", "TORCH_HOME": f"{downloads}/torch", "USER": str(os.getuid())}
+    usual = {"HF_HOME": f"{downloads}/huggingface", "TORCH_HOME": f"{downloads}/torch"}
+    if os.path.expanduser("~") == "~":  # nothing says where this user is at home, nor what it is called
+        usual |= {"HOME": str(state / "cache"), "USER": str(os.getuid())}
     caches = {
         "XDG_CACHE_HOME": str(state / "cache"),
         "MPLCONFIGDIR": str(state / "cache" / "matplotlib"),
         "TORCHINDUCTOR_CACHE_DIR": str(state / "cache" / "inductor"),
         "TMPDIR": str(state / "tmp"),
     }
-    (state / "tmp").mkdir(parents=True, exist_ok=True)
     given = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     return usual | given | caches
 

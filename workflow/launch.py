@@ -64,9 +64,9 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     try:
-        if arguments.minutes is not None and not 60 * arguments.minutes > RESERVE_SECONDS:
+        if arguments.minutes is not None and not RESERVE_SECONDS < 60 * arguments.minutes < float("inf"):
             least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
-            raise UserError(f"--minutes {arguments.minutes:g}: say more than {least}")
+            raise UserError(f"--minutes {arguments.minutes:g}: say a number above {least}")
         deadline = arguments.minutes and time.monotonic() + 60 * arguments.minutes - RESERVE_SECONDS
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
@@ -176,6 +176,8 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
         *(PATHS.root / place for place in ("results", "state", "state/logs", "state/tmp")), shared.root / "state"
     )
     with alone(shared.root / "state" / "launch.lock") as inherited:
+        for left in (PATHS.root / "state" / "tmp").iterdir():
+            left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
         for key in plan.runs:
             if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
