@@ -25,6 +25,8 @@ from workflow.batches import Batch
 
 _KEPT_FOLDERS = 20
 _LAST_LOOK_SECONDS = 5.0
+# A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
+_DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 # A process that says itself what was wrong leaves with one of these.
 _EXPLAINED = (1, 2, *STOPPED)
 
@@ -75,9 +77,9 @@ class Jobs:
             os.set_inheritable(descriptor, True)
         log = self.paths.log("snakemake")
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output, _outlast_interrupts(self), _hang_up_is_ours():
+        with log.open("wb") as output, _outlast_interrupts(self):
             process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=fds, env=environment(self.paths)
+                [*_DEAF, *command], stdout=output, stderr=subprocess.STDOUT, pass_fds=fds, env=environment(self.paths)
             )
             with self._stopped_by_signals(process), self._stopped_at(deadline, process):
                 return process.wait()
@@ -153,16 +155,6 @@ def environment(paths: Paths) -> dict[str, str]:
     }
     given = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     return usual | given | caches
-
-
-@contextmanager
-def _hang_up_is_ours() -> Iterator[None]:
-    """Snakemake and its jobs inherit that a closed terminal is nothing to them: the launch stops them."""
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, previous)
 
 
 @contextmanager
