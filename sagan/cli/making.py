@@ -12,8 +12,7 @@ import typer
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
 from sagan.cli.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code
@@ -78,7 +77,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -91,7 +89,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -107,6 +105,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")

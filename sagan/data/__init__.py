@@ -14,27 +14,25 @@ from pathlib import Path
 from filelock import FileLock
 
 from sagan.data.celeba import locate_celeba
-from sagan.data.cifar import locate_cifar10
-from sagan.data.download import download
-from sagan.data.fashion import locate_fashion
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import MissingOriginals, Source
+from sagan.data.originals import MissingOriginals, Source, warn
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
 from sagan.data.stacked import locate_stacked
+from sagan.data.summary import summary
+from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
 from sagan.store.records import Json
 
-__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "verify"]
+__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary", "verify"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
     "mnist": locate_mnist,
-    "fashion-mnist": locate_fashion,
     "stacked-mnist": locate_stacked,
-    "cifar10": locate_cifar10,
+    "torchvision": locate_torchvision,
     "celeba": locate_celeba,
     "folder": locate_folder,
     "huggingface": locate_hub,
@@ -45,9 +43,9 @@ _WORK = ".preparing"
 def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
-    Returns at once where the folder holds this very dataset: same settings, and originals that are
-    the same files (names and sizes) or are no longer there. A call that was killed is continued.
-    The bytes written do not depend on `workers` (processes; one for each available core by default).
+    Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
+    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
+    one for each available core by default).
 
     Args:
         name: the dataset's name in params.yaml.
@@ -60,7 +58,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     if ready is not None:
         return ready
     if source is None:
-        download(spec.kind, root / spec.source)
+        download(spec, root / spec.source)
         source = _LOCATE[spec.kind](spec, root)
     head = {
         "dataset": name,
@@ -76,7 +74,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         raise UserError(
-            f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again to go on"
+            f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again"
         ) from None
 
 
@@ -91,12 +89,12 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         return None
     if source is None:
         return f"would be prepared, after a download into {root / spec.source}"
-    is_there = _made(name, spec, folder) is not None
-    return "would be prepared anew, since its originals have changed" if is_there else "would be prepared"
+    why = "its originals have changed" if outdated(name, spec, folder, root=root) else "its arrays are damaged"
+    return f"would be prepared anew, since {why}" if _made(name, spec, folder) else "would be prepared"
 
 
 def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> bool:
-    """Whether the dataset is there, but its originals have changed (names or sizes) since it was prepared.
+    """Whether the dataset is there, but its originals have changed since it was prepared.
 
     Raises:
         UserError: the originals are damaged.
@@ -117,12 +115,26 @@ def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Jso
     ready = _made(name, spec, folder)
     try:
         source = _LOCATE[spec.kind](spec, root)
-    except MissingOriginals:
+    except MissingOriginals as missing:
         if ready is None and not getattr(spec, "download", False):
             raise
+        if ready is not None and (damage := _damage(folder)):
+            raise UserError(f"{damage}; its originals are not here either: {missing}") from None
         return ready, None
-    # Other originals than those that it was made of.
-    return (None if ready is not None and ready.get("source_stamp") != source.stamp else ready), source
+    if ready is not None and ready.get("source_stamp") == source.stamp:
+        if (damage := _damage(folder)) is None:
+            return ready, source
+        warn(damage)
+    return None, source
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a prepared dataset's arrays."""
+    try:
+        load(folder)
+    except UserError as error:
+        return str(error).partition(";")[0]
+    return None
 
 
 def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
@@ -143,9 +155,10 @@ def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
     with FileLock(lock):
         manifest = read_manifest(folder)
         # Another process may have made it while this one waited.
-        if manifest is None or any(manifest.get(key) != value for key, value in head.items()):
+        if manifest is None or any(manifest.get(key) != value for key, value in head.items()) or _damage(folder):
             work = folder / _WORK
-            work.mkdir(exist_ok=True)
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
             manifest = store(folder, head, source.content(work, workers))
             shutil.rmtree(work)
         # While it is held: filelock lets those who wait for a file that is gone try again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sagan.data.originals import Source, stamp, warn
-from sagan.data.photographs import SPLITS, Collection, held_out, photograph_content
+from sagan.data.originals import MAX_BYTES, Source, stamp, stamp_paths, warn
+from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
 from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
@@ -19,26 +20,30 @@ from sagan.params.datasets import HuggingFace
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
-
 
 @dataclass(frozen=True)
 class _Encoded:
-    """An image file's bytes as the dataset stores them."""
+    """An image file's bytes as the dataset stores them, or why there are none."""
 
     data: bytes | None
+    reason: str = "the dataset stores no image there"
 
     def read(self) -> bytes:
         if self.data is None:
-            raise BadImage("the dataset stores no bytes for it")
+            raise BadImage(self.reason)
         return self.data
 
 
-class _Column(Sequence):
-    """The images of several splits, one after another, read from disk when they are asked for."""
+class Column(Sequence):
+    """The images of several splits, one after another, read when they are asked for.
 
-    def __init__(self, splits: list[Dataset], column: str, order: np.ndarray):
-        self._splits, self._column, self._order = splits, column, order
+    Args:
+        order: the row of each image.
+        places: the folders that the dataset's files lie in. A cell is data of strangers, and may name any file.
+    """
+
+    def __init__(self, splits: Sequence[Sequence[dict]], column: str, order: np.ndarray, places: Sequence[Path]):
+        self._splits, self._column, self._order, self._places = splits, column, order, places
         self._starts = np.cumsum([0, *map(len, splits)])
 
     def __len__(self) -> int:
@@ -47,30 +52,38 @@ class _Column(Sequence):
     def __getitem__(self, index: int) -> _Encoded:
         row = int(self._order[index])
         split = int(np.searchsorted(self._starts, row, side="right")) - 1
-        cell = self._splits[split][row - int(self._starts[split])][self._column]
-        if cell["bytes"] is None and cell["path"]:
-            return _Encoded(Path(cell["path"]).read_bytes())
-        return _Encoded(cell["bytes"])
+        cell = self._splits[split][row - int(self._starts[split])][self._column] or {}
+        if cell.get("bytes") is not None or not cell.get("path"):
+            return _Encoded(cell.get("bytes"))
+        path = Path(os.path.abspath(cell["path"]))
+        if not any(path.is_relative_to(place) for place in self._places):
+            return _Encoded(None, f"names a file outside of the dataset: {cell['path']}")
+        if path.stat().st_size > MAX_BYTES:
+            return _Encoded(None, f"has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        return _Encoded(path.read_bytes())
 
 
 def locate_hub(spec: HuggingFace, root: Path) -> Source:
-    """The dataset, unread: what it holds is known by its name and revision only."""
-    if spec.revision is None and not (root / spec.source).is_dir():
+    """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
+    folder = root / spec.source
+    what = [["settings", f"{spec.source} {spec.config} {spec.revision}"]]
+    if folder.is_dir():
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        what.append(["files", stamp_paths(folder, files)])
+    elif spec.revision is None:
         warn(f"{spec.source}: without `revision` the newest version is taken, which may be another one tomorrow")
-    place = str(root / spec.source) if (root / spec.source).is_dir() else spec.source
-    name = stamp([(f"{spec.source} {spec.config} {spec.revision}", 0)])
-    return Source(name, lambda work, workers: _content(spec, place, work, workers))
+    place = str(folder) if folder.is_dir() else spec.source
+    return Source(stamp(what), lambda work, workers: _content(spec, place, work, workers))
 
 
 def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content:
     loaded = _load(spec, place)
-    kept = [(name, SPLIT_NAMES[name]) for name in loaded if name in SPLIT_NAMES]
+    kept = [(name, SPLIT_NAMES[name.lower()]) for name in loaded if name.lower() in SPLIT_NAMES]
     kept.sort(key=lambda pair: SPLITS.index(pair[1]))
     if not kept:
         raise UserError(f"{spec.source}: no split named {', '.join(SPLIT_NAMES)} (there are: {', '.join(loaded)})")
     splits = [loaded[name] for name, _ in kept]
     names = [f"{name}[{row}]" for (name, _), rows in zip(kept, splits, strict=True) for row in range(len(rows))]
-    fingerprints = [rows._fingerprint for rows in splits for _ in range(len(rows))]
     codes = np.concatenate([np.full(len(rows), SPLITS.index(to)) for (_, to), rows in zip(kept, splits, strict=True)])
     if SPLITS.index("test") not in codes:
         mask = held_out(names, spec.held_out)
@@ -79,12 +92,12 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
     labels, classes = _labels(spec, splits)
     collection = Collection(
         names=[names[i] for i in order],
-        stamps=[fingerprints[i] for i in order],
-        images=_Column(splits, spec.image, order),
+        images=Column(splits, spec.image, order, _places(place)),
         splits=codes[order],
         labels=labels[order],
         label_kind="classes" if classes else "none",
         label_names=classes,
+        passed_over={f"of the split {n!r}": len(rows) for n, rows in loaded.items() if n.lower() not in SPLIT_NAMES},
     )
     facts = {
         "source": spec.source,
@@ -93,6 +106,14 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
     }
     recipe = Recipe(spec.resolution, spec.crop, spec.resize, spec.channels, None)
     return photograph_content(spec, recipe, collection, facts, work, workers)
+
+
+def _places(place: str) -> list[Path]:
+    """The folders that a loaded dataset's files lie in: its own, or the package's caches."""
+    from datasets import config
+
+    caches = (config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH)
+    return [Path(os.path.abspath(folder)) for folder in ([place] if Path(place).is_dir() else caches)]
 
 
 def _load(spec: HuggingFace, place: str) -> DatasetDict:
@@ -124,5 +145,8 @@ def _labels(spec: HuggingFace, splits: list[Dataset]) -> tuple[np.ndarray, list[
     values = np.concatenate([np.asarray(split[spec.label][:]) for split in splits])
     if not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
         raise UserError(f"{spec.source}: column {spec.label!r} must hold class numbers from 0 up; set label: null")
-    names = getattr(splits[0].features[spec.label], "names", None) or [str(i) for i in range(int(values.max()) + 1)]
+    highest = int(values.max())
+    names = getattr(splits[0].features[spec.label], "names", None) or [str(i) for i in range(highest + 1)]
+    if highest >= len(names):
+        raise UserError(f"{spec.source}: column {spec.label!r} holds {highest}, and has only {len(names)} names")
     return values.astype(np.int64), list(names)

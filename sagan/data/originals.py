@@ -1,18 +1,25 @@
-"""Finding original files, naming them, and telling the user where to put them."""
+"""Finding original files, reading them within bounds, and telling the user where to put them."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.store.records import digest
+from sagan.store.records import digest, file_digest
+
+# More than any one original file needs; gzip's best ratio is 1 to 1,032, so that a small file can fill a memory.
+MAX_BYTES = 2**26
+# Originals of at most so many bytes together are known by their content, others by names and sizes.
+HASHED_BYTES = 2**28
+_SHOWN = 8
 
 
 class MissingOriginals(UserError):
@@ -24,7 +31,7 @@ class Source:
     """Original files as they lie on disk, not yet read.
 
     Attributes:
-        stamp: changes when files are added, removed or replaced by ones of another size.
+        stamp: changes when files are added, removed or replaced.
         content: reads them; takes a scratch folder and the number of worker processes.
     """
 
@@ -32,35 +39,55 @@ class Source:
     content: Callable[[Path, int], Content]
 
 
-def find_file(folder: Path, name: str, places: Iterable[str] = (".",)) -> Path | None:
-    """`name` or `name`.gz in the first of some places in a folder that holds either."""
-    for place in places:
-        for candidate in (folder / place / name, folder / place / f"{name}.gz"):
-            if candidate.is_file():
-                return candidate
-    return None
+def find_file(folder: Path, names: Collection[str], places: Iterable[str] = (".",)) -> Path | None:
+    """The first of some files, plain or with .gz, in the first of some places in a folder that holds one."""
+    return next(
+        (
+            path
+            for place in places
+            for name in names
+            for path in (folder / place / name, folder / place / f"{name}.gz", folder / place / name / name)
+            if path.is_file()
+        ),
+        None,
+    )
+
+
+def there(folder: Path) -> str:
+    """What lies in a folder, to be said where something else was looked for."""
+    if not folder.is_dir():
+        return "there is a file" if folder.is_file() else "there is no such folder"
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"there: {', '.join(names[:_SHOWN]) or 'nothing'}{more}"
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content, gunzipped where its name ends in .gz.
+    """A file's content, gunzipped where it is gzipped, whatever its name.
 
     Raises:
-        UserError: the gzip stream is damaged.
+        UserError: see `gunzip`; or it has more than `MAX_BYTES`.
     """
-    data = path.read_bytes()
-    return gunzip(data, str(path)) if path.suffix == ".gz" else data
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    return gunzip(path.read_bytes(), str(path))
 
 
 def gunzip(data: bytes, name: str) -> bytes:
-    """The content of a gzip stream that messages call `name`.
+    """The content of a gzip stream that messages call `name`; other data as it is.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or would be larger than `MAX_BYTES`.
     """
+    if data[:2] != b"\x1f\x8b":
+        return data
     try:
-        return gzip.decompress(data)
+        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{name}: damaged gzip file ({error}); fetch it again") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name}: more than {MAX_BYTES:,} bytes when unpacked; not what it should be, fetch it again")
+    return content
 
 
 def md5(data: bytes) -> str:
@@ -68,13 +95,19 @@ def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def stamp(files: Iterable[tuple[str, int]]) -> str:
-    """A name for (file name, bytes) pairs: cheap to take, and it changes when files are added or replaced."""
-    return digest(sorted(files), 16)
+def stamp(files: Iterable[list]) -> str:
+    """A name for files, each given as a name and what says that it is another: cheap to take."""
+    return digest(sorted(files, key=lambda file: file[0]), 16)
 
 
-def stamp_paths(paths: Iterable[Path]) -> str:
-    return stamp((path.name, path.stat().st_size) for path in paths)
+def stamp_paths(folder: Path, paths: Collection[Path]) -> str:
+    """A name for files below a folder that changes when some are added or replaced."""
+    sizes = {path: path.stat().st_size for path in paths}
+    hashed = sum(sizes.values()) <= HASHED_BYTES
+    return stamp(
+        [path.relative_to(folder).as_posix(), [size, file_digest(path) if hashed else None]]
+        for path, size in sizes.items()
+    )
 
 
 def warn(message: str) -> None:

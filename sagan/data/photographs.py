@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,11 @@ from sagan.params.datasets import Photographs
 from sagan.store.records import Json
 
 SPLITS = ("train", "valid", "test")
+# The split that a folder, or a split of the Hub, of some name is; capitals do not matter.
+SPLIT_NAMES = {
+    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
+    **{"val": "valid", "valid": "valid", "validation": "valid"},
+}
 BAD_IMAGES = "bad-images.txt"
 _SHOWN = 100
 
@@ -31,21 +36,21 @@ class Collection:
 
     Attributes:
         names: what messages call them.
-        stamps: as many; another one where the image may be another.
         images: as many; an item is read in a worker process.
         splits: int64 [N], ascending: positions in SPLITS.
         labels: a row for each image.
         label_kind: "attributes", "classes" or "none".
+        passed_over: what else is there, and how many of it.
         refused: (name, reason) of the images that are left out already.
     """
 
     names: Sequence[str]
-    stamps: Sequence[str]
     images: Sequence[Readable]
     splits: np.ndarray
     labels: np.ndarray
     label_kind: str
     label_names: list[str]
+    passed_over: Mapping[str, int]
     refused: list[Refused] = field(default_factory=list)
 
 
@@ -59,8 +64,9 @@ def photograph_content(
     """
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
-    rows = make_rows(collection.names, collection.stamps, collection.images, recipe, work, workers, title)
-    bad_images = _settle([*collection.refused, *rows.bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
+    rows = make_rows(collection.images, recipe, work, workers, title)
+    bad = [(collection.names[position], reason) for position, reason in rows.bad]
+    bad_images = _settle([*collection.refused, *bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
     bounds = np.searchsorted(collection.splits[rows.kept], range(len(SPLITS) + 1)).tolist()
     splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
     for needed in ("train", "test"):
@@ -73,6 +79,7 @@ def photograph_content(
         "crop": spec.crop,
         "resize": spec.resize,
         "present": total,
+        "passed_over": dict(sorted(collection.passed_over.items())),
         "bad_images": bad_images,
         "versions": {"pillow": PIL.__version__},
     }
