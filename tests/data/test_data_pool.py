@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from sagan.data import pool, prepare
-from sagan.errors import UserError
 from sagan.params.datasets import ImageFolder
 
 SPEC = ImageFolder(kind="folder", source="source", resolution=32)
