@@ -1,4 +1,4 @@
-"""Say which datasets' originals have changed since they were prepared: `make repro` starts with this.
+"""Say which datasets' originals have changed since they were prepared, before `make repro` asks DVC.
 
     python -m workflow.originals
 
@@ -19,7 +19,15 @@ PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC could do nothing."""
+    for place, outputs in (("data", "data/prepared"), ("results", "results/runs, /references and /evaluations")):
+        if (paths.root / place).is_symlink():
+            print(
+                f"sagan: {place} is a link, and DVC refuses what lies outside of the repository; make it a folder and "
+                f"{outputs} the link",
+                file=sys.stderr,
+            )
+            return 2
     try:
         params = load_params(paths.params)
     except (UserError, OSError) as error:
