@@ -39,8 +39,8 @@ def main(paths: Paths = PATHS) -> int:
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:
-            if outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
-                print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
+            if why := outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
+                print(f"{name}: {why}, and DVC cannot see that: run `python -m sagan data`")
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
     return 0

@@ -54,9 +54,11 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, damaged or not what they should be.
     """
-    ready, source = _at_hand(name, spec, folder, root)
-    if ready is not None:
-        return ready
+    why, source = _look(name, spec, folder, root)
+    if why is None:
+        return read_manifest(folder)
+    if why:
+        warn(f"{folder}: prepared anew, since {why}")
     if source is None:
         download(spec, root / spec.source)
         source = _LOCATE[spec.kind](spec, root)
@@ -84,48 +86,39 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, and may not be downloaded.
     """
-    ready, source = _at_hand(name, spec, folder, root)
-    if ready is not None:
+    why, source = _look(name, spec, folder, root)
+    if why is None:
         return None
-    if source is None:
-        return f"would be prepared, after a download into {root / spec.source}"
-    why = "its originals have changed" if outdated(name, spec, folder, root=root) else "its arrays are damaged"
-    return f"would be prepared anew, since {why}" if _made(name, spec, folder) else "would be prepared"
+    anew = f" anew, since {why}" if why else ""
+    return f"would be prepared{anew}{'' if source else f', after a download into {root / spec.source}'}"
 
 
-def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> bool:
-    """Whether the dataset is there, but its originals have changed since it was prepared.
+def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
+    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not.
 
     Raises:
         UserError: the originals are damaged.
     """
-    ready = _made(name, spec, folder)
-    try:
-        return ready is not None and ready["source_stamp"] != _LOCATE[spec.kind](spec, root).stamp
-    except MissingOriginals:
-        return False
+    return _look(name, spec, folder, root)[0] if _made(name, spec, folder) else None
 
 
-def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Json | None, Source | None]:
-    """The manifest of the dataset, None where it is yet to be made; and its originals, None where they are not here.
+def _look(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[str | None, Source | None]:
+    """Why the dataset has to be prepared anew ("" the first time, None where it is there), and originals that are here.
 
     Raises:
-        UserError: neither is here, and the originals may not be downloaded.
+        UserError: it has to be, its originals are not here, and they may not be downloaded.
     """
-    ready = _made(name, spec, folder)
+    made = _made(name, spec, folder)
+    source, damage = None, _damage(folder) if made else None
+    why = damage if made else ""
     try:
         source = _LOCATE[spec.kind](spec, root)
+        if made and made.get("source_stamp") != source.stamp:
+            why = "its originals have changed"
     except MissingOriginals as missing:
-        if ready is None and not getattr(spec, "download", False):
-            raise
-        if ready is not None and (damage := _damage(folder)):
-            raise UserError(f"{damage}; its originals are not here either: {missing}") from None
-        return ready, None
-    if ready is not None and ready.get("source_stamp") == source.stamp:
-        if (damage := _damage(folder)) is None:
-            return ready, source
-        warn(damage)
-    return None, source
+        if why is not None and not getattr(spec, "download", False):
+            raise MissingOriginals(f"{damage}; {missing}" if damage else str(missing)) from None
+    return why, source
 
 
 def _damage(folder: Path) -> str | None:
@@ -133,7 +126,7 @@ def _damage(folder: Path) -> str | None:
     try:
         load(folder)
     except UserError as error:
-        return str(error).partition(";")[0]
+        return str(error).partition(";")[0].removeprefix(f"{folder}: ")
     return None
 
 

@@ -7,16 +7,19 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from sagan.data.originals import HASHED_BYTES, MAX_BYTES, stamp
+from sagan.data.originals import MAX_BYTES
 from sagan.data.pixels import BadImage
 from sagan.errors import UserError
-from sagan.store.records import file_digest
+from sagan.store.records import digest, file_digest
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+
+# Originals of at most so many bytes together are known by their content: a third of a second.
+HASHED_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,26 @@ class Listing:
     images: list[ImageFile]
     passed_over: Counter[str]
 
-    def stamp(self) -> str:
-        """Changes when images are added, removed, renamed or replaced."""
-        hashed = sum(image.size for image in self.images) <= HASHED_BYTES
-        return stamp([str(image), _content_stamp(image, hashed)] for image in self.images)
+
+def on_disk(path: Path) -> ImageFile:
+    return ImageFile(path.name, path.stat().st_size, path.parent)
 
 
-def _content_stamp(image: ImageFile, hashed: bool) -> list[int | str | None]:
+def stamp(files: Collection[ImageFile], *more: str) -> str:
+    """A name for files that changes when some are added, removed, renamed or replaced; cheap to take.
+
+    Files in zips are known by their checksums; others by content where they are `HASHED_BYTES` or less together, and
+    by their sizes where they are more.
+    """
+    hashed = sum(file.size for file in files) <= HASHED_BYTES
+    return digest([sorted([str(file), file.size, _content_name(file, hashed)] for file in files), *more], 16)
+
+
+def _content_name(file: ImageFile, hashed: bool) -> int | str | None:
     try:
-        whole = file_digest(image.place / image.name) if hashed and image.crc is None else image.crc
-    except OSError:
-        whole = None
-    return [image.size, whole]
+        return file_digest(file.place / file.name) if hashed and file.crc is None else file.crc
+    except PermissionError:
+        return None
 
 
 def _leads_outside(name: str) -> bool:
@@ -98,17 +109,13 @@ def list_images(place: Path) -> Listing:
     Raises:
         UserError: it is a file, but no zip, or a damaged one.
     """
-    return list_zip(place) if place.is_file() else _listing(*_walk(place, place, ()))
-
-
-def list_zip(path: Path) -> Listing:
-    infos = [info for info in _open_zip(path).infolist() if not info.is_dir()]
-    # As unzipping would: a later member takes the place of one of the same name.
-    members = {info.filename: ImageFile(info.filename, info.file_size, path, info.CRC) for info in infos}
-    return _listing(members.values(), Counter({"of a name that is there again": len(infos) - len(members)}))
-
-
-def _listing(files: Iterable[ImageFile], passed_over: Counter[str]) -> Listing:
+    if place.is_file():
+        infos = [info for info in _open_zip(place).infolist() if not info.is_dir()]
+        # As unzipping would: a later member takes the place of one of the same name.
+        files = {info.filename: ImageFile(info.filename, info.file_size, place, info.CRC) for info in infos}.values()
+        passed_over = Counter({"of a name that is there again": len(infos) - len(files)})
+    else:
+        files, passed_over = walk(place)
     images = []
     for file in files:
         if any(part.startswith(".") and part != ".." for part in file.path.parts):
@@ -120,26 +127,29 @@ def _listing(files: Iterable[ImageFile], passed_over: Counter[str]) -> Listing:
     return Listing(sorted(images, key=lambda image: image.name), +passed_over)
 
 
-def _walk(top: Path, folder: Path, above: tuple[tuple[int, int], ...]) -> tuple[list[ImageFile], Counter[str]]:
-    """The files below a folder, and what is none; `above` are the folders around it, which a link may lead back to."""
-    files, others = [], Counter()
+def walk(top: Path, within: str = "", above: tuple[tuple[int, int], ...] = ()) -> tuple[list[ImageFile], Counter[str]]:
+    """The files below a folder, links followed, and counts of what is none; hidden folders are passed over.
+
+    Args:
+        within, above: where it is below `top`, and the folders around it, which a link may lead back to.
+    """
+    files, others, folder = [], Counter(), top / within
     if not folder.is_dir():
         return files, others
     status = folder.stat()
-    if (status.st_dev, status.st_ino) in above:
+    here = (status.st_dev, status.st_ino)
+    if here in above:
         return files, Counter({"link to a folder around it": 1})
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
-                if entry.name.startswith("."):
-                    others["hidden"] += 1
-                    continue
-                deeper = _walk(top, Path(entry.path), (*above, (status.st_dev, status.st_ino)))
-                files += deeper[0]
-                others += deeper[1]
+            if entry.is_dir() and entry.name.startswith("."):
+                others["hidden"] += 1
+            elif entry.is_dir():
+                deeper, other = walk(top, f"{within}{entry.name}/", (*above, here))
+                files += deeper
+                others += other
             elif entry.is_file():
-                name = Path(entry.path).relative_to(top).as_posix()
-                files.append(ImageFile(name, entry.stat().st_size, top))
+                files.append(ImageFile(within + entry.name, entry.stat().st_size, top))
             else:
                 others["broken link"] += 1
     return files, others

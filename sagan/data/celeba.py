@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sagan.data.archives import ImageFile, Listing, list_images, list_zip, read_member
-from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, read_bytes, stamp, there, warn
+from sagan.data.archives import ImageFile, Listing, list_images, read_member, stamp
+from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, read_bytes, there, warn
 from sagan.data.photographs import Collection, Refused, photograph_content
 from sagan.data.pixels import Recipe
 from sagan.data.prepared import Content
@@ -45,26 +45,20 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
             f"{source}: CelebA is not complete: no {' and no '.join(missing)} ({there(source)}); get the aligned "
             f"images, the attributes and the partition from {URL} and put them there, or set download: true"
         )
-    sums = [[name, md5(data)] for name, data in lists.values()]
-    whole = stamp([["images", listing.stamp()], *sums])
+    whole = stamp(listing.images, *(md5(data) for _, data in lists.values()))
     return Source(whole, lambda work, workers: _content(spec, listing, lists, work, workers))
 
 
 def find_images(source: Path) -> Listing:
     """The images of a zip, or of a folder that holds img_align_celeba/, its zip, or parts of its zip."""
     if source.is_file():
-        return list_zip(source)
+        return list_images(source)
     for place in PLACES:
-        folder, archive = source / place / "img_align_celeba", source / place / "img_align_celeba.zip"
-        parts = sorted((source / place).glob("img_align_celeba-part*.zip"))
-        if folder.is_dir() and (listing := list_images(folder)).images:
-            return listing
-        if archive.is_file():
-            return list_zip(archive)
-        if parts:
-            listings = [list_zip(part) for part in parts]
-            counts = sum((listing.passed_over for listing in listings), Counter())
-            return Listing([image for listing in listings for image in listing.images], counts)
+        zips = sorted((source / place).glob("img_align_celeba*.zip"))
+        for parts in ([source / place / "img_align_celeba"], zips):
+            listings = [list_images(part) for part in parts]
+            if images := [image for listing in listings for image in listing.images]:
+                return Listing(images, sum((listing.passed_over for listing in listings), Counter()))
     return Listing([], Counter())
 
 

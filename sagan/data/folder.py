@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data.archives import SUFFIXES, Listing, list_images
+from sagan.data.archives import SUFFIXES, Listing, list_images, stamp
 from sagan.data.originals import MissingOriginals, Source, there
 from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
 from sagan.data.pixels import Recipe
@@ -31,7 +31,7 @@ def locate_folder(spec: ImageFolder, root: Path) -> Source:
             f"{source}: no such folder or zip, or none with images ({', '.join(SUFFIXES)}); put them there ("
             f"{there(source)})"
         )
-    return Source(listing.stamp(), lambda work, workers: _content(spec, listing, work, workers))
+    return Source(stamp(listing.images), lambda work, workers: _content(spec, listing, work, workers))
 
 
 def _content(spec: ImageFolder, listing: Listing, work: Path, workers: int) -> Content:

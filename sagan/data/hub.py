@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagan.data.originals import MAX_BYTES, Source, stamp, stamp_paths, warn
+from sagan.data.archives import ImageFile, stamp, walk
+from sagan.data.originals import Source, warn
 from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
 from sagan.data.pixels import BadImage, Recipe
 from sagan.data.prepared import Content
@@ -22,62 +23,57 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Encoded:
-    """An image file's bytes as the dataset stores them, or why there are none."""
+class Cell:
+    """An image as the dataset stores it.
 
-    data: bytes | None
-    reason: str = "the dataset stores no image there"
-
-    def read(self) -> bytes:
-        if self.data is None:
-            raise BadImage(self.reason)
-        return self.data
-
-
-class Column(Sequence):
-    """The images of several splits, one after another, read when they are asked for.
-
-    Args:
-        order: the row of each image.
+    Attributes:
+        content: `bytes`, or the `path` of a file.
         places: the folders that the dataset's files lie in. A cell is data of strangers, and may name any file.
     """
 
-    def __init__(self, splits: Sequence[Sequence[dict]], column: str, order: np.ndarray, places: Sequence[Path]):
-        self._splits, self._column, self._order, self._places = splits, column, order, places
-        self._starts = np.cumsum([0, *map(len, splits)])
+    content: dict[str, Any] | None
+    places: tuple[Path, ...]
+
+    def read(self) -> bytes:
+        data, path = (self.content or {}).get("bytes"), (self.content or {}).get("path")
+        if data is not None:
+            return data
+        if not path:
+            raise BadImage("the dataset stores no image there")
+        if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in self.places):
+            raise BadImage(f"names a file outside of the dataset: {path}")
+        return ImageFile(path, Path(path).stat().st_size, Path()).read()
+
+
+@dataclass(frozen=True)
+class _Column(Sequence):
+    """Cells that are read from disk when they are asked for."""
+
+    rows: Dataset
+    name: str
+    places: tuple[Path, ...]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.rows)
 
-    def __getitem__(self, index: int) -> _Encoded:
-        row = int(self._order[index])
-        split = int(np.searchsorted(self._starts, row, side="right")) - 1
-        cell = self._splits[split][row - int(self._starts[split])][self._column] or {}
-        if cell.get("bytes") is not None or not cell.get("path"):
-            return _Encoded(cell.get("bytes"))
-        path = Path(os.path.abspath(cell["path"]))
-        if not any(path.is_relative_to(place) for place in self._places):
-            return _Encoded(None, f"names a file outside of the dataset: {cell['path']}")
-        if path.stat().st_size > MAX_BYTES:
-            return _Encoded(None, f"has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        return _Encoded(path.read_bytes())
+    def __getitem__(self, index: int) -> Cell:
+        return Cell(self.rows[index][self.name], self.places)
 
 
 def locate_hub(spec: HuggingFace, root: Path) -> Source:
     """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
     folder = root / spec.source
-    what = [["settings", f"{spec.source} {spec.config} {spec.revision}"]]
-    if folder.is_dir():
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        what.append(["files", stamp_paths(folder, files)])
-    elif spec.revision is None:
+    whole = stamp(walk(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
+    if spec.revision is None and not folder.is_dir():
         warn(f"{spec.source}: without `revision` the newest version is taken, which may be another one tomorrow")
     place = str(folder) if folder.is_dir() else spec.source
-    return Source(stamp(what), lambda work, workers: _content(spec, place, work, workers))
+    return Source(whole, lambda work, workers: _content(spec, place, work, workers))
 
 
 def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content:
     loaded = _load(spec, place)
+    from datasets import concatenate_datasets
+
     kept = [(name, SPLIT_NAMES[name.lower()]) for name in loaded if name.lower() in SPLIT_NAMES]
     kept.sort(key=lambda pair: SPLITS.index(pair[1]))
     if not kept:
@@ -92,7 +88,7 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
     labels, classes = _labels(spec, splits)
     collection = Collection(
         names=[names[i] for i in order],
-        images=Column(splits, spec.image, order, _places(place)),
+        images=_Column(concatenate_datasets(splits).select(order), spec.image, _places(place)),
         splits=codes[order],
         labels=labels[order],
         label_kind="classes" if classes else "none",
@@ -108,12 +104,12 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
     return photograph_content(spec, recipe, collection, facts, work, workers)
 
 
-def _places(place: str) -> list[Path]:
+def _places(place: str) -> tuple[Path, ...]:
     """The folders that a loaded dataset's files lie in: its own, or the package's caches."""
     from datasets import config
 
     caches = (config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH)
-    return [Path(os.path.abspath(folder)) for folder in ([place] if Path(place).is_dir() else caches)]
+    return tuple(Path(os.path.abspath(folder)) for folder in ([place] if Path(place).is_dir() else caches))
 
 
 def _load(spec: HuggingFace, place: str) -> DatasetDict:

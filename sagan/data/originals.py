@@ -13,12 +13,9 @@ from pathlib import Path
 
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.store.records import digest, file_digest
 
 # More than any one original file needs; gzip's best ratio is 1 to 1,032, so that a small file can fill a memory.
 MAX_BYTES = 2**26
-# Originals of at most so many bytes together are known by their content, others by names and sizes.
-HASHED_BYTES = 2**28
 _SHOWN = 8
 
 
@@ -93,21 +90,6 @@ def gunzip(data: bytes, name: str) -> bytes:
 def md5(data: bytes) -> str:
     """The md5 in hex, which is what the datasets' authors published; it guards against damage, not malice."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def stamp(files: Iterable[list]) -> str:
-    """A name for files, each given as a name and what says that it is another: cheap to take."""
-    return digest(sorted(files, key=lambda file: file[0]), 16)
-
-
-def stamp_paths(folder: Path, paths: Collection[Path]) -> str:
-    """A name for files below a folder that changes when some are added or replaced."""
-    sizes = {path: path.stat().st_size for path in paths}
-    hashed = sum(sizes.values()) <= HASHED_BYTES
-    return stamp(
-        [path.relative_to(folder).as_posix(), [size, file_digest(path) if hashed else None]]
-        for path, size in sizes.items()
-    )
 
 
 def warn(message: str) -> None:

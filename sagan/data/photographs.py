@@ -64,15 +64,16 @@ def photograph_content(
     """
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
-    rows = make_rows(collection.images, recipe, work, workers, title)
-    bad = [(collection.names[position], reason) for position, reason in rows.bad]
-    bad_images = _settle([*collection.refused, *bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
-    bounds = np.searchsorted(collection.splits[rows.kept], range(len(SPLITS) + 1)).tolist()
+    rows, unusable = make_rows(collection.images, recipe, work, workers, title)
+    kept = np.delete(np.arange(len(collection.names)), [position for position, _ in unusable])
+    bad = [*collection.refused, *((collection.names[position], reason) for position, reason in unusable)]
+    bad_images = _settle(bad, total, spec.on_bad_image, work.parent / BAD_IMAGES)
+    bounds = np.searchsorted(collection.splits[kept], range(len(SPLITS) + 1)).tolist()
     splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
     for needed in ("train", "test"):
         if needed not in splits:
             raise UserError(
-                f"{spec.source}: none of its {len(rows.kept):,} usable images is in the {needed} split; add images"
+                f"{spec.source}: none of its {len(kept):,} usable images is in the {needed} split; add images"
             )
     facts = {
         **facts,
@@ -84,8 +85,8 @@ def photograph_content(
         "versions": {"pillow": PIL.__version__},
     }
     shape = (recipe.channels, recipe.resolution, recipe.resolution)
-    labels = collection.labels[rows.kept]
-    return Content(rows.blocks, shape, labels, collection.label_kind, collection.label_names, splits, facts)
+    labels = collection.labels[kept]
+    return Content([rows], shape, labels, collection.label_kind, collection.label_names, splits, facts)
 
 
 def held_out(names: Sequence[str], part: float) -> np.ndarray:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -29,50 +28,32 @@ class Readable(Protocol):
     def read(self) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What came of a sequence of images.
-
-    Attributes:
-        kept: int64, positions of the images that became rows, ascending.
-        bad: (position, reason) of the others, in order.
-        blocks: the rows, uint8 [n, C, H, W] each, in order.
-    """
-
-    kept: np.ndarray
-    bad: list[tuple[int, str]]
-    blocks: Iterator[np.ndarray]
-
-
-def make_rows(images: Sequence[Readable], recipe: Recipe, work: Path, workers: int, title: str) -> Rows:
+def make_rows(
+    images: Sequence[Readable], recipe: Recipe, work: Path, workers: int, title: str
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Decode, crop and resize images.
 
     Args:
         images: read in order, some at a time.
         work: a folder for the rows, where nothing else lies.
 
+    Returns:
+        The rows, uint8 [n, C, H, W], mapped from disk; and (position, reason) of the images that became none.
+
     Raises:
         UserError: a worker process died.
     """
     starts = range(0, len(images), AT_ONCE)
     batches = ([images[i] for i in range(start, min(start + AT_ONCE, len(images)))] for start in starts)
-    bad: list[tuple[int, str]] = []
+    count, bad = 0, []
     with progress(title, len(images), 0) as update, (work / "rows").open("wb") as file:
-        made = _each(batches, recipe, min(workers, len(starts)))
-        for start, (rows, reasons) in zip(starts, made, strict=True):
+        for start, (rows, reasons) in zip(starts, _each(batches, recipe, min(workers, len(starts))), strict=True):
             file.write(rows.tobytes())
             bad += [(start + offset, reason) for offset, reason in reasons]
-            update(start + len(rows) + len(reasons))
-    kept = np.delete(np.arange(len(images)), [position for position, _ in bad])
-    return Rows(kept, bad, _blocks(work / "rows", len(kept), recipe))
-
-
-def _blocks(path: Path, count: int, recipe: Recipe) -> Iterator[np.ndarray]:
-    shape = (recipe.channels, recipe.resolution, recipe.resolution)
-    for start in range(0, count, AT_ONCE):
-        wanted = min(AT_ONCE, count - start)
-        offset, size = start * int(np.prod(shape)), wanted * int(np.prod(shape))
-        yield np.fromfile(path, np.uint8, size, offset=offset).reshape(wanted, *shape)
+            count += len(rows)
+            update(count + len(bad))
+    shape = (count, recipe.channels, recipe.resolution, recipe.resolution)
+    return np.memmap(work / "rows", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8), bad
 
 
 def _batch(images: list[Readable], recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, str]]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sagan.data.archives import stamp, walk
 from sagan.data.mnist import array_content, grey_content
-from sagan.data.originals import MissingOriginals, Source, stamp_paths, there
+from sagan.data.originals import MissingOriginals, Source, there
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import AnyDataset, Torchvision
@@ -28,13 +28,13 @@ def locate_torchvision(spec: Torchvision, root: Path) -> Source:
         MissingOriginals: there are none.
     """
     folder = root / spec.source
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files, _ = walk(folder)
     if not files:
         raise MissingOriginals(
             f"{folder}: no file of {spec.name} ({there(folder)}); put them there as torchvision does, or set "
             "download: true"
         )
-    return Source(stamp_paths(folder, files), lambda work, workers: _content(spec, folder))
+    return Source(stamp(files), lambda work, workers: _content(spec, folder))
 
 
 def download(spec: AnyDataset, folder: Path) -> None:
@@ -51,47 +51,33 @@ def download(spec: AnyDataset, folder: Path) -> None:
 
 
 def _content(spec: Torchvision, folder: Path) -> Content:
-    splits = [_split(spec, folder, train) for train in (True, False)]
-    images = np.concatenate([np.asarray(split.data) for split in splits])
-    labels = np.concatenate([np.asarray(getattr(split, "targets", getattr(split, "labels", None))) for split in splits])
-    names = getattr(splits[0], "classes", None) or [str(number) for number in range(int(labels.max()) + 1)]
-    facts, train = {"source": spec.source, "name": spec.name}, len(splits[0].data)
+    which = {"split": spec.split} if spec.split else {}
+    parts = [_opened(spec.name, folder, spec.download, train=train, **which) for train in (True, False)]
+    images, labels = (np.concatenate([np.asarray(getattr(p, what)) for p in parts]) for what in ("data", "targets"))
+    facts, train, names = {"source": spec.source, "name": spec.name}, len(parts[0]), list(parts[0].classes)
     if images.ndim == 3:
         return grey_content(images, labels, train, spec.resolution, facts, names)
-    if images.shape[-1] == 3:
-        images = images.transpose(0, 3, 1, 2)
-    if images.shape[-1] != spec.resolution:
-        side = images.shape[-1]
-        raise UserError(f"params.yaml: {spec.name}'s images are {side}x{side}; set resolution: {side}")
-    return array_content(images, labels, train, facts, names)
-
-
-def _split(spec: Torchvision, folder: Path, train: bool) -> VisionDataset:
-    parameters = inspect.signature(getattr(_torchvision(), spec.name)).parameters
-    named = {"split": spec.split} if spec.split else {}
-    if "train" in parameters or "kwargs" in parameters:
-        return _opened(spec.name, folder, spec.download, train=train, **named)
-    return _opened(spec.name, folder, spec.download, split=(spec.split or "train") if train else "test")
+    if images.shape[1] != spec.resolution:
+        raise UserError(
+            f"params.yaml: {spec.name}'s images have {images.shape[1]} pixels a side; set resolution to that"
+        )
+    return array_content(images.transpose(0, 3, 1, 2), labels, train, facts, names)
 
 
 def _opened(name: str, folder: Path, download: bool, **which: str | bool) -> VisionDataset:
-    kind = getattr(_torchvision(), name)
-    try:
-        return kind(root=str(folder), download=download, **which)
-    # Network, quota (CelebA's host often refuses), checksum: torchvision and its helpers share no base class.
-    except Exception as error:
-        layout = getattr(kind, "base_folder", f"{name}/raw")
-        raise UserError(
-            f"{folder}: torchvision could not {'fetch' if download else 'read'} {name} ({first_line(error)}; "
-            f"{there(folder)}); put the files there by hand, unpacked into {layout}/"
-        ) from None
-
-
-def _torchvision():
     try:
         import torchvision.datasets
     except ImportError:
         raise UserError(
             "this dataset needs torchvision; pip install torchvision, or put the files there by hand"
         ) from None
-    return torchvision.datasets
+    kind = getattr(torchvision.datasets, name)
+    try:
+        return kind(root=str(folder), download=download, **which)
+    # Network, quota (CelebA's host often refuses), checksum: torchvision and its helpers share no base class.
+    except Exception as error:
+        verb, place = "fetch" if download else "read", getattr(kind, "base_folder", f"{name}/raw")
+        raise UserError(
+            f"{folder}: torchvision could not {verb} {name} ({first_line(error)}; {there(folder)}); put the files "
+            f"there by hand, unpacked into {place}/"
+        ) from None

@@ -60,12 +60,8 @@ class Torchvision(Dataset):
     """A dataset as torchvision reads it, with its own train and test split."""
 
     kind: Literal["torchvision"]
-    name: Literal["CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST", "SVHN"] = Field(
-        description="torchvision's class"
-    )
-    split: str | None = Field(
-        None, description="which of EMNIST's sets (balanced, letters, ...); of SVHN, `extra` to train on that"
-    )
+    name: Literal["CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST"] = Field(description="torchvision's class")
+    split: str | None = Field(None, description="which of EMNIST's sets: balanced, letters, digits, ...")
     resolution: Literal[28, 32] = 32
     source: str = Field(description="folder that is torchvision's `root`")
     download: bool = Field(False, description="fetch the files into `source` where they are missing")

@@ -100,14 +100,14 @@ def test_a_flipped_bit_is_refused_by_whoever_reads_and_prepared_anew(tmp_path, w
     (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data`"):
         load(folder)
-    assert pending("mnist", spec, folder, root=tmp_path) == "would be prepared anew, since its arrays are damaged"
+    assert pending("mnist", spec, folder, root=tmp_path).startswith("would be prepared anew, since the arrays have")
     (tmp_path / "source").rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"the arrays have changed .* its originals are not here either: .* missing"):
+    with pytest.raises(UserError, match=r"the arrays have changed .* missing"):
         prepare("mnist", spec, folder, root=tmp_path)
     (tmp_path / "elsewhere").rename(tmp_path / "source")
     capsys.readouterr()
     assert prepare("mnist", spec, folder, root=tmp_path) == made
-    assert "out: the arrays have changed" in capsys.readouterr().err
+    assert "out: prepared anew, since the arrays have changed" in capsys.readouterr().err
     load(folder)
 
 

@@ -86,7 +86,7 @@ def test_a_batch_that_is_not_the_original_is_refused_unread(tmp_path, cifar):
 
 def test_another_resolution_is_refused(tmp_path, cifar):
     spec = CIFAR.model_copy(update={"resolution": 28})
-    with pytest.raises(UserError, match="CIFAR10's images are 32x32; set resolution: 32"):
+    with pytest.raises(UserError, match="CIFAR10's images have 32 pixels a side"):
         prepare("cifar", spec, tmp_path / "out", root=tmp_path)
 
 
