@@ -5,7 +5,6 @@ One module for each dataset; none of them imports torch.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -70,14 +69,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         "resolution": spec.resolution,
         "source_stamp": source.stamp,
     }
-    try:
-        return _prepare(folder, head, source, workers or _cores())
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        raise UserError(
-            f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again"
-        ) from None
+    return _prepare(folder, head, source, workers or _cores())
 
 
 def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:

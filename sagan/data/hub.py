@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagan.data.archives import ImageFile, stamp, walk
+from sagan.data.archives import on_disk, stamp, walk
 from sagan.data.originals import Source, warn
 from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
 from sagan.data.pixels import BadImage, Recipe
@@ -42,7 +42,10 @@ class Cell:
             raise BadImage("the dataset stores no image there")
         if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in self.places):
             raise BadImage(f"names a file outside of the dataset: {path}")
-        return ImageFile(path, Path(path).stat().st_size, Path()).read()
+        try:
+            return on_disk(Path(path)).read()
+        except OSError as error:
+            raise BadImage(f"cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
 from sagan.data.originals import warn
 from sagan.data.pixels import Recipe
-from sagan.data.pool import Readable, make_rows
+from sagan.data.pool import make_rows
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Photographs
 from sagan.store.records import Json
+
+if TYPE_CHECKING:
+    from sagan.data.archives import ImageFile
+    from sagan.data.hub import Cell
 
 SPLITS = ("train", "valid", "test")
 # The split that a folder, or a split of the Hub, of some name is; capitals do not matter.
@@ -45,7 +50,7 @@ class Collection:
     """
 
     names: Sequence[str]
-    images: Sequence[Readable]
+    images: Sequence[ImageFile | Cell]
     splits: np.ndarray
     labels: np.ndarray
     label_kind: str

@@ -41,7 +41,7 @@ def download(spec: AnyDataset, folder: Path) -> None:
     """Fetch a dataset's originals into `folder`; torchvision checks their md5s.
 
     Raises:
-        UserError: torchvision is not installed, or a file cannot be had.
+        UserError: a file cannot be had.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(spec, Torchvision):
@@ -65,12 +65,8 @@ def _content(spec: Torchvision, folder: Path) -> Content:
 
 
 def _opened(name: str, folder: Path, download: bool, **which: str | bool) -> VisionDataset:
-    try:
-        import torchvision.datasets
-    except ImportError:
-        raise UserError(
-            "this dataset needs torchvision; pip install torchvision, or put the files there by hand"
-        ) from None
+    import torchvision.datasets  # late: its import takes seconds
+
     kind = getattr(torchvision.datasets, name)
     try:
         return kind(root=str(folder), download=download, **which)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from sagan.data.prepared import load
 from sagan.errors import UserError
 from sagan.metrics import formulas
 from sagan.metrics.classes import class_file, class_tensors, load_classes
@@ -29,7 +28,6 @@ from sagan.metrics.real_side import RealSide, load_reference
 from sagan.metrics.reference import make_reference, with_classes
 from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
-from sagan.store.records import read_json, write_json
 from sagan.store.tensors import save_tensors
 from sagan.training import classifier
 
@@ -151,7 +149,7 @@ def test_a_reference_makes_the_classes_that_its_suites_ask_for(conditional, meas
 
 
 def test_classes_that_come_later_are_added_to_a_reference(conditional, tmp_path):
-    """And are the same; another dataset under that name is refused."""
+    """And are the same; another dataset under that name is refused, and one with a flipped bit."""
     shutil.copytree(conditional.paths.root, tmp_path / "copy")
     paths = Paths(tmp_path / "copy")
     folder = paths.reference(conditional.reference.key)
@@ -161,10 +159,13 @@ def test_classes_that_come_later_are_added_to_a_reference(conditional, tmp_path)
     assert again.counts == kept.counts
     assert all(np.allclose(a["sigma"], b["sigma"]) for a, b in zip(again.statistics, kept.statistics, strict=True))
     class_file(folder, "class").unlink()
-    manifest = paths.prepared("strokes", 28) / "manifest.json"
-    write_json(manifest, read_json(manifest) | {"digest": "another"})
-    assert load(paths.prepared("strokes", 28)).manifest["digest"] == "another"
+    other = dataclasses.replace(real, record=real.record | {"dataset_digest": "another"})
     with pytest.raises(UserError, match="not the dataset"):
+        with_classes(folder, "class", NAMES, other, extractor_of(conditional), paths, CPU)
+    images = paths.prepared("strokes", 28) / "images.npy"
+    content = images.read_bytes()
+    images.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match="the arrays have changed since they were prepared"):
         with_classes(folder, "class", NAMES, real, extractor_of(conditional), paths, CPU)
 
 
