@@ -17,6 +17,7 @@ from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
 from sagan.data.originals import MissingOriginals, Source, warn
+from sagan.data.photographs import Collection, photograph_content
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
 from sagan.data.stacked import locate_stacked
 from sagan.data.summary import summary
@@ -69,7 +70,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         "resolution": spec.resolution,
         "source_stamp": source.stamp,
     }
-    return _prepare(folder, head, source, workers or _cores())
+    return _prepare(folder, head, spec, source, workers or _cores())
 
 
 def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
@@ -134,7 +135,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
+def _prepare(folder: Path, head: Json, spec: AnyDataset, source: Source, workers: int) -> Json:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     with FileLock(lock):
@@ -144,7 +145,10 @@ def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
             work = folder / _WORK
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
-            manifest = store(folder, head, source.content(work, workers))
+            content = source.content()
+            if isinstance(content, Collection):
+                content = photograph_content(spec, content, work, workers)
+            manifest = store(folder, head, content)
             shutil.rmtree(work)
         # While it is held: filelock lets those who wait for a file that is gone try again.
         lock.unlink()

@@ -10,9 +10,7 @@ import numpy as np
 
 from sagan.data.archives import ImageFile, Listing, list_images, read_member, stamp
 from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, read_bytes, there, warn
-from sagan.data.photographs import Collection, Refused, photograph_content
-from sagan.data.pixels import Recipe
-from sagan.data.prepared import Content
+from sagan.data.photographs import Collection, Refused
 from sagan.errors import UserError
 from sagan.params.datasets import CelebA
 from sagan.store.records import Json
@@ -46,7 +44,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
             f"images, the attributes and the partition from {URL} and put them there, or set download: true"
         )
     whole = stamp(listing.images, *(md5(data) for _, data in lists.values()))
-    return Source(whole, lambda work, workers: _content(spec, listing, lists, work, workers))
+    return Source(whole, lambda: _content(spec, listing, lists))
 
 
 def find_images(source: Path) -> Listing:
@@ -72,13 +70,13 @@ def _read_list(source: Path, name: str) -> List | None:
     return packed and (packed[0], gunzip(packed[1], f"{source}, {packed[0]}"))
 
 
-def _content(spec: CelebA, listing: Listing, lists: dict[str, List], work: Path, workers: int) -> Content:
+def _content(spec: CelebA, listing: Listing, lists: dict[str, List]) -> Collection:
     partition = parse_partition(*lists[PARTITION])
     attribute_names, attributes = parse_attributes(*lists[ATTRIBUTES])
     wanted, refused = _match(listing.images, partition, attributes)
     names = [image.path.name for image in wanted]
     labels = np.frombuffer(b"".join(attributes[name] for name in names), dtype=np.uint8)
-    collection = Collection(
+    return Collection(
         names=[str(image) for image in wanted],
         images=wanted,
         splits=np.array([partition[name] for name in names], dtype=np.int64),
@@ -86,11 +84,9 @@ def _content(spec: CelebA, listing: Listing, lists: dict[str, List], work: Path,
         label_kind="attributes",
         label_names=attribute_names,
         passed_over=listing.passed_over,
+        facts={"source": spec.source, "listed": len(partition), **_originality(lists)},
+        size=SIZE,
         refused=refused,
-    )
-    facts = {"source": spec.source, "listed": len(partition), **_originality(lists)}
-    return photograph_content(
-        spec, Recipe(spec.resolution, spec.crop, spec.resize, 3, SIZE), collection, facts, work, workers
     )
 
 

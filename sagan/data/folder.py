@@ -11,9 +11,7 @@ import numpy as np
 
 from sagan.data.archives import SUFFIXES, Listing, list_images, stamp
 from sagan.data.originals import MissingOriginals, Source, there
-from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
-from sagan.data.pixels import Recipe
-from sagan.data.prepared import Content
+from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
 from sagan.errors import UserError
 from sagan.params.datasets import ImageFolder
 
@@ -31,16 +29,16 @@ def locate_folder(spec: ImageFolder, root: Path) -> Source:
             f"{source}: no such folder or zip, or none with images ({', '.join(SUFFIXES)}); put them there ("
             f"{there(source)})"
         )
-    return Source(stamp(listing.images), lambda work, workers: _content(spec, listing, work, workers))
+    return Source(stamp(listing.images), lambda: _content(spec, listing))
 
 
-def _content(spec: ImageFolder, listing: Listing, work: Path, workers: int) -> Content:
+def _content(spec: ImageFolder, listing: Listing) -> Collection:
     images = listing.images
     codes, within, how = _splits([image.path for image in images], spec)
     order = sorted(range(len(images)), key=lambda i: (codes[i], images[i].path.as_posix()))
     splits = np.array([codes[i] for i in order], dtype=np.int64)
     labels, classes = _classes([within[i] for i in order], splits, spec)
-    collection = Collection(
+    return Collection(
         names=[str(images[i]) for i in order],
         images=[images[i] for i in order],
         splits=splits,
@@ -48,9 +46,8 @@ def _content(spec: ImageFolder, listing: Listing, work: Path, workers: int) -> C
         label_kind="classes" if classes else "none",
         label_names=classes,
         passed_over=listing.passed_over,
+        facts={"source": spec.source, "split": how},
     )
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, spec.channels, None)
-    return photograph_content(spec, recipe, collection, {"source": spec.source, "split": how}, work, workers)
 
 
 def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:

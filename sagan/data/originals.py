@@ -7,12 +7,16 @@ import hashlib
 import io
 import sys
 import zlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sagan.data.prepared import Content
 from sagan.errors import UserError
+
+if TYPE_CHECKING:
+    from sagan.data.photographs import Collection
+    from sagan.data.prepared import Content
 
 # More than any one original file needs; gzip's best ratio is 1 to 1,032, so that a small file can fill a memory.
 MAX_BYTES = 2**26
@@ -29,14 +33,14 @@ class Source:
 
     Attributes:
         stamp: changes when files are added, removed or replaced.
-        content: reads them; takes a scratch folder and the number of worker processes.
+        content: reads them, but for images that are yet to be decoded.
     """
 
     stamp: str
-    content: Callable[[Path, int], Content]
+    content: Callable[[], Content | Collection]
 
 
-def find_file(folder: Path, names: Collection[str], places: Iterable[str] = (".",)) -> Path | None:
+def find_file(folder: Path, names: Sequence[str], places: Iterable[str] = (".",)) -> Path | None:
     """The first of some files, plain or with .gz, in the first of some places in a folder that holds one."""
     return next(
         (

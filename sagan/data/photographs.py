@@ -46,6 +46,8 @@ class Collection:
         labels: a row for each image.
         label_kind: "attributes", "classes" or "none".
         passed_over: what else is there, and how many of it.
+        facts: for the manifest.
+        size: the (width, height) that every image must have; any that is large enough where None.
         refused: (name, reason) of the images that are left out already.
     """
 
@@ -56,17 +58,18 @@ class Collection:
     label_kind: str
     label_names: list[str]
     passed_over: Mapping[str, int]
+    facts: Json
+    size: tuple[int, int] | None = None
     refused: list[Refused] = field(default_factory=list)
 
 
-def photograph_content(
-    spec: Photographs, recipe: Recipe, collection: Collection, facts: Json, work: Path, workers: int
-) -> Content:
+def photograph_content(spec: Photographs, collection: Collection, work: Path, workers: int) -> Content:
     """Decode, crop and resize a collection.
 
     Raises:
         UserError: images cannot be used and `on_bad_image` is `fail`; or train or test is empty.
     """
+    recipe = Recipe(spec.resolution, spec.crop, spec.resize, getattr(spec, "channels", 3), collection.size)
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
     rows, unusable = make_rows(collection.images, recipe, work, workers, title)
@@ -81,7 +84,7 @@ def photograph_content(
                 f"{spec.source}: none of its {len(kept):,} usable images is in the {needed} split; add images"
             )
     facts = {
-        **facts,
+        **collection.facts,
         "crop": spec.crop,
         "resize": spec.resize,
         "present": total,

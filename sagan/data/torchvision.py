@@ -34,7 +34,7 @@ def locate_torchvision(spec: Torchvision, root: Path) -> Source:
             f"{folder}: no file of {spec.name} ({there(folder)}); put them there as torchvision does, or set "
             "download: true"
         )
-    return Source(stamp(files), lambda work, workers: _content(spec, folder))
+    return Source(stamp(files), lambda: _content(spec, folder))
 
 
 def download(spec: AnyDataset, folder: Path) -> None:
