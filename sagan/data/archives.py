@@ -118,6 +118,8 @@ def list_images(place: Path) -> Listing:
         files, passed_over = walk(place)
     images = []
     for file in files:
+        if file.name.encode(errors="ignore").decode() != file.name:
+            raise UserError(f"{place}: the file name {file.name!a} is not UTF-8; rename it")
         if any(part.startswith(".") and part != ".." for part in file.path.parts):
             passed_over["hidden"] += 1
         elif file.path.suffix.lower() in SUFFIXES:
@@ -152,6 +154,8 @@ def walk(top: Path, within: str = "", above: tuple[tuple[int, int], ...] = ()) -
                 files.append(ImageFile(within + entry.name, entry.stat().st_size, top))
             else:
                 others["broken link"] += 1
+    if not files and not others:
+        others["empty folder"] += 1
     return files, others
 
 

@@ -118,7 +118,9 @@ def _load(spec: HuggingFace, place: str) -> DatasetDict:
             f"dataset {spec.source!r} of kind huggingface needs the optional package datasets; pip install datasets"
         ) from None
     try:
-        loaded = datasets.load_dataset(place, name=spec.config, revision=spec.revision)
+        # Of files, the package's cache knows the time of change alone.
+        mode = "force_redownload" if Path(place).is_dir() else None
+        loaded = datasets.load_dataset(place, name=spec.config, revision=spec.revision, download_mode=mode)
     # The package raises its own, the network's and the file formats' errors, with no common base.
     except Exception as error:
         raise UserError(

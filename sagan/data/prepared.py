@@ -130,18 +130,21 @@ def store(folder: Path, head: Json, content: Content) -> Json:
     with atomic(folder / IMAGES) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *content.shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        written = 0
+        written, rows = 0, []
         for block in content.images:
             data = np.ascontiguousarray(block, dtype=np.uint8)
             hasher.update(data.data)
             file.write(data.data)
             written += len(data)
+            rows += [hashlib.blake2b(row.data, digest_size=8).digest() for row in data]
     if written != count:
         raise AssertionError(f"{written} images for {count} labels")
     with atomic(folder / LABELS) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array(file, content.labels, allow_pickle=False)
     splits = {name: list(rows) for name, rows in content.splits.items()}
     _finish(hasher, content.labels, splits)
+    train = {*rows[slice(*splits["train"])]}
+    in_train = {name: sum(row in train for row in rows[a:b]) for name, (a, b) in splits.items() if name != "train"}
     manifest = {
         **head,
         **content.facts,
@@ -150,6 +153,7 @@ def store(folder: Path, head: Json, content: Content) -> Json:
         "digest": hasher.hexdigest(),
         "labels": {"kind": content.label_kind, "names": content.label_names},
         "splits": splits,
+        "in_train": in_train,
     }
     write_json(folder / MANIFEST, manifest)
     return manifest

@@ -138,6 +138,48 @@ def test_a_tar_is_named_as_what_it_is(tmp_path, write, spec):
         prepare("any", spec, tmp_path / "out", root=tmp_path)
 
 
+def test_an_empty_class_folder_is_counted(tmp_path, write):
+    source = write("train/cats/0.jpg", "test/cats/1.jpg")
+    (source / "train" / "dogs").mkdir()
+    assert prepare("pets", folder_spec(), tmp_path / "out", root=tmp_path)["passed_over"] == {"empty folder": 1}
+
+
+def test_a_picture_that_is_stored_lying_is_turned_as_it_is_seen(tmp_path, write):
+    source = write("0.jpg", "1.jpg")
+    picture = Image.open(source / "0.jpg")
+    exif = Image.Exif()
+    exif[0x112] = 6  # to be turned by 90 degrees
+    picture.save(source / "0.png", exif=exif)
+    (source / "0.jpg").unlink()
+    prepare("any", folder_spec(labels="none", held_out=0.5), tmp_path / "out", root=tmp_path)
+    turned = np.asarray(picture.transpose(Image.Transpose.ROTATE_270).resize((32, 32), Image.Resampling.LANCZOS))
+    assert any(np.array_equal(image.transpose(1, 2, 0), turned) for image in load(tmp_path / "out").images)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
+def test_a_picture_of_several_frames_is_named(tmp_path, write, kind):
+    source = write("0.jpg", "1.jpg")
+    frames = [Image.open(source / f"{i}.jpg") for i in range(2)]
+    frames[0].save(source / f"moves.{kind}", save_all=True, append_images=frames[1:])
+    with pytest.raises(UserError, match=rf"moves\.{kind}: has 2 frames or pages, not one"):
+        prepare("any", folder_spec(labels="none"), tmp_path / "out", root=tmp_path)
+
+
+def test_a_file_name_that_is_not_utf8_is_named(tmp_path, write):
+    source = write("0.jpg", "1.jpg")
+    os.rename(source / "1.jpg", os.fsencode(source) + b"/caf\xe9.jpg")
+    with pytest.raises(UserError, match=r"the file name 'caf\\udce9\.jpg' is not UTF-8; rename it"):
+        prepare("any", folder_spec(labels="none"), tmp_path / "out", root=tmp_path)
+
+
+def test_test_images_that_are_trained_on_are_counted(tmp_path, write):
+    source = write("train/0.jpg", "train/1.jpg", "test/2.jpg", "test/3.jpg")
+    shutil.copy(source / "train" / "1.jpg", source / "test" / "again.jpg")
+    manifest = prepare("any", folder_spec(labels="none"), tmp_path / "out", root=tmp_path)
+    assert manifest["in_train"] == {"test": 1}
+    assert "test: 1 of its pictures are in train too" in summary(manifest, tmp_path / "out")
+
+
 # --- CelebA and MNIST ---------------------------------------------------------------------------
 
 
