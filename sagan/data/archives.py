@@ -153,7 +153,7 @@ def walk(top: Path, within: str = "", above: tuple[tuple[int, int], ...] = ()) -
             elif entry.is_file():
                 files.append(ImageFile(within + entry.name, entry.stat().st_size, top))
             else:
-                others["broken link"] += 1
+                others["broken link" if entry.is_symlink() else "special file"] += 1
     if not files and not others:
         others["empty folder"] += 1
     return files, others

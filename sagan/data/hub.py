@@ -103,10 +103,11 @@ def _content(spec: HuggingFace, place: str) -> Collection:
 
 def _places(place: str) -> tuple[Path, ...]:
     """The folders that a loaded dataset's files lie in: its own, or the package's caches."""
-    from datasets import config
+    from datasets.config import HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
 
-    caches = (config.HF_DATASETS_CACHE, config.HF_CACHE_HOME, config.DOWNLOADED_DATASETS_PATH)
-    return tuple(Path(os.path.abspath(folder)) for folder in ([place] if Path(place).is_dir() else caches))
+    places = (place,) if Path(place).is_dir() else (HF_DATASETS_CACHE, HF_HUB_CACHE)
+    return tuple(Path(os.path.abspath(folder)) for folder in places)
 
 
 def _load(spec: HuggingFace, place: str) -> DatasetDict:

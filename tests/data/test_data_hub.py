@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import shutil
 import sys
@@ -85,3 +86,19 @@ def test_a_file_replaced_by_one_of_its_size_and_age_is_read_again(tmp_path, spec
         os.utime(path, (10**9, 10**9))
         digests.add(prepare("hub", spec, tmp_path / "out", root=tmp_path, workers=1)["digest"])
     assert len(digests) == 2
+
+
+@needs_datasets
+def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jpeg):
+    """The package itself joins names and folders unchecked."""
+    (tmp_path / "secret.png").write_bytes(jpeg(9, size=(40, 40), kind="PNG"))
+    shutil.rmtree(tmp_path / "source")
+    (tmp_path / "source" / "train").mkdir(parents=True)
+    for i in range(3):
+        (tmp_path / "source" / "train" / f"{i}.png").write_bytes(jpeg(i, size=(40, 40), kind="PNG"))
+    names = ["0.png", "1.png", "2.png", "../../secret.png"]
+    lines = "".join(json.dumps({"file_name": name}) + "\n" for name in names)
+    (tmp_path / "source" / "train" / "metadata.jsonl").write_text(lines)
+    spec = spec.model_copy(update={"label": None})
+    with pytest.raises(UserError, match=r"cannot be loaded by datasets|names a file outside of the dataset"):
+        prepare("hub", spec, tmp_path / "out", root=tmp_path, workers=1)
