@@ -87,14 +87,9 @@ def stamp(files: Collection[ImageFile], *more: str) -> str:
     by their sizes where they are more.
     """
     hashed = sum(file.size for file in files) <= HASHED_BYTES
-    return digest([sorted([str(file), file.size, _content_name(file, hashed)] for file in files), *more], 16)
-
-
-def _content_name(file: ImageFile, hashed: bool) -> int | str | None:
-    try:
-        return file_digest(file.place / file.name) if hashed and file.crc is None else file.crc
-    except PermissionError:
-        return None
+    contents = (file_digest(f.place / f.name) if hashed and f.crc is None else f.crc for f in files)
+    named = sorted([str(file), file.size, content] for file, content in zip(files, contents, strict=True))
+    return digest([named, *more], 16)
 
 
 def _leads_outside(name: str) -> bool:

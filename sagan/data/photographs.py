@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
@@ -18,10 +17,6 @@ from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Photographs
 from sagan.store.records import Json
-
-if TYPE_CHECKING:
-    from sagan.data.archives import ImageFile
-    from sagan.data.hub import Cell
 
 SPLITS = ("train", "valid", "test")
 # The split that a folder, or a split of the Hub, of some name is; capitals do not matter.
@@ -41,7 +36,7 @@ class Collection:
 
     Attributes:
         names: what messages call them.
-        images: as many; an item is read in a worker process.
+        images: as many, as `make_rows` takes them.
         splits: int64 [N], ascending: positions in SPLITS.
         labels: a row for each image.
         label_kind: "attributes", "classes" or "none".
@@ -52,7 +47,7 @@ class Collection:
     """
 
     names: Sequence[str]
-    images: Sequence[ImageFile | Cell]
+    images: Sequence
     splits: np.ndarray
     labels: np.ndarray
     label_kind: str

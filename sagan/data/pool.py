@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,20 +18,16 @@ from sagan.data.pixels import BadImage, Recipe
 from sagan.errors import UserError
 from sagan.progress import progress
 
-if TYPE_CHECKING:
-    from sagan.data.archives import ImageFile
-    from sagan.data.hub import Cell
-
 AT_ONCE = 256
 
 
 def make_rows(
-    images: Sequence[ImageFile | Cell], recipe: Recipe, work: Path, workers: int, title: str
+    images: Sequence, recipe: Recipe, work: Path, workers: int, title: str
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Decode, crop and resize images.
 
     Args:
-        images: read in order, some at a time.
+        images: taken in order, some at a time; each has `read()`, its file's bytes or a `BadImage`.
         work: a folder for the rows, where nothing else lies.
 
     Returns:
@@ -54,7 +49,7 @@ def make_rows(
     return np.memmap(work / "rows", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8), bad
 
 
-def _batch(images: list[ImageFile | Cell], recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, str]]]:
+def _batch(images: list, recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, str]]]:
     rows, bad = [], []
     for offset, image in enumerate(images):
         try:
@@ -65,7 +60,7 @@ def _batch(images: list[ImageFile | Cell], recipe: Recipe) -> tuple[np.ndarray, 
     return np.ascontiguousarray(rows, dtype=np.uint8).reshape(shape), bad
 
 
-def _each(batches: Iterator[list[ImageFile | Cell]], recipe: Recipe, workers: int) -> Iterator[tuple[np.ndarray, list]]:
+def _each(batches: Iterator[list], recipe: Recipe, workers: int) -> Iterator[tuple[np.ndarray, list]]:
     """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
     if workers <= 1:
         yield from (_batch(batch, recipe) for batch in batches)

@@ -20,16 +20,16 @@ def summary(manifest: Json, folder: Path) -> list[str]:
     """
     labels = np.load(folder / LABELS, allow_pickle=False)
     kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
-    lines, lacks = [], []
+    lines = []
     for split, (start, stop) in sorted(manifest["splits"].items(), key=lambda item: item[1]):
         rows = labels[start:stop]
         counts = rows.sum(axis=0, dtype=int) if kind == "attributes" else np.bincount(rows, minlength=len(names))
         text = f"; {kind}: {_counts(names, counts.tolist())}" if names else "; no classes"
         lines.append(f"{split}: {stop - start:,} images{text}")
         if in_train := manifest["in_train"].get(split):
-            lacks.append(f"{split}: {in_train:,} of its pictures are in train too")
+            lines.append(f"{split}: {in_train:,} of its pictures are in train too")
         if lacking := [name for name, count in zip(names, counts.tolist(), strict=False) if not count]:
-            lacks.append(f"{split} lacks the {kind} {_shortened(lacking)}")
+            lines.append(f"{split} lacks the {kind} {_shortened(lacking)}")
     if "split" in manifest:
         lines.append(f"splits: {manifest['split'] if manifest['split'] != 'folders' else 'the folders of the source'}")
     if passed := manifest.get("passed_over"):
@@ -37,7 +37,7 @@ def summary(manifest: Json, folder: Path) -> list[str]:
     if bad := manifest.get("bad_images", {}).get("count"):
         name, reason = manifest["bad_images"]["first"][0]
         lines.append(f"left out: {bad:,} images that cannot be used, first {name}: {reason}")
-    return [*lines[: len(manifest["splits"])], *lacks, *lines[len(manifest["splits"]) :]]
+    return lines
 
 
 def _counts(names: list[str], counts: list[int]) -> str:

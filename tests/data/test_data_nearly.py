@@ -138,10 +138,12 @@ def test_a_tar_is_named_as_what_it_is(tmp_path, write, spec):
         prepare("any", spec, tmp_path / "out", root=tmp_path)
 
 
-def test_an_empty_class_folder_is_counted(tmp_path, write):
-    source = write("train/cats/0.jpg", "test/cats/1.jpg")
+def test_empty_and_hidden_folders_and_special_files_are_counted(tmp_path, write):
+    source = write("train/cats/0.jpg", "test/cats/1.jpg", "train/.ipynb_checkpoints/0-checkpoint.jpg")
     (source / "train" / "dogs").mkdir()
-    assert prepare("pets", folder_spec(), tmp_path / "out", root=tmp_path)["passed_over"] == {"empty folder": 1}
+    os.mkfifo(source / "pipe.jpg")
+    passed = prepare("pets", folder_spec(), tmp_path / "out", root=tmp_path)["passed_over"]
+    assert passed == {"empty folder": 1, "hidden": 1, "special file": 1}
 
 
 def test_a_picture_that_is_stored_lying_is_turned_as_it_is_seen(tmp_path, write):
