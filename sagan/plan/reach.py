@@ -17,7 +17,6 @@ from sagan.store.git import committed
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 
-
 # Of a variant: what `what_runs` has, and words.
 _SHOWN_ELSEWHERE = {*Recipe.model_fields, "training", "description"} - {"extension"}
 
