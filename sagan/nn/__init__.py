@@ -37,7 +37,6 @@ BACKBONES: Table[str, Backbone] = {
     "sngan-resnet": Backbone(resnet.generator, resnet.discriminator),
     "sagan-resnet": Backbone(resnet.generator, resnet.discriminator),
     "biggan": Backbone(biggan.generator, biggan.discriminator),
-    "biggan-deep": Backbone(biggan.generator, biggan.discriminator),
     "progressive": Backbone(progressive.generator, progressive.discriminator),
 }
 

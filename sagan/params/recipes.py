@@ -87,7 +87,7 @@ def _one_recipe(params: Params, one: str, other: str) -> str:
     """That two variants are one recipe, and what should differ."""
     levels = [_levels(params, name) for name in (one, other)]
     factors = [factor for factor, level in levels[0].items() if levels[1].get(factor, level) != level]
-    trees = [dict(leaves(params.variants[name].model_dump(exclude={"description"}))) for name in (one, other)]
+    trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
     off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
     told = f"{one!r} and {other!r} are one recipe"
     if off:

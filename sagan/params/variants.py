@@ -106,19 +106,6 @@ class Regularisers(Strict):
     feature_matching: Weight = Field(
         0.0, description="means of the discriminator's features, real against generated (Salimans et al. 2016)"
     )
-    moment_matching: Weight = Field(
-        0.0, description="means and variances of a fixed network's features (GFMN, Santos et al. 2019)"
-    )
-    moment_network: Literal["classifier", "efficientnet-lite0"] = Field(
-        "classifier",
-        description="that network: trained here on the dataset's classes, or pretrained on ImageNet's",
-        json_schema_extra={"only_with": "moment_matching"},
-    )
-
-    @property
-    def fixed_network(self) -> str | None:
-        """The network whose features the generator is trained to match; None for none."""
-        return self.moment_network if self.moment_matching else None
 
 
 class Extension(Strict):
@@ -140,9 +127,7 @@ class Extension(Strict):
 class Recipe(Strict):
     """Two networks, an objective and their optimisers: all that a run is made of."""
 
-    backbone: Literal[
-        "dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep", "progressive"
-    ] = "dcgan"
+    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "progressive"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal", "he"] = "normal"
@@ -163,6 +148,7 @@ class Variant(Recipe):
     """One complete recipe of params.yaml, refused where the literature calls it wrong."""
 
     description: str = ""
+    ranked: bool = Field(True, description="false: shown and never compared, as what was trained on its ruler")
     training: TrainingDifference = Field(
         default_factory=TrainingDifference, description="what differs from the suite's `training`"
     )

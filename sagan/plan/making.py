@@ -15,7 +15,7 @@ from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks, check_real_images
+from sagan.params.fitting import check_real_images
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
@@ -69,7 +69,6 @@ class _Planner:
                 warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         check_conditions(name, variants, manifest, paths)
         check_classes(suite, name, manifest, paths)
-        check_fixed_networks(variants, manifest, paths)
         check_real_images(suite, name, manifest, paths)
         references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:

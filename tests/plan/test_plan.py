@@ -1,7 +1,6 @@
 """Keys say what a result depends on, and nothing else."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,6 @@ from sagan.params.loading import load_params
 from sagan.params.suites import Training
 from sagan.plan import Plan, make_plan
 from sagan.store.records import write_json
-from sagan.store.weights import PUBLISHED, Published
 
 ROOT = Path(__file__).parents[2]
 
@@ -289,28 +287,8 @@ def test_a_switch_that_is_off_is_not_in_the_key(params, change, planned):
     assert keys(on, "dcgan") == keys(before, "dcgan") and not keys(on, "sagan") & keys(before, "sagan")
 
 
-def test_a_fixed_network_is_in_the_key_by_its_weights_or_by_the_code_that_trains_it(
-    params, change, planned, paths, monkeypatch
-):
-    classes = {"kind": "classes", "names": ["0", "1"]}
-    listed = {"suites.quick.variants": ["sagan", "sngan-moment-matching"]}
-    params = change(listed)
-    trained = keys(planned(params, labels=classes), "sngan-moment-matching")
-    with pytest.raises(UserError, match="'mnist5k' has no classes to train one on; say efficientnet-lite0"):
-        planned(params, labels={"kind": "attributes", "names": ["Smiling"]})
-    params = change(listed | {"variants.sngan-moment-matching.regularisers.moment_network": "efficientnet-lite0"})
-    with pytest.raises(UserError, match="`python -m sagan weights efficientnet-lite0`"):
-        planned(params, labels=classes)
-    found, file = [], paths.weights_file("efficientnet-lite0", paths.root)
-    file.parent.mkdir(parents=True)
-    for content in (b"one", b"other"):
-        file.write_bytes(content)
-        with pytest.raises(UserError, match="not the published weights"):
-            planned(params, labels=classes)
-        with monkeypatch.context() as patch:
-            patch.setitem(PUBLISHED, "efficientnet-lite0", Published("", hashlib.sha256(content).hexdigest()))
-            found.append(keys(planned(params, labels=classes), "sngan-moment-matching"))
-    assert trained.isdisjoint(found[0]) and found[0].isdisjoint(found[1])
+def test_whether_a_variant_is_ranked_moves_no_key(params, change, planned):
+    assert keys(planned(change({"variants.dcgan.ranked": False}))) == keys(planned(params))
 
 
 def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change, planned):

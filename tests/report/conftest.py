@@ -169,7 +169,7 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     plan.suites[suite] = []
     for variant in settings.variants:
         for seed in settings.seed_list():
-            recipe = params.variants[variant].model_dump(exclude={"description", "training"})
+            recipe = params.variants[variant].model_dump(exclude={"description", "training", "ranked"})
             row = params.rows[suite][variant]
             config = {
                 "variant": recipe,
