@@ -78,7 +78,7 @@ LEAVES = {
     "variant": [
         (path, schema)
         for path, schema in schema_leaves(SCHEMA["$defs"]["Variant"])
-        if path[0] not in ("description", "like", "grid", "extension", "condition")
+        if path[0] not in ("description", "like", "grid", "extension", "condition", "ranked")
     ],
     "training": list(schema_leaves(SCHEMA["$defs"]["Training"])),
     "evaluation": list(schema_leaves(SCHEMA["$defs"]["Evaluation"])),
