@@ -21,8 +21,7 @@ from sagan.cli.intentions import (
     would_train,
 )
 from sagan.code.fingerprint import code_base
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code, check_own_networks
@@ -88,7 +87,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -101,7 +99,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -117,6 +115,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
