@@ -39,6 +39,9 @@ SuiteOption = Annotated[
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", help="A plan file made by `plan --out`. Default: plan from params.yaml.")
 ]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 

@@ -7,11 +7,9 @@ to load what it has trained.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import itertools
-import os
 import shutil
 import sys
 import sysconfig
@@ -21,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sagan.code import trust
 from sagan.errors import UserError, first_line, meant
 from sagan.store.paths import Paths
 
@@ -187,21 +186,19 @@ def _is_installed(file: str) -> bool:
 
 
 def keep_with_run(file: Path, run_folder: Path, paths: Paths) -> None:
-    """Copy an extension's sources into a run's folder, and remember that this workspace made them."""
+    """Copy an extension's sources into a run's folder, and remember that this user ran them."""
     folder = run_folder / "extension"
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources(file):
         shutil.copyfile(source, folder / (_MAIN if source == file else source.name))
-    mark = _trusted(paths) / _bytes_digest(folder)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    trust.remember(_kept(folder))
 
 
-def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
+def load_kept(run_folder: Path, trusted: bool, paths: Paths) -> ModuleType:
     """The extension in a run's folder.
 
     Args:
-        trust: execute it even where this workspace has neither made it nor has it in `extensions/`, byte for byte.
+        trusted: execute it even where this user has neither run it nor has it in `extensions/`.
 
     Raises:
         UserError: there is none, or it came with a copied run and nobody said that it is trusted.
@@ -209,30 +206,20 @@ def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
     folder = run_folder / "extension"
     if not (folder / _MAIN).exists():
         raise UserError(f"{folder}: the run's own code is not there; copy the whole folder of the run")
-    if not (trust or (_trusted(paths) / _bytes_digest(folder)).exists() or _is_here(folder, paths)):
+    if not (trusted or is_trusted(run_folder, paths)):
         raise UserError(f"{folder}: code that came with a copied run; read it, and say --trust to execute it")
     return load_extension(folder / _MAIN)
 
 
-def _trusted(paths: Paths) -> Path:
-    return paths.root / "state" / "extensions"
+def is_trusted(run_folder: Path, paths: Paths) -> bool:
+    """Whether the own code in a run's folder may be executed without a word of the user."""
+    return trust.is_trusted(_kept(run_folder / "extension"), paths.root / FOLDER, _MAIN)
 
 
-def _is_here(folder: Path, paths: Paths) -> bool:
-    """Whether the code is, byte for byte, a file of this workspace's extensions with the modules beside it."""
-    main, others = folder / _MAIN, [file for file in folder.glob("*.py") if file.name != _MAIN]
-    return any(
-        _same(file, main) and all(_same(file.parent / other.name, other) for other in others)
-        for file in (paths.root / FOLDER).rglob("*.py")
-    )
+def trust_now(run_folder: Path) -> None:
+    """Let this process execute the own code that lies in a run's folder now; it may have none."""
+    trust.trust_now(_kept(run_folder / "extension"))
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and one.read_bytes() == other.read_bytes()
-
-
-def _bytes_digest(folder: Path) -> str:
-    hasher = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        hasher.update(os.fsencode(file.name) + b"\0" + file.read_bytes() + b"\0")
-    return hasher.hexdigest()
+def _kept(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.py")) if file.is_file()}

@@ -7,6 +7,7 @@ the result anew; its folder is set aside, never deleted (`sagan.store.folders`).
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from sagan.store.types import EvaluationRecord, LogLine, Record, ReferenceRecord
 
 R = TypeVar("R", bound=Record)
 _SHOWN = 80
+_IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
 
@@ -103,6 +105,18 @@ def dataset_of(folder: Path) -> str | None:
     return None
 
 
+def is_own_file(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder of results: it lies there, or is a link to DVC's cache.
+
+    A link in a copied result may lead to any file of this machine. In DVC's cache a file is named by the MD5 of its
+    bytes, which who made the link must have known.
+    """
+    target = path.resolve()
+    if not target.is_file():
+        return False
+    return target.is_relative_to(folder.resolve()) or _IN_DVC_CACHE.search(target.as_posix()) is not None
+
+
 def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
     """The records under `results` whose paths fit a pattern, whatever plan they are of; others are passed over."""
     found = (_read(path, kind, warned=False) for path in sorted((paths.root / "results").glob(pattern)))
@@ -142,7 +156,12 @@ def _reason(error: ValidationError) -> str:
     return f"{place} is wrong" if place else "no JSON object"
 
 
-@cache
 def warn(path: Path, why: str) -> None:
     """A line for each file, however often it is looked at."""
-    print(f"sagan: warning: {path}: no whole record ({why}), so it counts as not there", file=sys.stderr)
+    warn_once(f"{path}: no whole record ({why}), so it counts as not there")
+
+
+@cache
+def warn_once(text: str) -> None:
+    """A line, however often it is said."""
+    print(f"sagan: warning: {text}", file=sys.stderr)

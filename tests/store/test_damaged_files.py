@@ -29,7 +29,7 @@ def sagan(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["sagan", *map(str, arguments)])
-        reading.warn.cache_clear()  # as in a process of its own
+        reading.warn_once.cache_clear()  # as in a process of its own
         with pytest.raises(SystemExit) as left:
             main()
         return left.value.code or 0, *capsys.readouterr()
