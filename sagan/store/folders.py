@@ -80,8 +80,8 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
 
 
 def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
-    """Move away a reference whose `reference.json` is no record; returns where it went."""
-    return _set_aside(partial(read_reference, key, paths), paths.reference(key), paths)
+    """Move away a reference whose record is none, or whose files have other bytes; returns where it went."""
+    return _set_aside(partial(read_reference, key, paths, verify=True), paths.reference(key), paths)
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from sagan.store.paths import Paths
 from sagan.store.records import NotARecord, complete_lines, file_digest, read_json
-from sagan.store.types import EvaluationRecord, LogLine, Record, ReferenceRecord, RunRecord
+from sagan.store.types import EvaluationRecord, Kept, LogLine, Record, ReferenceRecord, RunRecord
 
 R = TypeVar("R", bound=Record)
 _SHOWN = 80
@@ -50,17 +50,24 @@ def read_run(key: str, paths: Paths, verify: bool = False) -> Found[RunRecord]:
     found = _read(folder / "run.json", RunRecord)
     if found.record is None:
         return found
-    for name, kept in found.record.files.items():
-        if name not in found.record.left_behind and (why := _defect(folder / name, kept.bytes)):
+    files = {name: kept for name, kept in found.record.files.items() if name not in found.record.left_behind}
+    return _whole(found, folder, files, verify)
+
+
+def read_reference(key: str, paths: Paths, verify: bool = False) -> Found[ReferenceRecord]:
+    """A reference, which is there when all its files have their sizes, and with `verify` their bytes."""
+    found = _read(paths.reference(key) / "reference.json", ReferenceRecord)
+    return found if found.record is None else _whole(found, paths.reference(key), found.record.files, verify)
+
+
+def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) -> Found[R]:
+    """What was found, or "torn" where a file of it is not what the record says."""
+    for name, kept in files.items():
+        if why := _defect(folder / name, kept.bytes):
             return Found("torn", why=f"{name} {why}")
-        if verify and name not in found.record.left_behind and file_digest(folder / name) != kept.sha256:
+        if verify and file_digest(folder / name) != kept.sha256:
             return Found("torn", why=f"{name} has other bytes")
     return found
-
-
-def read_reference(key: str, paths: Paths) -> Found[ReferenceRecord]:
-    """`reference.json`."""
-    return _read(paths.reference(key) / "reference.json", ReferenceRecord)
 
 
 def read_evaluation(key: str, paths: Paths) -> Found[EvaluationRecord]:
