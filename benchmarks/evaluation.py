@@ -48,7 +48,7 @@ def main() -> None:
     load = os.getloadavg()
     side, channels = (28, 1) if options.extractor == "classifier" else (64, 3)
     images = np.random.default_rng(0).integers(0, 256, (options.images, channels, side, side), dtype=np.uint8)
-    execution = {"device": options.device, "threads": options.threads, "jobs_per_gpu": 1}
+    execution = {"device": options.device, "threads": options.threads, "together": 1}
     with tempfile.TemporaryDirectory() as folder, device_for(execution) as device:
         if options.extractor == "classifier":
             torch.manual_seed(0)

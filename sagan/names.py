@@ -114,8 +114,8 @@ _SECRET = re.compile(r"(\w*(?:password|passwd|pwd|token|secret|api_?key)\w*=)[^&
 def without_secrets(text: str) -> str:
     """A text without the users and passwords of the addresses in it.
 
-    >>> without_secrets("no http://me:p/a@ss@host:5000, postgresql://host/db?user=me&password=x, sqlite:////a@b/c.db")
-    'no http://***@host:5000, postgresql://host/db?user=me&password=***, sqlite:////a@b/c.db'
+    >>> without_secrets("no http://me:p/a@ss@host:5000 postgresql://host/db?user=me&password=x sqlite:////a@b/c.db")
+    'no http://***@host:5000 postgresql://host/db?user=me&password=*** sqlite:////a@b/c.db'
     """
     return _SECRET.sub(r"\1***", _LOGIN.sub("//***@", text))
 

@@ -60,8 +60,8 @@ def paths(tmp_path) -> Paths:
 
 @pytest.fixture
 def run() -> Run:
-    execution = {"device": "cpu", "jobs_per_gpu": 1, "cuda_graph": True}
-    execution |= {"log_every": 1, "checkpoint_every": 3}
+    execution = {"device": "cpu", "together": "auto", "cuda_graph": True}
+    execution |= {"log_every": 1, "checkpoint_every": 3, "checkpoint_seconds": 60}
     return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sagan.metrics.codes import lacking
 from sagan.plan import Evaluation, Plan, Reference, Run
@@ -37,6 +37,18 @@ def would_evaluate(evaluation: Evaluation, paths: Paths) -> str:
         lacking.append(f"reference {evaluation.reference}")
     after = f", once there is {' and '.join(lacking)}" if lacking else ""
     return f"{evaluation.key}: would measure {evaluation.run}, into {folder}{after}"
+
+
+def would_make(plan: Plan, keys: Sequence[str], paths: Paths) -> Iterator[str]:
+    """What `make` would do for runs and references."""
+    evaluations = [evaluation for evaluation in plan.evaluations.values() if evaluation.run in keys]
+    needed = {e.reference for e in evaluations if read_evaluation(e.key, paths).record is None}
+    references = [key for key in plan.references if key in keys or key in needed]
+    yield from (would_make_reference(plan.references[key], paths) for key in references)
+    for key in keys:
+        if key in plan.runs:
+            yield would_train(plan.runs[key], paths)
+            yield from (would_evaluate(evaluation, paths) for evaluation in evaluations if evaluation.run == key)
 
 
 def would_add(key: str, record: EvaluationRecord | RealFigures | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,17 @@ import typer
 
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
-from sagan.cli.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
+from sagan.cli.intentions import (
+    would_add,
+    would_evaluate,
+    would_make,
+    would_make_reference,
+    would_report,
+    would_track,
+    would_train,
+)
 from sagan.code.extensions import trust_now
+from sagan.code.fingerprint import code_base
 from sagan.data import load, pending, prepare
 from sagan.data import verify as verify_dataset
 from sagan.errors import UserError, did_you_mean, meant
@@ -32,34 +42,43 @@ AddOption = Annotated[
 ]
 
 
-def _plan(plan_file: Path | None, key: str, kind: str):
-    """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
+def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -> Plan:
+    """A plan that holds some keys: from a file, or from params.yaml over all suites that are prepared."""
     if plan_file is not None:
-        return Plan.load(plan_file)
-    params = load_params(PATHS.params)
-    unplanned, known = [], []
-    for suite in params.suites:
-        try:
-            plan = planned(params, PATHS, [suite])
-        except UserError:
-            unplanned.append(suite)
+        plan, suites, unplanned = Plan.load(plan_file), [], []
+    else:
+        params = load_params(PATHS.params)
+        suites, unplanned = [], []
+        for suite in params.suites:
+            try:
+                planned(params, PATHS, [suite])
+                suites.append(suite)
+            except UserError:
+                unplanned.append(suite)
+        plan = planned(params, PATHS, suites) if suites else Plan({}, {}, {}, {})
+    known = [key for kind in kinds for key in getattr(plan, kind)]
+    for key in keys:
+        if key in known:
             continue
-        if key in getattr(plan, kind):
-            return plan
-        known += getattr(plan, kind)
-    # Where one is close, suites that cannot be planned are not why.
-    why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
-    if unplanned and not meant(key, known):
-        why += f" (those of {', '.join(unplanned)} are not known; it says why)"
-    raise UserError(f"{key}: params.yaml asks for no such key under {kind}{why}")
+        what = " or ".join(kinds)
+        if plan_file is not None:
+            raise UserError(f"{key}: {plan_file} holds no such key under {what}{meant(key, known)}")
+        # Where one is close, suites that cannot be planned are not why.
+        why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
+        if unplanned and not meant(key, known):
+            why += f" (those of {', '.join(unplanned)} are not known; it says why)"
+        raise UserError(f"{key}: params.yaml asks for no such key under {what}{why}")
+    return plan
 
 
 def _spec(plan_file: Path | None, key: str, kind: str):
-    specs = getattr(_plan(plan_file, key, kind), kind)
-    if key not in specs:
-        raise UserError(f"{key}: {plan_file} holds no such key under {kind}{meant(key, specs)}")
-    check_code(specs[key], PATHS)
-    return specs[key]
+    return getattr(_plan(plan_file, [key], (kind,)), kind)[key]
+
+
+def _checked(spec):
+    """Own code of a spec whose code is what it was planned with: called once that code is imported."""
+    code_base.cache_clear()
+    return check_code(spec, PATHS)
 
 
 def _say_where(key: str, moved_to: Path | None) -> None:
@@ -140,23 +159,45 @@ def train(
         return
     from sagan.training.loop import Interrupted, train_on
 
+    own = _checked(spec)
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
     if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
         _say_where(run, set_aside_torn(run, PATHS, verify=False))
     try:
-        record = train_on(spec, dataset, PATHS)
+        record = train_on(spec, dataset, PATHS, own)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        batch_size = spec.config["training"]["batch_size"]
-        raise UserError(
-            f"{run}: out of memory; lower training.batch_size = {batch_size} or the networks' width in params.yaml"
-        ) from None
     if os.environ.get("RANK", "0") == "0":
         print(f"{run}: {record.status} after {record.steps} steps, {record.images_per_second} images/s")
+
+
+@app.command()
+def make(
+    keys: Annotated[list[str], typer.Argument(help="Keys of runs, or of references, as `plan` lists them.")],
+    plan: PlanOption = None,
+    together: Annotated[
+        int | None,
+        typer.Option(min=1, max=60, help="Runs that take turns. Default: execution.together of params.yaml."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train some runs and measure each in every way that is asked for; what is there is passed over.
+
+    A run that fails does not stop the others. Exit code 0: all is there; 75: stopped by a signal, and runs go on from
+    their checkpoints; 1 or 2: something failed, and state/logs/KEY.log says what.
+    """
+    made = _plan(plan, keys, ("runs", "references"))
+    if dry_run:
+        for line in would_make(made, keys, PATHS):
+            print(line)
+        return
+    if plan is None:
+        plan = PATHS.plan(made.digest())
+        made.save(plan)
+    from sagan.making import Making
+
+    raise typer.Exit(Making(made, plan, PATHS, together).make(keys))
 
 
 @app.command()
@@ -174,6 +215,7 @@ def reference(
         return
     from sagan.metrics.reference import add_to_reference, make_reference
 
+    _checked(spec)
     if add:
         print(f"{key}: {_added(add_to_reference(spec, PATHS))}")
         return
@@ -202,6 +244,7 @@ def measure(
 
     if trust:
         trust_now(PATHS.run(spec.run))
+    _checked(spec)
     if add:
         print(f"{key}: {_added(add_metrics(spec, PATHS))}")
         return

@@ -88,8 +88,8 @@ def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, 
 
 def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
     """The layers of those networks that an extension builds."""
-    check_extension(file, place)
-    module, image, found = load_extension(file, place), config["image"], {}
+    sources, _ = check_extension(file, place)
+    module, image, found = load_extension(sources, f"{place} = {file.as_posix()!r}"), config["image"], {}
     shapes = {
         "generator": (1, config["variant"]["generator"]["z_dim"]),
         "discriminator": (1, image["channels"], image["resolution"], image["resolution"]),

@@ -15,13 +15,13 @@ from sagan.metrics.figures import Figures
 from sagan.metrics.parts import FeatureParts
 from sagan.metrics.reference import check_reference
 from sagan.plan import Evaluation
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_run
 from sagan.store.records import write_json
 from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
-from sagan.training.provenance import now, provenance
+from sagan.training.provenance import Beginning, provenance
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
@@ -34,7 +34,7 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
         UserError: the run or the reference is not there.
     """
     target = paths.evaluation(evaluation.key) / "metrics.json"
-    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
+    with exclusive(paths.evaluation(evaluation.key)):
         if not target.exists():
             run = measurable_run(evaluation, paths)
             with device_for(evaluation.execution, evaluation.threads) as device:
@@ -55,18 +55,18 @@ def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
         UserError: the evaluation, the run's weights or the reference are not there.
     """
     target = paths.evaluation(evaluation.key) / "metrics.json"
-    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
+    with exclusive(paths.evaluation(evaluation.key)):
         found = read_evaluation(evaluation.key, paths).record
         if found is None:
             raise UserError(f"{target}: not measured yet, so there is nothing to add to; leave out --add")
         record = found.content()
         if names := lacking(record):
-            run, started = measurable_run(evaluation, paths), now()
+            run, beginning = measurable_run(evaluation, paths), Beginning()
             with device_for(evaluation.execution, evaluation.threads) as device:
                 figures = Figures(evaluation, run.content(), paths, device)
                 metrics, classes = figures.metrics(names)
                 matched = figures.matched(names, metrics)
-                added = {"metrics": names, "provenance": provenance(device, started)}
+                added = {"metrics": names, "provenance": provenance(device, beginning)}
             record["metrics"] |= metrics
             record["classes"] |= classes
             for side in ("generated", "real"):
@@ -92,7 +92,7 @@ def measurable_run(evaluation: Evaluation, paths: Paths) -> RunRecord:
 
 
 def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, device: torch.device) -> EvaluationRecord:
-    started, clock = now(), time.perf_counter()
+    beginning, clock = Beginning(), time.perf_counter()
     figures, condition = Figures(evaluation, run.content(), paths, device), run.config["variant"].get("condition")
     metrics, classes, matched, memorisation = {}, {}, {}, {}
     if not figures.diverged:
@@ -127,7 +127,7 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         generated_images=counts,
         generated_per_second=round(counts / seconds, 1) if counts else 0.0,
         seconds=round(time.perf_counter() - clock + figures.parts.earlier, 3),
-        provenance=provenance(device, started),
+        provenance=provenance(device, beginning),
     )
 
 

@@ -18,10 +18,10 @@ from rich.progress import wrap_file
 
 from sagan.errors import UserError
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.records import atomic, file_digest, write_json
 from sagan.store.weights import PUBLISHED, Published, inspect
-from sagan.training.locks import exclusive
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
@@ -37,7 +37,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
         UserError: no source can be reached, or what came is not what its digest says.
     """
     path, published = paths.weights_file(extractor, paths.root), PUBLISHED[extractor]
-    with exclusive(paths.state("weights") / "lock", "fetching weights"):
+    with exclusive(paths.weights):
         if path.exists() and (origin := inspect(extractor, path).origin):
             return f"{path}: there already, {origin}"
         if published.member is not None:

@@ -24,6 +24,7 @@ from sagan.metrics.parts import FeatureParts
 from sagan.metrics.real_side import FILES, RealSide, load_reference, save_features
 from sagan.metrics.stacked_classifier import train_stacked
 from sagan.plan import Reference
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
 from sagan.store.records import Json, file_digest, write_json
@@ -31,7 +32,6 @@ from sagan.store.tensors import save_tensors
 from sagan.store.types import ReferenceRecord
 from sagan.training.classifier import accuracy, train_classifier
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
 from sagan.training.seeds import derived_seed
 
 # Rows of real features that are kept for KID, precision and recall; FID's statistics are of all.
@@ -51,7 +51,7 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     """
     folder = paths.reference(reference.key)
     parts = FeatureParts(paths.features(reference.key), reference.key)
-    with exclusive(paths.state(reference.key) / "lock", reference.key):
+    with exclusive(folder):
         if not (folder / "reference.json").exists():
             with device_for(reference.execution, reference.threads) as device:
                 record = reference_record(reference, dataset, folder, paths, device, parts)
@@ -70,7 +70,7 @@ def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
         UserError: the reference is not there.
     """
     folder = paths.reference(reference.key)
-    with exclusive(paths.state(reference.key) / "lock", reference.key):
+    with exclusive(folder):
         check_reference(folder, reference.key)
         real = load_reference(folder)
         other = real.record["other_split"]
@@ -307,7 +307,7 @@ def with_classes(
         UserError: they have to be made, and the dataset is not here, or is another.
     """
     path, record = class_file(folder, condition), real.record
-    with exclusive(paths.state(record["key"]) / "lock", record["key"]):
+    with exclusive(folder):
         if not path.exists():
             prepared = paths.prepared(record["dataset"], record["resolution"])
             dataset = load(prepared)

@@ -62,13 +62,19 @@ class Execution(Strict):
     def _moved(cls, given):
         if isinstance(given, dict) and "threads" in given:
             raise refused("sums depend on it, so it is a part of the run; say training.threads", "threads")
+        if isinstance(given, dict) and "jobs_per_gpu" in given:
+            raise refused("runs share a GPU within a process; say execution.together", "jobs_per_gpu")
         return given
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    jobs_per_gpu: Annotated[int, Field(gt=0, le=60)] = Field(1, description="runs that share one GPU")
+    together: Literal["auto"] | Annotated[int, Field(gt=0, le=60)] = Field(
+        "auto",
+        description="runs that take turns in one process; auto: one on a CPU, on a GPU as many as make it faster",
+    )
     cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
-    checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
+    checkpoint_seconds: Positive = Field(60, description="between resume checkpoints")
+    checkpoint_every: Positive | None = Field(None, description="steps at most between resume checkpoints")
 
 
 Extractor = Literal[

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
@@ -90,7 +91,7 @@ class _Planner:
             seed=seed,
             image=_image(variant, manifest),
         )
-        code = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
+        code, _ = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
         place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
         key = self._names.setdefault(place, f"{name}-{place}")
         execution = suite.execution.model_dump()
@@ -117,20 +118,25 @@ def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], man
             raise UserError(f"{paths.params}: {place}.{error} (suite {name!r} asks for it)") from None
 
 
-def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:
-    """Refuse to make what a plan of other code asks for.
+def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
+    """Refuse to make what a plan of other code asks for. Once the code is imported, this says what was imported.
+
+    Returns:
+        A run's own code, as it was read.
 
     Raises:
         UserError: the code has changed since the plan was made.
     """
+    own = None
     if isinstance(spec, Run):
-        now = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
+        now, own = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
         now = reference_code(spec.extractor)
     else:
         now = evaluation_code(spec.settings["extractor"])
     if now != spec.code:
         raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
+    return own
 
 
 def _image(variant: Variant, manifest: Json) -> Image:

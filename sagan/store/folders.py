@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import Found, last_logged_step, read_evaluation, read_reference, read_run
 
@@ -25,7 +24,7 @@ def run_state(key: str, paths: Paths) -> str:
     """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
     if (record := read_run(key, paths).record) is not None:
         return "finished" if record.status == "finished" else f"diverged at step {record.diverged_at}"
-    if is_locked(paths.state(key) / "lock"):
+    if is_locked(lock_of(paths.run(key))):
         return f"training at step {last_step(key, paths)}"
     checkpoint = last_checkpoint(key, paths)
     if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
@@ -58,17 +57,6 @@ def last_step(key: str, paths: Paths) -> int:
     return max(last_checkpoint(key, paths), last_logged_step(key, paths))
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds a lock."""
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
     """Move away a folder that says it is finished but is not whole; returns where it went.
 
@@ -91,7 +79,7 @@ def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
 
 def _set_aside(read: Callable[[], Found], folder: Path, paths: Paths) -> Path | None:
     """Unless it is in use, whole, or not there."""
-    if is_locked(paths.state(folder.name) / "lock") or read().state in ("there", "missing"):
+    if is_locked(lock_of(folder)) or read().state in ("there", "missing"):
         return None
     place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -64,8 +64,9 @@ class Kept(Record):
 class RunRecord(Record):
     """`run.json`: a training that ended.
 
-    `seconds` is all that passed while it was at work, `step_seconds` what its steps alone took. `left_behind` names
-    weights that a light copy lacks.
+    `seconds` is all that passed in its turns, `step_seconds` what its steps alone took, `steady_seconds` what
+    `steady_steps` of them took, the first ones of each session being left out. `left_behind` names weights that a light
+    copy lacks.
     """
 
     key: str
@@ -88,6 +89,8 @@ class RunRecord(Record):
     parameters: dict[str, int] = {}
     left_behind: list[str] = []
     step_seconds: float | None = None
+    steady_seconds: float | None = None
+    steady_steps: int | None = None
 
 
 class LogLine(Record):

@@ -102,8 +102,12 @@ def _save(folder: Path, config: Json, run_folder: Path, model_id: str, run_id: s
         # By content: MLflow refuses links, which DVC's shared cache is made of.
         kept.mkdir()
         artifacts = {"generator": str(shutil.copyfile(run_folder / _FILE, kept / _FILE))}
-        if (run_folder / "extension").is_dir():
-            artifacts["own_code"] = str(shutil.copytree(run_folder / "extension", kept / "extension", ignore=_no_cache))
+        own = [file for file in (run_folder / "extension").glob("*.py") if is_own_file(file, run_folder)]
+        if own:
+            (kept / "extension").mkdir()
+            artifacts["own_code"] = str(kept / "extension")
+        for file in own:
+            shutil.copyfile(file, kept / "extension" / file.name)
         (code / "store").mkdir(parents=True)
         for part in _CODE:
             if (package / part).is_dir():

@@ -64,22 +64,17 @@ def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
 
 def _uncovered(ran, known) -> set[tuple[str, str]]:
     """What is in no key: neither harmless, nor called by something harmless alone."""
-    behind = {place for name in fingerprint.HARMLESS for place in _behind(name)}
-    left = {(module, name) for module, name in ran - known - behind if name not in fingerprint.HARMLESS}
+    behind = {place for harmless in fingerprint.HARMLESS for place in _behind(*harmless)}
+    left = ran - known - behind - fingerprint.HARMLESS
     # A plan asks, and its hash is the key; records hold what was measured. Neither computes anything.
     carriers = ("sagan.plan.types", "sagan.store.types")
     return {place for place in left if place[0] not in carriers and place[1] != "<lambda>"}
 
 
-def _behind(name: str) -> set[tuple[str, str]]:
+def _behind(module: str, name: str) -> set[tuple[str, str]]:
     """All that a harmless definition uses, but for harmless ones."""
-    for file in PACKAGE.rglob("*.py"):
-        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        base = fingerprint.code_base(PACKAGE)
-        if name in base.module(module).definitions:
-            uses = base.definition(module, name).read(frozenset())[1]
-            return definitions_of(*(f"{used.module.name}:{used.name}" for used in uses if used.name != name))
-    return set()
+    uses = fingerprint.code_base(PACKAGE).definition(module, name).read(frozenset())[1]
+    return definitions_of(*(":".join(used.place) for used in uses if used.name != name))
 
 
 @pytest.fixture

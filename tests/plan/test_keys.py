@@ -1,6 +1,5 @@
 """Keys move for what a result uses, and for nothing else. docs/keys.md tells users of it."""
 
-import ast
 import json
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import torch
 from ruamel.yaml import YAML
 
 from sagan.code import fingerprint
+from sagan.code.extensions import read_sources
 from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, entry_code, extension_code
 from sagan.metrics.codes import NAMES as METRICS
 from sagan.params.loading import load_params
@@ -99,7 +99,7 @@ def test_every_function_that_a_run_executes_is_in_its_key_or_harmless(name):
     config = config_of(name)
     ran = executed(lambda: weights(config))
     known = definitions_of(*RUN, tokens=config.tokens())
-    missed = {(module, what) for module, what in ran - known if what not in fingerprint.HARMLESS | {"<lambda>"}}
+    missed = {(module, what) for module, what in ran - known - fingerprint.HARMLESS if what != "<lambda>"}
     # What pydantic calls to check a configuration stands behind RunConfig.
     assert {place for place in missed if not place[0].startswith("sagan.params")} == set()
 
@@ -115,20 +115,28 @@ def test_a_resumed_run_executes_nothing_else():
         for _ in second.steps():
             pass
 
-    missed = executed(work) - definitions_of(*RUN, tokens=config.tokens())
-    assert {p for p in missed if p[1] not in fingerprint.HARMLESS and not p[0].startswith("sagan.params")} == set()
+    missed = executed(work) - definitions_of(*RUN, tokens=config.tokens()) - fingerprint.HARMLESS
+    assert {place for place in missed if not place[0].startswith("sagan.params")} == set()
 
 
-def test_harmless_names_stand_for_one_definition_each():
-    found: dict[str, list[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        for node in ast.parse(file.read_text()).body:
-            names = [node.name] if hasattr(node, "name") else []
-            if isinstance(node, ast.Assign):
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            for name in names:
-                found.setdefault(name, []).append(str(file))
-    assert {name: found.get(name, []) for name in fingerprint.HARMLESS if len(found.get(name, [])) != 1} == {}
+def test_what_is_harmless_is_there():
+    base = fingerprint.code_base(PACKAGE)
+    for module, name in fingerprint.HARMLESS:
+        base.definition(module, name)
+
+
+def test_a_users_helper_of_a_harmless_name_counts(tmp_path):
+    """Harmless is what the package has under that name, in that module, and nothing else."""
+    file, tried = tmp_path / "mine.py", 0
+    for name in sorted({name for _, name in fingerprint.HARMLESS}):
+        codes = set()
+        for operator in "+-":
+            helper = f"def {name}(x):\n    return x {operator} 1\n"
+            file.write_text(f"{helper}\n\ndef penalty(critic, real, fake, options):\n    return {name}(real)\n")
+            codes.add(extension_code(read_sources(file)))
+        assert len(codes) == 2, name
+        tried += 1
+    assert tried > 20
 
 
 def test_altering_what_is_harmless_changes_no_byte(monkeypatch):
@@ -329,21 +337,21 @@ def test_own_code_counts_with_the_modules_that_it_imports(tmp_path):
     file, helper = tmp_path / "mine.py", tmp_path / "helper.py"
     file.write_text("from helper import scale\n\n\ndef penalty(critic, real, fake, options):\n    return scale(real)\n")
     helper.write_text('def scale(x):\n    """Twice."""\n    return 2 * x.mean()\n')
-    before = extension_code(file)
+    before = extension_code(read_sources(file))
     helper.write_text("def scale(x):\n    return 2 * x.mean()  # twice\n")
-    assert extension_code(file) == before
+    assert extension_code(read_sources(file)) == before
     helper.write_text("def scale(x):\n    return 3 * x.mean()\n")
-    assert extension_code(file) != before
+    assert extension_code(read_sources(file)) != before
 
 
 def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
     file = tmp_path / "mine.py"
     build = "def build_discriminator(image, switches, options):\n    return SelfAttention(8, lambda x: x)\n"
     file.write_text(f"from sagan.nn.attention import SelfAttention\n\n\n{build}")
-    before = extension_code(file, package)
+    before = extension_code(read_sources(file), package)
     edit(package, "nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o")
     fingerprint.code_base.cache_clear()
-    assert extension_code(file, package) != before
+    assert extension_code(read_sources(file), package) != before
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from sagan.params import Params
 from sagan.params.loading import load_params
@@ -13,6 +12,7 @@ from sagan.plan.costs import Costs
 from sagan.plan.listing import missing, plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.store.folders import last_step, run_state, set_aside_torn
+from sagan.store.locks import exclusive
 from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests.made_up import evaluation_record
@@ -28,7 +28,7 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
     assert run_state(run.key, paths) == "missing"
     write_json(paths.state(run.key) / "00000003.json", {})
     assert run_state(run.key, paths) == "stopped at step 3"
-    with FileLock(paths.state(run.key) / "lock"):
+    with exclusive(paths.run(run.key)):
         assert run_state(run.key, paths) == "training at step 3"
     (paths.state(run.key) / "00000003.json").unlink()
     train(run, images, paths)
@@ -85,9 +85,7 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
 
 
 def test_prune_never_touches_what_is_running(planned, paths):
-    lock = paths.state("old-s0-0123456789") / "lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
+    with exclusive(paths.run("old-s0-0123456789")):
         list(prune(PARAMS, paths, delete=True))
     assert paths.run("old-s0-0123456789").exists()
 

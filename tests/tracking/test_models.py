@@ -21,7 +21,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from sagan.code.extensions import load_extension
+from sagan.code.extensions import load_extension, read_sources
 from sagan.metrics.features import generated_images, to_uint8
 from sagan.metrics.latents import latents
 from sagan.nn import build_generator
@@ -189,7 +189,7 @@ def test_a_model_of_own_code_takes_that_code_along(workspace, tmp_path, monkeypa
     folder, file = workspace.paths.run(cell.run), Path("extensions/examples/upsampling.py")
     config = workspace.plan.runs[cell.run].config
     config = {**config, "variant": {**config["variant"], "extension": {"options": {"kernel": 3}}}}
-    generator = own_network("generator", plain(config, "generator"), load_extension(file)).eval()
+    generator = own_network("generator", plain(config, "generator"), load_extension(read_sources(file))).eval()
     save_tensors(folder / "generator.safetensors", generator.state_dict(), {"config": json.dumps(config)})
     (folder / "extension").mkdir()
     shutil.copyfile(file, folder / "extension" / "main.py")
