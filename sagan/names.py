@@ -107,7 +107,7 @@ def for_csv(value: Any) -> Any:
 
 
 # Of an address who logs in and with what, and settings whose name says that they are secret.
-_LOGIN = re.compile(r"(?<!sqlite:)(?<!file:)//(\S*)@")
+_LOGIN = re.compile(r"\b(?!sqlite:|file:)([\w+.-]+://)(\S*)@")
 _SECRET = re.compile(r"(\w*(?:password|passwd|pwd|token|secret|api_?key)\w*=)[^&\s'\"]+", re.IGNORECASE)
 
 
@@ -117,7 +117,7 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("no http://me:p/a@ss@host:5000 postgresql://host/db?user=me&password=x sqlite:////a@b/c.db")
     'no http://***@host:5000 postgresql://host/db?user=me&password=*** sqlite:////a@b/c.db'
     """
-    return _SECRET.sub(r"\1***", _LOGIN.sub("//***@", text))
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
 
 
 def has_password(uri: str) -> bool:
@@ -127,7 +127,7 @@ def has_password(uri: str) -> bool:
     (True, False, True)
     """
     login = _LOGIN.search(uri)
-    return _SECRET.search(uri) is not None or (login is not None and ":" in login[1])
+    return _SECRET.search(uri) is not None or (login is not None and ":" in login[2])
 
 
 def speak_any_locale() -> None:
