@@ -156,9 +156,9 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         held = lock.acquire()
     with held:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
+        # By their bytes: DVC takes in what lies there when the stage ends.
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
+            if (place := set_aside_torn(key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_spoilt(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)

@@ -48,6 +48,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 def main() -> None:
     """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
     speak_any_locale()
+    here = PATHS.root / "sagan"
+    if (here / "__init__.py").exists() and here.resolve() != PACKAGE.resolve():
+        clone = PACKAGE.parent
+        print(
+            f"sagan: this clone has code of its own, and the command is that of {clone}; say `make setup` here, and "
+            "`.venv/bin/sagan` or `python -m sagan`",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     warnings.showwarning = show_warning
     try:
         app()

@@ -70,24 +70,27 @@ def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) 
     return found
 
 
-def read_evaluation(key: str, paths: Paths) -> Found[EvaluationRecord]:
-    """`metrics.json`."""
-    return _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+def read_evaluation(key: str, paths: Paths, verify: bool = False) -> Found[EvaluationRecord]:
+    """A measurement, which is there when all its files have their sizes, and with `verify` their bytes."""
+    found = _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+    return found if found.record is None else _whole(found, paths.evaluation(key), found.record.files, verify)
 
 
 def read_log(key: str, paths: Paths) -> list[LogLine]:
     """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
 
-    Raises:
-        NotARecord: another line is none.
+    Lines that are damaged are left out, which is said once.
     """
     path = paths.run(key) / "log.jsonl"
-    lines = []
+    lines, damaged = [], []
     for number, line in enumerate(complete_lines(path), start=1):
         try:
             lines.append(LogLine.model_validate_json(line))
         except ValidationError as error:
-            raise NotARecord(path, f"line {number}: {_reason(error)}") from None
+            damaged.append(f"line {number} ({_reason(error)})")
+    if damaged:
+        others = f" and {len(damaged) - 1} more" if damaged[1:] else ""
+        warn_once(f"{path}: {damaged[0]}{others} damaged, and left out")
     return lines
 
 

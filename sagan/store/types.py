@@ -55,7 +55,7 @@ class Config(TypedDict):
 
 
 class Kept(Record):
-    """A file of a run, as it was when the run ended."""
+    """A file of a run, a reference or a measurement, as it was when its record was written."""
 
     bytes: int
     sha256: str
@@ -154,6 +154,7 @@ class ReferenceRecord(Record):
     weights_digest: str | None = None
     feature_dim: int | None = None
     accuracy: float | None = None
+    files: dict[str, Kept] = {}
     other_split: RealFigures | None = None
 
 
@@ -229,6 +230,7 @@ class EvaluationRecord(Record):
     seed: int
     dataset: str | None = None
     classes: Settings = {}
+    files: dict[str, Kept] = {}
     untrained: dict[str, MetricValue] = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None
     curve_protocol: Settings = {}

@@ -13,6 +13,7 @@ import torch
 
 import sagan
 from sagan.code.fingerprint import PACKAGE
+from sagan.store.reading import warn_once
 from sagan.store.records import Json
 from sagan.training.devices import describe
 
@@ -93,5 +94,7 @@ def _answer(command: list[str]) -> str | None:
         return subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
         ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if "dubious ownership" in str(getattr(error, "stderr", "")):
+            warn_once(f"records hold no commit: {PACKAGE.parent} belongs to another user, so git does not open it")
         return None

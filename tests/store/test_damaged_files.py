@@ -149,6 +149,30 @@ def test_a_plan_file_that_is_none_is_named(sagan, content):
     assert_one_line(sagan("train", "x-s0-0123456789", "--plan", "plan.json"), "plan.json: no plan", "plan --out")
 
 
+@pytest.mark.parametrize("key", ["../../../precious", "/precious", "a/b", "a\n", "-rf", "x" * 300])
+@pytest.mark.parametrize("place", ["runs", "evaluation", "cell", "dataset"])
+def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, paths, key, place):
+    plan.save(paths.root / "plan.json")
+    tree = read_json(paths.root / "plan.json")
+    run, evaluation = next(iter(tree["runs"])), next(iter(tree["evaluations"]))
+    if place == "runs":
+        tree["runs"][key] = tree["runs"].pop(run) | {"key": key}
+    elif place == "evaluation":
+        tree["evaluations"][evaluation]["reference"] = key
+    elif place == "cell":
+        tree["suites"]["quick"][0]["run"] = key
+    else:
+        tree["runs"][run]["dataset"] = key
+    write_json(paths.root / "plan.json", tree)
+    assert_one_line(sagan("train", run, "--plan", "plan.json"), "is no key of a plan")
+
+
+def test_the_command_of_another_clone_is_refused(sagan):
+    Path("sagan").mkdir()
+    Path("sagan/__init__.py").touch()
+    assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
+
+
 def test_another_file_as_a_plan_is_named(sagan):
     assert_one_line(sagan("train", "x", "--plan", "params.yaml"), "params.yaml: no plan")
     assert_one_line(sagan("train", "x", "--plan", "."), " .:", "is a folder")
