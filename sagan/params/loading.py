@@ -19,9 +19,9 @@ from sagan.errors import UserError, did_you_mean, first_line
 from sagan.params import Params
 from sagan.params.complaints import Tree, shown, validated
 from sagan.params.fitting import check_resolution
-from sagan.params.spaces import DIGITS, learnt_alike
+from sagan.params.spaces import DIGITS
 from sagan.params.suites import Suite
-from sagan.params.variants import Regularisers, Variant
+from sagan.params.variants import Variant
 
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
 
@@ -174,7 +174,7 @@ def _check_references(params: Params) -> None:
             recipe = suite_variant(params, name, variant)
             check_resolution(variant, recipe, resolution, f"in suite {name!r}")
             penalties = recipe.regularisers
-            _check_matching(place, suite, variant, penalties, params)
+            _check_matching(place, suite, variant, recipe, params)
             if suite.training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
                 raise UserError(
                     f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
@@ -182,28 +182,17 @@ def _check_references(params: Params) -> None:
                 )
 
 
-def _check_matching(place: str, suite: Suite, variant: str, penalties: Regularisers, params: Params) -> None:
-    """Refuse to match statistics of parts of a batch, and to compare with what is trained on what measures it."""
-    if (penalties.feature_matching or penalties.moment_matching) and suite.training.accumulate > 1:
+def _check_matching(place: str, suite: Suite, variant: str, recipe: Variant, params: Params) -> None:
+    """Refuse to match statistics of parts of a batch, and to compare with what is never compared."""
+    if recipe.regularisers.feature_matching and suite.training.accumulate > 1:
         raise UserError(
             f"{place}.training.accumulate = {suite.training.accumulate}: variant {variant!r} matches statistics of the "
             "whole batch, which its parts do not have; say accumulate: 1"
         )
-    if penalties.fixed_network == "classifier" and params.datasets[suite.dataset].kind == "stacked-mnist":
-        raise UserError(
-            f"{place}: variant {variant!r}: regularisers.moment_network = 'classifier': the 1,000 classes of dataset "
-            f"{suite.dataset!r} are too many for one"
-        )
     asked = [cells for cells in params.grids.values() if cells.keys() <= set(suite.variants)] if suite.questions else []
-    for space in suite.evaluation.spaces:
-        is_cell = space == suite.evaluation.extractor and any(variant in cells for cells in asked)
-        learnt = learnt_alike(penalties.fixed_network, space)
-        if learnt and (variant == suite.baseline or is_cell):
-            role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
-            raise UserError(
-                f"{place}.evaluation: variant {variant!r} {role}, and is trained on features learnt from {learnt}, as "
-                f"those of {space!r} are, in which it is measured; that is never compared"
-            )
+    if not recipe.ranked and (variant == suite.baseline or any(variant in cells for cells in asked)):
+        role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
+        raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
 
 
 def _check_questions(name: str, suite: Suite, params: Params) -> None:

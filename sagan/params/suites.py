@@ -45,7 +45,8 @@ class Training(Strict):
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
     ema: Ema
     snapshots: Count | Annotated[list[Positive], Field(min_length=1, max_length=_MOST), Distinct] = Field(
-        description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
+        description="the steps whose generator is measured, or how many: the last, half of it, a quarter, ...; "
+        "0 and the last always count"
     )
 
     @model_validator(mode="after")
@@ -54,7 +55,22 @@ class Training(Strict):
             raise refused(f"must divide training.batch_size = {self.batch_size}", "accumulate")
         if isinstance(self.snapshots, list) and max(self.snapshots) > self.steps:
             raise refused(f"must not go past training.steps = {self.steps}", "snapshots")
+        begun = 2 * self.ema.start
+        early = [step for step in self.snapshot_steps()[1:] if step < begun]
+        if early and begun <= self.steps:
+            raise refused(
+                f"step {early[0]} comes before step {begun}, twice ema.start = {self.ema.start}, until which the "
+                "average is hardly one; say fewer or later ones, or an earlier ema.start",
+                "snapshots",
+            )
         return self
+
+    def snapshot_steps(self) -> list[int]:
+        """The steps whose generator is kept and measured: 0, those asked for, and the last."""
+        asked = self.snapshots
+        if isinstance(asked, int):
+            asked = [round(self.steps / 2**halving) for halving in range(asked)]
+        return sorted({0, *asked, self.steps})
 
 
 class Execution(Strict):

@@ -1,6 +1,6 @@
 """From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it."""
 
-from sagan.plan.making import check_code, make_plan, resolved_variant, snapshot_steps
+from sagan.plan.making import check_code, make_plan, resolved_variant
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "check_code",
     "make_plan",
     "resolved_variant",
-    "snapshot_steps",
 ]

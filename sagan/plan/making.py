@@ -8,15 +8,16 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks, check_real_images
+from sagan.params.fitting import check_real_images
 from sagan.params.loading import suite_variant
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
-from sagan.params.suites import Suite, Training
+from sagan.params.suites import Suite
 from sagan.params.variants import Recipe, Variant
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
@@ -61,8 +62,10 @@ class _Planner:
         suite, paths, plan = self.params.suites[name], self.paths, self.plan
         manifest = _manifest(self.params, paths, name)
         variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
+        for variant, recipe in variants.items():
+            if recipe.caution is not None:
+                warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
         _check_conditions(suite, name, variants, manifest, paths)
-        check_fixed_networks(variants, manifest, paths)
         check_real_images(suite, name, manifest, paths)
         references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
@@ -81,7 +84,7 @@ class _Planner:
     def _run(self, suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
         config = RunConfig(
             variant=resolved_variant(variant, manifest["resolution"]),
-            training=RunTraining(**{**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)}),
+            training=RunTraining(**{**suite.training.model_dump(), "snapshots": suite.training.snapshot_steps()}),
             seed=seed,
             image=_image(variant, manifest),
         )
@@ -135,19 +138,11 @@ def _image(variant: Variant, manifest: Json) -> Image:
 
 def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     """A variant as a run's configuration holds it: without its description, with places as sides in pixels."""
-    recipe = variant.model_dump(exclude={"description"})
+    recipe = variant.model_dump(exclude={"description", "ranked"})
     for role in ("generator", "discriminator"):
         places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
         recipe[role]["attention_at"] = sorted(set(places))
     return Recipe.model_validate(recipe)
-
-
-def snapshot_steps(training: Training) -> list[int]:
-    """The steps whose generator is kept and measured: 0, those asked for, and the last."""
-    asked = training.snapshots
-    if isinstance(asked, int):
-        asked = [round(training.steps * i / asked) for i in range(1, asked + 1)]
-    return sorted({0, *asked, training.steps})
 
 
 def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:

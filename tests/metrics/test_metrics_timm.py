@@ -16,7 +16,7 @@ from sagan.metrics.features import features_of_images
 from sagan.metrics.fetching import fetch_weights
 from sagan.metrics.reference import make_reference
 from sagan.params.loading import load_params
-from sagan.params.spaces import features_of, learnt_alike
+from sagan.params.spaces import features_of
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.store.weights import extractor_digest, weights_lines
@@ -114,11 +114,5 @@ def test_it_is_fetched_from_its_hub_with_a_record(published, tmp_path, monkeypat
     assert "\n" not in str(raised.value) and not file.exists()
 
 
-def test_names_say_what_it_learnt():
-    assert (
-        learnt_alike("efficientnet-lite0", SPACE)
-        == "ImageNet's classes"
-        == learnt_alike("efficientnet-lite0", "timm:vit_base_patch16_224.augreg_in21k")
-    )
-    assert learnt_alike("efficientnet-lite0", "timm:vit_base_patch14_dinov2.lvd142m") is None
+def test_its_features_are_counted_once_it_is_built():
     assert features_of(SPACE) == 0

@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 from sagan.errors import UserError
 from sagan.params.loading import load_params, merge, suite_variant
 from sagan.params.schema import params_schema
-from sagan.plan import snapshot_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -302,4 +301,4 @@ def test_a_short_trial_changes_the_budget_alone(tree, load):
     put(tree, "suites.quick.evaluation.samples", 128)
     suite = load(tree).suites["quick"]
     assert suite.training.ema.start > 3 and suite.evaluation.curve_samples > 128
-    assert snapshot_steps(suite.training) == [0, 1, 2, 3]
+    assert suite.training.snapshot_steps() == [0, 1, 2, 3]

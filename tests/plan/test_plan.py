@@ -1,19 +1,18 @@
 """Keys say what a result depends on, and nothing else."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from sagan.code import fingerprint
 from sagan.errors import UserError
+from sagan.generators.describing import describe_variant
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
-from sagan.plan import Plan, make_plan, snapshot_steps
+from sagan.plan import Plan, make_plan
 from sagan.store.records import write_json
-from sagan.store.weights import PUBLISHED, Published
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,7 +117,7 @@ def test_words_devices_and_logging_move_no_key(params, planned, key_path, value)
         ("suites.quick.training.batch_size", 16),
         ("suites.quick.training.ema.decay", 0.5),
         ("suites.quick.training.threads", 2),
-        ("suites.quick.training.snapshots", [10]),
+        ("suites.quick.training.snapshots", [300]),
     ],
 )
 def test_the_budget_moves_every_run(params, planned, key_path, value):
@@ -173,9 +172,10 @@ def test_a_dataset_that_is_not_prepared_is_named_with_the_way_out(params, paths)
 def test_snapshots_always_hold_the_first_and_the_last():
     def steps(snapshots):
         ema = {"decay": 0.9}
-        return snapshot_steps(Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots))
+        return Training(steps=100, batch_size=1, ema=ema, snapshots=snapshots).snapshot_steps()
 
-    assert steps(4) == [0, 25, 50, 75, 100]
+    assert steps(3) == [0, 25, 50, 100]
+    assert steps(20) == [0, 1, 2, 3, 6, 12, 25, 50, 100]
     assert steps([10, 30]) == [0, 10, 30, 100]
 
 
@@ -267,25 +267,14 @@ def test_a_switch_that_is_off_is_not_in_the_key(params, planned):
     assert keys(on) ^ keys(before) == keys(on, "sagan") ^ keys(before, "sagan")
 
 
-def test_a_fixed_network_is_in_the_key_by_its_weights_or_by_the_code_that_trains_it(
-    params, planned, paths, monkeypatch
-):
-    classes = {"kind": "classes", "names": ["0", "1"]}
-    params = changed(params, "suites.quick.variants", ["sagan", "sngan-moment-matching"])
-    params = changed(params, "suites.quick.questions", [])
-    trained = keys(planned(params, labels=classes), "sngan-moment-matching")
-    with pytest.raises(UserError, match="'mnist5k' has no classes to train one on; say efficientnet-lite0"):
-        planned(params, labels={"kind": "attributes", "names": ["Smiling"]})
-    params = changed(params, "variants.sngan-moment-matching.regularisers.moment_network", "efficientnet-lite0")
-    with pytest.raises(UserError, match="`python -m sagan weights efficientnet-lite0`"):
-        planned(params, labels=classes)
-    found, file = [], paths.weights_file("efficientnet-lite0", paths.root)
-    file.parent.mkdir(parents=True)
-    for content in (b"one", b"other"):
-        file.write_bytes(content)
-        with pytest.raises(UserError, match="not the published weights"):
-            planned(params, labels=classes)
-        with monkeypatch.context() as patch:
-            patch.setitem(PUBLISHED, "efficientnet-lite0", Published("", hashlib.sha256(content).hexdigest()))
-            found.append(keys(planned(params, labels=classes), "sngan-moment-matching"))
-    assert trained.isdisjoint(found[0]) and found[0].isdisjoint(found[1])
+def test_whether_a_variant_is_ranked_moves_no_key(params, planned):
+    assert keys(planned(changed(params, "variants.dcgan.ranked", False))) == keys(planned(params))
+
+
+def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(params, planned):
+    """The common PyTorch port's default is just that."""
+    params = changed(params, "variants.sagan.regularisers.gradient_penalty", 10.0)
+    with pytest.warns(UserWarning, match="^variants.sagan: the gradient penalty pulls"):
+        planned(params)
+    told = describe_variant(params, "sagan", None)
+    assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)

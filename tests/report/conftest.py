@@ -164,7 +164,7 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     plan.suites[suite] = []
     for variant in settings.variants:
         for seed in settings.seed_list():
-            recipe = suite_variant(params, suite, variant).model_dump(exclude={"description"})
+            recipe = suite_variant(params, suite, variant).model_dump(exclude={"description", "ranked"})
             config = {
                 "variant": recipe,
                 "training": {**settings.training.model_dump(), "snapshots": list(STEPS)},
