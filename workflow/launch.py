@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
+from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
+    speak_any_locale()
     try:
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
@@ -158,9 +160,9 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         held = lock.acquire()
     with held:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
+        # By their bytes: DVC takes in what lies there when the stage ends.
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
+            if (place := set_aside_torn(key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_spoilt(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)

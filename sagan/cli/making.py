@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sagan.analysis.seeds import planned
-from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
+from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
 from sagan.cli.intentions import (
     would_evaluate,
     would_make,
@@ -20,10 +20,11 @@ from sagan.cli.intentions import (
     would_track,
     would_train,
 )
+from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
+from sagan.names import without_secrets
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
@@ -88,7 +89,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -101,7 +101,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -117,6 +117,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -218,6 +220,7 @@ def reference(
 def measure(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
+    trust: TrustOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
@@ -227,6 +230,8 @@ def measure(
         return
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
+    if trust:
+        trust_now(PATHS.run(spec.run))
     _checked(spec)
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
@@ -260,12 +265,12 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
     from sagan.tracking import TrackingUnavailable, sync
-    from sagan.tracking.connection import tracking_uri, without_password
+    from sagan.tracking.connection import tracking_uri
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
     if dry_run:
-        print(would_track(made, PATHS, without_password(tracking_uri(params, PATHS))))
+        print(would_track(made, PATHS, without_secrets(tracking_uri(params, PATHS))))
         return
     try:
         print(f"mlflow: {sync(made, params, PATHS)}")

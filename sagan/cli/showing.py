@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sagan.cli.app import PATHS, app
+from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
 from sagan.generators import generator_file
 from sagan.params.loading import load_params
@@ -20,9 +20,6 @@ from sagan.verifying import agreement
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
 
 

@@ -14,7 +14,7 @@ from sagan.analysis.factorial import Factorial, effect, interactions
 from sagan.analysis.families import holm, holm_of_groups
 from sagan.analysis.looks import doubling_looks, replay
 
-PAGE = Path("docs/statistics.md").read_text()
+PAGE = Path("docs/statistics.md").read_text(encoding="utf-8")
 FACTORS = dict.fromkeys("abc", ("-1", "1"))
 
 

@@ -111,6 +111,15 @@ def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
         assert np.array_equal(cell, np.asarray(Image.open(file)))
 
 
+def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(tmp_path):
+    path, _ = saved(tmp_path)
+    with pytest.raises(UserError, match=r"x\.jpg: samples are written as PNG; end the name in \.png"):
+        write_samples(path, tmp_path / "x.jpg", "grid", Draw(count=1))
+    (image,) = write_samples(path, tmp_path / "v1.0", "images", Draw(count=1))
+    assert image == tmp_path / "v1.0" / "00000.png" and image.read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "x.jpg").exists()
+
+
 def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):
     path, _ = saved(tmp_path)
     generator = load_generator(path)
