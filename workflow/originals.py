@@ -23,15 +23,7 @@ PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC could do nothing."""
-    for place, outputs in (("data", "data/prepared"), ("results", "results/runs, /references and /evaluations")):
-        if (paths.root / place).is_symlink():
-            print(
-                f"sagan: {place} is a link, and DVC refuses what lies outside of the repository; make it a folder and "
-                f"{outputs} the link",
-                file=sys.stderr,
-            )
-            return 2
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
     try:
         params = load_params(paths.params)
     except (UserError, OSError) as error:
