@@ -26,7 +26,7 @@ from sagan.code.fingerprint import code_base
 from sagan.data import load, pending, prepare
 from sagan.data import verify as verify_dataset
 from sagan.errors import UserError, did_you_mean, meant
-from sagan.names import without_secrets
+from sagan.names import one_line, without_secrets
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code
 from sagan.plan.listing import plan_lines
@@ -252,7 +252,7 @@ def measure(
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {_figure(fid.value, fid.status)}" if fid else ""
+    shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""
     print(f"{key}: {record.status}{shown}")
 
 
