@@ -44,7 +44,7 @@ def main() -> None:
         spec = CelebA(kind="celeba", source=str(source.resolve()), resolution=options.resolution)
         runs = [timed(spec, Path(scratch, str(i)), options.workers) for i in range(options.repeat)]
         recipe = Recipe(spec.resolution, spec.crop, spec.resize, 3, SIZE)
-        draft = draft_against_full(find_images(source)[:DRAFT_SAMPLE], recipe)
+        draft = draft_against_full(find_images(source).images[:DRAFT_SAMPLE], recipe)
     record = {
         "images_per_second": statistics.median(run["images_per_second"] for run in runs),
         "runs": runs,

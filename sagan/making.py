@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sagan.code.extensions import Sources
 from sagan.code.fingerprint import code_base
 from sagan.data import load, verify
 from sagan.data.prepared import PreparedDataset
@@ -62,28 +61,30 @@ class Making:
         """
         plan = self._plan
         runs = [plan.runs[key] for key in dict.fromkeys(keys) if key in plan.runs]
-        evaluations = [e for run in runs for e in plan.evaluations.values() if e.run == run.key]
-        references = [plan.references[key] for key in keys if key in plan.references]
-        needed = {e.reference for e in evaluations if not self._there(e)}
-        references += [plan.references[key] for key in sorted(needed) if plan.references[key] not in references]
+        needed = {e.reference for run in runs for e in self._evaluations(run) if not self._there(e)}
         with self._stop:
-            for reference in references:
+            for key in sorted({*needed, *(key for key in keys if key in plan.references)}):
                 # Another process may be at it: there is more to do here before that one is needed.
-                if reference.key in keys or not is_locked(lock_of(self._paths.reference(reference.key))):
-                    self._reference(reference)
+                if key in keys or not is_locked(lock_of(self._paths.reference(key))):
+                    self._reference(plan.references[key])
             self._all(runs)
         return GO_ON_LATER if self._stop.asked else self.status
+
+    def _evaluations(self, run: Run) -> list[Evaluation]:
+        return [evaluation for evaluation in self._plan.evaluations.values() if evaluation.run == run.key]
 
     def _all(self, runs: Sequence[Run]) -> None:
         jobs: dict[int | None, list[Job]] = {}
         for run in runs:
-            if len(runs) > 1 and run.typed.variant.extension is not None:
-                self._apart(run)
-            elif self._there(run):
-                self._measured(run)
-            elif (own := self._checked(run)) is not None:
-                job = Job(run, lambda run=run: Data.of(run, self._dataset(run)), *own)
-                jobs.setdefault(self._width(run), []).append(job)
+            with self._noted(run.key):
+                if len(runs) > 1 and run.typed.variant.extension is not None:
+                    self._apart(run)
+                elif self._there(run):
+                    self._measured(run)
+                else:
+                    own = check_code(run, self._paths)
+                    job = Job(run, lambda run=run: Data.of(run, self._dataset(run)), own)
+                    jobs.setdefault(self._width(run), []).append(job)
         for width, those in jobs.items():
             for run, outcome in trained(those, self._paths, self._stop, width):
                 with self._noted(run.key):
@@ -101,7 +102,7 @@ class Making:
 
     def _apart(self, run: Run) -> None:
         """In a process of its own: own code may change what others compute with."""
-        if self._there(run) and all(self._there(e) for e in self._plan.evaluations.values() if e.run == run.key):
+        if self._there(run) and all(map(self._there, self._evaluations(run))):
             return
         command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
         with subprocess.Popen(command) as process:
@@ -115,14 +116,14 @@ class Making:
             self.status = _worse(self.status, process.returncode)
 
     def _measured(self, run: Run) -> None:
-        for evaluation in self._plan.evaluations.values():
-            if evaluation.run == run.key and not self._there(evaluation) and not self._stop.asked:
+        for evaluation in self._evaluations(run):
+            if self._there(evaluation):
+                continue
+            self._reference(self._plan.references[evaluation.reference])
+            if not (self._stop.asked or evaluation.reference in self._failed):
                 self._evaluation(evaluation)
 
     def _evaluation(self, evaluation: Evaluation) -> None:
-        self._reference(self._plan.references[evaluation.reference])
-        if evaluation.reference in self._failed:
-            return
         with self._noted(evaluation.key):
             check_code(evaluation, self._paths)
             with self._stop.at_once(Interrupted):
@@ -135,12 +136,6 @@ class Making:
             check_code(reference, self._paths)
             with self._stop.at_once(Interrupted):
                 _say_real(make_reference(reference, self._dataset(reference), self._paths))
-
-    def _checked(self, run: Run) -> tuple[Sources | None] | None:
-        """Its own code, if it has any, by which it is what the plan asks for; None where it is not."""
-        with self._noted(run.key):
-            return (check_code(run, self._paths),)
-        return None
 
     def _there(self, spec: Run | Reference | Evaluation) -> bool:
         """Whether a result is there; a folder that is not whole is moved away."""

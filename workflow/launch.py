@@ -30,8 +30,9 @@ from sagan.errors import UserError, explained
 from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
-from sagan.plan import Plan
+from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside_torn
 from sagan.store.paths import Paths, main_workspace
 from workflow.machine import gpu_count, usable_cores
@@ -60,6 +61,9 @@ def main() -> int:
     try:
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
+        check_own_networks(plan, PATHS)
+        for line in unreached(params, PATHS, arguments.suite):
+            print(f"runs: note: {line}")
         if arguments.dry_run:
             return dry_run(plan)
         is_local = profile_is_local(Path(arguments.profile))

@@ -1,4 +1,4 @@
-"""Say which datasets' originals have changed since they were prepared: `make repro` starts with this.
+"""Say which datasets' originals have changed since they were prepared, before `make repro` asks DVC.
 
     python -m workflow.originals
 
@@ -23,7 +23,15 @@ PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC could do nothing."""
+    for place, outputs in (("data", "data/prepared"), ("results", "results/runs, /references and /evaluations")):
+        if (paths.root / place).is_symlink():
+            print(
+                f"sagan: {place} is a link, and DVC refuses what lies outside of the repository; make it a folder and "
+                f"{outputs} the link",
+                file=sys.stderr,
+            )
+            return 2
     try:
         params = load_params(paths.params)
     except (UserError, OSError) as error:
@@ -35,8 +43,8 @@ def main(paths: Paths = PATHS) -> int:
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:
-            if outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
-                print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
+            if why := outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
+                print(f"{name}: {why}, and DVC cannot see that: run `python -m sagan data`")
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
     return 0

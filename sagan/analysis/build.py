@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import mean, median
 
 from sagan.analysis import provenance
-from sagan.analysis.circular import ranked, trained_on
+from sagan.analysis.circular import ranked
 from sagan.analysis.claims import claims
 from sagan.analysis.comparisons import Comparison, against_baseline, is_busy, single_ingredients
 from sagan.analysis.curves import dynamics, fid_curve
@@ -119,7 +119,7 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
     untrained = [row.fid_untrained for row in rows if row.fid_untrained is not None]
     at_cost = [(row.training.step_seconds, row.metric("fid")) for row in there if row.metric("fid") is not None]
     at_cost = [point for point in at_cost if point[0] is not None]
-    left_out = {variant for variant in records.variants if trained_on(records, variant)}
+    left_out = set(records.unranked)
     shares = [row.evaluation.memorisation.closer for row in rows if row.evaluation]
     copied = [100 * share for share in shares if share is not None]
     return Variant(
@@ -136,7 +136,7 @@ def _variant(records: SuiteRecords, name: str, estimates: dict[str, dict[str, Es
         curve=fid_curve(rows),
         runs_at_cost=at_cost,
         at_cost=(median(s for s, _ in at_cost), mean(f for _, f in at_cost)) if at_cost else None,
-        trained_on=trained_on(records, name),
+        is_ranked=name not in records.unranked,
     )
 
 

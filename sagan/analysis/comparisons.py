@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median, variance
 
 from sagan.analysis.answers import Answer, answers
-from sagan.analysis.circular import TrainedOn, ranked, trained_on
+from sagan.analysis.circular import ranked
 from sagan.analysis.differences import INGREDIENTS, level_of, only_ingredient, oriented
 from sagan.analysis.factorial import Effect, Factorial, effect
 from sagan.analysis.metrics import METRICS, Metric
@@ -49,7 +49,7 @@ class Comparison:
             taken.
         effect: what size and interval are of: all runs of the last look.
         cost: None where no run says what its steps took.
-        trained_on: why the treated variant is not ranked, and so is not compared.
+        is_ranked: whether the treated variant is compared at all.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Comparison:
     effect: Effect | None
     cost: StepCost | None
     answered_at: int | None = None
-    trained_on: TrainedOn | None = None
+    is_ranked: bool = True
 
     @property
     def percent(self) -> float | None:
@@ -165,7 +165,7 @@ def _of_pair(records: SuiteRecords, treated: str, control: str, answer: Answer |
         answer=answer,
         effect=answer and answer.effect,
         cost=cost,
-        trained_on=trained_on(records, treated),
+        is_ranked=treated not in records.unranked,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sagan.analysis.circular import TrainedOn
 from sagan.analysis.claims import Claim, Finding
 from sagan.analysis.comparisons import Comparison
 from sagan.analysis.curves import Dynamics, FidPoint
@@ -61,7 +60,7 @@ class Variant:
         images_per_second: median over seeds.
         typical: the run with the median FID (of two in the middle, the worse), or the first that diverged.
         copied: percent of generated images that are nearer to a training image than held-out ones are, over seeds.
-        trained_on: why it is marked, and never ranked; None of all but those trained on the features of the space.
+        is_ranked: whether it is compared; otherwise it bears a mark.
         runs_at_cost: (seconds of the steps, FID) of each run that has both; `at_cost` is median and mean of these.
     """
 
@@ -78,12 +77,12 @@ class Variant:
     curve: list[FidPoint]
     runs_at_cost: list[tuple[float, float]]
     at_cost: tuple[float, float] | None
-    trained_on: TrainedOn | None = None
+    is_ranked: bool = True
 
     @property
     def label(self) -> str:
         """Its name, with the mark of what is not ranked."""
-        return f"{self.name} {UNRANKED}" if self.trained_on else self.name
+        return self.name if self.is_ranked else f"{self.name} {UNRANKED}"
 
     @property
     def fid(self) -> Estimate | None:
@@ -117,11 +116,11 @@ class Space:
 
     @property
     def ranked(self) -> list[Variant]:
-        return [variant for variant in self.variants.values() if variant.trained_on is None]
+        return [variant for variant in self.variants.values() if variant.is_ranked]
 
     @property
     def unranked(self) -> list[Variant]:
-        return [variant for variant in self.variants.values() if variant.trained_on is not None]
+        return [variant for variant in self.variants.values() if not variant.is_ranked]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from typing import Literal
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.params.suites import Suite
-from sagan.plan import Plan
+from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
+from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, ReferenceRecord, RunRecord
 
 WORSENED_FACTOR = 2.0
 
@@ -168,6 +167,7 @@ class SuiteRecords:
     descriptions: dict[str, str]
     extractor: str
     experiment: str  # its name in MLflow
+    unranked: frozenset[str] = frozenset()  # variants that are never compared
     also: dict[str, SuiteRecords] = field(default_factory=dict)
 
     @cached_property
@@ -226,24 +226,26 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
         )
         for cell in cells
     ]
-    # A recipe with several names has one row; a grid finds it by any of them.
-    names = {name: cell.variant for cell in cells for name in (cell.variant, *cell.other_names)}
+    names = {cell.variant for cell in cells}
     records = SuiteRecords(
         name=suite,
         suite=params.suites[suite],
         rows=rows,
         reference=None,
-        grids={
-            grid: {names[variant]: levels for variant, levels in of_grid.items()}
-            for grid, of_grid in params.grids.items()
-            if of_grid.keys() <= names.keys()
-        },
-        descriptions={cell.variant: params.variants[cell.variant].description for cell in cells},
+        grids={grid: of_grid for grid, of_grid in params.grids.items() if of_grid.keys() <= names},
+        descriptions={cell.variant: _description(cell, params) for cell in cells},
         extractor=spaces[0],
         experiment=f"{params.tracking.experiment_prefix}{suite}",
+        unranked=frozenset(cell.variant for cell in cells if not params.variants[cell.variant].ranked),
     )
     first, *others = (_in_space(records, plan, paths, extractor) for extractor in spaces)
     return replace(first, also={other.extractor: other for other in others})
+
+
+def _description(cell: Cell, params: Params) -> str:
+    """Of a combination of a grid, that of a variant which says the same recipe."""
+    found = [params.variants[name].description for name in (cell.variant, *cell.aliases)]
+    return next(filter(None, found), "")
 
 
 def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -> SuiteRecords:
@@ -254,18 +256,10 @@ def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -
     for row, key in zip(records.rows, keys, strict=True):
         evaluation = read_evaluation(key, paths).record
         set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
-        counted = evaluation and not set_aside and _by_present_code(evaluation)
+        counted = None if set_aside else evaluation
         folder = paths.evaluation(key)
-        rows.append(replace(row, evaluation_key=key, evaluation=counted or None, folder=folder, set_aside=set_aside))
+        rows.append(replace(row, evaluation_key=key, evaluation=counted, folder=folder, set_aside=set_aside))
     return replace(records, rows=_with_untrained(rows), reference=reference, extractor=extractor)
-
-
-def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
-    """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
-    known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
-    stale = [name for name, value in known.items() if value.code is not None and value.code != metric_code(name)]
-    current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
-    return evaluation.model_copy(update={"metrics": current})
 
 
 def _with_untrained(rows: list[Row]) -> list[Row]:

@@ -82,7 +82,7 @@ def between(low: float | None, high: float | None, words: Callable[[float | None
 def verdict(found: Comparison) -> str:
     """The answer to a question in a few words."""
     answer = found.answer
-    if found.trained_on is not None:
+    if not found.is_ranked:
         return "not compared"
     if answer is None:
         return "no answer yet"
@@ -156,7 +156,7 @@ def comparison_cells(found: Comparison) -> list[str]:
     """Size, interval, seeds, Holm's p, cost and answer, as a table has them."""
     cost = found.cost.percent if found.cost and not found.cost.doubt else None
     if found.answer is None:
-        return [*[NOTHING] * 4, change(cost), "not compared" if found.trained_on else "nothing measured"]
+        return [*[NOTHING] * 4, change(cost), "nothing measured" if found.is_ranked else "not compared"]
     size, lost = change(found.percent), found.effect.lost
     return [
         f"**{size}**" if found.answer.direction else size,
@@ -194,14 +194,9 @@ def copies(variant: Variant) -> str:
 
 def unranked_note(space: Space) -> str:
     """Why variants bear a mark in a feature space, in Markdown; nothing where none does."""
-    marked = space.unranked
-    if not marked:
+    if not space.unranked:
         return ""
-    why = marked[0].trained_on
-    networks = " or ".join(f"`{network}`" for network in dict.fromkeys(v.trained_on.network for v in marked))
     return (
-        f"*{UNRANKED} Trained to match features of {networks}, learnt from {why.learnt} as those of "
-        f"`{space.records.extractor}` were, in which figures are measured here. So they say how well it matched these, "
-        "and not how good its images are: ImageNet's features in training lower Inception's FID without better images "
-        "(Kynkäänniemi et al. 2022). It is never ranked, compared or counted for a claim.*"
+        f"*{UNRANKED} `ranked: false`: shown, and never ranked, compared or counted for a claim; as what was trained "
+        "on the features in which it is measured, which says how well it matched these (Kynkäänniemi et al. 2022).*"
     )

@@ -13,7 +13,6 @@ import typer
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
 from sagan.cli.intentions import (
-    would_add,
     would_evaluate,
     would_make,
     would_make_reference,
@@ -23,23 +22,18 @@ from sagan.cli.intentions import (
 )
 from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.names import one_line, without_secrets
 from sagan.params.loading import load_params
-from sagan.plan import Plan, check_code
+from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
+from sagan.plan.reach import unreached
 from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
-from sagan.store.reading import read_evaluation, read_reference
 from sagan.store.reports import leave_for_workspace
 from sagan.verifying import chosen
 from sagan.verifying import verify as verify_run
-
-AddOption = Annotated[
-    bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
-]
 
 
 def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -> Plan:
@@ -86,10 +80,6 @@ def _say_where(key: str, moved_to: Path | None) -> None:
         print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
 
 
-def _added(names: list[str]) -> str:
-    return f"added {', '.join(names)}" if names else "lacks no metric, nothing to do"
-
-
 def _figure(value: float | None, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.3f}"
 
@@ -99,7 +89,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -112,7 +101,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -128,6 +117,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -139,11 +130,15 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
-    made = planned(load_params(PATHS.params), PATHS, suite)
+    params = load_params(PATHS.params)
+    made = planned(params, PATHS, suite)
+    check_own_networks(made, PATHS)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    for line in unreached(params, PATHS, suite):
+        print(f"note: {line}")
 
 
 @app.command()
@@ -204,21 +199,16 @@ def make(
 def reference(
     key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
     spec = _spec(plan, key, "references")
     if dry_run:
-        record = read_reference(key, PATHS).record
-        print(would_add(key, record and record.other_split) if add else would_make_reference(spec, PATHS))
+        print(would_make_reference(spec, PATHS))
         return
-    from sagan.metrics.reference import add_to_reference, make_reference
+    from sagan.metrics.reference import make_reference
 
     _checked(spec)
-    if add:
-        print(f"{key}: {_added(add_to_reference(spec, PATHS))}")
-        return
     _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
@@ -230,24 +220,19 @@ def reference(
 def measure(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
     trust: TrustOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
     spec = _spec(plan, key, "evaluations")
     if dry_run:
-        print(would_add(key, read_evaluation(key, PATHS).record) if add else would_evaluate(spec, PATHS))
+        print(would_evaluate(spec, PATHS))
         return
-    from sagan.metrics.evaluate import add_metrics
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
     if trust:
         trust_now(PATHS.run(spec.run))
     _checked(spec)
-    if add:
-        print(f"{key}: {_added(add_metrics(spec, PATHS))}")
-        return
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)

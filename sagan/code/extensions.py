@@ -1,7 +1,7 @@
 """Own code as a variant: the file that an extension names, checked, loaded, and kept with a run. Without torch.
 
-A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to plan with, and executed only to train, or
-to load what it has trained.
+A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to name runs, and executed to train, to load
+what it has trained, and to hold the shapes of its networks to what a plan asks for.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ FUNCTIONS = {
     "discriminator_loss": ("logits_real", "logits_fake", "options"),
     "generator_loss": ("logits_real", "logits_fake", "options"),
     "penalty": ("critic", "real", "fake", "options"),
-    "generator_penalty": ("generator", "fake", "options"),
+    "generator_penalty": ("generator", "real", "fake", "options"),
+}
+# What of a recipe they leave without effect, where all of a set are defined.
+REPLACED = {
+    ("discriminator_loss", "generator_loss"): ("objective",),
+    ("build_generator", "build_discriminator"): ("backbone", "init"),
 }
 FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
-class OwnCodeError(UserError, RuntimeError):
-    """An exception inside a user's code, told by the user's own lines.
-
-    A `RuntimeError` too, as what breaks the recording of a CUDA graph off: steps then go on without one.
-    """
+class OwnCodeError(UserError):
+    """An exception inside a user's code, told by the user's own lines."""
 
 
 def check_extension(file: Path, place: str) -> tuple[Sources, set[str]]:

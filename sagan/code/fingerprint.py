@@ -27,7 +27,7 @@ Table = dict
 # Where the arithmetic of each kind of result begins.
 RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
-    *("sagan.metrics.reference:measure_real", "sagan.metrics.reference:TRAINED"),
+    *(f"sagan.metrics.reference:{name}" for name in ("measure_real", "as_if_generated", "TRAINED")),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
     "sagan.data.prepared:PreparedDataset",
 )
@@ -56,13 +56,11 @@ _HARMLESS = {
     "store.tensors": "save_tensors",
     "data.prepared": "load",
     "code.extensions": "load_extension",
-    "metrics.real_side": "save_features",
-    "metrics.reference": "make_reference reference_record check_reference",
+    "metrics.real_side": "save_features load_reference",
+    "metrics.reference": "make_reference reference_record",
     "metrics.evaluate": "evaluate evaluation_record measurable_run _save_pictures",
     # what is told of a result
     "training.provenance": "provenance",
-    "metrics.codes": "metric_code",
-    "code.fingerprint": "entry_code",
 }
 HARMLESS = frozenset((f"sagan.{module}", name) for module, names in _HARMLESS.items() for name in names.split())
 
@@ -78,11 +76,6 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
         LookupError: a place, or a name that it uses, is not in the package.
     """
     return _code(places, frozenset(tokens), code_base(package))
-
-
-def entry_code(table: str, entry: str, package: Path = PACKAGE) -> str:
-    """16 hex digits of the hash of what one entry of a table ("module:TABLE") uses."""
-    return _code((table,), frozenset([entry]), code_base(package))[:16]
 
 
 def extension_code(sources: Sources, package: Path = PACKAGE) -> str:

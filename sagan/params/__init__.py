@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from sagan.names import has_password
 from sagan.params.common import Distinct, Strict, refused
 from sagan.params.datasets import AnyDataset
-from sagan.params.suites import Suite
+from sagan.params.suites import Listed, Suite
 from sagan.params.variants import Variant
 
 
@@ -42,6 +42,11 @@ class Params(Strict):
     variants: dict[str, Variant]
     suites: dict[str, Suite]
     tracking: Tracking = Tracking()
+    # Written by the loader.
     grids: dict[str, dict[str, dict[str, str]]] = Field(
-        default={}, description="written by the loader: grid -> variant -> factor -> level", exclude=True
+        default={}, description="grid -> variant -> factor -> level", exclude=True
     )
+    said: dict[str, dict[str, str]] = Field(
+        default={}, description="variant -> a key path within it -> the key path of the file that says it", exclude=True
+    )
+    rows: dict[str, dict[str, Listed]] = Field(default={}, description="suite -> its rows by name", exclude=True)

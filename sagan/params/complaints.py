@@ -78,6 +78,10 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     if first["type"] == "unknown_key":
         return f"{path}: {first['msg']}"
     if first["type"] == "missing":
+        owner, missing = loc[:2], [e["loc"] for e in errors if e["type"] == "missing"]
+        beside = [".".join(map(str, other[2:])) for other in missing if other[:2] == owner and len(other) > 2]
+        if len(beside) > 1:
+            return f"{'.'.join(map(str, owner))}: {', '.join(beside[:-1])} and {beside[-1]} are missing"
         return f"{path}: is missing"
     if first["type"] == "union_tag_not_found":
         return f"{path}.kind: is missing"

@@ -46,11 +46,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Reference:
-    """The real side of a comparison: statistics of a dataset's split in one feature space.
-
-    `conditions` are what some variants are told of images, so that classes are compared too. They do not enter the
-    key: what is asked for later is added.
-    """
+    """The real side of a comparison: statistics of a dataset's split in one feature space."""
 
     key: str
     dataset: str
@@ -61,7 +57,6 @@ class Reference:
     threads: int
     code: str
     execution: Json
-    conditions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,8 @@ class Cell:
 
     Attributes:
         also: the evaluations in further feature spaces, by extractor.
-        other_names: variants of the suite that are the same recipe, and have no row of their own.
+        levels: factor -> level, of a combination of a grid.
+        aliases: variants of the suite that say the same recipe, and have no row of their own.
     """
 
     variant: str
@@ -94,7 +90,8 @@ class Cell:
     run: str
     evaluation: str
     also: dict[str, str] = field(default_factory=dict)
-    other_names: list[str] = field(default_factory=list)
+    levels: dict[str, str] = field(default_factory=dict)
+    aliases: list[str] = field(default_factory=list)
 
     @property
     def evaluations(self) -> list[str]:

@@ -34,12 +34,11 @@ def csv_text(table: Table) -> str:
 
 
 def results(space: Space) -> Table:
-    """One row a run, also where nothing is on disk; `trained_on` says of what is not ranked why."""
+    """One row a run, also where nothing is on disk; `ranked` is "no" of what is never compared."""
     rows = [_result(row) for row in space.records.rows]
     if space.unranked:
         for row in rows:
-            why = space.variants[row["variant"]].trained_on
-            row["trained_on"] = why and why.network
+            row["ranked"] = "yes" if space.variants[row["variant"]].is_ranked else "no"
     return list(rows[0]), rows
 
 
@@ -184,7 +183,7 @@ def _figures(space: Space) -> Json:
 
 def _variant_figures(variant: Variant) -> Json:
     figures: Json = {"collapsed": variant.counts.collapsed}
-    if variant.trained_on:
+    if not variant.is_ranked:
         figures["unranked"] = 1
     for metric, found in variant.figures.items():
         if found.estimate:

@@ -131,12 +131,11 @@ class MetricValue(Record):
     status: str = "measured"
     name: str = ""
     protocol: Settings = {}
-    code: str | None = None
     draws: list[float | None] = []
 
 
 class RealFigures(Record):
-    """Every metric of real images in the place of generated ones."""
+    """Every metric of held-out real images in the place of generated ones; none where none was held out."""
 
     split: str
     count: int
@@ -175,9 +174,10 @@ Attention = dict[str, AttentionLayer]  # by "<network>.<side>"
 
 
 class CurvePoint(Record):
-    """A snapshot, with what could be measured of it."""
+    """A snapshot, with what could be measured of it in a feature space."""
 
     step: int
+    space: str | None = None
     fid: float | None = None
     recall: float | None = None
     diversity: float | None = None
@@ -208,7 +208,7 @@ class Memorisation(Record):
 
 
 class Matched(Record):
-    """Metrics of generated and of real held-out images, both of `count` images."""
+    """Metrics that depend on the count, of generated and of real held-out images, both of `count` images."""
 
     count: int
     split: str
@@ -229,7 +229,6 @@ class EvaluationRecord(Record):
     variant: str
     seed: int
     dataset: str | None = None
-    classes: Settings = {}
     files: dict[str, Kept] = {}
     untrained: dict[str, MetricValue] = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None

@@ -130,9 +130,7 @@ def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
         "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
         "status": records.result.status if records.result else "running",
     }
-    for grid, variants in params.grids.items():
-        for factor, level in variants.get(records.cell.variant, {}).items():
-            told[f"grid.{for_mlflow(grid)}.{for_mlflow(factor)}"] = level
+    told |= {f"factor.{for_mlflow(factor)}": level for factor, level in records.cell.levels.items()}
     told = {f"sagan.{name}": value for name, value in told.items()}
     return {"mlflow.runName": records.cell.run, **told, **_outcome_tags(records)}
 

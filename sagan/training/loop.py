@@ -39,13 +39,12 @@ def train(
     paths: Paths,
     labels: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
-    classes: np.ndarray | None = None,
     own: Sources | None = None,
 ) -> RunRecord:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
-        images, labels, held_out, classes: as `Data` has them.
+        images, labels, held_out: as `Data` has them.
         own: the sources of its extension as they were checked; None to read them.
 
     Returns:
@@ -56,7 +55,7 @@ def train(
     """
     if not dist.is_torchelastic_launched() and (record := read_run(run.key, paths).record) is not None:
         return record
-    data = Data(images, labels, held_out, classes)
+    data = Data(images, labels, held_out)
     with joined() as processes, StopSignal() as stop:
         for _, outcome in trained([Job(run, lambda: data, own)], paths, stop, processes=processes):
             if isinstance(outcome, Exception):
@@ -68,7 +67,7 @@ def train(
 def train_on(run: Run, dataset: PreparedDataset, paths: Paths, own: Sources | None = None) -> RunRecord:
     """`train` on a prepared dataset's training split, with the labels that the variant is given."""
     data = Data.of(run, dataset)
-    return train(run, data.images, paths, data.labels, data.held_out, data.classes, own)
+    return train(run, data.images, paths, data.labels, data.held_out, own)
 
 
 @dataclass(frozen=True)

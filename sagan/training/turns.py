@@ -35,7 +35,6 @@ from sagan.training.clock import Seconds, StepClock
 from sagan.training.diagnostics import diagnostics, mean_score, weights_finite
 from sagan.training.engine import Session
 from sagan.training.log import RunLog
-from sagan.training.matching import MomentMatching
 from sagan.training.processes import ALONE, Processes
 from sagan.training.provenance import Beginning, provenance
 from sagan.training.stopping import StopSignal
@@ -57,13 +56,11 @@ class Data:
         images: the training split, uint8 [N, C, R, R].
         labels: each image's class, int64 [N], where the variant is conditional.
         held_out: images that it is not trained on, uint8 [M, C, R, R]: the discriminator's score of them is logged.
-        classes: each image's class, int64 [N], where the dataset has classes: what a fixed network is trained on.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     held_out: np.ndarray | None = None
-    classes: np.ndarray | None = None
 
     @classmethod
     def of(cls, run: Run, dataset: PreparedDataset) -> Data:
@@ -72,9 +69,9 @@ class Data:
         Planning has seen that the dataset has them.
         """
         images, labels = dataset.split("train")
-        condition, kind = run.config["variant"]["condition"], dataset.manifest["labels"]["kind"]
+        condition = run.config["variant"]["condition"]
         given = condition and class_labels(labels, dataset.manifest, condition)
-        return cls(images, given, dataset.split("test")[0], labels if kind == "classes" else None)
+        return cls(images, given, dataset.split("test")[0])
 
 
 @dataclass
@@ -186,10 +183,7 @@ def _session(
             f"processes x training.accumulate = {training['accumulate']}; start a number of processes that does"
         )
     graphs = run.execution["cuda_graph"]
-    session = Session(run.config, data.images, device, data.labels, processes, graphs, run.key, own)
-    if (network := session.config.variant.regularisers.fixed_network) is not None:
-        trainer = session.trainer
-        trainer.made_of = MomentMatching.given(trainer.made_of, network, data.images, data.classes, paths, device)
+    session = Session(run.typed, data.images, device, data.labels, processes, graphs, run.key, own)
     checkpoint = load_checkpoint(paths.state(run.key), device)
     lacking = checkpoint and _lacking(paths.run(run.key), training["snapshots"], checkpoint[1])
     if lacking and processes.is_first:

@@ -46,12 +46,14 @@ def test_an_answer_is_of_all_cells_and_says_size_and_interval(ask):
     attention, sn = analysis.questions.answered
     assert (attention.name, attention.level, attention.other) == ("attention", "at 14x14", "off")
     logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.space.variants.items()}
-    expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
+    expected = (logs["grid-on-gd"] + logs["grid-on-d"] - logs["grid-off-gd"] - logs["grid-off-d"]) / 2
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert attention.low < attention.percent < attention.high < 0
     assert (attention.answer.direction, sn.answer.direction, attention.seeds) == ("helps", "helps", 4)
     text = readme(analysis, {})
-    first = text.index("- **Attention, at 14x14 instead of off: helps.** FID 33.7 % lower (95 % interval")
+    first = text.index(
+        f"- **Attention, at 14x14 instead of off: helps.** FID {-attention.percent:.1f} % lower (95 % interval"
+    )
     assert first < text.index("**Contents:**") < text.index("Lowest mean FID")
     assert "exact p" not in text[: text.index("**Contents:**")]
 
@@ -142,7 +144,7 @@ def test_an_answer_of_an_early_look_stands_and_its_size_is_of_all_runs(make_libr
     analysis = analyse("factorial", library.plan, params, library.paths)
     attention, sn = analysis.questions.answered
     logs = {name: np.log(variant.fids()).mean() for name, variant in analysis.space.variants.items()}
-    expected = (logs["sagan"] + logs["sn-d-only"] - logs["no-attention"] - logs["grid-off-d"]) / 2
+    expected = (logs["grid-on-gd"] + logs["grid-on-d"] - logs["grid-off-gd"] - logs["grid-off-d"]) / 2
     assert (attention.answered_at, sn.answered_at, attention.seeds, sn.seeds) == (4, None, 8, 8)
     assert attention.percent == pytest.approx(100 * math.expm1(expected))
     assert "answered at 4 seeds, p 0.0" in comparison_sentence(attention) and "at 8" not in comparison_sentence(sn)
@@ -259,11 +261,11 @@ def test_a_cost_in_doubt_is_marked_and_stays_out_of_the_headline(ask, seconds, l
 def test_a_variant_whose_steps_were_not_timed_is_named_beside_the_costs(ask):
     def untimed(library):
         for cell in library.plan.suites["factorial"]:
-            if cell.variant == "sn-d-only":
+            if cell.variant == "grid-on-d":
                 rewrite(library.paths.run(cell.run) / "run.json", step_seconds=None)
 
     figures = {"fid-against-cost": ""}
-    assert "and so not here: sn-d-only." in readme(ask(change=untimed), figures)
+    assert "and so not here: grid-on-d." in readme(ask(change=untimed), figures)
 
 
 def test_a_trial_is_said_to_be_too_short_and_says_nothing_of_ingredients(ask):

@@ -1,7 +1,9 @@
 """Own code as a variant: the examples, and what a finished run needs of it."""
 
 import dataclasses
+import py_compile
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,6 +83,24 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
     assert own[-1]["penalty_d"] > 0
     for name in ("loss_d", "loss_g", "penalty_d"):
         assert [line[name] for line in own] == pytest.approx([line[name] for line in expected], rel=1e-3)
+
+
+def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
+    pytest.importorskip("timm")
+    options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
+    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
+    network = module._network("test_resnet", False, real.device)
+    x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
+    expected = 1e5 * (((x.mean(0) - y.mean(0)) ** 2).sum() + ((x.var(0) - y.var(0)) ** 2).sum())
+    found = module.generator_penalty(None, real, fake, options)
+    assert float(found) == pytest.approx(expected, rel=1e-4) and torch.autograd.grad(found, fake)[0].abs().sum() > 0
+    run = own_run(example("moments", paths), **options)
+    without = dataclasses.replace(
+        run, key="plain-s0-0123456789", config={**run.config, "variant": {**run.config["variant"], "extension": None}}
+    )
+    with_it, plain = first_steps(run, images, paths)[0], first_steps(without, images, paths)[0]
+    assert with_it["loss_g"] > plain["loss_g"] and with_it["loss_d"] == plain["loss_d"]
 
 
 def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch):
@@ -249,3 +269,33 @@ def test_weights_without_their_code_say_what_is_missing(copied):
     shutil.rmtree(other.run(run.key) / "extension")
     with pytest.raises(UserError, match="copy the whole folder"):
         load_generator(other.run(run.key))
+
+
+# --- what is executed is what was checked --------------------------------------------------------------
+
+
+def test_exactly_the_bytes_that_were_read_are_executed(write, tmp_path, monkeypatch):
+    """Neither what the files hold by now, nor compiled code or a package of a helper's name beside them."""
+    text = "from helper import scale\n\n\ndef generator_loss(logits_real, logits_fake, options):\n    return scale\n"
+    folder = (tmp_path / write(text)).parent
+    write("scale = 1\n", "helper.py")
+    write("scale = 2\n", "helper/__init__.py")
+    sources = read_sources(folder / "mine.py")
+    write("scale = 3\n", "helper.py")
+    cached = folder / "__pycache__" / f"helper.{sys.implementation.cache_tag}.pyc"
+    write("scale = 4\n", "other.py")
+    py_compile.compile(
+        str(folder / "other.py"), str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    before = list(sys.path)
+    assert load_extension(sources).generator_loss(None, None, {}) == 1
+    assert sys.path == before and not any("_FromMemory" in type(finder).__name__ for finder in sys.meta_path)
+
+
+def test_a_run_keeps_the_bytes_that_were_checked(own_run, write, images, paths):
+    file = write(LOSS.format("-logits_fake.mean()"))
+    run = own_run(file)
+    checked = read_sources(paths.root / file)
+    write(LOSS.format("-9 * logits_fake.mean()"))
+    train(run, images, paths, own=checked)
+    assert (paths.run(run.key) / "extension" / "main.py").read_bytes() == checked.main

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
@@ -66,9 +65,11 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
     file = paths.weights_file("inception", paths.root)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    tree = PARAMS.model_dump() | {"grids": {}}
-    tree["suites"]["quick"]["evaluation"]["also"] = ["inception"]
-    params = Params.model_validate(tree)
+    quick = PARAMS.suites["quick"]
+    evaluation = quick.evaluation.model_copy(update={"also": ["inception"]})
+    params = PARAMS.model_copy(
+        update={"suites": PARAMS.suites | {"quick": quick.model_copy(update={"evaluation": evaluation})}}
+    )
     plan = make_plan(params, paths)
     cell = plan.suites["quick"][0]
     for key in cell.evaluations:
@@ -150,9 +151,9 @@ def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
 
 def test_a_measurement_costs_as_much_as_its_images(run, paths):
     """10 images, 5 of them the last snapshot's too, and 5 of the first: 60 s; twice as many take twice as long."""
-    settings = {"samples": 10, "curve_samples": 5, "draws": 1}
+    settings = {"samples": 10, "curve_samples": 5, "curve": 0, "draws": 1}
     cheap = Evaluation("cheap", run.key, "real", settings, "c", {})
-    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10, "draws": 1})
+    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10, "curve": 0, "draws": 1})
     other = dataclasses.replace(cheap, key="other", reference="another")
     run.config["training"]["snapshots"] = [0, 4]
     plan = Plan({run.key: run}, {}, {e.key: e for e in (cheap, dear, other)}, {})

@@ -18,7 +18,7 @@ from tests.tracking.conftest import PARAMS
 
 
 def test_a_finished_run_arrives_whole(workspace):
-    cell = workspace.cells[0]
+    workspace.cells[0] = cell = dataclasses.replace(workspace.cells[0], levels={"attention": "on"})
     workspace.finish(cell)
     report = workspace.send()
     assert report.sent == [cell.run]
@@ -66,7 +66,7 @@ def test_a_finished_run_arrives_whole(workspace):
         "status": "finished",
         "device_kind": "cpu",
         "protocol.fid": "fid4000_train.classifier",
-        "grid.grid.attention": "on",
+        "factor.attention": "on",
     }
     assert {name: tags[f"sagan.{name}"] for name in expected} == expected
 

@@ -75,7 +75,7 @@ def test_a_run_leaves_what_its_record_says(run, images, paths):
     assert any(name.startswith("sigma.discriminator.") for name in entry)
     assert not paths.state(run.key).exists()
     with safe_open(folder / "generator.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["config"])["image"] == {"channels": 1, "resolution": 28}
+        assert json.loads(file.metadata()["config"])["image"] == {"channels": 1, "resolution": 28, "classes": None}
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_seed_others(run, images, paths, tmp_path):

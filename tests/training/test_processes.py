@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.errors import UserError
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.loop import Data, train
 from sagan.training.processes import Processes
@@ -111,7 +112,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
 
     def gradients(parts):
         config = {**run.config, "training": {**run.config["training"], "accumulate": parts}}
-        trainer = Trainer(config, CPU)
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
         real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
         scalars = trainer.step(1, real, noise)
         networks = (trainer.generator, trainer.discriminator)

@@ -76,6 +76,13 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
 
+@pytest.mark.parametrize("place", ["data", "results"])
+def test_a_link_to_another_disk_is_named_before_dvc_fails(paths, tmp_path, capsys, place):
+    (paths.root / place).symlink_to(tmp_path)
+    assert originals.main(paths) == 2
+    assert capsys.readouterr().err.startswith(f"sagan: {place} is a link, and DVC refuses what lies outside")
+
+
 def test_bad_parameters_stop_it_with_one_line(paths, capsys):
     paths.params.write_text("repr: 3\n")
     assert originals.main(paths) == 2
