@@ -54,3 +54,8 @@ METRICS = {
         Metric("coverage", "coverage", "higher", "linear", "Naeem et al. 2020, equation 4"),
     )
 }
+
+
+def metric_of(name: str) -> Metric:
+    """A metric by name; one that nobody here knows is lower-is-better and a ratio, as a distance is."""
+    return METRICS.get(name) or Metric(name, name, "lower", "log", "")
