@@ -48,6 +48,7 @@ def reported_runs(suite: str, paths: Paths) -> list[Reported]:
         raise UserError(f"{path}: no such report; `dvc repro` writes those of the suites under repro:")
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("generator_sha256") and row.get("fid")]
+    rows = [row for row in rows if row.get("space") == rows[0].get("space")]
     if not rows:
         raise UserError(f"{path}: holds no measured run with the sha256 of its generator; write the report anew")
     return sorted(TypeAdapter(list[Reported]).validate_python(rows), key=lambda run: run.seconds)

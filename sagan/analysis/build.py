@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from pydantic import ValidationError
 from sagan.analysis import costs, provenance, ranking
 from sagan.analysis.claims import claims
 from sagan.analysis.contrasts import cell_figures
-from sagan.analysis.deciding import contrasts_asked
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Power, Provenance, Report, Space
-from sagan.analysis.power import detectable, seeds_needed, within
+from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.rows import SuiteRecords, collect
 from sagan.analysis.seeds import planned
 from sagan.analysis.tables import Tables, read_tables, tables_of, write_tables
@@ -107,6 +106,15 @@ def analysis_of(design: Design, tables: Tables, facts: Provenance, spaces: list[
         power=_power(design, state),
     )
     return Analysis(report.model_copy(update={"claims": claims(report, made.rows, tables)}), made.rows, tables)
+
+
+def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[str]:
+    """What a suite's design can find, a line each, before anything is trained."""
+    cells = plan.suites[suite]
+    design = design_of(suite, params, list(dict.fromkeys(cell.variant for cell in cells)))
+    count = len(cells_of(design, params)) or 2
+    snapshots = plan.runs[cells[0].run].config["training"]["snapshots"]
+    return power_lines(design, count, snapshots, read_report(paths.report(suite)))
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:
@@ -227,15 +235,10 @@ def _with_near_floor(space: Space, runs: pd.DataFrame) -> Space:
 
 def _power(design: Design, state) -> list[Power]:
     """What the suite's seeds find at the spread that was measured."""
-    if state.look is None or not design.questions:
+    if state.look is None:
         return []
     metric = metric_of(design.metric)
     figures = cell_figures(
         state.runs, list(design.factors), metric.name, metric.scale == "log", metric.better == "lower"
     )
-    spread, level = within(figures), state.look.level / len(contrasts_asked(design))
-    if not spread or state.look.seeds < 2:
-        return []
-    finds = 100 * math.expm1(detectable(spread, len(figures), state.look.seeds, level))
-    needed = seeds_needed(math.log1p(design.smallest_effect), spread, len(figures), level)
-    return [Power(seeds=state.look.seeds, cells=len(figures), finds=finds, spread=spread, measured=True, needed=needed)]
+    return [design_power(design, figures, len(figures))] if figures and within(figures) else []

@@ -118,11 +118,17 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here as JSON, for --plan of other verbs.")] = None,
 ) -> None:
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
-    made = planned(load_params(PATHS.params), PATHS, suite)
+    params = load_params(PATHS.params)
+    made = planned(params, PATHS, suite)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    from sagan.analysis.build import can_find
+
+    for name in made.suites:
+        for line in can_find(name, made, params, PATHS):
+            print(f"{name} {line}")
 
 
 @app.command()

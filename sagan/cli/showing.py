@@ -13,7 +13,7 @@ from sagan.errors import UserError
 from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
-from sagan.store.reports import experiment_paths, whereabouts
+from sagan.store.reports import experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
 
 GeneratorArgument = Annotated[
@@ -146,6 +146,8 @@ def where(
     else:
         place = experiment_paths(experiment, PATHS)
         suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
+    from sagan.analysis.whereabouts import whereabouts
+
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)
     print("MLflow: make ui")
