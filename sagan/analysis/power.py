@@ -118,5 +118,6 @@ def _no_answer_per_second(design: Design, snapshots: list[int]) -> str:
     if design.no_shorter:
         return f"{design.no_shorter}, so that a snapshot is no shorter training"
     if len(after) < FEWEST_SNAPSHOTS or after[-1] > WIDEST_GAP * after[-2]:
-        return f"{len(after)} snapshot{'s' if len(after) > 1 else ''}; it takes {FEWEST_SNAPSHOTS}, none more than twice the one before"
+        count = f"{len(after)} snapshot{'s' if len(after) > 1 else ''}"
+        return f"{count}; it takes {FEWEST_SNAPSHOTS}, and the last no later than twice the one before"
     return ""
