@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from sagan.analysis import costs, provenance, ranking
 from sagan.analysis.claims import claims
-from sagan.analysis.contrasts import cell_figures
+from sagan.analysis.contrasts import figures_of
+from sagan.analysis.deciding import main_metric
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.effects import all_effects
-from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Power, Provenance, Report, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.rows import SuiteRecords, collect
@@ -237,8 +237,6 @@ def _power(design: Design, state) -> list[Power]:
     """What the suite's seeds find at the spread that was measured."""
     if state.look is None:
         return []
-    metric = metric_of(design.metric)
-    figures = cell_figures(
-        state.runs, list(design.factors), metric.name, metric.scale == "log", metric.better == "lower"
-    )
+    metric = main_metric(design)
+    figures = figures_of(state.runs, list(design.factors), metric)
     return [design_power(design, figures, len(figures))] if figures and within(figures) else []

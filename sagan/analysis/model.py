@@ -109,6 +109,7 @@ class Design(Part):
         recipe: the baseline's settings; empty where no record says.
         factors: of the grid that answers the questions, in its order; empty where nothing is asked.
         spaces: feature spaces, the one of the answers first.
+        better, scale: of a metric that `sagan.analysis.metrics` does not know.
         steps: the budget. `training`, `evaluation`: the suite's settings in words.
         no_shorter: why a snapshot is not what a shorter training gives.
     """
@@ -129,6 +130,8 @@ class Design(Part):
     looks: list[Look] = []
     spaces: list[str]
     metric: str = "fid"
+    better: Literal["lower", "higher"] | None = None
+    scale: Literal["log", "linear"] | None = None
     steps: int | None = None
     training: dict[str, str] = {}
     evaluation: dict[str, str] = {}

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from sagan.analysis import budget, costs
-from sagan.analysis.contrasts import FEWEST, Cell, Contrast, cell_figures, contrast
-from sagan.analysis.deciding import contrasts_asked, weights_of
-from sagan.analysis.metrics import Metric, metric_of
+from sagan.analysis.contrasts import FEWEST, Cell, Contrast, contrast, figures_of
+from sagan.analysis.deciding import contrasts_asked, main_metric, weights_of
+from sagan.analysis.metrics import Metric
 from sagan.analysis.model import Design, Ranking, Standing, Steadier
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
@@ -26,10 +26,10 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     Args:
         spent: as of `costs.step_costs`.
     """
-    metric, space = metric_of(design.metric), design.space
+    metric, space = main_metric(design), design.space
     left_out = [name for name, of in design.variants.items() if space in of.left_out]
     of = runs[(runs["space"] == space) & ~runs["variant"].isin(left_out)]
-    figures = cell_figures(of, ["variant"], metric.name, metric.scale == "log", metric.better == "lower")
+    figures = figures_of(of, ["variant"], metric)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, left_out, metric)]
     if design.no_shorter is None and len(seconds := _seconds(spent)) > 1:
         curves = budget.curves(of, snapshots[snapshots["space"] == space], ["variant"], metric)
@@ -105,10 +105,10 @@ def steadier(design: Design, runs: pd.DataFrame, level: float) -> list[Steadier]
     Args:
         runs: the grid's rows of the last look, in the main space.
     """
-    metric, factors = metric_of(design.metric), list(design.factors)
+    metric, factors = main_metric(design), list(design.factors)
     if runs.empty or ("lost" in runs and runs["lost"].astype(bool).any()):
         return []
-    figures = cell_figures(runs, factors, metric.name, metric.scale == "log", metric.better == "lower")
+    figures = figures_of(runs, factors, metric)
     asked, found = contrasts_asked(design), []
     for question, at_level, instead_of in asked:
         cells = list(weights_of(design, list(figures), question, at_level, instead_of))

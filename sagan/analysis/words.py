@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+from sagan.analysis.deciding import main_metric
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
 
@@ -101,7 +102,7 @@ def title(question: Question, design: Design) -> str:
 
 def sentence(question: Question, design: Design) -> str:
     """Both answers of a question in one line, with sizes and cost."""
-    metric = metric_of(design.metric).title
+    metric = main_metric(design).title
     parts = []
     for name, of in (("per step", question.steps), ("per second", question.time)):
         told = f": {metric} {size(of.effect)}" if of.effect else ""
