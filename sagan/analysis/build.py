@@ -46,10 +46,6 @@ class Analysis:
     def design(self) -> Design:
         return self.report.design
 
-    def table(self) -> pd.DataFrame:
-        """effects.csv."""
-        return pd.DataFrame([effect.model_dump() for effect in self.effects], columns=list(COLUMNS))
-
 
 def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     """What the records on disk say of a suite of the plan.
@@ -120,11 +116,16 @@ def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[s
 def write_analysis(analysis: Analysis, folder: Path) -> None:
     """effects.csv, report.json, summary.json, results.csv, curves.csv and training.csv."""
     write_tables(analysis.tables, folder)
-    analysis.table().to_csv(folder / "effects.csv", index=False, lineterminator="\n")
+    effects_table(analysis.effects).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
     # Not sorted: the order of variants and of levels means something.
     text = analysis.report.model_dump_json(indent=1, exclude_defaults=True)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     write_json(folder / "summary.json", summary(analysis))
+
+
+def effects_table(rows: list[Effect]) -> pd.DataFrame:
+    """effects.csv."""
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(COLUMNS))
 
 
 def read_report(folder: Path) -> Report | None:

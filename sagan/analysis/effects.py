@@ -101,7 +101,7 @@ def _questions(design, runs, snapshots, spent, busy, state: Replay, made: Effect
         depends = sorted(state.depends_on(names[0]))
         one = _Asked(design, names, state.runs, factors, weights, cost, level / len(asked), depends)
         at_end, needed = state.answers[names[:2]], None
-        if at_end.answer == "not decided" and spread:
+        if at_end.answer == "not decided" and spread and at_end.scale == "ratio":
             needed = seeds_needed(math.log1p(design.smallest_effect), spread, len(figures), one.level)
         steps = _answer(one, at_end, figures, needed=needed, answered_at=state.answered_at.get(names[:2]))
         made.questions.append(_with_budgets(one, snapshots, steps, busy, made))

@@ -97,7 +97,7 @@ def title(question: Question, design: Design) -> str:
     if factor is None:
         return f"{question.level} instead of {question.instead_of}"
     level, other = (factor.levels[name] for name in (question.level, question.instead_of))
-    return f"{factor.title}, {level} instead of {other}"
+    return f"{factor.title}, {level} instead of {other}".removeprefix(", ")
 
 
 def sentence(question: Question, design: Design) -> str:
