@@ -10,7 +10,7 @@ import sagan
 ROOT = Path(sagan.__file__).parent
 # From the ground up; rooms of a floor may use each other.
 FLOORS = [
-    {"errors", "progress"},
+    {"errors", "names", "progress"},
     {"store"},
     {"code"},
     {"shapes", "params"},

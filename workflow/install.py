@@ -44,7 +44,7 @@ def main() -> int:
     mark = Path(sys.prefix) / ".installing"
     mark.touch()
     print(f"Installing the locked packages into {Path(sys.prefix).name} (torch among them: some GB)", flush=True)
-    total = len(re.findall(r"^[\w.-]+(?:\[[^\]]*\])?==", LOCK.read_text(), re.MULTILINE))
+    total = len(re.findall(r"^[\w.-]+(?:\[[^\]]*\])?==", LOCK.read_text(encoding="utf-8"), re.MULTILINE))
     status = _pip(["--progress-bar", "off", "--require-hashes", "-r", str(LOCK)], Progress(total))
     # setuptools is among the locked packages, so nothing is fetched for this.
     own = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--editable", "."]
@@ -61,7 +61,9 @@ def _pip(arguments: list[str], progress: Progress) -> int:
     lines: list[str] = []
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(progress, done), daemon=True)
-    with subprocess.Popen([*_PIP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+    with subprocess.Popen(
+        [*_PIP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    ) as pip:
         watcher.start()
         for line in pip.stdout:
             lines.append(line)

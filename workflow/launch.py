@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
+from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
+    speak_any_locale()
     try:
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)

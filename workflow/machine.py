@@ -14,7 +14,9 @@ def usable_cores() -> int:
     """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
     cores = len(os.sched_getaffinity(0))
     try:
-        quota, period = _CGROUP_2.read_text().split() if _CGROUP_2.exists() else [p.read_text() for p in _CGROUP_1]
+        quota, period = (
+            _CGROUP_2.read_text(encoding="utf-8").split() if _CGROUP_2.exists() else [p.read_text() for p in _CGROUP_1]
+        )
         return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
     except (OSError, ValueError):
         return cores

@@ -16,7 +16,8 @@ from sagan.analysis.contrasts import figures_of
 from sagan.analysis.deciding import main_metric
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.effects import all_effects
-from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Power, Provenance, Report, Space
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Mean, Power, Provenance, Report, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.rows import SuiteRecords, collect
 from sagan.analysis.seeds import planned
@@ -87,7 +88,7 @@ def analysis_of(design: Design, tables: Tables, facts: Provenance, spaces: list[
     report = Report(
         design=design,
         provenance=facts,
-        spaces=[_with_near_floor(space, runs) for space in spaces],
+        spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
         too_short=_too_short(main),
@@ -224,14 +225,22 @@ def _waits(design: Design, state, main: pd.DataFrame) -> str | None:
     return f"runs of {state.asked} seeds in each cell of {design.grid}"
 
 
-def _with_near_floor(space: Space, runs: pd.DataFrame) -> Space:
-    """Names the higher-is-better shares of this space of which all variants are near 0, beside real images."""
+def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
+    """With each variant's means, and the shares of which all variants are near 0, beside real images."""
     of, near = runs[runs["space"] == space.name], []
     for metric in ("precision", "recall", "density", "coverage"):
         best, real = of[metric].max(), space.real.get(metric)
         if best == best and best < NEAR_FLOOR * (real or 1.0):
             near.append(metric)
-    return space.model_copy(update={"near_floor": near})
+    means: dict[str, dict[str, Mean]] = {}
+    for variant, its in of.groupby("variant", sort=False):
+        figures = {name: its[name].dropna() for name in METRICS if name in its}
+        means[str(variant)] = {
+            name: Mean(mean=y.mean(), sd=y.std() if len(y) > 1 else None, runs=len(y))
+            for name, y in figures.items()
+            if len(y)
+        }
+    return space.model_copy(update={"near_floor": near, "means": means})
 
 
 def _power(design: Design, state) -> list[Power]:

@@ -268,6 +268,19 @@ class Clause(Part):
     why: str = ""
 
 
+class AcrossSuites(Part):
+    """One effect over several suites, in percent: a random-effects mean with its 95 % interval, and where the effect in
+    a new suite lies with 95 %. `spread_share` is I^2."""
+
+    suites: int
+    mean: float
+    low: float
+    high: float
+    new_low: float
+    new_high: float
+    spread_share: float
+
+
 class Claim(Part):
     text: str
     source: str
@@ -317,6 +330,14 @@ class Counts(Part):
     lost: int = 0
 
 
+class Mean(Part):
+    """Arithmetic, over the runs that have a figure; `sd` None of a single one."""
+
+    mean: float
+    sd: float | None = None
+    runs: int
+
+
 class Space(Part):
     """A feature space.
 
@@ -325,6 +346,7 @@ class Space(Part):
         real_count: real images that generated ones are compared with. `accuracy`: of a trained classifier.
         unmeasured: why metrics lack a figure.
         near_floor: metrics of which all variants are so near to 0 that they say nothing at this budget.
+        means: variant -> metric -> what its runs have.
     """
 
     name: str
@@ -335,6 +357,7 @@ class Space(Part):
     real: dict[str, float | None] = {}
     unmeasured: dict[str, str] = {}
     near_floor: list[str] = []
+    means: dict[str, dict[str, Mean]] = {}
 
 
 class Provenance(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,9 @@ from scipy import stats
 
 from sagan.analysis import budget, costs
 from sagan.analysis.contrasts import FEWEST, Cell, Contrast, contrast, figures_of
-from sagan.analysis.deciding import contrasts_asked, main_metric, weights_of
+from sagan.analysis.deciding import contrasts_asked, main_metric, percent, weights_of
 from sagan.analysis.metrics import Metric
-from sagan.analysis.model import Design, Ranking, Standing, Steadier
+from sagan.analysis.model import AcrossSuites, Design, Effect, Ranking, Standing, Steadier
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
 FEWEST_SETTINGS = 3
@@ -136,24 +136,27 @@ def steadier(design: Design, runs: pd.DataFrame, level: float) -> list[Steadier]
     return found
 
 
-def across_suites(effects: Mapping[str, tuple[float, float]]) -> tuple[float, float, float, float, float, float] | None:
-    """Over suites: (mean, its interval's two ends, the prediction interval's two ends for a new suite, I^2).
+def across_suites(effects: Sequence[Effect]) -> AcrossSuites | None:
+    """What several suites say together of one question, a ratio's effect being of each; None below three.
 
     A random-effects mean by DerSimonian & Laird (1986) with normal intervals; the prediction interval adds the variance
-    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known. None below three.
-
-    Args:
-        effects: suite -> (effect, standard error), on the scale of log FID.
+    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known. Standard errors are half
+    of the 95 % intervals over 1.96, a little more than they are, since those are Student's.
     """
-    if len(effects) < 3:
+    known = [(effect.estimate, effect.low, effect.high) for effect in effects if effect.estimate is not None]
+    if len(known) < 3:
         return None
-    y, errors = np.array(list(effects.values()), dtype=float).T
+    z = float(stats.norm.isf(0.025))
+    y, low, high = np.log1p(np.array(known, dtype=float).T / 100)
+    errors = (high - low) / (2 * z)
     fixed = 1 / errors**2
     centre = float((fixed * y).sum() / fixed.sum())
     q, freedom = float((fixed * (y - centre) ** 2).sum()), len(y) - 1
     between = max(0.0, (q - freedom) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
     weights = 1 / (errors**2 + between)
     mean, variance = float((weights * y).sum() / weights.sum()), float(1 / weights.sum())
-    z = float(stats.norm.isf(0.025))
     reach, further = z * math.sqrt(variance), z * math.sqrt(between + variance)
-    return mean, mean - reach, mean + reach, mean - further, mean + further, max(0.0, 1 - freedom / q) if q else 0.0
+    ends = (percent(mean + sign * by) for by in (reach, further) for sign in (-1, 1))
+    named = dict(zip(("low", "high", "new_low", "new_high"), ends, strict=True))
+    share = max(0.0, 1 - freedom / q) if q else 0.0
+    return AcrossSuites(suites=len(y), mean=percent(mean), **named, spread_share=share)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from sagan.analysis.deciding import main_metric
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
@@ -20,14 +18,6 @@ NO_ANSWER = {
     "learning rates decay": "cannot be said, since a snapshot is no shorter training where learning rates decay",
     "networks grow": "cannot be said, since a snapshot is no shorter training where networks grow",
 }
-
-
-def md(text: object) -> str:
-    """Text of the user's as inert Markdown: no HTML, no table cell ends, no emphasis."""
-    escaped = html.escape(str(text), quote=False)
-    for character in "\\`*_[]|~":
-        escaped = escaped.replace(character, f"\\{character}")
-    return " ".join(escaped.split())
 
 
 def decimals(*values: float) -> int:

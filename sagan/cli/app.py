@@ -12,6 +12,7 @@ import typer
 
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError, explained
+from sagan.names import speak_any_locale
 from sagan.store.paths import Paths
 
 
@@ -43,6 +44,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 def main() -> None:
     """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
+    speak_any_locale()
     warnings.showwarning = show_warning
     try:
         app()

@@ -62,7 +62,7 @@ def mnist5k(path: Path, count: int, side: int) -> Content:
     Which digits are held out follows from their pixels alone (the smallest sha256 of each class), so
     that it does not depend on any library's random numbers.
     """
-    with gzip.open(path, "rt") as file:
+    with gzip.open(path, "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     images, labels = table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64)
     held_out = _held_out_rows(images, labels, count)

@@ -30,7 +30,7 @@ def _effects(table: Path) -> list[dict[str, str]]:
     """A report's `effects.csv`; empty where it has none."""
     if not table.exists():
         return []
-    with table.open(newline="") as lines:
+    with table.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 

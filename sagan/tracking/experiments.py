@@ -110,7 +110,7 @@ def _report(suite: str, paths: Paths) -> str:
     path = f"reports/{suite}/README.md"
     command = ["git", "-C", str(paths.root), "config", "--get", "remote.origin.url"]
     try:
-        remote = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        remote = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return f"`{path}`"
     page = web_page(remote)

@@ -61,6 +61,8 @@ def _git(*arguments: str) -> str | None:
 def _answer(command: list[str]) -> str | None:
     """What a program prints; None where it is not there or fails."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

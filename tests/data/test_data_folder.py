@@ -122,6 +122,6 @@ def test_classes_need_a_folder_for_every_image(tmp_path, write):
 def test_no_images_is_said_with_what_is_looked_for(tmp_path, there):
     if there:
         (tmp_path / "source").mkdir()
-        Path(tmp_path / "source" / "notes.txt").write_text("nothing")
+        Path(tmp_path / "source" / "notes.txt").write_text("nothing", encoding="utf-8")
     with pytest.raises(UserError, match=r"source: no such folder or zip, or none with images \(\.jpg"):
         prepare("any", spec(), tmp_path / "out", root=tmp_path)

@@ -131,7 +131,7 @@ def test_the_report_shows_a_damaged_record_as_missing(sagan, records):
     records["metrics.json"].write_text("{}")
     code, _, errors = sagan("report")
     assert code == 0 and errors.count("\n") == 1 and str(records["metrics.json"]) in errors
-    assert "27 are missing" in Path("reports/quick/README.md").read_text()
+    assert "27 are missing" in Path("reports/quick/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", DAMAGED)
@@ -166,14 +166,14 @@ def test_another_file_as_a_plan_is_named(sagan):
 )
 def test_a_place_that_cannot_be_written_is_named(sagan, plan, out, named):
     assert_one_line(sagan("plan", "--out", out), named)
-    assert "suites:" in Path("params.yaml").read_text()
+    assert "suites:" in Path("params.yaml").read_text(encoding="utf-8")
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(sagan, records):
-    Path("reports").write_text("")
+    Path("reports").write_text("", encoding="utf-8")
     assert_one_line(sagan("report"), "reports", "file where a folder has to be")
     shutil.rmtree("results")
-    Path("results").write_text("")
+    Path("results").write_text("", encoding="utf-8")
     assert_one_line(sagan("plan"), "sagan: results: there is a file where a folder has to be")
 
 

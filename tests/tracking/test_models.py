@@ -203,7 +203,7 @@ print(model.predict({"z": numpy.zeros((2, 128), numpy.float32)}).tolist())
 
 
 def test_the_page_loads_one_and_leaves_nothing_but_the_store_behind(workspace, sent):
-    page = Path("docs/mlflow.md").read_text()
+    page = Path("docs/mlflow.md").read_text(encoding="utf-8")
     lines = re.search(r"In Python:\n\n((?:    .+\n)+)", page)[1].replace("    ", "")
     (model,) = models(workspace)
     script = "import mlflow, numpy\nz = numpy.zeros((2, 128), numpy.float32)\n"
