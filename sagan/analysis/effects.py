@@ -103,7 +103,8 @@ def _questions(design, runs, snapshots, spent, busy, state: Replay, made: Effect
         at_end, needed = state.answers[names[:2]], None
         if at_end.answer == "not decided" and spread and at_end.scale == "ratio":
             needed = seeds_needed(math.log1p(design.smallest_effect), spread, len(figures), one.level)
-        steps = _answer(one, at_end, figures, needed=needed, answered_at=state.answered_at.get(names[:2]))
+        found, at_look = contrast(figures, weights), state.answered_at.get(names[:2])
+        steps = _answer(one, at_end, figures, found, needed=needed, answered_at=at_look)
         made.questions.append(_with_budgets(one, snapshots, steps, busy, made))
         made.rows += _given(one, figures, level)
         others += _others(one, runs[runs["seed"].isin(seeds)], snapshots)
@@ -125,11 +126,12 @@ def _pairs(design, runs, snapshots, spent, busy, made: Effects) -> None:
         weights = effect_weights(list(figures), 0, variant, design.baseline)
         cost = costs.cost_contrast(spent[spent["variant"].isin(names[1:])], ["variant"], weights)
         one = _Asked(design, names, both, ["variant"], weights, cost, design.alpha / (len(ranked) - 1))
-        at_end = one.row(trusted(contrast(figures, weights), weights), one.level)
-        made.pairs.append(_with_budgets(one, snapshots, _answer(one, at_end, figures), busy, made))
+        found = trusted(contrast(figures, weights), weights)
+        steps = _answer(one, one.row(found, one.level), figures, found)
+        made.pairs.append(_with_budgets(one, snapshots, steps, busy, made))
 
 
-def _answer(of: _Asked, effect: Effect, figures: Figures, **more) -> Answer:
+def _answer(of: _Asked, effect: Effect, figures: Figures, found: Contrast | None, **more) -> Answer:
     won, pairs = wins(figures, of.weights, of.metric.better == "lower")
     known = effect.estimate is not None
     return Answer(
@@ -140,6 +142,7 @@ def _answer(of: _Asked, effect: Effect, figures: Figures, **more) -> Answer:
         won=won,
         pairs=pairs,
         depends_on=of.depends,
+        error=found.error if found and known else None,
         **more,
     )
 
@@ -188,7 +191,7 @@ def _per_second(of: _Asked, curves: budget.Curves) -> tuple[Answer, list[Effect]
     last = there[-1][1]
     low, high = last.alone.interval()
     told = (shown(low, of.metric), shown(high, of.metric))
-    answer = _answer(of, rows[-1], last.figures, at_this_cost=told)
+    answer = _answer(of, rows[-1], last.figures, last.found, at_this_cost=told)
     return _with_change(answer, of, last.y - there[-2][1].y) if len(there) > 1 else answer, rows
 
 

@@ -177,6 +177,7 @@ class Answer(Part):
         depends_on: factors with which it surely interacts.
         needed: seeds a cell that would find the smallest effect worth having in 80 % of cases.
         at_this_cost: its 95 % interval were the cost ratio known and interpolation exact; of answers per second.
+        error: the standard error, of a ratio that of its logarithm.
     """
 
     effect: Effect | None = None
@@ -192,6 +193,7 @@ class Answer(Part):
     depends_on: list[str] = []
     needed: int | None = None
     at_this_cost: tuple[float, float] | None = None
+    error: float | None = None
 
 
 class Question(Part):
