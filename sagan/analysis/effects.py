@@ -154,8 +154,9 @@ def _with_budgets(of: _Asked, snapshots, steps: Answer, busy: bool, made: Effect
     time, times, along = Answer(why="too few runs"), None, []
     if known:
         along = [
-            of.row(contrast(curves.figures(curves.y[:, place]), of.weights), None, budget=float(step))
+            of.row(found, None, budget=float(step))
             for place, step in enumerate(curves.steps[:-1])
+            if (found := contrast(curves.figures(curves.y[:, place]), of.weights)) is not None
         ]
         if len(curves.steps) > 1:
             steps = _with_change(steps, of, curves.y[:, -1] - curves.y[:, -2])
