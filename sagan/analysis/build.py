@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from sagan.analysis import costs, provenance, ranking
 from sagan.analysis.claims import claims
-from sagan.analysis.contrasts import cell_figures
+from sagan.analysis.contrasts import figures_of
+from sagan.analysis.deciding import main_metric
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.effects import all_effects
-from sagan.analysis.metrics import METRICS, metric_of
+from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Mean, Power, Provenance, Report, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.rows import SuiteRecords, collect
@@ -45,10 +46,6 @@ class Analysis:
     @property
     def design(self) -> Design:
         return self.report.design
-
-    def table(self) -> pd.DataFrame:
-        """effects.csv."""
-        return pd.DataFrame([effect.model_dump() for effect in self.effects], columns=list(COLUMNS))
 
 
 def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
@@ -120,11 +117,16 @@ def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[s
 def write_analysis(analysis: Analysis, folder: Path) -> None:
     """effects.csv, report.json, summary.json, results.csv, curves.csv and training.csv."""
     write_tables(analysis.tables, folder)
-    analysis.table().to_csv(folder / "effects.csv", index=False, lineterminator="\n")
+    effects_table(analysis.effects).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
     # Not sorted: the order of variants and of levels means something.
     text = analysis.report.model_dump_json(indent=1, exclude_defaults=True)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     write_json(folder / "summary.json", summary(analysis))
+
+
+def effects_table(rows: list[Effect]) -> pd.DataFrame:
+    """effects.csv."""
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(COLUMNS))
 
 
 def read_report(folder: Path) -> Report | None:
@@ -245,8 +247,6 @@ def _power(design: Design, state) -> list[Power]:
     """What the suite's seeds find at the spread that was measured."""
     if state.look is None:
         return []
-    metric = metric_of(design.metric)
-    figures = cell_figures(
-        state.runs, list(design.factors), metric.name, metric.scale == "log", metric.better == "lower"
-    )
+    metric = main_metric(design)
+    figures = figures_of(state.runs, list(design.factors), metric)
     return [design_power(design, figures, len(figures))] if figures and within(figures) else []

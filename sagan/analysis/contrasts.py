@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sagan.analysis.metrics import Metric
+
 # A cell with fewer figures has no spread, and makes no answer.
 FEWEST = 2
 
@@ -75,7 +77,9 @@ def contrast(figures: Figures, weights: Weights) -> Contrast | None:
     )
 
 
-def cell_figures(runs: pd.DataFrame, factors: Sequence[str], value: str, log: bool, lower_is_better: bool) -> Figures:
+def cell_figures(
+    runs: pd.DataFrame, factors: Sequence[str], value: str, log: bool = False, lower_is_better: bool = True
+) -> Figures:
     """The figures of each cell, in the order of the table.
 
     A lost run takes the worst figure of the design. A run without a figure that is not lost is left out, and its cell
@@ -96,6 +100,11 @@ def cell_figures(runs: pd.DataFrame, factors: Sequence[str], value: str, log: bo
     for cell, figure in zip(cells, y, strict=True):
         grouped.setdefault(cell, []).extend([] if math.isnan(figure) else [float(figure)])
     return {cell: np.array(found) for cell, found in grouped.items()}
+
+
+def figures_of(runs: pd.DataFrame, factors: Sequence[str], metric: Metric) -> Figures:
+    """`cell_figures` of a metric."""
+    return cell_figures(runs, factors, metric.name, metric.scale == "log", metric.better == "lower")
 
 
 def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: str) -> Weights:

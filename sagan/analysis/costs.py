@@ -25,6 +25,8 @@ def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, costs: pd.DataFrame 
     other work on the machine only ever slows a step, so that it is the least disturbed. Records of quiet runs (`costs`:
     variant, seed, step_seconds, and device and threads where they differ) replace these where there are any.
     """
+    if "step_seconds" not in snapshots and costs is None:
+        return runs.iloc[:0].assign(step_seconds=[])
     space = runs["space"].iloc[0]
     keys = ["variant", "seed"]
     one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)]
@@ -66,8 +68,8 @@ def cost_contrast(costs: pd.DataFrame, factors: Sequence[str], weights: Weights)
         figures = cell_figures(runs.assign(lost=False), factors, "step_seconds", True, True)
         found = contrast(figures, weights)
         if found is not None:
-            cheaper = [figures[cell].mean() for cell, weight in weights.items() if weight * found.estimate < 0]
-            return StepCost(found, _machine(kind), math.exp(float(np.mean(cheaper))) if cheaper else math.nan)
+            cheaper = [figures[cell].mean() for cell, weight in weights.items() if weight * found.estimate <= 0]
+            return StepCost(found, _machine(kind), math.exp(float(np.mean(cheaper))))
     return None
 
 

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sagan.analysis.contrasts import Cell, Contrast, effect_weights, interaction_weights
-from sagan.analysis.metrics import Metric
+from sagan.analysis.contrasts import Cell, Contrast, Figures, Weights, contrast, effect_weights, interaction_weights
+from sagan.analysis.metrics import Metric, metric_of
 from sagan.analysis.model import Design, Effect, Interaction, Look, Verdict
 
 # A look at fewer seeds could hardly decide anything, and a single pair with fewer runs makes no answer.
 FEWEST_SEEDS = 3
+
+
+def main_metric(design: Design) -> Metric:
+    """The metric of the answers."""
+    return metric_of(design.metric, design.better, design.scale)
 
 
 def percent(logarithm: float) -> float:
@@ -69,6 +74,11 @@ def row(
     return effect.model_copy(update={"answer": answer})
 
 
+def trusted(found: Contrast | None, weights: Weights) -> Contrast | None:
+    """A contrast, but none of a single pair of cells with fewer than three runs a side, which says next to nothing."""
+    return None if found is not None and len(weights) == 2 and found.fewest < FEWEST_SEEDS else found
+
+
 def contrasts_asked(design: Design) -> list[tuple[str, str, str]]:
     """(question, level, instead_of): each level of each factor that is asked for against its first."""
     return [
@@ -104,10 +114,8 @@ def interaction_pairs(design: Design) -> list[tuple[tuple[str, str, str], tuple[
     return [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
 
 
-def interactions(design: Design, figures, metric: Metric, level: float) -> list[Interaction]:
+def interactions(design: Design, figures: Figures, metric: Metric, level: float) -> list[Interaction]:
     """All two-factor interactions on the main metric, simultaneous over them."""
-    from sagan.analysis.contrasts import contrast
-
     pairs, names, found = interaction_pairs(design), list(design.factors), []
     for one, other in pairs:
         places = names.index(one[0]), names.index(other[0])

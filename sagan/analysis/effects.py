@@ -10,10 +10,19 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis import budget, costs
-from sagan.analysis.contrasts import Contrast, Weights, cell_figures, contrast, effect_weights, wins
-from sagan.analysis.deciding import FEWEST_SEEDS, contrasts_asked, in_grid, percent, row, weights_of
+from sagan.analysis.contrasts import (
+    Contrast,
+    Figures,
+    Weights,
+    cell_figures,
+    contrast,
+    effect_weights,
+    figures_of,
+    wins,
+)
+from sagan.analysis.deciding import contrasts_asked, in_grid, main_metric, row, shown, trusted, weights_of
 from sagan.analysis.looks import Replay, asked_row, replay
-from sagan.analysis.metrics import METRICS, Metric, metric_of
+from sagan.analysis.metrics import METRICS, Metric
 from sagan.analysis.model import Answer, Design, Effect, Question, Worth
 from sagan.analysis.power import seeds_needed, within
 
@@ -28,16 +37,34 @@ class Effects:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One comparison: its runs, whose cells are those of `factors`, and what their steps cost."""
+class _Asked:
+    """One comparison: its runs, whose cells are those of `factors`, and what their steps cost.
 
-    question: str
-    level: str
-    instead_of: str
+    `level` is that of the deciding interval; `depends` are factors with which the question surely interacts.
+    """
+
+    design: Design
+    names: tuple[str, str, str]  # question, level, instead_of
     runs: pd.DataFrame
     factors: list[str]
     weights: Weights
     cost: costs.StepCost | None
+    level: float
+    depends: list[str] = field(default_factory=list)
+
+    @property
+    def metric(self) -> Metric:
+        return main_metric(self.design)
+
+    def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **changes) -> Effect:
+        """A row of effects.csv, of the main metric unless `changes` say another."""
+        metric = METRICS[changes["metric"]] if "metric" in changes else self.metric
+        empty = asked_row(self.design, *self.names, **changes)
+        return row(empty, found, metric, self.design, level, widening, bool(self.depends))
+
+    def seconds(self, step: float) -> float:
+        """What the cheaper level takes for a step."""
+        return round(step * self.cost.cheaper_seconds, 3)
 
 
 def all_effects(
@@ -57,233 +84,187 @@ def all_effects(
     """
     state, made = replay(design, runs), Effects()
     spent = costs.step_costs(runs, snapshots, quiet)
-    if state.look is not None:
+    if state.look is not None and design.questions:
         _questions(design, runs, snapshots, spent, busy, state, made)
     _pairs(design, runs, snapshots, spent, busy, made)
     return made, state
 
 
 def _questions(design, runs, snapshots, spent, busy, state: Replay, made: Effects) -> None:
-    metric, factors = metric_of(design.metric), list(design.factors)
-    asked, level = contrasts_asked(design), state.look.level
-    figures = cell_figures(state.runs, factors, metric.name, metric.scale == "log", metric.better == "lower")
+    factors, asked, level = list(design.factors), contrasts_asked(design), state.look.level
+    figures = figures_of(state.runs, factors, main_metric(design))
     seeds = set(state.runs["seed"])
-    of_looks = runs[runs["seed"].isin(seeds)]
-    depending = {
-        name: sorted(
-            {
-                one.by if name == one.question else one.question
-                for one in state.interactions
-                if one.sure and name in (one.question, one.by)
-            }
-        )
-        for name in factors
-    }
-    others: list[tuple[Effect, Contrast, Metric, float]] = []
-    for question, at_level, instead_of in asked:
-        weights = weights_of(design, list(figures), question, at_level, instead_of)
+    spread, others = within(figures), []
+    for names in asked:
+        weights = weights_of(design, list(figures), *names)
         cost = costs.cost_contrast(spent[spent["seed"].isin(seeds)], factors, weights)
-        side = _Side(question, at_level, instead_of, state.runs, factors, weights, cost)
-        at_end = state.answers[question, at_level]
-        spread, needed = within(figures), None
-        if at_end.answer == "not decided" and spread:
-            size = math.log1p(design.smallest_effect)
-            needed = seeds_needed(size, spread, len(figures), level / len(asked))
-        steps = _answer(at_end, figures, weights, metric, state.runs, depending[question], needed)
-        steps = steps.model_copy(update={"answered_at": state.answered_at.get((question, at_level))})
-        found = _with_budgets(design, side, snapshots, level / len(asked), steps, busy, made, depending[question])
-        made.questions.append(found)
-        made.rows += _given(design, side, metric, figures, level)
-        others += _others(design, of_looks, snapshots, side)
-    for empty, found, of, widening in others:
-        made.rows.append(row(empty, found, of, design, level / len(others), widening))
+        depends = sorted(state.depends_on(names[0]))
+        one = _Asked(design, names, state.runs, factors, weights, cost, level / len(asked), depends)
+        at_end, needed = state.answers[names[:2]], None
+        if at_end.answer == "not decided" and spread and at_end.scale == "ratio":
+            needed = seeds_needed(math.log1p(design.smallest_effect), spread, len(figures), one.level)
+        found, at_look = contrast(figures, weights), state.answered_at.get(names[:2])
+        steps = _answer(one, at_end, figures, found, needed=needed, answered_at=at_look)
+        made.questions.append(_with_budgets(one, snapshots, steps, busy, made))
+        made.rows += _given(one, figures, level)
+        others += _others(one, runs[runs["seed"].isin(seeds)], snapshots)
+    for one, found, widening, changes in others:
+        made.rows.append(one.row(found, level / len(others), widening, **changes))
     made.questions = [_contradicted(found, made.rows, design) for found in made.questions]
 
 
 def _pairs(design, runs, snapshots, spent, busy, made: Effects) -> None:
     """Each variant that is ranked against the baseline, of all runs at the suite's level."""
-    metric, space = metric_of(design.metric), design.space
-    others = [name for name, of in design.variants.items() if name != design.baseline and space not in of.left_out]
-    if design.variants[design.baseline].left_out.get(space):
+    ranked = [name for name, of in design.variants.items() if design.space not in of.left_out]
+    if design.baseline not in ranked:
         return
-    of = runs[runs["space"] == space]
-    for variant in others:
-        both = of[of["variant"].isin([variant, design.baseline])]
-        figures = cell_figures(both, ["variant"], metric.name, metric.scale == "log", metric.better == "lower")
+    of = runs[runs["space"] == design.space]
+    for variant in (name for name in ranked if name != design.baseline):
+        names = ("variant", variant, design.baseline)
+        both = of[of["variant"].isin(names[1:])]
+        figures = figures_of(both, ["variant"], main_metric(design))
         weights = effect_weights(list(figures), 0, variant, design.baseline)
-        found = contrast(figures, weights)
-        found = found if found and found.fewest >= FEWEST_SEEDS else None
-        cost = costs.cost_contrast(spent[spent["variant"].isin([variant, design.baseline])], ["variant"], weights)
-        side = _Side("variant", variant, design.baseline, both, ["variant"], weights, cost)
-        family = design.alpha / len(others)
-        at_end = row(asked_row(design, "variant", variant, design.baseline), found, metric, design, family)
-        steps = _answer(at_end, figures, weights, metric, both, [], None)
-        made.pairs.append(_with_budgets(design, side, snapshots, family, steps, busy, made, []))
+        cost = costs.cost_contrast(spent[spent["variant"].isin(names[1:])], ["variant"], weights)
+        one = _Asked(design, names, both, ["variant"], weights, cost, design.alpha / (len(ranked) - 1))
+        found = trusted(contrast(figures, weights), weights)
+        steps = _answer(one, one.row(found, one.level), figures, found)
+        made.pairs.append(_with_budgets(one, snapshots, steps, busy, made))
 
 
-def _answer(effect: Effect, figures, weights, metric: Metric, runs: pd.DataFrame, depends: list[str], needed) -> Answer:
-    counted = [cell for cell, weight in weights.items() if weight]
-    won, pairs = wins(figures, weights, metric.better == "lower") if counted else (0, 0)
+def _answer(of: _Asked, effect: Effect, figures: Figures, found: Contrast | None, **more) -> Answer:
+    won, pairs = wins(figures, of.weights, of.metric.better == "lower")
+    known = effect.estimate is not None
     return Answer(
-        effect=None if effect.estimate is None else effect,
-        why="too few runs" if effect.estimate is None else None,
-        seeds=min((len(figures[cell]) for cell in counted), default=0),
-        lost=int(runs["lost"].astype(bool).sum()) if "lost" in runs else 0,
+        effect=effect if known else None,
+        why=None if known else "too few runs",
+        seeds=min((len(figures[cell]) for cell in of.weights), default=0),
+        lost=int(of.runs["lost"].astype(bool).sum()) if "lost" in of.runs else 0,
         won=won,
         pairs=pairs,
-        depends_on=depends,
-        needed=needed,
+        depends_on=of.depends,
+        error=found.error if found and known else None,
+        **more,
     )
 
 
-def _with_budgets(design, side: _Side, snapshots, level, steps: Answer, busy, made: Effects, depends) -> Question:
-    """The question with its answer per second, and the rows of both along the budget."""
-    metric = metric_of(design.metric)
-    of = budget.curves(side.runs, snapshots[snapshots["space"] == design.space], side.factors, metric)
-    if steps.effect is not None:
-        made.rows.append(steps.effect)
-    named = (side.question, side.level, side.instead_of)
-    enough = steps.effect is not None
-    for place in range(len(of.steps) - 1) if enough else ():
-        empty = asked_row(design, *named, budget=float(of.steps[place]))
-        made.rows.append(row(empty, contrast(of.figures(of.y[:, place]), side.weights), metric, design, None))
-    if enough and len(of.steps) > 1:
-        steps = _with_change(steps, of, of.y[:, -1] - of.y[:, -2], side.weights, metric)
-    time, further = _per_second(design, side, of, level, depends, enough)
-    made.rows += further
-    times = None
-    if enough and design.no_shorter is None and len(of.steps) >= budget.FEWEST_SNAPSHOTS:
-        times = _worth(of, side.weights, metric)
-    cost = side.cost.told(busy) if side.cost else None
+def _with_budgets(of: _Asked, snapshots, steps: Answer, busy: bool, made: Effects) -> Question:
+    """The question with its answer per second; the rows of both budgets join `made`."""
+    design, known = of.design, steps.effect is not None
+    curves = budget.curves(of.runs, snapshots[snapshots["space"] == design.space], of.factors, of.metric)
+    time, times, along = Answer(why="too few runs"), None, []
+    if known:
+        along = [
+            of.row(contrast(curves.figures(curves.y[:, place]), of.weights), None, budget=float(step))
+            for place, step in enumerate(curves.steps[:-1])
+        ]
+        if len(curves.steps) > 1:
+            steps = _with_change(steps, of, curves.y[:, -1] - curves.y[:, -2])
+        time, further = _per_second(of, curves)
+        along = [steps.effect, *along, *further]
+        if design.no_shorter is None and len(curves.steps) >= budget.FEWEST_SNAPSHOTS:
+            times = _worth(of, curves)
+    made.rows += along
+    cost = of.cost.told(busy) if of.cost else None
+    question, level, instead_of = of.names
     return Question(
-        **dict(zip(("question", "level", "instead_of"), named, strict=True)),
-        steps=steps,
-        time=time,
-        cost=cost,
-        worth=times,
+        question=question, level=level, instead_of=instead_of, steps=steps, time=time, cost=cost, worth=times
     )
 
 
-def _per_second(design, side: _Side, of: budget.Curves, level, depends, enough: bool) -> tuple[Answer, list[Effect]]:
-    metric, rows, last, before = metric_of(design.metric), [], None, None
-    if not enough:
-        return Answer(why="too few runs"), []
-    if design.no_shorter:
-        return Answer(why=design.no_shorter), []
-    if side.cost is None:
-        known = side.runs.dropna(subset=[name for name in costs.HARDWARE if name in side.runs])
-        several = len(known.groupby([name for name in costs.HARDWARE if name in side.runs] or ["space"])) > 1
+def _per_second(of: _Asked, curves: budget.Curves) -> tuple[Answer, list[Effect]]:
+    """The answer where the cheaper level's last step is over, and the rows up to there."""
+    if of.design.no_shorter:
+        return Answer(why=of.design.no_shorter), []
+    if of.cost is None:
+        known = [name for name in costs.HARDWARE if name in of.runs]
+        several = bool(known) and len(of.runs[known].dropna().drop_duplicates()) > 1
         return Answer(why="several machines" if several else "no step times"), []
-    cheap_seconds = side.cost.cheaper_seconds
-    for place, step in enumerate(of.steps):
-        found = budget.at_time(of, side.weights, side.cost.found, float(step))
-        is_last = place == len(of.steps) - 1
-        if isinstance(found, str):
-            if is_last:
-                return Answer(why=found), rows
-            continue
-        empty = asked_row(
-            design, side.question, side.level, side.instead_of, at="time", budget=round(float(step) * cheap_seconds, 3)
-        )
-        rows.append(row(empty, found.found, metric, design, level if is_last else None, found.widening, bool(depends)))
-        before, last = last, found
-    answer = _answer(rows[-1], last.figures, side.weights, metric, side.runs, depends, None)
+    found = [budget.at_time(curves, of.weights, of.cost.found, float(step)) for step in curves.steps]
+    if not found or isinstance(found[-1], str):
+        return Answer(why=found[-1] if found else "too few snapshots"), []
+    there = [(step, at) for step, at in zip(curves.steps, found, strict=True) if not isinstance(at, str)]
+    levels = [None] * (len(there) - 1) + [of.level]
+    rows = [
+        of.row(at.found, level, at.widening, at="time", budget=of.seconds(float(step)))
+        for (step, at), level in zip(there, levels, strict=True)
+    ]
+    last = there[-1][1]
     low, high = last.alone.interval()
-    answer = answer.model_copy(update={"at_this_cost": (_shown(low, metric), _shown(high, metric))})
-    if before is not None:
-        answer = _with_change(answer, of, last.y - before.y, side.weights, metric)
-    return answer, rows
+    told = (shown(low, of.metric), shown(high, of.metric))
+    answer = _answer(of, rows[-1], last.figures, last.found, at_this_cost=told)
+    return _with_change(answer, of, last.y - there[-2][1].y) if len(there) > 1 else answer, rows
 
 
-def _with_change(answer: Answer, of: budget.Curves, change: np.ndarray, weights: Weights, metric: Metric) -> Answer:
+def _with_change(answer: Answer, of: _Asked, change: np.ndarray) -> Answer:
     """How far the effect moved, from differences within runs: both snapshots are of the same ones."""
     runs = of.runs.assign(change=change)
     if "lost" in runs:
-        runs = runs[~runs["lost"].astype(bool)].drop(columns="lost")
-    found = contrast(cell_figures(runs, of.factors, "change", False, True), weights)
+        runs = runs[~runs["lost"].astype(bool)]
+    found = contrast(cell_figures(runs, of.factors, "change"), of.weights)
     if found is None:
         return answer
     low, high = found.interval()
-    told = (_shown(low, metric), _shown(high, metric))
+    told = (shown(low, of.metric), shown(high, of.metric))
     return answer.model_copy(update={"changes": told, "still_changing": low > 0 or high < 0})
 
 
-def _worth(of: budget.Curves, weights: Weights, metric: Metric) -> Worth | None:
-    found = contrast(of.figures(of.y[:, -1]), weights)
-    times = found and budget.worth(of, weights, found.estimate)
+def _worth(of: _Asked, curves: budget.Curves) -> Worth | None:
+    found = contrast(curves.figures(curves.y[:, -1]), of.weights)
+    times = found and budget.worth(curves, of.weights, found.estimate)
     if not times:
         return None
-    ends = [budget.worth(of, weights, end) for end in found.interval()]
-    known = sorted(end for end in ends if end is not None)
-    return Worth(times=times, low=known[0] if len(known) == 2 else None, high=known[-1] if len(known) == 2 else None)
+    ends = [budget.worth(curves, of.weights, end) for end in found.interval()]
+    low, high = (None, None) if None in ends else sorted(ends)
+    return Worth(times=times, low=low, high=high)
 
 
-def _given(design: Design, side: _Side, metric: Metric, figures, level: float) -> list[Effect]:
+def _given(of: _Asked, figures: Figures, level: float) -> list[Effect]:
     """The effect at each level of each other factor, simultaneous over all such rows of the suite."""
-    names = list(design.factors)
-    settings = [(name, of) for name in names if name != side.question for of in design.factors[name].levels]
-    family = len(settings) * len(contrasts_asked(design))
-    rows = []
-    for name, of in settings:
-        cells = [cell for cell in figures if cell[names.index(name)] == of]
-        found = contrast(figures, weights_of(design, cells, side.question, side.level, side.instead_of))
-        empty = asked_row(design, side.question, side.level, side.instead_of, given=f"{name}={of}")
+    factors = of.design.factors
+    settings = [(name, at) for name in factors if name != of.names[0] for at in factors[name].levels]
+    family, rows = len(settings) * len(contrasts_asked(of.design)), []
+    for name, at in settings:
+        cells = [cell for cell in figures if cell[of.factors.index(name)] == at]
+        found = contrast(figures, weights_of(of.design, cells, *of.names))
         if found is not None:
-            rows.append(row(empty, found, metric, design, level / family))
+            rows.append(of.row(found, level / family, given=f"{name}={at}"))
     return rows
 
 
-def _others(design, runs, snapshots, side: _Side) -> list[tuple[Effect, Contrast, Metric, float]]:
+def _others(of: _Asked, runs, snapshots) -> list[tuple[_Asked, Contrast, float, dict]]:
     """The same contrast in other metrics and feature spaces, per step; and per second in other spaces."""
-    found, named = [], (side.question, side.level, side.instead_of)
+    found, design = [], of.design
     for space in design.spaces:
-        of = in_grid(runs, design, space)
-        for metric in METRICS.values():
-            if metric.name not in of or (space, metric.name) == (design.space, design.metric):
+        there = in_grid(runs, design, space)
+        for name in METRICS:
+            if name not in there or (space, name) == (design.space, design.metric):
                 continue
-            figures = cell_figures(of, side.factors, metric.name, metric.scale == "log", metric.better == "lower")
-            one = contrast(figures, side.weights)
+            one = contrast(figures_of(there, of.factors, METRICS[name]), of.weights)
             if one is not None:
-                found.append((asked_row(design, *named, metric=metric.name, space=space), one, metric, 0.0))
-        if space != design.space and side.cost is not None and design.no_shorter is None:
-            metric = metric_of(design.metric)
-            curves = budget.curves(of, snapshots[snapshots["space"] == space], side.factors, metric)
-            if len(curves.steps) and not isinstance(
-                one := budget.at_time(curves, side.weights, side.cost.found, float(curves.steps[-1])), str
-            ):
-                empty = asked_row(
-                    design,
-                    *named,
-                    space=space,
-                    at="time",
-                    budget=round(float(curves.steps[-1]) * side.cost.cheaper_seconds, 3),
-                )
-                found.append((empty, one.found, metric, one.widening))
+                found.append((of, one, 0.0, {"metric": name, "space": space}))
+        if space != design.space and of.cost is not None and design.no_shorter is None:
+            curves = budget.curves(there, snapshots[snapshots["space"] == space], of.factors, of.metric)
+            at = budget.at_time(curves, of.weights, of.cost.found, float(curves.steps[-1])) if len(curves.steps) else ""
+            if not isinstance(at, str):
+                changes = {"space": space, "at": "time", "budget": of.seconds(float(curves.steps[-1]))}
+                found.append((of, at.found, at.widening, changes))
     return found
 
 
 def _contradicted(found: Question, rows: Sequence[Effect], design: Design) -> Question:
     """With the further spaces whose deciding interval is on the other side."""
+    key = (found.question, found.level, design.metric, "")
+    others = [
+        other
+        for other in rows
+        if (other.question, other.level, other.metric, other.given) == key and other.space != design.space
+    ]
 
-    def spaces(answer: Answer) -> list[str]:
+    def told(answer: Answer) -> Answer:
         way = answer.effect and answer.effect.direction
-        return [
-            other.space
-            for other in rows
-            if way
-            and (other.question, other.level, other.metric, other.at, other.given)
-            == (found.question, found.level, design.metric, answer.effect.at, "")
-            and other.space != design.space
-            and other.direction not in (None, way)
-        ]
+        if not way:
+            return answer
+        against = [o.space for o in others if o.at == answer.effect.at and o.direction not in (None, way)]
+        return answer.model_copy(update={"contradicted_by": against})
 
-    return found.model_copy(
-        update={
-            name: of.model_copy(update={"contradicted_by": spaces(of)})
-            for name, of in (("steps", found.steps), ("time", found.time))
-        }
-    )
-
-
-def _shown(value: float, metric: Metric) -> float:
-    return percent(value) if metric.scale == "log" else value
+    return found.model_copy(update={"steps": told(found.steps), "time": told(found.time)})

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sagan.analysis.contrasts import cell_figures, contrast
-from sagan.analysis.deciding import contrasts_asked, first_seeds, in_grid, interactions, row, weights_of
+from sagan.analysis.contrasts import contrast, figures_of
+from sagan.analysis.deciding import (
+    contrasts_asked,
+    first_seeds,
+    in_grid,
+    interactions,
+    main_metric,
+    row,
+    trusted,
+    weights_of,
+)
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Design, Effect, Interaction, Look
 
@@ -36,6 +45,11 @@ class Replay:
     answers: dict[Asked, Effect] = field(default_factory=dict)
     answered_at: dict[Asked, int] = field(default_factory=dict)
     interactions: list[Interaction] = field(default_factory=list)
+
+    def depends_on(self, question: str) -> set[str]:
+        """The factors with which a question surely interacts."""
+        pairs = [{found.question, found.by} for found in self.interactions if found.sure]
+        return set().union(*(pair - {question} for pair in pairs if question in pair))
 
 
 def replay(design: Design, runs: pd.DataFrame) -> Replay:
@@ -62,15 +76,23 @@ def replay(design: Design, runs: pd.DataFrame) -> Replay:
 
 
 def _look(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Replay:
-    metric = metric_of(design.metric)
-    figures = cell_figures(runs, list(design.factors), metric.name, metric.scale == "log", metric.better == "lower")
+    metric = main_metric(design)
+    figures = figures_of(runs, list(design.factors), metric)
     crossed = interactions(design, figures, metric, look.level)
-    depending = {name for found in crossed if found.sure for name in (found.question, found.by)}
+    now_crossed = Replay(runs, look, look.seeds, interactions=crossed)
     asked, answers, answered_at = contrasts_asked(design), {}, dict(before.answered_at)
     for question, level, instead_of in asked:
         empty = asked_row(design, question, level, instead_of)
         weights = weights_of(design, list(figures), question, level, instead_of)
-        now = row(empty, contrast(figures, weights), metric, design, look.level / len(asked), 0, question in depending)
+        now = row(
+            empty,
+            trusted(contrast(figures, weights), weights),
+            metric,
+            design,
+            look.level / len(asked),
+            0,
+            bool(now_crossed.depends_on(question)),
+        )
         first = before.answers.get((question, level))
         if first is not None and first.answer not in ("", "not decided"):
             decided = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}
@@ -82,7 +104,7 @@ def _look(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Rep
 
 def asked_row(design: Design, question: str, level: str, instead_of: str, **changes) -> Effect:
     """A row without figures, of the main metric per step at the end unless told otherwise."""
-    metric = metric_of(changes.get("metric", design.metric))
+    metric = metric_of(changes["metric"]) if "metric" in changes else main_metric(design)
     settings = {
         "metric": design.metric,
         "space": design.space,

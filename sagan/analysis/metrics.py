@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -56,6 +56,7 @@ METRICS = {
 }
 
 
-def metric_of(name: str) -> Metric:
-    """A metric by name; one that nobody here knows is lower-is-better and a ratio, as a distance is."""
-    return METRICS.get(name) or Metric(name, name, "lower", "log", "")
+def metric_of(name: str, better: str | None = None, scale: str | None = None) -> Metric:
+    """A metric by name. Of one that is not known here lower is better and effects are ratios, unless told otherwise."""
+    known = METRICS.get(name) or Metric(name, name, "lower", "log", "")
+    return replace(known, better=better or known.better, scale=scale or known.scale)

@@ -109,6 +109,7 @@ class Design(Part):
         recipe: the baseline's settings; empty where no record says.
         factors: of the grid that answers the questions, in its order; empty where nothing is asked.
         spaces: feature spaces, the one of the answers first.
+        better, scale: of a metric that `sagan.analysis.metrics` does not know.
         steps: the budget. `training`, `evaluation`: the suite's settings in words.
         no_shorter: why a snapshot is not what a shorter training gives.
     """
@@ -129,6 +130,8 @@ class Design(Part):
     looks: list[Look] = []
     spaces: list[str]
     metric: str = "fid"
+    better: Literal["lower", "higher"] | None = None
+    scale: Literal["log", "linear"] | None = None
     steps: int | None = None
     training: dict[str, str] = {}
     evaluation: dict[str, str] = {}
@@ -174,6 +177,7 @@ class Answer(Part):
         depends_on: factors with which it surely interacts.
         needed: seeds a cell that would find the smallest effect worth having in 80 % of cases.
         at_this_cost: its 95 % interval were the cost ratio known and interpolation exact; of answers per second.
+        error: the standard error, of a ratio that of its logarithm.
     """
 
     effect: Effect | None = None
@@ -189,6 +193,7 @@ class Answer(Part):
     depends_on: list[str] = []
     needed: int | None = None
     at_this_cost: tuple[float, float] | None = None
+    error: float | None = None
 
 
 class Question(Part):

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy import stats
 
 from sagan.analysis import budget, costs
-from sagan.analysis.contrasts import FEWEST, Cell, Contrast, cell_figures, contrast
-from sagan.analysis.deciding import contrasts_asked, percent, weights_of
-from sagan.analysis.metrics import Metric, metric_of
-from sagan.analysis.model import AcrossSuites, Design, Effect, Ranking, Standing, Steadier
+from sagan.analysis.contrasts import FEWEST, Cell, Contrast, contrast, figures_of
+from sagan.analysis.deciding import contrasts_asked, main_metric, percent, weights_of
+from sagan.analysis.metrics import Metric
+from sagan.analysis.model import AcrossSuites, Answer, Design, Ranking, Standing, Steadier
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
 FEWEST_SETTINGS = 3
@@ -26,10 +26,10 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     Args:
         spent: as of `costs.step_costs`.
     """
-    metric, space = metric_of(design.metric), design.space
+    metric, space = main_metric(design), design.space
     left_out = [name for name, of in design.variants.items() if space in of.left_out]
     of = runs[(runs["space"] == space) & ~runs["variant"].isin(left_out)]
-    figures = cell_figures(of, ["variant"], metric.name, metric.scale == "log", metric.better == "lower")
+    figures = figures_of(of, ["variant"], metric)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, left_out, metric)]
     if design.no_shorter is None and len(seconds := _seconds(spent)) > 1:
         curves = budget.curves(of, snapshots[snapshots["space"] == space], ["variant"], metric)
@@ -105,10 +105,10 @@ def steadier(design: Design, runs: pd.DataFrame, level: float) -> list[Steadier]
     Args:
         runs: the grid's rows of the last look, in the main space.
     """
-    metric, factors = metric_of(design.metric), list(design.factors)
+    metric, factors = main_metric(design), list(design.factors)
     if runs.empty or ("lost" in runs and runs["lost"].astype(bool).any()):
         return []
-    figures = cell_figures(runs, factors, metric.name, metric.scale == "log", metric.better == "lower")
+    figures = figures_of(runs, factors, metric)
     asked, found = contrasts_asked(design), []
     for question, at_level, instead_of in asked:
         cells = list(weights_of(design, list(figures), question, at_level, instead_of))
@@ -136,19 +136,18 @@ def steadier(design: Design, runs: pd.DataFrame, level: float) -> list[Steadier]
     return found
 
 
-def across_suites(effects: Sequence[Effect]) -> AcrossSuites | None:
-    """What several suites say together of one question, a ratio's effect being of each; None below three.
+def across_suites(answers: Sequence[Answer]) -> AcrossSuites | None:
+    """What several suites say together of one question, the effects being ratios; None below three.
 
     A random-effects mean by DerSimonian & Laird (1986) with normal intervals; the prediction interval adds the variance
-    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known. Standard errors are half
-    of the 95 % intervals over 1.96, a little more than they are, since those are Student's.
+    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known.
     """
-    known = [(effect.estimate, effect.low, effect.high) for effect in effects if effect.estimate is not None]
+    known = [(of.effect.estimate, of.error) for of in answers if of.effect is not None and of.error]
     if len(known) < 3:
         return None
     z = float(stats.norm.isf(0.025))
-    y, low, high = np.log1p(np.array(known, dtype=float).T / 100)
-    errors = (high - low) / (2 * z)
+    percents, errors = np.array(known, dtype=float).T
+    y = np.log1p(percents / 100)
     fixed = 1 / errors**2
     centre = float((fixed * y).sum() / fixed.sum())
     q, freedom = float((fixed * (y - centre) ** 2).sum()), len(y) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagan.analysis.deciding import main_metric
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
 
@@ -96,12 +97,14 @@ def parts_of_title(question: Question, design: Design) -> tuple[str, str]:
 
 def title(question: Question, design: Design) -> str:
     """What is asked in one line: "attention, at 14x14 instead of off"."""
-    return (", " if question.question in design.factors else " ").join(parts_of_title(question, design))
+    return (
+        (", " if question.question in design.factors else " ").join(parts_of_title(question, design)).removeprefix(", ")
+    )
 
 
 def sentence(question: Question, design: Design) -> str:
     """Both answers of a question in one line, with sizes and cost."""
-    metric = metric_of(design.metric).title
+    metric = main_metric(design).title
     parts = []
     for name, of in (("per step", question.steps), ("per second", question.time)):
         told = f": {metric} {size(of.effect)}" if of.effect else ""

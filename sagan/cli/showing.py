@@ -151,6 +151,14 @@ def where(
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)
     print("MLflow: make ui")
+    if experiment is not None:
+        from sagan.analysis.comparing import WORKSPACE
+        from sagan.analysis.comparing import compare as compared
+
+        for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
+            print(f"{experiment} instead of the {WORKSPACE}, {suite}:")
+            for line in compared(WORKSPACE, experiment, suite, PATHS).lines():
+                print(f"  - {line}")
 
 
 @app.command(hidden=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from sagan.analysis.build import Analysis
 from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Effect, Question
+from sagan.analysis.model import Design, Effect, Question
 from sagan.analysis.words import parts_of_title
 from sagan.names import for_figure
 from sagan.report.choice import shown_variants, told_questions
@@ -28,12 +28,15 @@ SMOOTHING = 0.05
 
 
 def answers(analysis: Analysis, theme: Theme) -> Figure | None:
+    return effects(told_questions(analysis.report), analysis.design, theme)
+
+
+def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure | None:
     """Each question per step and per second: the estimate, its 95 % interval (thick) and the deciding one (thin)."""
-    asked = told_questions(analysis.report)
     if not any(found.steps.effect or found.time.effect for found in asked):
         return None
     figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
-    worth, axes = 100 * analysis.design.smallest_effect, figure.subplots(1, 2, sharey=True)
+    worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharey=True)
     for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
         if any(getattr(found, of).effect for found in asked):
             ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
@@ -51,11 +54,11 @@ def answers(analysis: Analysis, theme: Theme) -> Figure | None:
         if len(ax.get_xticks()):
             ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %" if value else "0"))
-        ax.set_yticks(range(len(asked)), [_name(found, analysis) for found in asked])
+        ax.set_yticks(range(len(asked)), [_name(found, design) for found in asked])
         ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-    figure.supxlabel(f"change of {metric_of(analysis.design.metric).title}", fontsize=8)
+    figure.supxlabel(f"change of {metric_of(design.metric).title}", fontsize=8)
     return figure
 
 
@@ -81,7 +84,7 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
                 y = [row.estimate for row in of]
                 error = [[row.estimate - row.low for row in of], [row.high - row.estimate for row in of]]
                 ax.errorbar(x, y, error, color=look.color, ls=look.line, marker=look.marker, ms=4, lw=1.4)
-        ax.set_title(_name(found, analysis), fontsize=8.5)
+        ax.set_title(_name(found, analysis.design), fontsize=8.5)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %" if value else "0"))
         ax.set_xlim(0, 1.06 * last)
@@ -204,8 +207,8 @@ def _panels(analysis: Analysis, logged: pd.DataFrame, titles: Mapping[str, str],
     return figure
 
 
-def _name(found: Question, analysis: Analysis) -> str:
-    return "\n".join(for_figure(part) for part in parts_of_title(found, analysis.design))
+def _name(found: Question, design: Design) -> str:
+    return "\n".join(for_figure(part) for part in parts_of_title(found, design) if part)
 
 
 def _is_along(row: Effect, analysis: Analysis) -> bool:

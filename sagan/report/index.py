@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.analysis.build import read_effects, read_report
-from sagan.analysis.model import AcrossSuites, Answer, Effect, Question, Report
+from sagan.analysis.model import AcrossSuites, Effect, Question, Report
 from sagan.analysis.ranking import across_suites
 from sagan.analysis.words import parts_of_title
 from sagan.errors import UserError
@@ -76,18 +76,16 @@ def _lines(asking: list[Known]) -> list[Line]:
     for of in asking:
         for found in of.report.questions:
             lines.setdefault(_what(found, of.report), {})[of.name] = found
-    return [Line(what, found, {at: _together(found, at) for at in ("steps", "time")}) for what, found in lines.items()]
+    return [
+        Line(what, found, {at: across_suites([getattr(of, at) for of in found.values()]) for at in ("steps", "time")})
+        for what, found in lines.items()
+    ]
 
 
 def _what(found: Question, report: Report) -> str:
     """The ingredient, which suites may place differently; with its levels where it is no switch."""
     title, levels = parts_of_title(found, report.design)
     return title if levels.endswith(("instead of off", "instead of none")) else f"{title}, {levels}"
-
-
-def _together(found: dict[str, Question], at: str) -> AcrossSuites | None:
-    answers: list[Answer] = [getattr(of, at) for of in found.values()]
-    return across_suites([answer.effect for answer in answers if answer.effect])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
 from sagan.params.loading import load_params, suite_variant
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run
-from sagan.report import render
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 from tests.made_up import SAGAN
@@ -109,6 +108,8 @@ def library(tmp_path_factory) -> Library:
 @pytest.fixture(scope="session")
 def rendered(library):
     """suite -> the folder of its report, rendered once."""
+    from sagan.report import render
+
     return cache(lambda suite: render(suite, library.plan, library.params, library.paths).parent)
 
 
