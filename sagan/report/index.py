@@ -86,7 +86,3 @@ def _what(found: Question, report: Report) -> str:
     """The ingredient, which suites may place differently; with its levels where it is no switch."""
     title, levels = parts_of_title(found, report.design)
     return title if levels.endswith(("instead of off", "instead of none")) else f"{title}, {levels}"
-
-
-if __name__ == "__main__":
-    print(render_front(Paths()))
