@@ -401,3 +401,6 @@ class Report(Part):
     def asked(self, question: str, level: str) -> Question | None:
         """A question by its factor and level."""
         return next((q for q in self.questions if (q.question, q.level) == (question, level)), None)
+
+    def ranking(self, at: At) -> Ranking | None:
+        return next((ranking for ranking in self.rankings if ranking.at == at), None)

@@ -67,7 +67,12 @@ def answer(of: Answer) -> str:
     """The answer in a few words, with what qualifies it."""
     if of.effect is None:
         return NO_ANSWER[of.why] if of.why else "no answer"
-    parts = [of.effect.answer or "no answer"]
+    return ", ".join([of.effect.answer or "no answer", *qualifiers(of)])
+
+
+def qualifiers(of: Answer) -> list[str]:
+    """What an answer has to be told with."""
+    parts = []
     if of.depends_on:
         parts.append(f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}")
     if of.contradicted_by:
@@ -78,16 +83,23 @@ def answer(of: Answer) -> str:
         parts.append(f"answered at {of.answered_at} seeds")
     if of.lost:
         parts.append(f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst")
-    return ", ".join(parts)
+    return parts
+
+
+def parts_of_title(question: Question, design: Design) -> tuple[str, str]:
+    """What is asked, such as "attention" and "at 14x14 instead of off"."""
+    factor = design.factors.get(question.question)
+    if factor is None:
+        return question.level, f"instead of {question.instead_of}"
+    level, other = (factor.levels[name] for name in (question.level, question.instead_of))
+    return factor.title, f"{level} instead of {other}"
 
 
 def title(question: Question, design: Design) -> str:
-    """What is asked: "attention, at 14x14 instead of off"."""
-    factor = design.factors.get(question.question)
-    if factor is None:
-        return f"{question.level} instead of {question.instead_of}"
-    level, other = (factor.levels[name] for name in (question.level, question.instead_of))
-    return f"{factor.title}, {level} instead of {other}".removeprefix(", ")
+    """What is asked in one line: "attention, at 14x14 instead of off"."""
+    return (
+        (", " if question.question in design.factors else " ").join(parts_of_title(question, design)).removeprefix(", ")
+    )
 
 
 def sentence(question: Question, design: Design) -> str:

@@ -61,13 +61,18 @@ def analyse(
         print(f"note: {note}")
     for question in found.effects.questions:
         print(sentence(question, found.design))
-    from sagan.report.intervals import draw_effects
+    from sagan.report.charts import effects
+    from sagan.report.style import LIGHT, save, themed
 
     folder = out or Path(f"{results.stem if results else mlflow}-effects")
     folder.mkdir(parents=True, exist_ok=True)
     effects_table(found.effects.rows).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
-    draw_effects(found.effects.questions, found.design, folder / "effects.png")
-    print(f"{folder / 'effects.csv'}, {folder / 'effects.png'}")
+    written = [folder / "effects.csv"]
+    with themed(LIGHT):
+        if (figure := effects(found.effects.questions, found.design, LIGHT)) is not None:
+            save(figure, folder / "effects.png")
+            written.append(folder / "effects.png")
+    print(", ".join(map(str, written)))
 
 
 @app.command()
