@@ -313,13 +313,6 @@ class Protocol(Part):
     settings: str
 
 
-class Published(Part):
-    what: str
-    fid: str
-    protocol: str
-    source: str
-
-
 class Counts(Part):
     """What became of runs. `ended_badly` has not collapsed; `lost` have no figure because of training."""
 
@@ -371,7 +364,6 @@ class Provenance(Part):
     busy: bool = False
     warnings: list[str] = []
     experiment: str = ""
-    published: list[Published] = []
     searched: tuple[int, int] | None = None
     class_rows: dict[str, list[str]] = {}
 

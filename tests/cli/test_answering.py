@@ -50,7 +50,7 @@ def test_analyse_prints_answers_and_writes_a_table_and_a_picture(sagan, tmp_path
     assert second.startswith("norm, layer instead of batch: per step not decided") or "no difference" in second
     assert files == "results-effects/effects.csv, results-effects/effects.png"
     table = pd.read_csv(tmp_path / "results-effects" / "effects.csv")
-    assert {"question", "given", "at", "budget", "scale", "estimate", "decide_low", "answer", "runs"} <= {*table.columns}
+    assert {"question", "given", "at", "budget", "scale", "decide_low", "answer", "runs"} <= {*table.columns}
     assert (tmp_path / "results-effects" / "effects.png").read_bytes().startswith(b"\x89PNG")
 
 
