@@ -226,7 +226,8 @@ def _given(of: _Asked, figures: Figures, level: float) -> list[Effect]:
     family, rows = len(settings) * len(contrasts_asked(of.design)), []
     for name, at in settings:
         cells = [cell for cell in figures if cell[of.factors.index(name)] == at]
-        found = contrast(figures, weights_of(of.design, cells, *of.names))
+        weights = weights_of(of.design, cells, *of.names)
+        found = trusted(contrast(figures, weights), weights)
         if found is not None:
             rows.append(of.row(found, level / family, given=f"{name}={at}"))
     return rows
@@ -240,7 +241,7 @@ def _others(of: _Asked, runs, snapshots) -> list[tuple[_Asked, Contrast, float, 
         for name in METRICS:
             if name not in there or (space, name) == (design.space, design.metric):
                 continue
-            one = contrast(figures_of(there, of.factors, METRICS[name]), of.weights)
+            one = trusted(contrast(figures_of(there, of.factors, METRICS[name]), of.weights), of.weights)
             if one is not None:
                 found.append((of, one, 0.0, {"metric": name, "space": space}))
         if space != design.space and of.cost is not None and design.no_shorter is None:
