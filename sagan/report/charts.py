@@ -100,8 +100,8 @@ def variants(analysis: Analysis, theme: Theme) -> Figure | None:
     """Every run's figure by variant, and the variants' means; green may be the best."""
     metric, space = analysis.design.metric, analysis.report.spaces[0]
     ranking = analysis.report.ranking("steps")
-    order = [one.variant for one in ranking.standings] if ranking else []
-    order += [name for name in space.means if name not in order and metric in space.means[name]]
+    ranked = [one.variant for one in ranking.standings] if ranking else []
+    order = [name for name in dict.fromkeys([*ranked, *space.means]) if metric in space.means.get(name, {})]
     if not order:
         return None
     may_be = {one.variant for one in ranking.standings if one.may_be_best} if ranking else set()
@@ -203,7 +203,8 @@ def _panels(analysis: Analysis, logged: pd.DataFrame, titles: Mapping[str, str],
         ax.set_title(title, fontsize=8.5)
     for ax in axes.flat[len(titles) :]:
         ax.set_visible(False)
-    figure.legend(handles.values(), map(for_figure, handles), loc="outside lower center", ncols=3)
+    beside = int(WIDTH / (0.55 + 0.065 * max(map(len, handles))))
+    figure.legend(handles.values(), map(for_figure, handles), loc="outside lower center", ncols=min(4, beside) or 1)
     return figure
 
 
