@@ -115,7 +115,7 @@ def _questions(design, runs, snapshots, spent, busy, state: Replay, made: Effect
 
 def _pairs(design, runs, snapshots, spent, busy, made: Effects) -> None:
     """Each variant that is ranked against the baseline, of all runs at the suite's level."""
-    ranked = [name for name, of in design.variants.items() if design.space not in of.left_out]
+    ranked = [name for name, of in design.variants.items() if of.ranked]
     if design.baseline not in ranked:
         return
     of = runs[runs["space"] == design.space]

@@ -86,12 +86,12 @@ class Factor(Part):
 
 
 class Variant(Part):
-    """A recipe. `differs`: the settings in which it differs from the baseline. `left_out`: space -> why it is not
-    ranked in that space, being trained on features that were learnt from the same."""
+    """A recipe. `differs`: the settings in which it differs from the baseline. One that is not `ranked` is shown, and
+    never compared."""
 
     description: str = ""
     differs: dict[str, str] = {}
-    left_out: dict[str, str] = {}
+    ranked: bool = True
 
 
 class Look(Part):

@@ -27,7 +27,7 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
         spent: as of `costs.step_costs`.
     """
     metric, space = main_metric(design), design.space
-    left_out = [name for name, of in design.variants.items() if space in of.left_out]
+    left_out = [name for name, of in design.variants.items() if not of.ranked]
     of = runs[(runs["space"] == space) & ~runs["variant"].isin(left_out)]
     figures = figures_of(of, ["variant"], metric)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, left_out, metric)]

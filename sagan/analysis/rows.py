@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.metrics.codes import NAMES, NOT_MEASURED, metric_code
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
+from sagan.store.types import EvaluationRecord, LogLine, ReferenceRecord, RunRecord
 
 # A run has worsened that ends so many times as far from the data as it once was.
 WORSENED_FACTOR = 2.0
@@ -146,7 +145,7 @@ def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, 
                 config=plan.runs[cell.run].config,
                 training=trained[cell.run],
                 log=logs[cell.run],
-                evaluation=_by_present_code(evaluation) if evaluation and not set_aside else None,
+                evaluation=None if set_aside else evaluation,
                 set_aside=set_aside,
                 fid_untrained=untrained.get(cell.variant) if fid is None and evaluation else fid,
             )
@@ -157,14 +156,6 @@ def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, 
 def _untrained(evaluation: EvaluationRecord | None) -> float | None:
     found = evaluation and evaluation.untrained.get("fid")
     return found.value if found else None
-
-
-def _by_present_code(evaluation: EvaluationRecord) -> EvaluationRecord:
-    """Without the figures of metrics whose code has changed since; one that says no code was measured by the key's."""
-    known = {name: value for name, value in evaluation.metrics.items() if name in NAMES}
-    stale = [name for name, value in known.items() if value.code is not None and value.code != metric_code(name)]
-    current = evaluation.metrics | dict.fromkeys(stale, MetricValue(**NOT_MEASURED))
-    return evaluation.model_copy(update={"metrics": current})
 
 
 def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:

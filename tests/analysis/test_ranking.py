@@ -60,7 +60,7 @@ def test_at_equal_time_a_dear_variant_is_read_off_its_curve():
 
 def test_what_is_not_ranked_is_left_out():
     runs, snapshots = variants()
-    names = {name: Variant() for name in "ab"} | {"c": Variant(left_out={"classifier": "trained on it"})}
+    names = {name: Variant() for name in "ab"} | {"c": Variant(ranked=False)}
     found = ranked(runs, snapshots, variants=names)["steps"]
     assert found.left_out == ["c"] and len(found.standings) == 2
 

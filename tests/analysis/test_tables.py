@@ -127,14 +127,6 @@ def test_figures_of_another_classifier_than_the_references_do_not_count(make_lib
     assert f"delete results/evaluations/{library.plan.suites['few'][1].evaluation} and run" in told
 
 
-def test_a_figure_of_a_metric_whose_code_has_changed_since_does_not_count(make_library, tmp_path):
-    def changed_since(record):
-        record["metrics"]["recall"]["code"] = "0" * 16
-
-    row = changed_record(make_library(tmp_path, ["few"], pictures=False), changed_since)
-    assert pd.isna(row["recall"]) and row["precision"] > 0 and row["fid"] > 0
-
-
 @pytest.mark.parametrize("suite", ["factorial", "made-up", "few", "empty"])
 def test_a_report_is_the_same_from_its_records_and_from_its_tables(asking, tmp_path, suite):
     found = analyse(suite, asking.plan, asking.params, asking.paths)
