@@ -137,6 +137,11 @@ def plan(
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    from sagan.analysis.build import can_find
+
+    for name in made.suites:
+        for line in can_find(name, made, params, PATHS):
+            print(f"{name} {line}")
     for line in unreached(params, PATHS, suite):
         print(f"note: {line}")
 
@@ -245,19 +250,21 @@ def measure(
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
     params = load_params(PATHS.params)
-    made = planned(params, PATHS, suite)
     if dry_run:
-        for line in would_report(made, PATHS):
+        for line in would_report(planned(params, PATHS, suite), PATHS):
             print(line)
         return
+    from sagan.analysis.build import current
     from sagan.report import render, render_explorer, render_index
 
-    for name in made.suites:
-        print(f"report: {render(name, made, params, PATHS)}")
-        if (page := render_explorer(name, made, params, PATHS)) is not None:
+    names = suite or params.repro
+    for name in names:
+        analysis = current(name, params, PATHS)
+        print(f"report: {render(analysis, PATHS)}")
+        if (page := render_explorer(analysis, PATHS)) is not None:
             print(f"attention explorer: {page}")
-    render_index(params, PATHS)
-    if (left := leave_for_workspace(made.suites, PATHS)) is not None:
+    render_index(PATHS)
+    if (left := leave_for_workspace(names, PATHS)) is not None:
         print(f"to be read in the workspace: `python -m sagan where {left.root.name}`")
 
 
