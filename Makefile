@@ -31,6 +31,7 @@ repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m workflow.unlock
 	@$(BIN)/python -m workflow.originals
 	@$(BIN)/dvc repro
+	@$(BIN)/python -m workflow.stored
 	@$(BIN)/python -m sagan where
 
 test: $(READY) ## the test-suite

@@ -1,6 +1,6 @@
 """How fast runs are measured: images/s of a generator's features, seconds of the metrics, of a reference, of imports.
 
-    python -m benchmarks.evaluation                       # the classifier, on made-up digits
+    python -m benchmarks.evaluation                       # digits, on made-up ones
     python -m benchmarks.evaluation --extractor inception --images 200      # or another space whose weights are here
 
 Prints one JSON object. Nothing else should run at the same time: the load average is printed with the
@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -31,7 +30,8 @@ from sagan.metrics.features import features_of_images, generated_images, sample_
 from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
-from sagan.params.suites import Extractor as AnyExtractor
+from sagan.params.run import completed
+from sagan.params.spaces import DIGITS
 from sagan.plan import Reference
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier
@@ -40,16 +40,17 @@ from sagan.training.devices import describe, device_for
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--extractor", choices=get_args(AnyExtractor), default="classifier")
+    parser.add_argument("--extractor", default="digits", help="a feature space, as under evaluation.extractor")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     load = os.getloadavg()
-    side, channels = (28, 1) if options.extractor == "classifier" else (64, 3)
+    is_grey = options.extractor in (*DIGITS, "classifier")
+    side, channels = (28, 1) if is_grey else (64, 3)
     images = np.random.default_rng(0).integers(0, 256, (options.images, channels, side, side), dtype=np.uint8)
-    execution = {"device": options.device, "threads": options.threads, "jobs_per_gpu": 1}
-    with tempfile.TemporaryDirectory() as folder, device_for(execution) as device:
+    execution = {"device": options.device, "threads": options.threads, "together": 1}
+    with tempfile.TemporaryDirectory() as folder, device_for(execution, options.threads) as device:
         if options.extractor == "classifier":
             torch.manual_seed(0)
             save_file(Classifier(channels, 10).state_dict(), Path(folder, "classifier.safetensors"))
@@ -92,7 +93,7 @@ def made_up_generator(side: int, channels: int) -> torch.nn.Module:
     generator = {"z_dim": 128, "width": 64, "norm": "batch"}
     variant = {"backbone": "dcgan", "generator": generator, "init": "normal"}
     torch.manual_seed(0)
-    config = {"variant": variant, "image": {"channels": channels, "resolution": side}}
+    config = completed({"variant": variant, "image": {"channels": channels, "resolution": side}})
     return build_generator(config).eval().requires_grad_(False)
 
 
@@ -110,7 +111,9 @@ def reference_seconds(options: argparse.Namespace, images: np.ndarray, execution
         content = Content([images], (channels, side, side), np.arange(count) % 10, "classes", names, splits, facts)
         manifest = store(paths.prepared("noise", side), head, content)
         dataset = load(paths.prepared("noise", side))
-        spec = Reference("noise", "noise", side, manifest["digest"], options.extractor, "train", "", execution)
+        spec = Reference(
+            "noise", "noise", side, manifest["digest"], options.extractor, "train", options.threads, "", execution
+        )
         return timed(lambda: make_reference(spec, dataset, paths))
 
 
@@ -120,14 +123,13 @@ def metrics_seconds(count: int, dim: int) -> dict[str, dict[str, float]]:
     fake, real = (torch.rand(count, dim, generator=generator) for _ in range(2))
     logits = torch.randn(count, 10, generator=generator)
     statistics = formulas.statistics(real)
-    sizes = formulas.extrapolation_sizes(count, dim)
+    sizes, of_real = formulas.extrapolation_sizes(count, dim), formulas.radii(real)
     work: dict[str, Callable[[], object]] = {
         "fid": lambda: formulas.fid(formulas.statistics(fake), statistics),
         "kid": lambda: formulas.kid(fake, real),
         "is": lambda: formulas.inception_score(logits),
         "recall alone": lambda: formulas.recall(fake, real),
-        "precision and recall": lambda: formulas.precision_recall(fake, real),
-        "density and coverage": lambda: formulas.density_coverage(fake, real),
+        "precision, recall, density, coverage": lambda: formulas.neighbourhoods(fake, real, of_real),
         "memorisation": lambda: formulas.nearest(fake, real),
     }
     if sizes:

@@ -61,13 +61,13 @@ def made_up_run(arguments: argparse.Namespace) -> tuple[Run, np.ndarray]:
     execution = Execution(log_every=arguments.log_every, checkpoint_every=arguments.checkpoint_every)
     config, images = configuration(arguments.variant, arguments.steps, arguments), noise_images(arguments)
     key = f"{arguments.variant}-s0-0000000000"
-    return Run(key, arguments.variant, 0, "noise", "", "", config, execution.model_dump()), images
+    return Run(key, arguments.variant, 0, "noise", "", "", config.model_dump(), execution.model_dump()), images
 
 
 def seconds_of_steps(run: Run, images: np.ndarray, device: torch.device) -> float:
     """The run's steps and nothing else."""
     training = run.config["training"]
-    trainer = Trainer(run.config, device)
+    trainer = Trainer(run.typed, device)
     real = RealBatches(images, training["batch_size"], 0, training["horizontal_flip"], device)
     noise = Noise(training["batch_size"], trainer.generator.z_dim, 0, "z", device)
     began = time.perf_counter()

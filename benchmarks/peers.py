@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from sagan.params.loading import load_params
+from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
@@ -86,7 +87,7 @@ def main() -> None:
     }
     print("\n".join(f"{name:20} {value}" for name, value in figures.items()))
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def milliseconds(step: Callable[[], None], count: int, device: torch.device) -> float:
@@ -144,12 +145,12 @@ def our_step(arguments: argparse.Namespace, device: torch.device) -> tuple[Calla
     batch_size, ema = arguments.batch_size, Ema(decay=0.999)
     training = Training(steps=10**6, batch_size=batch_size, ema=ema, snapshots=1, precision=arguments.precision)
     set_numerics(training.deterministic, training.precision)
-    config = {
-        "variant": {**variant, "n_dis": arguments.n_dis},
-        "training": training.model_dump(),
-        "seed": 0,
-        "image": {"channels": 3, "resolution": resolution},
-    }
+    config = RunConfig(
+        variant={**variant, "n_dis": arguments.n_dis},
+        training={**training.model_dump(), "snapshots": training.snapshot_steps()},
+        seed=0,
+        image={"channels": 3, "resolution": resolution},
+    )
     trainer = Trainer(config, device)
     shape = (2000, 3, resolution, resolution)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
-from sagan.params.loading import load_params, merge
+from sagan.params.inheritance import merge
+from sagan.params.loading import load_params
+from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
-from sagan.plan import resolved_variant, snapshot_steps
+from sagan.plan import resolved_variant
 
 NUMERICS = ("threads", "precision", "memory_format", "deterministic", "compile")
 
@@ -27,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
     parser.add_argument("--compile", action="store_true", help="both networks")
 
 
-def configuration(variant: str, steps: int, options: argparse.Namespace) -> dict[str, Any]:
+def configuration(variant: str, steps: int, options: argparse.Namespace) -> RunConfig:
     """A run's complete configuration for a variant of params.yaml."""
     resolved = resolved_variant(load_params().variants[variant], options.resolution).model_dump()
     if options.width:
@@ -35,12 +36,12 @@ def configuration(variant: str, steps: int, options: argparse.Namespace) -> dict
         resolved = merge(resolved, {"generator": network, "discriminator": network})
     numerics = {name: getattr(options, name) for name in NUMERICS}
     training = Training(steps=steps, batch_size=options.batch_size, ema=Ema(decay=0.99), snapshots=4, **numerics)
-    return {
-        "variant": resolved,
-        "training": {**training.model_dump(), "snapshots": snapshot_steps(training)},
-        "seed": 0,
-        "image": {"channels": options.channels, "resolution": options.resolution},
-    }
+    return RunConfig(
+        variant=resolved,
+        training={**training.model_dump(), "snapshots": training.snapshot_steps()},
+        seed=0,
+        image={"channels": options.channels, "resolution": options.resolution},
+    )
 
 
 def noise_images(options: argparse.Namespace) -> np.ndarray:

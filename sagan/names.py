@@ -106,6 +106,30 @@ def for_csv(value: Any) -> Any:
     return f"'{value}"
 
 
+# Of an address who logs in and with what, and settings whose name says that they are secret.
+_LOGIN = re.compile(r"\b(?!sqlite:|file:)([\w+.-]+://)(\S*)@")
+_SECRET = re.compile(r"(\w*(?:password|passwd|pwd|token|secret|api_?key)\w*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """A text without the users and passwords of the addresses in it.
+
+    >>> without_secrets("no http://me:p/a@ss@host:5000 postgresql://host/db?user=me&password=x sqlite:////a@b/c.db")
+    'no http://***@host:5000 postgresql://host/db?user=me&password=*** sqlite:////a@b/c.db'
+    """
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
+
+
+def has_password(uri: str) -> bool:
+    """Whether an address says a password.
+
+    >>> has_password("postgresql://me:x@host/db"), has_password("postgresql://me@host/db"), has_password("http://h?token=x")
+    (True, False, True)
+    """
+    login = _LOGIN.search(uri)
+    return _SECRET.search(uri) is not None or (login is not None and ":" in login[2])
+
+
 def speak_any_locale() -> None:
     """Let what is printed reach any terminal: a letter that its encoding lacks becomes `?`, and ends nothing."""
     for stream in (sys.stdout, sys.stderr):

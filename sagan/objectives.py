@@ -95,7 +95,8 @@ class Judged:
 
     Attributes:
         critic: images [B, C, R, R] -> logits, with the classes of the real images where there are any.
-        real, fake: images; the side that a penalty differentiates at requires gradients.
+        real, fake: images before augmentation; the side that a penalty differentiates at requires gradients.
+        seen_real, seen_fake: the same as the discriminator saw them, without gradients.
         logits_real, logits_fake: what the discriminator's loss is computed of.
         shares: [B, 1, 1, 1], uniform in [0, 1); None where no penalty mixes.
     """
@@ -103,6 +104,8 @@ class Judged:
     critic: Callable[[Tensor], Tensor]
     real: Tensor
     fake: Tensor
+    seen_real: Tensor
+    seen_fake: Tensor
     logits_real: Tensor
     logits_fake: Tensor
     shares: Tensor | None = None
@@ -125,12 +128,12 @@ class Penalty:
 
 def gradient_penalty(judged: Judged) -> Tensor:
     """(|grad D(x)| - 1)^2 at x = share * real + (1 - share) * fake (Gulrajani et al. 2017, eq. 3)."""
-    mixed = torch.lerp(judged.fake.detach(), judged.real.detach(), judged.shares).requires_grad_(True)
+    mixed = torch.lerp(judged.seen_fake, judged.seen_real, judged.shares).requires_grad_(True)
     return (_gradient(judged.critic(mixed), mixed).norm(dim=1) - 1).square().mean()
 
 
 def r1_penalty(judged: Judged) -> Tensor:
-    """|grad D(x)|^2 / 2 at real images (Mescheder et al. 2018, eq. 9)."""
+    """|grad D(x)|^2 / 2 at real images (Mescheder et al. 2018, eq. 9), before augmentation (Karras et al. 2020)."""
     return _gradient(judged.logits_real, judged.real).square().sum(1).mean() / 2
 
 

@@ -13,12 +13,16 @@ _PLAIN_INTERVAL = 15.0
 
 @contextmanager
 def progress(
-    title: str, total: int, done: int, images_per_step: int = 1, shown: bool = True
+    title: str, total: int, done: int, images_per_step: int = 1, shown: bool = True, alone: bool = True
 ) -> Iterator[Callable[[int], None]]:
-    """Yields a function to be called with the number of finished steps: each is so many images."""
+    """Yields a function to be called with the number of finished steps: each is so many images.
+
+    Args:
+        alone: whether nothing else shows its progress meanwhile, so that a bar has room.
+    """
     if not shown:
         yield lambda step: None
-    elif sys.stderr.isatty():
+    elif alone and sys.stderr.isatty():
         with _bar(title, total, done, images_per_step) as update:
             yield update
     else:

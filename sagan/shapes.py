@@ -17,7 +17,6 @@ BASE_SIDE: Table[str, dict[int, int]] = {
     "sngan-resnet": _FOUR,
     "sagan-resnet": _FOUR,
     "biggan": _FOUR,
-    "biggan-deep": _FOUR,
     "progressive": _FOUR,
 }
 
@@ -35,19 +34,12 @@ RESIDUAL_DOWN: Table[int, list[tuple[int, int]]] = {
     64: [(32, 1), (16, 2), (8, 4), (4, 8), (2, 16)],
     128: [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16), (4, 16)],
 }
-# BigGAN's discriminators stop at 4x4 (Brock et al. 2019, tables 4 and 7).
+# BigGAN's discriminators stop at 4x4 (Brock et al. 2019, table 4).
 BIGGAN_DOWN: Table[int, list[tuple[int, int]]] = {**RESIDUAL_DOWN, 64: [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)]}
-BIGGAN_DEEP_DOWN: Table[int, list[tuple[int, int]]] = {
-    28: [(14, 1), (7, 1), (7, 1)],
-    32: [(16, 1), (8, 1), (8, 1)],
-    64: [(32, 2), (16, 4), (8, 8), (4, 16)],
-    128: [(64, 2), (32, 4), (16, 8), (8, 16), (4, 16)],
-}
 _DOWN: Table[str, dict[int, list[tuple[int, int]]]] = {
     "sngan-resnet": RESIDUAL_DOWN,
     "sagan-resnet": RESIDUAL_DOWN,
     "biggan": BIGGAN_DOWN,
-    "biggan-deep": BIGGAN_DEEP_DOWN,
 }
 
 

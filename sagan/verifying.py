@@ -1,15 +1,21 @@
-"""Do I get the same number again? One run of a committed report, trained and measured anew beside the workspace."""
+"""Do I get the same number again? A committed report against the one that was written anew, or one of its runs.
+
+What is committed is read from git: `dvc repro` writes the workspace's files anew.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
 from sagan.errors import UserError, did_you_mean
 from sagan.plan import Plan
+from sagan.store.git import committed
 from sagan.store.paths import Paths
 
 # FIDs that differ by less, as a part of the reported one, are the same but for rounding.
@@ -44,10 +50,11 @@ def reported_runs(suite: str, paths: Paths) -> list[Reported]:
         UserError: there is no such report, or it holds no run with its digest.
     """
     path = paths.report(suite) / "results.csv"
-    if not path.exists():
+    text = committed(path)
+    if text is None and not path.exists():
         raise UserError(f"{path}: no such report; `dvc repro` writes those of the suites under repro:")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("generator_sha256") and row.get("fid")]
+    told = _rows(path.read_text(encoding="utf-8") if text is None else text)
+    rows = [row for row in told if row.get("generator_sha256") and row.get("fid")]
     rows = [row for row in rows if row.get("space") == rows[0].get("space")]
     if not rows:
         raise UserError(f"{path}: holds no measured run with the sha256 of its generator; write the report anew")
@@ -83,7 +90,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     Raises:
         UserError: see `chosen`; or the dataset is not the report's.
     """
-    from sagan.data import load, verify
+    from sagan.data import load
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
     from sagan.training.loop import train_on
@@ -91,9 +98,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     told = chosen(suite, plan, paths, key)
     run, evaluation = plan.runs[told.run], plan.evaluations[told.evaluation]
     reference = plan.references[evaluation.reference]
-    place = paths.prepared(run.dataset, run.resolution)
-    dataset = load(place)
-    verify(dataset, place)
+    dataset = load(paths.prepared(run.dataset, run.resolution))
     scratch = _scratch(paths, evaluation.reference)
     record = train_on(run, dataset, scratch)
     if record.status != "finished":
@@ -135,3 +140,77 @@ def _scratch(paths: Paths, reference: str) -> Paths:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target.resolve())
     return scratch
+
+
+# --- the whole report -----------------------------------------------------------------------------
+
+
+def agreement(suite: str, paths: Paths) -> str | None:
+    """In a line, whether the report in the workspace gives the committed one's answers.
+
+    None where one of the two is not there, or they are the same file. `effects.csv` and `results.csv` are compared:
+    of the answers those on FID per step, one a question; of the runs those with equal keys, whatever their names.
+    """
+    tables = []
+    for name in ("effects.csv", "results.csv"):
+        path = paths.report(suite) / name
+        before = committed(path)
+        if before is None or not path.exists():
+            return None
+        tables.append((before, path.read_text(encoding="utf-8")))
+    if all(before == now for before, now in tables):
+        return None
+    (told, found), (runs, here) = [tuple(map(_rows, pair)) for pair in tables]
+    before, now = _answers(told), _answers(found)
+    if not before:
+        return None
+    others = [key for key, answer in before.items() if now.get(key) != answer]
+    line = f"{len(before) - len(others)} of {len(before)} answers agree with the committed report"
+    line += f" ({_figures(_measured(runs), _measured(here))})"
+    for key in others:
+        question, level, instead_of = key
+        line += f"; {question} ({level} instead of {instead_of}): {now.get(key, 'no answer')}, committed {before[key]}"
+    return line
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _answers(rows: list[dict[str, str]]) -> dict[tuple[str, str, str], str]:
+    """(question, level, instead_of) -> the answer on FID per step, in the first feature space."""
+    asked = [row for row in rows if row.get("answer") and row.get("metric") == "fid" and row.get("at") == "steps"]
+    first = asked[0]["space"] if asked else None
+    return {
+        (row["question"], row["level"], row["instead_of"]): row["answer"]
+        for row in asked
+        if row["space"] == first and not row["given"] and row["question"] != "variant"
+    }
+
+
+def _measured(rows: list[dict[str, str]]) -> dict[tuple[str, str], tuple[float, str]]:
+    """(hash of the run, hash of the evaluation) -> its FID and the device that trained it."""
+    return {
+        (row["run"].rpartition("-")[2], row["evaluation"].rpartition(".")[2]): (float(row["fid"]), row["device"])
+        for row in rows
+        if row.get("fid") and row.get("evaluation")
+    }
+
+
+def _figures(before: Mapping, now: Mapping) -> str:
+    both = [(before[key], now[key]) for key in before.keys() & now.keys()]
+    if not both:
+        return "no run has the key of a committed one"
+    most = max(abs(here / told - 1) for (told, _), (here, _) in both)
+    devices = [{device for _, device in side} for side in zip(*both, strict=True)]
+    where = ""
+    if devices[0] != devices[1]:
+        kinds = {device.partition(" ")[0] for side in devices for device in side}
+        where = (
+            f": another model of {kinds.pop().upper().replace('CUDA', 'GPU')}"
+            if len(kinds) == 1
+            else ": another device"
+        )
+    if most <= ROUNDING:
+        return f"FIDs of {len(both)} equal keys are the same{where}"
+    return f"FIDs of {len(both)} equal keys differ by up to {100 * most:.2g} %{where}"

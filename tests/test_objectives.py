@@ -57,7 +57,7 @@ def test_only_objectives_that_compare_see_real_images():
 
 
 def judged(critic, real, fake, shares=None):
-    return Judged(critic, real, fake, critic(real), critic(fake), shares)
+    return Judged(critic, real, fake, real, fake, critic(real), critic(fake), shares)
 
 
 def quadratic(images):

@@ -3,11 +3,12 @@
 import csv
 import hashlib
 import shutil
+import subprocess
 
 import pytest
 
 from sagan.errors import UserError
-from sagan.verifying import Reported, judged, verify
+from sagan.verifying import Reported, agreement, judged, reported_runs, verify
 from tests.metrics.conftest import World, _measured, measured  # noqa: F401 (fixtures)
 
 TOLD = Reported("a-s0-0123456789", "a-s0-0123456789.0123456789", 10.0, "0" * 64, 1.0, "cpu (A)")
@@ -90,3 +91,88 @@ def test_what_cannot_be_verified_is_one_line(reported):
     reported.plan.runs.clear()
     with pytest.raises(UserError, match="check out the commit that made the report"):
         verify("small", reported.plan, reported.paths)
+
+
+# --- the whole report -----------------------------------------------------------------------------
+
+EFFECTS = "question,level,instead_of,given,metric,space,at,budget,estimate,answer\n"
+AGREE = "answers agree with the committed report"
+ANSWERS = {
+    ("attention", "on", "off"): "helps",
+    ("ratio", "b", "a"): "not decided",
+    ("rate", "fast", "slow"): "hurts",
+}
+
+
+def write_tables(folder, answers=ANSWERS, factor=1.0, device="cpu (A)", name="a", last="0123456789"):
+    """A report with its answers on FID per step among other rows, and two runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    effects = EFFECTS
+    for (question, level, instead_of), answer in answers.items():
+        key = f"{question},{level},{instead_of}"
+        effects += f"{key},,fid,digits,steps,10,-3,{answer}\n{key},,fid,digits,steps,5,-3,\n"
+        effects += f"{key},,fid,digits,time,10,{factor},helps\n{key},,kid,digits,steps,10,{factor},hurts\n"
+        effects += f"{key},other=x,fid,digits,steps,10,{factor},hurts\n{key},,fid,random,steps,10,{factor},hurts\n"
+    effects += f"variant,x,y,,fid,digits,steps,10,{factor},helps\n"
+    (folder / "effects.csv").write_text(effects)
+    runs = "variant,run,evaluation,fid,device\n"
+    for seed, fid, key in ((0, 10.0, "9876543210"), (1, 20.0, last)):
+        runs += f"{name},{name}-s{seed}-{key},{name}-s{seed}-{key}.abcdef0123,{fid * factor**seed},{device}\n"
+    (folder / "results.csv").write_text(runs)
+
+
+@pytest.fixture
+def committed_report(paths):
+    """A committed report; the folder that it lies in."""
+    write_tables(paths.report("s"))
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(paths.root), *identity, *command], check=True, capture_output=True)
+    return paths.report("s")
+
+
+def test_a_report_that_is_the_committed_one_needs_no_word(committed_report, paths):
+    assert agreement("s", paths) is None and agreement("none", paths) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"factor": 1.09, "device": "cpu (B)", "name": "b"},
+            f"3 of 3 {AGREE} (FIDs of 2 equal keys differ by up to 9 %: another model of CPU)",
+        ),
+        (
+            {"factor": 1.0001},
+            f"3 of 3 {AGREE} (FIDs of 2 equal keys are the same)",
+        ),
+        (
+            {"factor": 0.5, "device": "cuda (C)", "last": "1111111111"},
+            f"3 of 3 {AGREE} (FIDs of 1 equal keys are the same: another device)",
+        ),
+        (
+            {"answers": ANSWERS | {("rate", "fast", "slow"): "not decided"}, "factor": 1.2},
+            f"2 of 3 {AGREE} (FIDs of 2 equal keys differ by up to 20 %); "
+            "rate (fast instead of slow): not decided, committed hurts",
+        ),
+        (
+            {"answers": dict.fromkeys(list(ANSWERS)[:1], "helps")},
+            f"1 of 3 {AGREE} (FIDs of 2 equal keys are the same); ratio (b instead of a): no answer, committed "
+            "not decided; rate (fast instead of slow): no answer, committed hurts",
+        ),
+    ],
+)
+def test_a_report_written_anew_is_held_against_the_committed_one(committed_report, paths, changes, line):
+    write_tables(committed_report, **changes)
+    assert agreement("s", paths) == line
+
+
+def test_a_run_to_be_repeated_is_taken_from_the_committed_report(committed_report, paths):
+    told = "run,evaluation,fid,generator_sha256,seconds,device\n{0}-s0-1,{0}-s0-1.2,10.0,00,1.0,cpu (A)\n"
+    (committed_report / "results.csv").write_text(told.format("committed"))
+    subprocess.run(
+        ["git", "-C", str(paths.root), "-c", "user.name=a", "-c", "user.email=a@e.org", "commit", "-qam", "two"],
+        check=True,
+    )
+    (committed_report / "results.csv").write_text(told.format("anew"))
+    assert [run.run for run in reported_runs("s", paths)] == ["committed-s0-1"]

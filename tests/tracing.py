@@ -35,24 +35,24 @@ def executed(work) -> set[tuple[str, str]]:
     return found
 
 
-def altered_one_by_one(names: Collection[str], monkeypatch) -> Iterator[str]:
+def altered_one_by_one(places: Collection[tuple[str, str]], monkeypatch) -> Iterator[str]:
     """Turn round each operator of some definitions of the package, each for one round of the caller's loop.
 
     Yields:
         The function that is altered.
     """
-    for function in _functions(names):
+    for function in _functions(places):
         for code in _mutants(function):
             with monkeypatch.context() as patch:
                 patch.setattr(function, "__code__", code)
                 yield function.__qualname__
 
 
-def _functions(names: Collection[str]) -> Iterator[types.FunctionType]:
+def _functions(places: Collection[tuple[str, str]]) -> Iterator[types.FunctionType]:
     for file in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(file.read_text()).body:
-            if getattr(node, "name", None) in names:
+            if (module, getattr(node, "name", None)) in places:
                 found = getattr(importlib.import_module(module), node.name)
                 for part in vars(found).values() if inspect.isclass(found) else (found,):
                     part = getattr(part, "fget", None) or getattr(part, "func", None) or part

@@ -90,5 +90,5 @@ class Forecast:
         slots = self._cores // max(job.threads for job in jobs)
         executions = [job.execution for job in jobs]
         if self._gpus and all(execution["device"] != "cpu" for execution in executions):
-            slots = min(slots, self._gpus * min(execution["jobs_per_gpu"] for execution in executions))
+            slots = min(slots, self._gpus)
         return slots

@@ -30,8 +30,9 @@ from sagan.errors import UserError, explained
 from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
-from sagan.plan import Plan
+from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside_torn
 from sagan.store.paths import Paths, main_workspace
 from workflow.machine import gpu_count, usable_cores
@@ -60,6 +61,9 @@ def main() -> int:
     try:
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
+        check_own_networks(plan, PATHS)
+        for line in unreached(params, PATHS, arguments.suite):
+            print(f"runs: note: {line}")
         if arguments.dry_run:
             return dry_run(plan)
         is_local = profile_is_local(Path(arguments.profile))
@@ -156,9 +160,9 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
         held = lock.acquire()
     with held:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
+        # By their bytes: DVC takes in what lies there when the stage ends.
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
+            if (place := set_aside_torn(key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_spoilt(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)

@@ -15,7 +15,9 @@ def usable_cores() -> int:
     cores = len(os.sched_getaffinity(0))
     try:
         quota, period = (
-            _CGROUP_2.read_text(encoding="utf-8").split() if _CGROUP_2.exists() else [p.read_text() for p in _CGROUP_1]
+            _CGROUP_2.read_text(encoding="utf-8").split()
+            if _CGROUP_2.exists()
+            else [p.read_text(encoding="utf-8") for p in _CGROUP_1]
         )
         return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
     except (OSError, ValueError):

@@ -56,14 +56,14 @@ def main() -> int:
     stop = threading.Event()
     threading.Thread(target=_until_the_launch_ends, args=(stop,), daemon=True).start()
     # After the thread is there: these take seconds to import.
-    from sagan.tracking import TrackingUnavailable, follow
+    from sagan.tracking import TrackingRefused, TrackingUnavailable, follow
 
     logging.basicConfig(format="%(asctime)s %(message)s")
     if stop.is_set():
         return 0
     try:
         follow(Plan.load(Path(sys.argv[1])), load_params(PATHS.params), PATHS, stop)
-    except TrackingUnavailable as error:
+    except (TrackingUnavailable, TrackingRefused) as error:
         print(error, file=sys.stderr)
     return 0
 

@@ -1,4 +1,4 @@
-"""Say which datasets' originals have changed since they were prepared: `make repro` starts with this.
+"""Say which datasets' originals have changed since they were prepared, before `make repro` asks DVC.
 
     python -m workflow.originals
 
@@ -8,10 +8,14 @@ without them too, where one only trains and in the copies that DVC runs experime
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from sagan.data import outdated
 from sagan.errors import UserError, explained
+from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
 
@@ -19,7 +23,15 @@ PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC could do nothing."""
+    for place, outputs in (("data", "data/prepared"), ("results", "results/runs, /references and /evaluations")):
+        if (paths.root / place).is_symlink():
+            print(
+                f"sagan: {place} is a link, and DVC refuses what lies outside of the repository; make it a folder and "
+                f"{outputs} the link",
+                file=sys.stderr,
+            )
+            return 2
     try:
         params = load_params(paths.params)
     except (UserError, OSError) as error:
@@ -31,12 +43,52 @@ def main(paths: Paths = PATHS) -> int:
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:
-            if outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
-                print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
+            if why := outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
+                print(f"{name}: {why}, and DVC cannot see that: run `python -m sagan data`")
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
     return 0
 
 
+def place(root: Path = PATHS.root) -> int:
+    """2, with the reason, where DVC could not work in this folder; 0 otherwise."""
+    try:
+        check_place(root)
+        return 0
+    except (UserError, OSError) as error:
+        print(f"sagan: {explained(error)}", file=sys.stderr)
+        return 2
+
+
+def check_place(root: Path) -> None:
+    """Refuse what DVC ends in a traceback, or in a message that helps nobody.
+
+    Raises:
+        UserError: the folder is in no git repository that git opens.
+        OSError: it cannot be written.
+    """
+    command = ["git", "-C", str(root), "rev-parse", "--is-inside-work-tree"]
+    try:
+        git = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise UserError("DVC needs git, which is not installed") from None
+    if "dubious ownership" in git.stderr:
+        raise UserError(
+            f"{root.resolve()} belongs to another user, so git does not open it; if you trust them: "
+            f"git config --global --add safe.directory {for_shell(str(root.resolve()))}"
+        )
+    if git.returncode:
+        raise UserError(
+            f"{root.resolve()} is no git repository (a ZIP of the code is none), and DVC works in one: clone it with "
+            'git, or say `git init && git add --all && git commit --message "from a ZIP"`'
+        )
+    for folder in (root, root / ".dvc"):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder.resolve())) from None
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(place() or main())

@@ -188,7 +188,7 @@ def members(folder: Path, without_weights: bool) -> Iterator[tuple[Path, bytes]]
         else:
             yield path, path.read_bytes()
     if is_run:
-        record = json.loads((folder / "run.json").read_text())
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if left_behind:
             record["left_behind"] = left_behind
         yield folder / "run.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

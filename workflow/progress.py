@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from sagan.plan import Plan
 from sagan.plan.listing import missing
-from sagan.store.folders import is_locked, last_step
+from sagan.store.folders import last_step
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from workflow.forecast import Forecast
 
@@ -42,7 +43,11 @@ class LiveLine:
         self._evaluations = {key for key in self._evaluations if not (paths.evaluation(key) / "metrics.json").exists()}
         left = self._runs | self._references | self._evaluations
         steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
-        now = [key for key in left if is_locked(paths.state(key) / "lock")]
+        now = [
+            key
+            for key in left
+            if any(is_locked(lock_of(place(key))) for place in (paths.run, paths.evaluation, paths.reference))
+        ]
         forecast = self._forecast.seconds(left, steps, now) if left else None
         eta = f", {'at least ' if forecast[1] else ''}{timedelta(seconds=round(forecast[0]))} to go" if forecast else ""
         doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: (key not in self._runs, key))]

@@ -49,7 +49,7 @@ def summary(plan: Plan, paths: Paths, status: int, before: dict[str, tuple[int, 
         print(f"  stopped at step {step}: {key}" if step else f"  stopped: {key}, which begins anew")
     for key in failed[:_SHOWN_FAILURES]:
         print(f"  failed: {key}, log {paths.log(key)}, which ends:")
-        lines = paths.log(key).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+        lines = paths.log(key).read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN_LINES:]
         for line in lines:
             print(f"    {line}")
         if not lines or "left with exit code" not in lines[-1]:

@@ -30,7 +30,7 @@ def main(folder: Path = Path(".dvc/tmp")) -> None:
     # DVC edits the file under this lock, which the kernel drops with its owner.
     with FileLock(folder / "rwlock.lock"):
         try:
-            notes = json.loads(path.read_text())
+            notes = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             path.unlink()
             print("unlock: .dvc/tmp/rwlock was torn; removed")

@@ -41,4 +41,4 @@ def _sides(image):
 
 def _maybe_normalised(layer, switches):
     """Spectral norm by the variant's switch: weights are then saved and averaged as they are computed with."""
-    return with_spectral_norm(layer, switches) if switches.get("spectral_norm") else layer
+    return with_spectral_norm(layer, switches) if switches["spectral_norm"] else layer

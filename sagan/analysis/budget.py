@@ -53,12 +53,13 @@ class Curves:
         return cell_figures(self.runs.assign(y=y), self.factors, "y", False, self.metric.better == "lower")
 
     def mean(self, weights: Weights, sign: int) -> np.ndarray:
-        """The mean over cells on one side of a contrast, float64 [S]; lost runs left out."""
+        """The mean over cells on one side of a contrast, float64 [S]; NaN where a cell was not measured."""
         means = []
         for cell, weight in weights.items():
             if weight * sign > 0:
                 of = self.y[[name == cell for name in self._cells]]
-                means.append(np.nanmean(of, axis=0) if len(of) else np.full(len(self.steps), math.nan))
+                count = np.isfinite(of).sum(axis=0)
+                means.append(np.where(count, np.nansum(of, axis=0) / np.maximum(count, 1), math.nan))
         return np.mean(means, axis=0)
 
 
@@ -98,21 +99,28 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     ratio, dear = math.exp(abs(cost.estimate)), 1 if cost.estimate > 0 else -1
     place = step / ratio
     places = {cell: place if weight * dear > 0 else step for cell, weight in weights.items()}
-    below, above = of.steps[of.steps <= place * (1 + 1e-9)], of.steps[of.steps >= place * (1 - 1e-9)]
-    if len(of.steps) < FEWEST_SNAPSHOTS or not len(below) or above[0] > WIDEST_GAP * below[-1] * (1 + 1e-9):
+    mean = of.mean(weights, dear)
+    steps, mean = of.steps[np.isfinite(mean)], mean[np.isfinite(mean)]
+    if len(steps) < FEWEST_SNAPSHOTS or not is_near(steps, place):
         return "too few snapshots"
     y = of.at(places)
     figures = of.figures(y)
     alone = contrast(figures, weights)
     if alone is None:
         return "too few runs"
-    mean, logs = of.mean(weights, dear), np.log(of.steps)
+    logs = np.log(steps)
     last = min(max(int(np.searchsorted(logs, math.log(place))), 1), len(logs) - 1)
     slope = float((mean[last] - mean[last - 1]) / (logs[last] - logs[last - 1]))
     found = alone
     for variance, freedom in cost.parts:
         found = found.plus(slope**2 * variance, freedom)
-    return AtTime(found, alone, interpolation_error(of.steps, mean, place), figures, y)
+    return AtTime(found, alone, interpolation_error(steps, mean, place), figures, y)
+
+
+def is_near(steps: np.ndarray, place: float) -> bool:
+    """Whether a place lies between two snapshots that are near enough to interpolate."""
+    below, above = steps[steps <= place * (1 + 1e-9)], steps[steps >= place * (1 - 1e-9)]
+    return bool(len(below) and len(above)) and above[0] <= WIDEST_GAP * below[-1] * (1 + 1e-9)
 
 
 def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> float:

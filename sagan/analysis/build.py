@@ -228,7 +228,7 @@ def _waits(design: Design, state, main: pd.DataFrame) -> str | None:
 def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
     """With each variant's means, and the shares of which all variants are near 0, beside real images."""
     of, near = runs[runs["space"] == space.name], []
-    for metric in ("precision", "recall", "density", "coverage"):
+    for metric in of.columns.intersection(["precision", "recall", "density", "coverage"]):
         best, real = of[metric].max(), space.real.get(metric)
         if best == best and best < NEAR_FLOOR * (real or 1.0):
             near.append(metric)

@@ -72,7 +72,7 @@ class _Suite:
 def claims(report: Report, rows: list[Effect], tables: Tables) -> list[Claim]:
     """Every claim, each clause with what was measured; a claim of which nothing is tested here says so."""
     runs = tables.runs[tables.runs["space"] == report.design.space]
-    left_out = [name for name, of in report.design.variants.items() if report.design.space in of.left_out]
+    left_out = [name for name, of in report.design.variants.items() if not of.ranked]
     runs = runs[~runs["variant"].isin(left_out)]
     suite = _Suite(report.design, report.questions, rows, report, tables, runs)
     found = []

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from sagan.analysis.deciding import doubling_looks
 from sagan.analysis.model import Design, Factor, Look, Variant, Why
 from sagan.params import Params
-from sagan.params.loading import suite_variant
-from sagan.params.suites import Suite, UntilDecided, learnt_alike
-from sagan.params.variants import Regularisers
-from sagan.plan.making import resolved_variant
+from sagan.params.recipes import resolved_variant
+from sagan.params.suites import Listed, Suite, UntilDecided
 from sagan.store.records import Json
 
 # An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
@@ -33,12 +31,10 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
         variants: those that have rows, in order; a recipe with several names has one.
     """
     suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
-    recipes = {
-        v: resolved_variant(suite_variant(params, name, v), dataset.resolution).model_dump() for v in suite.variants
-    }
-    rows = {v: next((row for row in variants if recipes[row] == recipes[v]), v) for v in suite.variants}
-    grid, cells = _grid(suite, params, rows)
-    baseline = rows[suite.baseline]
+    listed = params.rows[name]
+    recipes = {v: resolved_variant(params.variants[v], dataset.resolution).model_dump() for v in variants}
+    grid, cells = _grid(suite, params, variants)
+    baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
     return Design(
         suite=name,
         title=suite.title,
@@ -47,9 +43,9 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
         resolution=dataset.resolution,
         variants={
             v: Variant(
-                description=params.variants[v].description,
+                description=_description(listed[v], params),
                 differs=differing(recipes[v], recipes[baseline]),
-                left_out=_left_out(recipes[v], suite),
+                ranked=params.variants[v].ranked,
             )
             for v in variants
         },
@@ -77,17 +73,8 @@ def looks_of(suite: Suite) -> list[Look]:
 
 
 def cells_of(design: Design, params: Params) -> dict[str, dict[str, str]]:
-    """variant -> factor -> level, of the grid that answers; a cell with several names by the one that has a row."""
-    recipes = {
-        v: resolved_variant(suite_variant(params, design.suite, v), params.datasets[design.dataset].resolution)
-        for v in params.grids.get(design.grid, ())
-    }
-    rows = {
-        v: resolved_variant(suite_variant(params, design.suite, v), params.datasets[design.dataset].resolution)
-        for v in design.variants
-    }
-    names = {v: next((row for row, of in rows.items() if of == recipe), v) for v, recipe in recipes.items()}
-    return {names[v]: levels for v, levels in params.grids.get(design.grid, {}).items()}
+    """variant -> factor -> level, of the grid that answers."""
+    return params.grids.get(design.grid, {})
 
 
 def flat(tree: Json, prefix: str = "") -> dict[str, str]:
@@ -117,12 +104,12 @@ def only_ingredient(settings: Sequence[str]) -> str | None:
     return settings[0] if len(settings) == 1 else None
 
 
-def _grid(suite: Suite, params: Params, rows: Mapping[str, str]) -> tuple[str, dict[str, dict[str, str]]]:
-    """The suite's first grid that has all of its questions: its name, and row -> levels."""
+def _grid(suite: Suite, params: Params, variants: Sequence[str]) -> tuple[str, dict[str, dict[str, str]]]:
+    """The suite's first grid that has all of its questions: its name, and variant -> levels."""
     for grid, cells in params.grids.items():
         has = set(suite.questions) <= next(iter(cells.values())).keys()
-        if suite.questions and has and cells.keys() <= rows.keys():
-            return grid, {rows[variant]: levels for variant, levels in cells.items()}
+        if suite.questions and has and cells.keys() <= set(variants):
+            return grid, cells
     return "", {}
 
 
@@ -185,11 +172,9 @@ def _in_a_word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _left_out(recipe: Json, suite: Suite) -> dict[str, str]:
-    network = Regularisers.model_validate(recipe.get("regularisers", {})).fixed_network
-    return {
-        space: f"{network}: {learnt}" for space in suite.evaluation.spaces if (learnt := learnt_alike(network, space))
-    }
+def _description(row: Listed, params: Params) -> str:
+    """Of a combination of a grid, that of a variant which says the same recipe."""
+    return next(filter(None, (params.variants[name].description for name in (row.name, *row.aliases))), "")
 
 
 def _no_shorter(recipes: Mapping[str, Json]) -> Why | None:

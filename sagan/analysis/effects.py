@@ -115,7 +115,7 @@ def _questions(design, runs, snapshots, spent, busy, state: Replay, made: Effect
 
 def _pairs(design, runs, snapshots, spent, busy, made: Effects) -> None:
     """Each variant that is ranked against the baseline, of all runs at the suite's level."""
-    ranked = [name for name, of in design.variants.items() if design.space not in of.left_out]
+    ranked = [name for name, of in design.variants.items() if of.ranked]
     if design.baseline not in ranked:
         return
     of = runs[runs["space"] == design.space]
@@ -154,8 +154,9 @@ def _with_budgets(of: _Asked, snapshots, steps: Answer, busy: bool, made: Effect
     time, times, along = Answer(why="too few runs"), None, []
     if known:
         along = [
-            of.row(contrast(curves.figures(curves.y[:, place]), of.weights), None, budget=float(step))
+            of.row(found, None, budget=float(step))
             for place, step in enumerate(curves.steps[:-1])
+            if (found := contrast(curves.figures(curves.y[:, place]), of.weights)) is not None
         ]
         if len(curves.steps) > 1:
             steps = _with_change(steps, of, curves.y[:, -1] - curves.y[:, -2])
@@ -225,7 +226,8 @@ def _given(of: _Asked, figures: Figures, level: float) -> list[Effect]:
     family, rows = len(settings) * len(contrasts_asked(of.design)), []
     for name, at in settings:
         cells = [cell for cell in figures if cell[of.factors.index(name)] == at]
-        found = contrast(figures, weights_of(of.design, cells, *of.names))
+        weights = weights_of(of.design, cells, *of.names)
+        found = trusted(contrast(figures, weights), weights)
         if found is not None:
             rows.append(of.row(found, level / family, given=f"{name}={at}"))
     return rows
@@ -239,7 +241,7 @@ def _others(of: _Asked, runs, snapshots) -> list[tuple[_Asked, Contrast, float, 
         for name in METRICS:
             if name not in there or (space, name) == (design.space, design.metric):
                 continue
-            one = contrast(figures_of(there, of.factors, METRICS[name]), of.weights)
+            one = trusted(contrast(figures_of(there, of.factors, METRICS[name]), of.weights), of.weights)
             if one is not None:
                 found.append((of, one, 0.0, {"metric": name, "space": space}))
         if space != design.space and of.cost is not None and design.no_shorter is None:

@@ -86,12 +86,12 @@ class Factor(Part):
 
 
 class Variant(Part):
-    """A recipe. `differs`: the settings in which it differs from the baseline. `left_out`: space -> why it is not
-    ranked in that space, being trained on features that were learnt from the same."""
+    """A recipe. `differs`: the settings in which it differs from the baseline. One that is not `ranked` is shown, and
+    never compared."""
 
     description: str = ""
     differs: dict[str, str] = {}
-    left_out: dict[str, str] = {}
+    ranked: bool = True
 
 
 class Look(Part):
@@ -313,13 +313,6 @@ class Protocol(Part):
     settings: str
 
 
-class Published(Part):
-    what: str
-    fid: str
-    protocol: str
-    source: str
-
-
 class Counts(Part):
     """What became of runs. `ended_badly` has not collapsed; `lost` have no figure because of training."""
 
@@ -371,7 +364,6 @@ class Provenance(Part):
     busy: bool = False
     warnings: list[str] = []
     experiment: str = ""
-    published: list[Published] = []
     searched: tuple[int, int] | None = None
     class_rows: dict[str, list[str]] = {}
 

@@ -27,7 +27,7 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
         spent: as of `costs.step_costs`.
     """
     metric, space = main_metric(design), design.space
-    left_out = [name for name, of in design.variants.items() if space in of.left_out]
+    left_out = [name for name, of in design.variants.items() if not of.ranked]
     of = runs[(runs["space"] == space) & ~runs["variant"].isin(left_out)]
     figures = figures_of(of, ["variant"], metric)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, left_out, metric)]
@@ -36,19 +36,15 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
         if len(curves.steps) >= budget.FEWEST_SNAPSHOTS:
             last = float(curves.steps[-1])
             time = last * min(seconds.values())
-            places = {(name,): time / each for name, each in seconds.items() if _is_near(curves.steps, time / each)}
+            places = {
+                (name,): time / each for name, each in seconds.items() if budget.is_near(curves.steps, time / each)
+            }
             at = curves.figures(curves.at(places))
             without = [name for name in design.variants if (name,) not in places]
             found.append(
                 _ranking(design, "time", round(time, 3), {c: at[c] for c in places if c in at}, without, metric)
             )
     return [ranking for ranking in found if len(ranking.standings) > 1]
-
-
-def _is_near(steps: np.ndarray, place: float) -> bool:
-    """Whether a place lies between two snapshots that are near enough to interpolate."""
-    below, above = steps[steps <= place * (1 + 1e-9)], steps[steps >= place * (1 - 1e-9)]
-    return bool(len(below) and len(above)) and above[0] <= budget.WIDEST_GAP * below[-1] * (1 + 1e-9)
 
 
 def _seconds(spent: pd.DataFrame) -> dict[str, float]:

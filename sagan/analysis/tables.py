@@ -12,7 +12,7 @@ import pandas as pd
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.rows import Row, SuiteRecords
 from sagan.store.records import Json
-from sagan.store.types import Attention, LogLine, RunRecord
+from sagan.store.types import RunRecord
 
 # Lines of training.csv a run.
 LOG_POINTS = 200
@@ -44,10 +44,9 @@ FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training
 
 def tables_of(records: SuiteRecords, cells: Cells) -> Tables:
     """The tables of a suite's records, the further feature spaces below the first."""
-    spaces = [records, *records.also.values()]
     factors = list(next(iter(cells.values()), {}))
-    runs = [_run(row, of.extractor) for of in spaces for row in of.rows]
-    snapshots = [line for of in spaces for row in of.rows for line in _snapshots(row, of.extractor)]
+    runs = [_run(row, of.extractor) for of in records.spaces for row in of.rows]
+    snapshots = [line for of in records.spaces for row in of.rows for line in _snapshots(row, of.extractor)]
     training = [line for row in records.rows for line in _training(row)]
     keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - set(keys))
@@ -100,7 +99,7 @@ def _run(row: Row, space: str) -> Json:
         "lost": int(row.lost),
         "collapsed": int(row.collapsed),
         "went_wrong": int(row.went_wrong),
-        "collapsed_at": row.collapse.began,
+        "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
         "fid_untrained": row.fid_untrained,
@@ -111,7 +110,7 @@ def _run(row: Row, space: str) -> Json:
         "images": run and run.images,
         "images_per_second": run and run.images_per_second,
         "seconds": run and run.seconds,
-        "step_seconds": row.step_seconds,
+        "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
         "load": median(loads) if loads else None,
         "generated_per_second": evaluation and evaluation.generated_per_second,
         "evaluation_seconds": evaluation and evaluation.seconds,
@@ -129,9 +128,9 @@ def _layers(row: Row) -> Json:
     found: Json = {}
     for layer, entry in (row.evaluation.attention if row.evaluation else {}).items():
         found |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
-    for point in row.points:
+    for point in row.evaluation.curve if row.evaluation else []:
         if point.step == 0:
-            found |= {f"entropy_untrained.{layer}": share for layer, share in entropy_shares(point.attention).items()}
+            found |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
     return found
 
 
@@ -143,28 +142,18 @@ def _snapshots(row: Row, space: str) -> list[Json]:
     return [
         {"variant": row.variant, "seed": row.seed, "space": space, "step": point.step, **row.at_step(point.step)}
         | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity}
-        for point in row.points
+        for point in (row.evaluation.curve if row.evaluation else [])
     ]
 
 
 def _training(row: Row) -> list[Json]:
-    lines = []
-    for line in row.thinned_log(LOG_POINTS):
+    """About `LOG_POINTS` lines of the log, the first and the last among them; of sigmas each network's largest."""
+    lines, every = [], -(-len(row.log) // LOG_POINTS) or 1
+    for line in [*row.log[:-1:every], *row.log[-1:]]:
         kept = {k: v for k, v in line.content().items() if k != "time" and not k.startswith("sigma.")}
-        lines.append({"variant": row.variant, "seed": row.seed, **kept, **largest_sigmas(line)})
+        for network in NETWORKS:
+            sigmas = [v for k, v in line.values.items() if k.startswith(f"sigma.{network}.") and v is not None]
+            if sigmas:
+                kept[f"sigma_max.{network}"] = max(sigmas)
+        lines.append({"variant": row.variant, "seed": row.seed, **kept})
     return lines
-
-
-def entropy_shares(attention: Attention) -> dict[str, float]:
-    """layer -> `AttentionLayer.share`, without layers whose maps are not finite."""
-    return {name: layer.share for name, layer in attention.items() if layer.share is not None}
-
-
-def largest_sigmas(line: LogLine) -> dict[str, float]:
-    """The largest of a log line's sigmas for each network that has any."""
-    largest = {}
-    for network in NETWORKS:
-        sigmas = [v for k, v in line.values.items() if k.startswith(f"sigma.{network}.") and v is not None]
-        if sigmas:
-            largest[f"sigma_max.{network}"] = max(sigmas)
-    return largest

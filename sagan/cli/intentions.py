@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sagan.metrics.codes import lacking
 from sagan.plan import Evaluation, Plan, Reference, Run
 from sagan.plan.listing import missing
 from sagan.store.folders import last_checkpoint, run_state
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
 from sagan.store.reports import measured_in_report
-from sagan.store.types import EvaluationRecord, RealFigures
 
 
 def would_train(run: Run, paths: Paths) -> str:
@@ -39,12 +37,16 @@ def would_evaluate(evaluation: Evaluation, paths: Paths) -> str:
     return f"{evaluation.key}: would measure {evaluation.run}, into {folder}{after}"
 
 
-def would_add(key: str, record: EvaluationRecord | RealFigures | None) -> str:
-    """Of `--add`, to `metrics.json` or to `other_split` of a reference."""
-    if record is None:
-        return f"{key}: not measured yet, so there is nothing to add to"
-    names = lacking(record.content())
-    return f"{key}: would add {', '.join(names)}" if names else f"{key}: lacks no metric, nothing to do"
+def would_make(plan: Plan, keys: Sequence[str], paths: Paths) -> Iterator[str]:
+    """What `make` would do for runs and references."""
+    evaluations = [evaluation for evaluation in plan.evaluations.values() if evaluation.run in keys]
+    needed = {e.reference for e in evaluations if read_evaluation(e.key, paths).record is None}
+    references = [key for key in plan.references if key in keys or key in needed]
+    yield from (would_make_reference(plan.references[key], paths) for key in references)
+    for key in keys:
+        if key in plan.runs:
+            yield would_train(plan.runs[key], paths)
+            yield from (would_evaluate(evaluation, paths) for evaluation in evaluations if evaluation.run == key)
 
 
 def would_report(plan: Plan, paths: Paths) -> Iterator[str]:

@@ -4,69 +4,80 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sagan.analysis.seeds import planned
-from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
-from sagan.cli.intentions import would_add, would_evaluate, would_make_reference, would_report, would_track, would_train
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
+from sagan.cli.intentions import (
+    would_evaluate,
+    would_make,
+    would_make_reference,
+    would_report,
+    would_track,
+    would_train,
+)
+from sagan.code.extensions import trust_now
+from sagan.code.fingerprint import code_base
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
+from sagan.names import without_secrets
 from sagan.params.loading import load_params
-from sagan.plan import Plan, check_code
+from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
+from sagan.plan.reach import unreached
 from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
-from sagan.store.reading import read_evaluation, read_reference
 from sagan.store.reports import leave_for_workspace
 from sagan.verifying import chosen
 from sagan.verifying import verify as verify_run
 
-AddOption = Annotated[
-    bool, typer.Option("--add", help="Only bring metrics that are new, or whose code has changed, to what is measured.")
-]
 
-
-def _plan(plan_file: Path | None, key: str, kind: str):
-    """The plan that holds a key: from a file, or from params.yaml over all suites that are prepared."""
+def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -> Plan:
+    """A plan that holds some keys: from a file, or from params.yaml over all suites that are prepared."""
     if plan_file is not None:
-        return Plan.load(plan_file)
-    params = load_params(PATHS.params)
-    unplanned, known = [], []
-    for suite in params.suites:
-        try:
-            plan = planned(params, PATHS, [suite])
-        except UserError:
-            unplanned.append(suite)
+        plan, suites, unplanned = Plan.load(plan_file), [], []
+    else:
+        params = load_params(PATHS.params)
+        suites, unplanned = [], []
+        for suite in params.suites:
+            try:
+                planned(params, PATHS, [suite])
+                suites.append(suite)
+            except UserError:
+                unplanned.append(suite)
+        plan = planned(params, PATHS, suites) if suites else Plan({}, {}, {}, {})
+    known = [key for kind in kinds for key in getattr(plan, kind)]
+    for key in keys:
+        if key in known:
             continue
-        if key in getattr(plan, kind):
-            return plan
-        known += getattr(plan, kind)
-    # Where one is close, suites that cannot be planned are not why.
-    why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
-    if unplanned and not meant(key, known):
-        why += f" (those of {', '.join(unplanned)} are not known; it says why)"
-    raise UserError(f"{key}: params.yaml asks for no such key under {kind}{why}")
+        what = " or ".join(kinds)
+        if plan_file is not None:
+            raise UserError(f"{key}: {plan_file} holds no such key under {what}{meant(key, known)}")
+        # Where one is close, suites that cannot be planned are not why.
+        why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
+        if unplanned and not meant(key, known):
+            why += f" (those of {', '.join(unplanned)} are not known; it says why)"
+        raise UserError(f"{key}: params.yaml asks for no such key under {what}{why}")
+    return plan
 
 
 def _spec(plan_file: Path | None, key: str, kind: str):
-    specs = getattr(_plan(plan_file, key, kind), kind)
-    if key not in specs:
-        raise UserError(f"{key}: {plan_file} holds no such key under {kind}{meant(key, specs)}")
-    check_code(specs[key], PATHS)
-    return specs[key]
+    return getattr(_plan(plan_file, [key], (kind,)), kind)[key]
+
+
+def _checked(spec):
+    """Own code of a spec whose code is what it was planned with: called once that code is imported."""
+    code_base.cache_clear()
+    return check_code(spec, PATHS)
 
 
 def _say_where(key: str, moved_to: Path | None) -> None:
     if moved_to is not None:
         print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
-
-
-def _added(names: list[str]) -> str:
-    return f"added {', '.join(names)}" if names else "lacks no metric, nothing to do"
 
 
 def _figure(value: float | None, otherwise: str) -> str:
@@ -78,7 +89,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -91,7 +101,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -107,6 +117,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -120,6 +132,7 @@ def plan(
     """List every run with its key and its state: what is there, and what `dvc repro` would make."""
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
+    check_own_networks(made, PATHS)
     if out is not None:
         made.save(out)
     for line in plan_lines(made, PATHS):
@@ -129,6 +142,8 @@ def plan(
     for name in made.suites:
         for line in can_find(name, made, params, PATHS):
             print(f"{name} {line}")
+    for line in unreached(params, PATHS, suite):
+        print(f"note: {line}")
 
 
 @app.command()
@@ -144,43 +159,61 @@ def train(
         return
     from sagan.training.loop import Interrupted, train_on
 
+    own = _checked(spec)
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
     if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
         _say_where(run, set_aside_torn(run, PATHS, verify=False))
     try:
-        record = train_on(spec, dataset, PATHS)
+        record = train_on(spec, dataset, PATHS, own)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         raise typer.Exit(GO_ON_LATER) from None
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        batch_size = spec.config["training"]["batch_size"]
-        raise UserError(
-            f"{run}: out of memory; lower training.batch_size = {batch_size} or the networks' width in params.yaml"
-        ) from None
     if os.environ.get("RANK", "0") == "0":
         print(f"{run}: {record.status} after {record.steps} steps, {record.images_per_second} images/s")
+
+
+@app.command()
+def make(
+    keys: Annotated[list[str], typer.Argument(help="Keys of runs, or of references, as `plan` lists them.")],
+    plan: PlanOption = None,
+    together: Annotated[
+        int | None,
+        typer.Option(min=1, max=60, help="Runs that take turns. Default: execution.together of params.yaml."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train some runs and measure each in every way that is asked for; what is there is passed over.
+
+    A run that fails does not stop the others. Exit code 0: all is there; 75: stopped by a signal, and runs go on from
+    their checkpoints; 1 or 2: something failed, and state/logs/KEY.log says what.
+    """
+    made = _plan(plan, keys, ("runs", "references"))
+    if dry_run:
+        for line in would_make(made, keys, PATHS):
+            print(line)
+        return
+    if plan is None:
+        plan = PATHS.plan(made.digest())
+        made.save(plan)
+    from sagan.making import Making
+
+    raise typer.Exit(Making(made, plan, PATHS, together).make(keys))
 
 
 @app.command()
 def reference(
     key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
     spec = _spec(plan, key, "references")
     if dry_run:
-        record = read_reference(key, PATHS).record
-        print(would_add(key, record and record.other_split) if add else would_make_reference(spec, PATHS))
+        print(would_make_reference(spec, PATHS))
         return
-    from sagan.metrics.reference import add_to_reference, make_reference
+    from sagan.metrics.reference import make_reference
 
-    if add:
-        print(f"{key}: {_added(add_to_reference(spec, PATHS))}")
-        return
+    _checked(spec)
     _say_where(key, set_aside_spoilt_reference(key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
@@ -192,20 +225,19 @@ def reference(
 def measure(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
-    add: AddOption = False,
+    trust: TrustOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
     spec = _spec(plan, key, "evaluations")
     if dry_run:
-        print(would_add(key, read_evaluation(key, PATHS).record) if add else would_evaluate(spec, PATHS))
+        print(would_evaluate(spec, PATHS))
         return
-    from sagan.metrics.evaluate import add_metrics
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
-    if add:
-        print(f"{key}: {_added(add_metrics(spec, PATHS))}")
-        return
+    if trust:
+        trust_now(PATHS.run(spec.run))
+    _checked(spec)
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
@@ -240,12 +272,12 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
     from sagan.tracking import TrackingUnavailable, sync
-    from sagan.tracking.connection import tracking_uri, without_password
+    from sagan.tracking.connection import tracking_uri
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite)
     if dry_run:
-        print(would_track(made, PATHS, without_password(tracking_uri(params, PATHS))))
+        print(would_track(made, PATHS, without_secrets(tracking_uri(params, PATHS))))
         return
     try:
         print(f"mlflow: {sync(made, params, PATHS)}")

@@ -8,19 +8,18 @@ from typing import Annotated
 
 import typer
 
-from sagan.cli.app import PATHS, app
+from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
 from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
+from sagan.store.paths import TIMM
 from sagan.store.reports import experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
+from sagan.verifying import agreement
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
 
 
@@ -68,7 +67,7 @@ def sample(
 def describe(
     variant: Annotated[str, typer.Argument(help="A variant or a grid of params.yaml.")],
     suite: Annotated[
-        str | None, typer.Option(help="Lay this suite's overrides over the variant, and make its dataset's images.")
+        str | None, typer.Option(help="For the images of this suite's dataset; with --recipe, with its training.")
     ] = None,
     resolution: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: the suite's, or 64.")
@@ -76,11 +75,21 @@ def describe(
     channels: Annotated[
         int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
     ] = None,
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="Show what runs instead: every setting, and where its value is said.")
+    ] = False,
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
-    from sagan.generators.describing import describe_variant
+    params = load_params(PATHS.params)
+    if recipe:
+        from sagan.params.recipes import recipe_lines
 
-    for line in describe_variant(load_params(PATHS.params), variant, suite, resolution, channels, PATHS):
+        lines = recipe_lines(params, variant, suite)
+    else:
+        from sagan.generators.describing import describe_variant
+
+        lines = describe_variant(params, variant, suite, resolution, channels, PATHS)
+    for line in lines:
         print(line)
 
 
@@ -123,14 +132,15 @@ def weights(
     """Fetch the weights of feature extractors, check them by digest, and say which are there."""
     wanted = extractors or ["inception"]
     for extractor in wanted:
-        if extractor not in PUBLISHED:
-            raise UserError(f"weights: there is no {extractor!r} to fetch; there are: {', '.join(PUBLISHED)}")
+        if extractor not in PUBLISHED and not extractor.startswith(TIMM):
+            known = f"{', '.join(PUBLISHED)}, timm:NAME"
+            raise UserError(f"weights: there is no {extractor!r} to fetch; there are: {known}")
     if not only_list:
         from sagan.metrics.fetching import fetch_weights
 
         for extractor in wanted:
             print(fetch_weights(extractor, PATHS))
-    for line in weights_lines(PATHS):
+    for line in weights_lines(PATHS, [extractor for extractor in wanted if extractor.startswith(TIMM)]):
         print(line)
 
 
@@ -150,6 +160,10 @@ def where(
 
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)
+    if experiment is None:
+        for suite in suites:
+            if (line := agreement(suite, PATHS)) is not None:
+                print(f"{suite}: {line}")
     print("MLflow: make ui")
     if experiment is not None:
         from sagan.analysis.comparing import WORKSPACE

@@ -10,20 +10,21 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 # Calls whose arguments are words for people.
 _SPOKEN = ("print", "warnings.warn")
 
 
 class CodeBase:
-    """The package's modules, parsed when they are first asked for; with a folder, the modules that lie there too."""
+    """The package's modules, parsed when they are first asked for, and others, whose text is given by name."""
 
-    def __init__(self, package: Path, folder: Path | None = None) -> None:
-        self.package, self.folder = package, folder
+    def __init__(self, package: Path, others: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        self.package, self.others = package, others
         self._modules: dict[str, _Module | None] = {}
 
     def module(self, name: str) -> _Module | None:
@@ -44,11 +45,10 @@ class CodeBase:
     def _read(self, name: str) -> _Module | None:
         top, *parts = name.split(".")
         if top != "sagan":
-            file = self.folder and self.folder / f"{name}.py"
-            return _Module(self, name, file) if file and file.exists() else None
+            return _Module(self, name, f"{name}.py", self.others[name]) if name in self.others else None
         place = self.package.joinpath(*parts)
         file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        return _Module(self, name, file) if file.exists() else None
+        return _Module(self, name, str(file), file.read_bytes()) if file.exists() else None
 
 
 @cache
@@ -62,7 +62,8 @@ class _Module:
 
     base: CodeBase
     name: str
-    file: Path
+    file: str
+    content: bytes
     _resolved: dict[str, Definition | _Module | str] = field(default_factory=dict)
 
     @cached_property
@@ -71,7 +72,7 @@ class _Module:
         definitions: dict[str, list[ast.stmt]] = {}
         imports: dict[str, tuple[str, str | None]] = {}
         loose: list[ast.stmt] = []
-        for statement in _body(ast.parse(self.file.read_text(encoding="utf-8"))):
+        for statement in _body(ast.parse(self.content)):
             match statement:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     definitions.setdefault(statement.name, []).append(statement)
@@ -144,6 +145,11 @@ class Definition:
     statements: tuple[ast.stmt, ...]
     loose: tuple[ast.stmt, ...]
     _read: dict[frozenset | None, tuple[str, list[Definition]]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its module and its name."""
+        return self.module.name, self.name
 
     @property
     def is_table(self) -> bool:

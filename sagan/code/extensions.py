@@ -1,26 +1,27 @@
 """Own code as a variant: the file that an extension names, checked, loaded, and kept with a run. Without torch.
 
-A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to plan with, and executed only to train, or
-to load what it has trained.
+A file in `extensions/` defines some of `FUNCTIONS`. It is read as text to name runs, and executed to train, to load
+what it has trained, and to hold the shapes of its networks to what a plan asks for.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
+import importlib.abc
 import importlib.util
 import itertools
-import os
-import shutil
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sagan.code import trust
 from sagan.errors import UserError, first_line, meant
 from sagan.store.paths import Paths
 
@@ -31,28 +32,30 @@ FUNCTIONS = {
     "discriminator_loss": ("logits_real", "logits_fake", "options"),
     "generator_loss": ("logits_real", "logits_fake", "options"),
     "penalty": ("critic", "real", "fake", "options"),
-    "generator_penalty": ("generator", "fake", "options"),
+    "generator_penalty": ("generator", "real", "fake", "options"),
+}
+# What of a recipe they leave without effect, where all of a set are defined.
+REPLACED = {
+    ("discriminator_loss", "generator_loss"): ("objective",),
+    ("build_generator", "build_discriminator"): ("backbone", "init"),
 }
 FOLDER = "extensions"  # beside params.yaml
 _MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
-class OwnCodeError(UserError, RuntimeError):
-    """An exception inside a user's code, told by the user's own lines.
-
-    A `RuntimeError` too, as what breaks the recording of a CUDA graph off: steps then go on without one.
-    """
+class OwnCodeError(UserError):
+    """An exception inside a user's code, told by the user's own lines."""
 
 
-def check_extension(file: Path, place: str) -> set[str]:
+def check_extension(file: Path, place: str) -> tuple[Sources, set[str]]:
     """Refuse a file that cannot be an extension, as far as reading it shows.
 
     Args:
         place: the key path of params.yaml that names it.
 
     Returns:
-        Which of `FUNCTIONS` it defines.
+        What was read, and which of `FUNCTIONS` it defines.
 
     Raises:
         UserError: it is not there, is no Python, imports what cannot be kept with a run, or does not define any of
@@ -62,7 +65,8 @@ def check_extension(file: Path, place: str) -> set[str]:
     if not file.is_file():
         added = "put it there, and `git add` it, since copies of the workspace (dvc exp run --temp) hold no others"
         raise UserError(f"{told}: no such file; {added}")
-    functions = _functions(file, place)
+    sources = read_sources(file, place)
+    functions = _functions(sources.main)
     for name, node in functions.items():
         at = f"{told}, line {node.lineno}: {name}"
         if name not in FUNCTIONS and not name.startswith("_") and (close := meant(name, FUNCTIONS)):
@@ -72,40 +76,64 @@ def check_extension(file: Path, place: str) -> set[str]:
             raise UserError(f"{at} must take {len(FUNCTIONS[name])} arguments: {', '.join(FUNCTIONS[name])}")
     if not functions.keys() & FUNCTIONS.keys():
         raise UserError(f"{told}: defines none of {', '.join(FUNCTIONS)}")
-    sources(file, place)
-    return functions.keys() & FUNCTIONS.keys()
+    return sources, functions.keys() & FUNCTIONS.keys()
 
 
-def _functions(file: Path, place: str) -> dict[str, ast.FunctionDef]:
-    return {node.name: node for node in _parsed(file, place).body if isinstance(node, ast.FunctionDef)}
+def _functions(content: bytes) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in ast.parse(content).body if isinstance(node, ast.FunctionDef)}
 
 
-def _parsed(file: Path, place: str) -> ast.Module:
+def _parsed(file: Path, content: bytes, place: str) -> ast.Module:
     try:
-        return ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError) as error:
+        return ast.parse(content)
+    except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else first_line(error)
         raise UserError(f"{place} = {file.as_posix()!r}{line}: not Python: {reason}") from None
 
 
-def sources(file: Path, place: str = "extension.file") -> list[Path]:
-    """The file, and the modules of its folder that it imports, directly or not.
+@dataclass(frozen=True)
+class Sources:
+    """An extension as it was read, once: what is checked, hashed, executed and kept with a run are these bytes.
+
+    Attributes:
+        file: where it was read.
+        main: its content.
+        beside: the modules of its folder that it imports, directly or not, by their names.
+    """
+
+    file: Path
+    main: bytes
+    beside: dict[str, bytes]
+
+    @property
+    def kept(self) -> dict[str, bytes]:
+        """By the names of the files in a run's folder."""
+        return {_MAIN: self.main} | {f"{name}.py": content for name, content in self.beside.items()}
+
+
+def read_sources(file: Path, place: str = "extension.file") -> Sources:
+    """Read a file, and the modules of its folder that it imports, directly or not.
 
     Raises:
-        UserError: one is no Python, or an import is of a kind that cannot be kept with a run.
+        UserError: one cannot be read or is no Python, or an import is of a kind that cannot be kept with a run.
     """
-    found, todo = [], [file]
+    found: dict[Path, bytes] = {}
+    todo = [file]
     while todo:
         path = todo.pop()
         if path not in found:
-            found.append(path)
-            todo += _local_imports(path, file, place)
-    return [file, *sorted(set(found) - {file})]
+            try:
+                found[path] = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"{place} = {path.as_posix()!r}: {error.strerror}") from None
+            todo += _local_imports(path, found[path], file, place)
+    main = found.pop(file)
+    return Sources(file, main, {path.stem: found[path] for path in sorted(found)})
 
 
-def _local_imports(path: Path, file: Path, place: str) -> Iterator[Path]:
-    for node in ast.walk(_parsed(path, place)):
+def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterator[Path]:
+    for node in ast.walk(_parsed(path, content, place)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         told = f"{place} = {path.as_posix()!r}, line {getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.ImportFrom):
@@ -125,34 +153,50 @@ def _local_imports(path: Path, file: Path, place: str) -> Iterator[Path]:
                 raise UserError(f"{told}: {top} is a folder; only modules beside {file.name} are kept with a run")
 
 
-def load_extension(file: Path, place: str | None = None) -> ModuleType:
-    """Execute a file as a module.
+def load_extension(sources: Sources, place: str | None = None) -> ModuleType:
+    """Execute an extension as a module: these bytes and no others, whatever lies in its folder.
 
-    It gets `__functions__`, those of `FUNCTIONS` that it defines, and `__place__`, what errors name.
+    It gets `__functions__`, those of `FUNCTIONS` that it defines, `__place__`, what errors name, and `__sources__`.
 
     Args:
-        place: the key path that names the file, for errors; None for the file alone.
+        place: what errors name; None for the file.
 
     Raises:
         OwnCodeError: it raised an exception.
     """
-    spec = importlib.util.spec_from_file_location(f"extension_{file.stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    module.__place__ = file.as_posix() if place is None else f"{place} = {file.as_posix()!r}"
-    module.__functions__ = _functions(file, "extension.file").keys() & FUNCTIONS.keys()
-    others = [source.stem for source in sources(file)[1:]]
-    for name in others:
+    finder = _FromMemory(sources)
+    for name in sources.beside:
         sys.modules.pop(name, None)  # another extension's of the same name
-    sys.path.insert(0, str(file.parent))
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.meta_path.insert(0, finder)
     try:
-        calling(spec.loader.exec_module, module)
-        for name in others:  # those, too, that a function imports when it is called
+        spec = importlib.util.spec_from_loader(f"extension_{sources.file.stem}", finder)
+        module = importlib.util.module_from_spec(spec)
+        module.__file__ = str(sources.file)
+        module.__place__ = sources.file.as_posix() if place is None else place
+        module.__functions__ = _functions(sources.main).keys() & FUNCTIONS.keys()
+        module.__sources__ = sources
+        calling(finder.exec_module, module)
+        for name in sources.beside:  # those, too, that a function imports when it is called
             calling(importlib.import_module, name)
     finally:
-        sys.path.remove(str(file.parent))
-        sys.dont_write_bytecode = writes
+        sys.meta_path.remove(finder)
     return module
+
+
+class _FromMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Makes modules of an extension's sources."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return importlib.util.spec_from_loader(name, self) if name in self._sources.beside else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        name, folder = module.__name__, self._sources.file.parent
+        content = self._sources.beside.get(name, self._sources.main)
+        file = folder / f"{name}.py" if name in self._sources.beside else self._sources.file
+        exec(compile(content, str(file), "exec"), module.__dict__)
 
 
 def calling(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -186,22 +230,20 @@ def _is_installed(file: str) -> bool:
 # --- with a run -----------------------------------------------------------------------------------
 
 
-def keep_with_run(file: Path, run_folder: Path, paths: Paths) -> None:
-    """Copy an extension's sources into a run's folder, and remember that this workspace made them."""
+def keep_with_run(sources: Sources, run_folder: Path, paths: Paths) -> None:
+    """Write an extension's sources into a run's folder, and remember that this user ran them."""
     folder = run_folder / "extension"
     folder.mkdir(parents=True, exist_ok=True)
-    for source in sources(file):
-        shutil.copyfile(source, folder / (_MAIN if source == file else source.name))
-    mark = _trusted(paths) / _bytes_digest(folder)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    for name, content in sources.kept.items():
+        (folder / name).write_bytes(content)
+    trust.remember(sources.kept)
 
 
-def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
+def load_kept(run_folder: Path, trusted: bool, paths: Paths) -> ModuleType:
     """The extension in a run's folder.
 
     Args:
-        trust: execute it even where this workspace has neither made it nor has it in `extensions/`, byte for byte.
+        trusted: execute it even where this user has neither run it nor has it in `extensions/`.
 
     Raises:
         UserError: there is none, or it came with a copied run and nobody said that it is trusted.
@@ -209,30 +251,25 @@ def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
     folder = run_folder / "extension"
     if not (folder / _MAIN).exists():
         raise UserError(f"{folder}: the run's own code is not there; copy the whole folder of the run")
-    if not (trust or (_trusted(paths) / _bytes_digest(folder)).exists() or _is_here(folder, paths)):
+    sources = read_sources(folder / _MAIN)
+    if not (trusted or _is_trusted(sources, paths)):
         raise UserError(f"{folder}: code that came with a copied run; read it, and say --trust to execute it")
-    return load_extension(folder / _MAIN)
+    return load_extension(sources)
 
 
-def _trusted(paths: Paths) -> Path:
-    return paths.root / "state" / "extensions"
+def is_trusted(run_folder: Path, paths: Paths) -> bool:
+    """Whether the own code in a run's folder may be executed without a word of the user."""
+    try:
+        return _is_trusted(read_sources(run_folder / "extension" / _MAIN), paths)
+    except UserError:
+        return False
 
 
-def _is_here(folder: Path, paths: Paths) -> bool:
-    """Whether the code is, byte for byte, a file of this workspace's extensions with the modules beside it."""
-    main, others = folder / _MAIN, [file for file in folder.glob("*.py") if file.name != _MAIN]
-    return any(
-        _same(file, main) and all(_same(file.parent / other.name, other) for other in others)
-        for file in (paths.root / FOLDER).rglob("*.py")
-    )
+def trust_now(run_folder: Path) -> None:
+    """Let this process execute the own code that lies in a run's folder now; it may have none."""
+    if (main := run_folder / "extension" / _MAIN).exists():
+        trust.trust_now(read_sources(main).kept)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and one.read_bytes() == other.read_bytes()
-
-
-def _bytes_digest(folder: Path) -> str:
-    hasher = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        hasher.update(os.fsencode(file.name) + b"\0" + file.read_bytes() + b"\0")
-    return hasher.hexdigest()
+def _is_trusted(sources: Sources, paths: Paths) -> bool:
+    return trust.is_trusted(sources.kept, paths.root / FOLDER, _MAIN)

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from sagan.code.definitions import CodeBase, Definition, code_base
+from sagan.code.extensions import Sources
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -26,7 +27,7 @@ Table = dict
 # Where the arithmetic of each kind of result begins.
 RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
-    *("sagan.metrics.reference:measure_real", "sagan.metrics.reference:TRAINED"),
+    *(f"sagan.metrics.reference:{name}" for name in ("measure_real", "as_if_generated", "TRAINED")),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
     "sagan.data.prepared:PreparedDataset",
 )
@@ -34,19 +35,34 @@ EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.collapse:collapse"
 
 # Definitions that no byte of a result depends on, though its making runs through them: the hash does not follow them.
 # They carry work out, write it down or tell of it. tests/plan/test_keys.py alters their arithmetic to show it.
-HARMLESS = frozenset(
-    [
-        *("RunConfig", "UserError", "Interrupted", "first_line"),  # checks of input, and how mistakes are told
-        *("progress", "Processes", "ALONE", "joined", "GraphedStep", "cuda_capture"),  # how it is carried out
-        *("device_for", "exclusive", "FeatureParts", "in_memory", "Paths"),
-        # A loaded network is the one that was saved (tests/generators/test_sampling.py); its code is in its run's key.
-        *("load_generator", "load_discriminator"),
-        *("read_json", "write_json", "file_digest", "save_tensors", "load", "load_extension"),  # files
-        *("make_reference", "reference_record", "save_features", "check_reference"),
-        *("evaluate", "evaluation_record", "measurable_run", "_save_pictures"),
-        *("provenance", "metric_code", "entry_code"),  # what is told of a result
-    ]
-)
+# Each is (module, name): a user's own definition of such a name counts like any other.
+_HARMLESS = {
+    # checks of input, and how mistakes are told
+    "params.run": "RunConfig",
+    "errors": "UserError first_line",
+    # how work is carried out
+    "progress": "progress",
+    "store.locks": "exclusive",
+    "store.paths": "Paths",
+    "training.devices": "device_for",
+    "training.graphs": "GraphedStep cuda_capture",
+    "training.turns": "Interrupted",
+    "training.processes": "Processes ALONE joined",
+    "metrics.parts": "FeatureParts in_memory",
+    # a loaded network is the one that was saved (tests/generators/test_sampling.py); its code is in its run's key
+    "nn.files": "load_generator load_discriminator",
+    # files
+    "store.records": "read_json write_json file_digest",
+    "store.tensors": "save_tensors",
+    "data.prepared": "load",
+    "code.extensions": "load_extension",
+    "metrics.real_side": "save_features load_reference",
+    "metrics.reference": "make_reference reference_record",
+    "metrics.evaluate": "evaluate evaluation_record measurable_run _save_pictures",
+    # what is told of a result
+    "training.provenance": "provenance",
+}
+HARMLESS = frozenset((f"sagan.{module}", name) for module, names in _HARMLESS.items() for name in names.split())
 
 
 def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> str:
@@ -62,25 +78,21 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
     return _code(places, frozenset(tokens), code_base(package))
 
 
-def entry_code(table: str, entry: str, package: Path = PACKAGE) -> str:
-    """16 hex digits of the hash of what one entry of a table ("module:TABLE") uses."""
-    return _code((table,), frozenset([entry]), code_base(package))[:16]
-
-
-def extension_code(file: Path, package: Path = PACKAGE) -> str:
-    """sha256 (hex) of a file of own code: all that it defines, with the modules beside it and of the package it uses.
+def extension_code(sources: Sources, package: Path = PACKAGE) -> str:
+    """sha256 (hex) of own code: all that its file defines, with the modules beside it and of the package it uses.
 
     Raises:
         LookupError: it uses a name of the package that is not there.
     """
-    base = CodeBase(package, file.parent)
-    names = sorted(base.module(file.stem).definitions)
-    return _code(tuple(f"{file.stem}:{name}" for name in names), frozenset(), base)
+    stem = sources.file.stem
+    base = CodeBase(package, {stem: sources.main} | sources.beside)
+    names = sorted(base.module(stem).definitions)
+    return _code(tuple(f"{stem}:{name}" for name in names), frozenset(), base)
 
 
 def definitions_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> set[tuple[str, str]]:
     """(module, name) of every definition that `code_of` takes in."""
-    return {(found.module.name, found.name) for found in _closure(places, frozenset(tokens), code_base(package))}
+    return {found.place for found in _closure(places, frozenset(tokens), code_base(package))}
 
 
 @cache
@@ -97,7 +109,7 @@ def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBa
     found: set[Definition] = set()
     while todo:
         definition = todo.pop()
-        if definition in found or definition.name in HARMLESS:
+        if definition in found or definition.place in HARMLESS:
             continue
         found.add(definition)
         todo += definition.read(tokens)[1]
@@ -106,4 +118,4 @@ def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBa
 
 def _own(used: Definition, tokens: frozenset[str | int]) -> str:
     """What tells a definition that is named from another of its name; of a harmless one nothing counts but the name."""
-    return used.name if used.name in HARMLESS else used.own_digest(tokens)
+    return used.name if used.place in HARMLESS else used.own_digest(tokens)

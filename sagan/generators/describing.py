@@ -14,15 +14,14 @@ from sagan.nn.extension import own_network
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution
-from sagan.params.loading import suite_variant
-from sagan.params.run import switched_on
+from sagan.params.run import Image, networks_of
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
-_GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
+_GREY = ("mnist5k", "mnist")  # kinds of datasets whose entry does not say how many channels
 
 
 def describe_variant(
@@ -37,7 +36,7 @@ def describe_variant(
 
     Args:
         name: of a variant or a grid.
-        suite: a suite whose overrides are laid over the variant; None for the variant as it stands.
+        suite: a suite whose dataset's images are made; None for those below.
         resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
             Conditional variants are shown with ten classes.
         paths: of the clone that own code lies in; None for the current folder.
@@ -56,10 +55,10 @@ def describe_variant(
         channels = _channels(dataset) if dataset else _CHANNELS
 
     def networks(variant_name: str) -> dict[str, list[Layer]]:
-        variant = suite_variant(params, suite, variant_name) if suite else params.variants[variant_name]
+        variant = params.variants[variant_name]
         check_resolution(variant_name, variant, resolution, f"with --resolution {resolution}")
         image = _image(variant, channels, resolution)
-        config = {"variant": switched_on(resolved_variant(variant, resolution)), "image": image}
+        config = networks_of(resolved_variant(variant, resolution), image)
         if variant.extension is None:
             return describe(config)
         file = (paths or Paths()).root / variant.extension.file
@@ -67,8 +66,10 @@ def describe_variant(
 
     if name in params.grids:
         return _grid(params.grids[name], networks)
-    description = params.variants[name].description
-    lines = [f"{name}: {description}"] if description else [name]
+    variant = params.variants[name]
+    lines = [f"{name}: {variant.description}"] if variant.description else [name]
+    if variant.caution is not None:
+        lines += ["", f"Warning: {variant.caution}."]
     for role, layers in networks(name).items():
         lines += ["", *_network(role, layers)]
     return lines
@@ -88,8 +89,8 @@ def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, 
 
 def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
     """The layers of those networks that an extension builds."""
-    check_extension(file, place)
-    module, image, found = load_extension(file, place), config["image"], {}
+    sources, _ = check_extension(file, place)
+    module, image, found = load_extension(sources, f"{place} = {file.as_posix()!r}"), config["image"], {}
     shapes = {
         "generator": (1, config["variant"]["generator"]["z_dim"]),
         "discriminator": (1, image["channels"], image["resolution"], image["resolution"]),
@@ -100,11 +101,9 @@ def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
     return found
 
 
-def _image(variant: Variant, channels: int, resolution: int) -> Json:
-    image: Json = {"channels": channels, "resolution": resolution}
-    if variant.condition is not None:
-        image["classes"] = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
-    return image
+def _image(variant: Variant, channels: int, resolution: int) -> Image:
+    classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
+    return Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
 
 
 def _channels(dataset: AnyDataset) -> int:

@@ -50,7 +50,7 @@ def export_generator(source: str | Path, out: str | Path, trust: bool = False, p
 
 def _inputs(generator: nn.Module, count: int) -> tuple[Tensor, ...]:
     z = latents(generator.z_dim, count, seed=0)
-    classes = len(generator.config["image"].get("classes", []))
+    classes = len(generator.config["image"]["classes"] or [])
     return (z, torch.arange(count) % classes) if classes else (z,)
 
 

@@ -9,19 +9,18 @@ import torch
 
 from sagan.errors import UserError
 from sagan.metrics import gallery
-from sagan.metrics.codes import applicable, lacking
 from sagan.metrics.collapse import collapse
 from sagan.metrics.figures import Figures
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.reference import check_reference
+from sagan.metrics.table import applicable
 from sagan.plan import Evaluation
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_run
-from sagan.store.records import write_json
+from sagan.store.records import kept_files, write_json
 from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
-from sagan.training.provenance import now, provenance
+from sagan.training.provenance import Beginning, provenance
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
@@ -34,51 +33,18 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
         UserError: the run or the reference is not there.
     """
     target = paths.evaluation(evaluation.key) / "metrics.json"
-    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
+    with exclusive(paths.evaluation(evaluation.key)):
         if not target.exists():
             run = measurable_run(evaluation, paths)
             with device_for(evaluation.execution, evaluation.threads) as device:
-                write_json(target, evaluation_record(evaluation, run, paths, device).content())
+                record = evaluation_record(evaluation, run, paths, device).content()
+            write_json(target, record | {"files": kept_files(target.parent)})
         FeatureParts(paths.features(evaluation.key), evaluation.key).remove()
         return read_evaluation(evaluation.key, paths).record
 
 
-def add_metrics(evaluation: Evaluation, paths: Paths) -> list[str]:
-    """Bring to a measured run the metrics that its record has not by the present code; other figures stay.
-
-    The same z are sampled again.
-
-    Returns:
-        Their names.
-
-    Raises:
-        UserError: the evaluation, the run's weights or the reference are not there.
-    """
-    target = paths.evaluation(evaluation.key) / "metrics.json"
-    with exclusive(paths.state(evaluation.key) / "lock", evaluation.key):
-        found = read_evaluation(evaluation.key, paths).record
-        if found is None:
-            raise UserError(f"{target}: not measured yet, so there is nothing to add to; leave out --add")
-        record = found.content()
-        if names := lacking(record):
-            run, started = measurable_run(evaluation, paths), now()
-            with device_for(evaluation.execution, evaluation.threads) as device:
-                figures = Figures(evaluation, run.content(), paths, device)
-                metrics, classes = figures.metrics(names)
-                matched = figures.matched(names, metrics)
-                added = {"metrics": names, "provenance": provenance(device, started)}
-            record["metrics"] |= metrics
-            record["classes"] |= classes
-            for side in ("generated", "real"):
-                record["matched"][side] |= matched[side]
-            record["added"] = [*record.get("added", []), added]
-            write_json(target, EvaluationRecord(**record).content())
-            figures.parts.remove()
-        return names
-
-
 def measurable_run(evaluation: Evaluation, paths: Paths) -> RunRecord:
-    """The record of a run whose weights are there, as its reference is."""
+    """The record of a run whose weights are there."""
     run, folder = read_run(evaluation.run, paths).record, paths.run(evaluation.run)
     if run is None:
         raise UserError(f"{folder}: no finished run; train it with `python -m sagan train {evaluation.run}`")
@@ -87,18 +53,16 @@ def measurable_run(evaluation: Evaluation, paths: Paths) -> RunRecord:
             f"{folder}: a light copy without weights, which cannot be measured anew; copy the whole folder from the "
             "machine that trained it, or delete it to train it here"
         )
-    check_reference(paths.reference(evaluation.reference), evaluation.reference)
     return run
 
 
 def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, device: torch.device) -> EvaluationRecord:
-    started, clock = now(), time.perf_counter()
-    figures, condition = Figures(evaluation, run.content(), paths, device), run.config["variant"].get("condition")
-    metrics, classes, matched, memorisation = {}, {}, {}, {}
+    beginning, clock = Beginning(), time.perf_counter()
+    figures = Figures(evaluation, run.content(), paths, device)
+    metrics, matched, memorisation = {}, {}, {}
     if not figures.diverged:
-        names = applicable(condition, figures.settings["extractor"])
-        metrics, classes = figures.metrics(names)
-        matched, memorisation = figures.matched(names, metrics), figures.memorisation()
+        metrics = figures.metrics(applicable(figures.settings["extractor"]))
+        matched, memorisation = figures.matched(metrics), figures.memorisation()
     curve = figures.curve()
     collapsed, attention = collapse(curve), figures.attention()
     best = {} if figures.diverged else figures.best(curve, metrics["fid"])
@@ -111,11 +75,10 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         variant=run.variant,
         seed=run.seed,
         dataset=run.dataset,
-        condition=condition,
+        condition=run.config["variant"].get("condition"),
         extractor=figures.settings["extractor"],
         status="diverged" if figures.diverged else "measured",
         metrics=metrics,
-        classes=classes,
         matched=matched,
         untrained={"fid": figures.untrained(curve)},
         best=best,
@@ -127,7 +90,7 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         generated_images=counts,
         generated_per_second=round(counts / seconds, 1) if counts else 0.0,
         seconds=round(time.perf_counter() - clock + figures.parts.earlier, 3),
-        provenance=provenance(device, started),
+        provenance=provenance(device, beginning),
     )
 
 
@@ -138,4 +101,4 @@ def _save_pictures(figures: Figures, folder: Path) -> None:
     if not figures.diverged:
         gallery.save_attention_maps(generator, figures.discriminator, seed, device, folder / "attention")
         z, sampled = figures.final_sample()
-        gallery.save_neighbours(generator, z, sampled, figures.real, figures.paths, device, folder)
+        gallery.save_neighbours(generator, z, sampled, figures.nearest, figures.real, figures.paths, device, folder)

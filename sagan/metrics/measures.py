@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.code.fingerprint import Table
 from sagan.metrics import formulas
 from sagan.metrics.features import Sampled
 from sagan.metrics.real_side import RealSide
@@ -32,20 +30,18 @@ class Measure:
         value: None where no figure would mean anything.
         status: "measured", or in words what is wrong.
         facts: what belongs to the metric's protocol alone: spread, subsets, neighbours.
-        each: figures of parts, such as of each class.
     """
 
     value: float | None
     status: str = MEASURED
     facts: Json = field(default_factory=dict)
-    each: Json = field(default_factory=dict)
 
 
 def measures(names: Iterable[str], generated: Sampled, real: RealSide) -> dict[str, Measure]:
-    """Some of `METRICS` of one set of images; none has a value where a feature is not finite."""
-    if defect := not_finite(generated.features["features"]):
+    """Some of `FUNCTIONS` of one set of images; none has a value of features not finite, or equal of all real ones."""
+    if defect := not_finite(generated.features["features"]) or _dull(real):
         return dict.fromkeys(names, Measure(None, defect))
-    return {name: METRICS[name](generated, real) for name in names}
+    return {name: FUNCTIONS[name](generated, real) for name in names}
 
 
 def fid(generated: Sampled, real: RealSide) -> Measure:
@@ -70,36 +66,12 @@ def fid_infinity(generated: Sampled, real: RealSide) -> Measure:
     return measured(formulas.fid_infinity(features, real.statistics, sizes), is_constant(features), sizes=sizes)
 
 
-def intra_fid(generated: Sampled, real: RealSide) -> Measure:
-    """Mean over classes of the FID between a class's generated and real images (Miyato & Koyama 2018), and of each.
-
-    There is no mean where a class has fewer images than features on either side: leaving it out would flatter.
-
-    Args:
-        generated, real: with labels and with classes.
-    """
-    features, side = generated.features["features"], real.classes
-    each: dict[str, Json] = {}
-    lacking = None
-    for index, name in enumerate(side.names):
-        mine = features[generated.labels == index]
-        counts = {"generated_count": len(mine), "real_count": side.counts[index]}
-        short = too_few(min(counts.values()), features.shape[1])
-        if short is None:
-            each[name] = {"fid": formulas.fid(formulas.statistics(mine), side.statistics[index]), **counts}
-        else:
-            each[name] = {"fid": None, **counts}
-            lacking = lacking or f"class {name!r} has {short}"
-    if lacking:
-        return Measure(None, lacking, each=each)
-    mean = float(np.mean([entry["fid"] for entry in each.values()]))
-    return replace(measured(mean, is_constant(features)), each=each)
-
-
 def kid(generated: Sampled, real: RealSide) -> Measure:
     """KID against the kept real features."""
     features = generated.features["features"]
     size = min(formulas.KID_SUBSET_SIZE, len(features), len(real.features))
+    if size < 2:
+        return Measure(None, f"too few images: {size}, and an image is compared with others of its set")
     value, std = formulas.kid(features, real.features)
     facts = {"std": std, "subsets": formulas.KID_SUBSETS, "subset_size": size, "real_count": len(real.features)}
     return measured(value, is_constant(features), **facts)
@@ -112,34 +84,30 @@ def inception_score(generated: Sampled, real: RealSide) -> Measure:
         return Measure(None, "refused: the extractor's weights have no classifier layer")
     if defect := not_finite(logits):
         return Measure(None, defect)
+    if len(logits) < formulas.IS_SPLITS:
+        return Measure(None, f"too few images: {len(logits)}, and each of {formulas.IS_SPLITS} parts needs one")
     score, std = formulas.inception_score(logits)
     return measured(score, is_constant(generated.features["features"]), std=std, splits=formulas.IS_SPLITS)
 
 
 def precision(generated: Sampled, real: RealSide) -> Measure:
     """Precision; no figure for a constant generator, since one image in a dense place is precise without being good."""
-    value, _ = _precision_recall(generated, real)
-    facts = {"neighbourhood": formulas.NEIGHBOURHOOD, "real_count": len(real.features)}
-    return _without(is_constant(generated.features["features"]), value, **facts)
+    return _of_neighbours("precision", generated, real, says_of_constant=False)
 
 
 def recall(generated: Sampled, real: RealSide) -> Measure:
     """Recall."""
-    _, value = _precision_recall(generated, real)
-    facts = {"neighbourhood": formulas.NEIGHBOURHOOD, "real_count": len(real.features)}
-    return measured(value, is_constant(generated.features["features"]), **facts)
+    return _of_neighbours("recall", generated, real)
 
 
 def density(generated: Sampled, real: RealSide) -> Measure:
     """Density; no figure for a constant generator, as of precision."""
-    value, _ = _density_coverage(generated, real)
-    return _without(is_constant(generated.features["features"]), value, **_naeem(real))
+    return _of_neighbours("density", generated, real, says_of_constant=False)
 
 
 def coverage(generated: Sampled, real: RealSide) -> Measure:
     """Coverage."""
-    _, value = _density_coverage(generated, real)
-    return measured(value, is_constant(generated.features["features"]), **_naeem(real))
+    return _of_neighbours("coverage", generated, real)
 
 
 def modes(generated: Sampled, real: RealSide) -> Measure:
@@ -161,11 +129,10 @@ def mode_kl(generated: Sampled, real: RealSide) -> Measure:
     return measured(formulas.mode_kl(counts, real_counts), is_constant(generated.features["features"]), **facts)
 
 
-# What is generated and the real side, to a figure; features are finite.
-METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
+# Of each metric of `sagan.metrics.table`: what is generated and the real side, to a figure; features are finite.
+FUNCTIONS: dict[str, Callable[[Sampled, RealSide], Measure]] = {
     "fid": fid,
     "fid_infinity": fid_infinity,
-    "intra_fid": intra_fid,
     "kid": kid,
     "is": inception_score,
     "precision": precision,
@@ -176,16 +143,31 @@ METRICS: Table[str, Callable[[Sampled, RealSide], Measure]] = {
     "mode_kl": mode_kl,
 }
 
+_NEIGHBOURS = {
+    **dict.fromkeys(("precision", "recall"), formulas.NEIGHBOURHOOD),
+    **dict.fromkeys(("density", "coverage"), formulas.DENSITY_NEIGHBOURHOOD),
+}
 
-# Two metrics of one computation: the second finds what the first has left.
+
+def _of_neighbours(name: str, generated: Sampled, real: RealSide, says_of_constant: bool = True) -> Measure:
+    """One of the four metrics of neighbourhoods.
+
+    Args:
+        says_of_constant: whether a constant generator's figure means anything.
+    """
+    facts = {"neighbourhood": _NEIGHBOURS[name], "real_count": len(real.features)}
+    if lacking := too_few_neighbours(generated.features["features"], real.features):
+        return Measure(None, lacking, facts)
+    constant = is_constant(generated.features["features"])
+    if constant and not says_of_constant:
+        return Measure(None, CONSTANT, facts)
+    return measured(getattr(_neighbourhoods(generated, real), name), constant, **facts)
+
+
+# Four metrics of one computation: the others find what the first has left.
 @lru_cache(maxsize=1)
-def _precision_recall(generated: Sampled, real: RealSide) -> tuple[float, float]:
-    return formulas.precision_recall(generated.features["features"], real.features)
-
-
-@lru_cache(maxsize=1)
-def _density_coverage(generated: Sampled, real: RealSide) -> tuple[float, float]:
-    return formulas.density_coverage(generated.features["features"], real.features)
+def _neighbourhoods(generated: Sampled, real: RealSide) -> formulas.Neighbourhoods:
+    return formulas.neighbourhoods(generated.features["features"], real.features, real.radii)
 
 
 def _mode_counts(generated: Sampled) -> Tensor:
@@ -193,21 +175,11 @@ def _mode_counts(generated: Sampled) -> Tensor:
     return torch.bincount(modes_of(generated.features["digits"]), minlength=MODES)
 
 
-def _naeem(real: RealSide) -> Json:
-    own = {"neighbourhood": formulas.DENSITY_NEIGHBOURHOOD, "library": "sagan (Naeem et al. 2020)"}
-    return {**own, "real_count": len(real.features)}
-
-
 def measured(value: float, constant: bool, **facts: Json) -> Measure:
     """A value as it is, and said to be of a constant generator where it is; None where it is not finite."""
     if not math.isfinite(value):
         return Measure(None, "the value is not finite", facts)
     return Measure(value, CONSTANT if constant else MEASURED, facts)
-
-
-def _without(constant: bool, value: float, **facts: Json) -> Measure:
-    """A figure that means nothing where the generator is constant."""
-    return Measure(None, CONSTANT, facts) if constant else measured(value, False, **facts)
 
 
 def not_finite(features: Tensor) -> str | None:
@@ -221,13 +193,26 @@ def too_few(count: int, feature_dim: int) -> str | None:
     return f"too few images: {count}, and {feature_dim} features need {feature_dim}" if count < feature_dim else None
 
 
+def too_few_neighbours(generated: Tensor, real: Tensor) -> str | None:
+    """What is wrong where features of images, generated or real, have too few others to be neighbours."""
+    needed = formulas.DENSITY_NEIGHBOURHOOD + 1
+    for what, count in (("generated", len(generated)), ("real", len(real))):
+        if count < needed:
+            return f"too few {what} images: {count}, and neighbourhoods need {needed}"
+    return None
+
+
 def is_constant(features: Tensor) -> bool:
     """Whether all rows of finite features [N, D] are the same, up to rounding."""
     return bool((features - features[0]).abs().max() <= _SAME * features.abs().max())
 
 
-def memorisation(generated: Tensor, real: RealSide) -> Json:
-    """Distances from generated to nearest training images in feature space, beside those of held-out images.
+def _dull(real: RealSide) -> str | None:
+    return "the feature space tells no two real images apart" if is_constant(real.features) else None
+
+
+def memorisation(generated: Tensor, distances: Tensor, real: RealSide) -> Json:
+    """Distances [N] from generated to nearest training images in feature space, beside those of held-out images.
 
     `closer` is the share of generated images that are nearer to a training image than all but one
     percent of real held-out images are: about 0.01 where the generator neither copies nor strays.
@@ -235,7 +220,8 @@ def memorisation(generated: Tensor, real: RealSide) -> Json:
     held_out = real.record["memorisation"]
     if not_finite(generated):
         return {"status": not_finite(generated), **held_out}
-    distances = formulas.nearest(generated, real.train)[0][:, 0]
+    if not held_out["held_out_count"]:
+        return {"status": "no real image was held out", **held_out}
     return {
         "status": MEASURED,
         "median": float(distances.median()),

@@ -9,13 +9,14 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sagan.errors import UserError
 from sagan.metrics import formulas
-from sagan.metrics.classes import ClassSide
 from sagan.metrics.features import Features
-from sagan.store.records import Json, read_json
+from sagan.store.paths import Paths
+from sagan.store.reading import read_reference
+from sagan.store.records import Json
 from sagan.store.tensors import save_tensors
 
-FILES = ("reference.json", "statistics.safetensors", "features.safetensors")
 _HELD_OUT = "held_out."
 
 
@@ -30,7 +31,7 @@ class RealSide:
         train: [N, D], features of training images: of all, or of as many as there is room for.
         train_rows: int64, the rows of `train` in the dataset's train split.
         held_out: features (and logits) of [<= 10,000] images of the other split.
-        classes: the real images of each class; None where nobody asked for them.
+        radii: of `features`; none where they are too few for neighbourhoods.
     """
 
     record: Json
@@ -39,24 +40,34 @@ class RealSide:
     train: Tensor
     train_rows: Tensor
     held_out: Features
-    classes: ClassSide | None = None
+    radii: Tensor
 
 
 def save_features(folder: Path, real: RealSide) -> None:
     """Write what `load_reference` reads beside the record and the statistics."""
     kept = {"features": real.features, "train": real.train, "train_rows": real.train_rows}
+    kept["radii"] = real.radii
     kept |= {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
     save_tensors(folder / "features.safetensors", kept)
 
 
-def load_reference(folder: Path) -> RealSide:
-    """The real side of a comparison, as `sagan.metrics.reference` left it."""
+def load_reference(key: str, paths: Paths) -> RealSide:
+    """The real side of a comparison, as `sagan.metrics.reference` left it.
+
+    Raises:
+        UserError: it is not there, or has other bytes than its record says.
+    """
+    folder, found = paths.reference(key), read_reference(key, paths, verify=True)
+    if found.record is None:
+        why = "no such reference" if found.state == "missing" else f"damaged ({found.why})"
+        raise UserError(f"{folder}: {why}; make it with `python -m sagan reference {key}`")
     kept = load_file(folder / "features.safetensors")
     return RealSide(
-        record=read_json(folder / "reference.json"),
+        record=found.record.content(),
         statistics=load_arrays(folder / "statistics.safetensors"),
         features=kept["features"],
         train=kept["train"],
         train_rows=kept["train_rows"],
+        radii=kept["radii"],
         held_out={name.removeprefix(_HELD_OUT): rows for name, rows in kept.items() if name.startswith(_HELD_OUT)},
     )

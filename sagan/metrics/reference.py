@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,17 @@ import torch
 from torch import Tensor
 
 from sagan.code.fingerprint import Table
-from sagan.data import PreparedDataset, load
-from sagan.data.conditions import class_labels, class_names
+from sagan.data import PreparedDataset
 from sagan.errors import UserError
 from sagan.metrics import formulas
-from sagan.metrics.classes import class_counts, class_file, class_tensors, load_classes
-from sagan.metrics.codes import applicable, lacking, metric_code
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
-from sagan.metrics.measures import measures
+from sagan.metrics.measures import measures, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real_side import FILES, RealSide, load_reference, save_features
-from sagan.metrics.stacked_classifier import train_stacked
+from sagan.metrics.real_side import RealSide, save_features
+from sagan.metrics.table import applicable
 from sagan.plan import Reference
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
 from sagan.store.records import Json, file_digest, write_json
@@ -31,7 +29,6 @@ from sagan.store.tensors import save_tensors
 from sagan.store.types import ReferenceRecord
 from sagan.training.classifier import accuracy, train_classifier
 from sagan.training.devices import device_for
-from sagan.training.locks import exclusive
 from sagan.training.seeds import derived_seed
 
 # Rows of real features that are kept for KID, precision and recall; FID's statistics are of all.
@@ -51,46 +48,13 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     """
     folder = paths.reference(reference.key)
     parts = FeatureParts(paths.features(reference.key), reference.key)
-    with exclusive(paths.state(reference.key) / "lock", reference.key):
-        if not (folder / "reference.json").exists():
+    with exclusive(folder):
+        if read_reference(reference.key, paths).record is None:
             with device_for(reference.execution, reference.threads) as device:
                 record = reference_record(reference, dataset, folder, paths, device, parts)
                 write_json(folder / "reference.json", record.content())
         parts.remove()
         return read_reference(reference.key, paths).record
-
-
-def add_to_reference(reference: Reference, paths: Paths) -> list[str]:
-    """Bring the metrics of real images as if generated that the record has not by the present code.
-
-    Returns:
-        Their names.
-
-    Raises:
-        UserError: the reference is not there.
-    """
-    folder = paths.reference(reference.key)
-    with exclusive(paths.state(reference.key) / "lock", reference.key):
-        check_reference(folder, reference.key)
-        real = load_reference(folder)
-        other = real.record["other_split"]
-        if names := lacking(other):
-            with device_for(reference.execution, reference.threads):
-                other["metrics"] |= as_if_generated(names, Sampled(real.held_out), real)
-            write_json(folder / "reference.json", ReferenceRecord(**real.record).content())
-        return names
-
-
-def check_reference(folder: Path, key: str) -> None:
-    """Say how to make a reference that is not there or not whole.
-
-    Raises:
-        UserError: so it is.
-    """
-    for name in FILES:
-        if not (folder / name).exists():
-            first = f"delete {folder} and " if (folder / "reference.json").exists() else ""
-            raise UserError(f"{folder / name}: no such file; {first}make it with `python -m sagan reference {key}`")
 
 
 def reference_record(
@@ -105,7 +69,7 @@ def reference_record(
     accuracy_held_out = None
     if reference.extractor in TRAINED:
         state, accuracy_held_out = TRAINED[reference.extractor](dataset)
-        save_tensors(folder / f"{reference.extractor}.safetensors", state)
+        save_tensors(paths.weights_file(reference.extractor, folder), state)
     extractor = Extractor(reference.extractor, folder, paths, device)
     weights = paths.weights_file(reference.extractor, folder)
     weights_digest = file_digest(weights)
@@ -117,10 +81,8 @@ def reference_record(
             raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
         return features
 
-    found = measure_real(dataset, reference.split, reference.conditions, features_of)
+    found = measure_real(dataset, reference.split, features_of)
     save_tensors(folder / "statistics.safetensors", {n: torch.from_numpy(a) for n, a in found.statistics.items()})
-    for condition, tensors in found.classes.items():
-        save_tensors(class_file(folder, condition), tensors)
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
@@ -134,15 +96,18 @@ def reference_record(
         "resize": manifest["resize"],
         "resolution": manifest["resolution"],
         "channels": manifest["channels"],
-        "class_counts": class_counts(dataset, reference.split),
+        "class_counts": _class_counts(dataset, reference.split),
         **found.facts,
     }
-    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, found.held_out.features)
+    held_out = found.held_out
+    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, held_out.features, found.radii)
     save_features(folder, real)
-    metrics = as_if_generated(applicable(None, reference.extractor), found.held_out, real)
-    other = {"split": _other(reference.split), "extractor": reference.extractor, "count": len(found.held_out)}
-    other["metrics"] = metrics
-    return ReferenceRecord(**record, other_split=other)
+    metrics = as_if_generated(applicable(reference.extractor), held_out, real) if len(held_out) else {}
+    other = {"split": _other(reference.split), "count": len(held_out), "metrics": metrics}
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in folder.glob("*.safetensors")
+    }
+    return ReferenceRecord(**record, files=files, other_split=other)
 
 
 @dataclass(frozen=True)
@@ -150,31 +115,28 @@ class RealFigures:
     """What is measured of real images.
 
     Attributes:
-        statistics, kept, train, train_rows: as `RealSide` has them.
+        statistics, kept, radii, train, train_rows: as `RealSide` has them; `kept` are its features.
         held_out: images of the other split, at most `KEPT_FEATURES`.
-        classes: for each condition the tensors of `class_tensors`.
         facts: figures for the record.
     """
 
     statistics: formulas.Statistics
     kept: Tensor
+    radii: Tensor
     train: Tensor
     train_rows: Tensor
     held_out: Sampled
-    classes: dict[str, dict[str, Tensor]]
     facts: Json
 
 
 def measure_real(
     dataset: PreparedDataset,
     split: str,
-    conditions: Iterable[str],
     features_of: Callable[[str, np.ndarray, int | None], Features],
 ) -> RealFigures:
     """The real side of a comparison.
 
     Args:
-        conditions: what some variants are told of images.
         features_of: (a split's name, images of it, at most how many they are) -> their features.
     """
     images, other = dataset.split(split)[0], _other(split)
@@ -199,10 +161,10 @@ def measure_real(
     return RealFigures(
         statistics=statistics,
         kept=kept,
+        radii=kept.new_zeros(0, 2) if too_few_neighbours(kept, kept) else formulas.radii(kept),
         train=train,
         train_rows=torch.from_numpy(train_rows),
         held_out=Sampled(other_found).rows(some_rows(len(other_features), KEPT_FEATURES)),
-        classes={condition: _of_classes(dataset, split, condition, features) for condition in conditions},
         facts=facts,
     )
 
@@ -212,12 +174,9 @@ def _other(split: str) -> str:
 
 
 def as_if_generated(names: Iterable[str], images: Sampled, real: RealSide) -> Json:
-    """Metrics of images, each with its code and without a protocol; of real ones they say how good a figure can be."""
+    """Metrics of images, without a protocol; of real ones they say how good a figure can be."""
     found = measures(names, images, real)
-    return {
-        name: {"value": measure.value, "status": measure.status, "code": metric_code(name)}
-        for name, measure in found.items()
-    }
+    return {name: {"value": measure.value, "status": measure.status} for name, measure in found.items()}
 
 
 def _order(count: int) -> np.ndarray:
@@ -231,7 +190,7 @@ def some_rows(count: int, limit: int) -> np.ndarray:
 
 
 def _train_classifier(dataset: PreparedDataset) -> tuple[dict[str, Tensor], float]:
-    """Its state, and its accuracy on held-out images."""
+    """The state of a classifier of a dataset's own classes, and its accuracy on held-out images."""
     labels = dataset.manifest["labels"]
     if labels["kind"] != "classes":
         name = dataset.manifest["dataset"]
@@ -243,11 +202,16 @@ def _train_classifier(dataset: PreparedDataset) -> tuple[dict[str, Tensor], floa
     return network.state_dict(), accuracy(network, *dataset.split("test"))
 
 
-# Extractors whose weights are trained for each reference.
-TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]] = {
-    "classifier": _train_classifier,
-    "stacked-classifier": train_stacked,
-}
+# Spaces whose weights are trained for each reference.
+TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]] = {"classifier": _train_classifier}
+
+
+def _class_counts(dataset: PreparedDataset, split: str) -> list[int] | None:
+    """How many images of a split each class has; None where the dataset has no classes."""
+    labels = dataset.manifest["labels"]
+    if labels["kind"] != "classes":
+        return None
+    return np.bincount(dataset.split(split)[1], minlength=len(labels["names"])).tolist()
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:
@@ -275,6 +239,8 @@ def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistic
 
 def _held_out_distances(train: Tensor, test: Tensor) -> Json:
     """How far real images that nothing was trained on are from the nearest training image, in feature space."""
+    if not len(test):
+        return {"held_out_count": 0, "train_count": len(train)}
     distances = formulas.nearest(test, train)[0][:, 0]
     return {
         "held_out_median": float(distances.median()),
@@ -282,40 +248,3 @@ def _held_out_distances(train: Tensor, test: Tensor) -> Json:
         "held_out_count": len(test),
         "train_count": len(train),
     }
-
-
-def _of_classes(dataset: PreparedDataset, split: str, condition: str, features: Tensor) -> dict[str, Tensor]:
-    labels = class_labels(dataset.split(split)[1], dataset.manifest, condition)
-    return class_tensors(features, labels, len(class_names(dataset.manifest, condition)))
-
-
-def with_classes(
-    folder: Path,
-    condition: str,
-    names: list[str],
-    real: RealSide,
-    extractor: Extractor,
-    paths: Paths,
-    device: torch.device,
-) -> RealSide:
-    """The real side with its classes, from the reference's folder; made there where no suite asked for them before.
-
-    Args:
-        names: of the classes.
-
-    Raises:
-        UserError: they have to be made, and the dataset is not here, or is another.
-    """
-    path, record = class_file(folder, condition), real.record
-    with exclusive(paths.state(record["key"]) / "lock", record["key"]):
-        if not path.exists():
-            prepared = paths.prepared(record["dataset"], record["resolution"])
-            dataset = load(prepared)
-            if dataset.manifest["digest"] != record["dataset_digest"]:
-                raise UserError(f"{prepared}: not the dataset that {folder} was made of; delete {folder}")
-            parts, split = FeatureParts(paths.features(record["key"]), record["key"]), record["split"]
-            carried = parts.of(f"{split} images", [split, None, record["weights_digest"], device.type])
-            features = features_of_images(extractor, dataset.split(split)[0], device, carried)["features"]
-            save_tensors(path, _of_classes(dataset, split, condition, features))
-            parts.remove()
-    return replace(real, classes=load_classes(path, names))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sagan.data import PreparedDataset
 from sagan.data.stacked import PLACES
-from sagan.training.classifier import Classifier, accuracy, train_classifier
+from sagan.training.classifier import Classifier
 
 MODES = 1000
 _DIGITS = 10
@@ -24,15 +23,6 @@ class StackedClassifier(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features, logits = self.digit(images.flatten(0, 1).unsqueeze(1))
         return features.unflatten(0, (-1, 3)).flatten(1), logits.unflatten(0, (-1, 3))
-
-
-def train_stacked(dataset: PreparedDataset) -> tuple[dict[str, Tensor], float]:
-    """The state of a classifier of single digits, trained on the first channel, and its accuracy on held-out digits."""
-    images, labels = dataset.split("train")
-    network = train_classifier(images[:, :1], labels // PLACES[0], _DIGITS)
-    images, labels = dataset.split("test")
-    singles = images.reshape(-1, 1, *images.shape[2:])
-    return network.state_dict(), accuracy(network, singles, (labels[:, None] // PLACES % _DIGITS).ravel())
 
 
 def modes_of(logits: Tensor) -> Tensor:

@@ -37,7 +37,6 @@ BACKBONES: Table[str, Backbone] = {
     "sngan-resnet": Backbone(resnet.generator, resnet.discriminator),
     "sagan-resnet": Backbone(resnet.generator, resnet.discriminator),
     "biggan": Backbone(biggan.generator, biggan.discriminator),
-    "biggan-deep": Backbone(biggan.generator, biggan.discriminator),
     "progressive": Backbone(progressive.generator, progressive.discriminator),
 }
 
@@ -64,7 +63,7 @@ def build_discriminator(config: Mapping[str, Any]) -> nn.Module:
     switches, parts = variant["discriminator"], make_parts("discriminator", config)
     make = BACKBONES[variant["backbone"]].discriminator
     networks = []
-    for resolution in scale_resolutions(image["resolution"], switches.get("scales", 1)):
+    for resolution in scale_resolutions(image["resolution"], switches["scales"]):
         networks.append(make(variant["backbone"], resolution, image["channels"], switches["width"], parts))
         parts = parts.without_attention()
     network = MultiScale(networks) if len(networks) > 1 else networks[0]

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 Wrap = Callable[[nn.Module], nn.Module]
 
+# Channels of a value from which the fused kernel is the faster one on a CPU: below, its vectors are half empty.
+_FUSED_FROM = 16
+
 
 class SelfAttention(nn.Module):
     """x + gamma * o. `gamma` is a scalar that starts at 0: a network begins as it would without attention.
@@ -38,12 +41,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """A feature map with even sides (any sides, where keys are not pooled) to one of the same shape."""
-        q_BNF, k_BMF, v_BMV = self._projections(x_BCHW)
-        # Zeros change no product; fused kernels want queries, keys and values of one size (2-3x on a CPU).
-        padding = (0, v_BMV.shape[-1] - q_BNF.shape[-1])
-        operands = (F.pad(q_BNF, padding), F.pad(k_BMF, padding), v_BMV)
-        o_BNV = F.scaled_dot_product_attention(*(t.unsqueeze(1) for t in operands), scale=1.0).squeeze(1)
-        o_BVHW = o_BNV.transpose(1, 2).unflatten(2, x_BCHW.shape[2:])
+        q_BFN, k_BFM, v_BVM = self._projections(x_BCHW)
+        by_products = x_BCHW.device.type == "cpu" and v_BVM.shape[1] < _FUSED_FROM
+        o_BVN = (_by_products if by_products else _fused)(q_BFN, k_BFM, v_BVM)
+        o_BVHW = o_BVN.unflatten(2, x_BCHW.shape[2:])
         if self.form == "full-value":
             return x_BCHW + self.gamma * o_BVHW
         # gamma on the weight and not on the map: the same product, of fewer numbers.
@@ -57,7 +58,8 @@ class SelfAttention(nn.Module):
 
     def queries_and_keys(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """What a map is the softmax of the products of: [B, N, C/8] and [B, M, C/8]."""
-        return self._projections(x_BCHW)[:2]
+        q_BFN, k_BFM, _ = self._projections(x_BCHW)
+        return q_BFN.transpose(1, 2), k_BFM.transpose(1, 2)
 
     def products(self, side: int) -> int:
         """Multiply-adds of the two matrix products for one image with that side."""
@@ -68,7 +70,7 @@ class SelfAttention(nn.Module):
         return self.form in ("official", "average-pooled")
 
     def _projections(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [B, N, F], keys [B, M, F] and values [B, M, V]; one convolution makes all three."""
+        """Queries [B, F, N], keys [B, F, M] and values [B, V, M]; one convolution makes all three."""
         convs = (self.query, self.key, self.value)
         weight = torch.cat([conv.weight for conv in convs])
         bias = None if self.query.bias is None else torch.cat([conv.bias for conv in convs])
@@ -77,7 +79,24 @@ class SelfAttention(nn.Module):
         if self._pools():
             kv_BPHW = (F.max_pool2d if self.form == "official" else F.avg_pool2d)(kv_BPHW, 2)
         k_BFHW, v_BVHW = kv_BPHW.split(sizes[1:], 1)
-        return tuple(t.flatten(2).transpose(1, 2) for t in (q_BFHW, k_BFHW, v_BVHW))
+        return q_BFHW.flatten(2), k_BFHW.flatten(2), v_BVHW.flatten(2)
+
+
+def _by_products(q_BFN: Tensor, k_BFM: Tensor, v_BVM: Tensor) -> Tensor:
+    """Values [B, V, N] of the queries, through the whole map; each operand as the products read it fastest."""
+    q_BFN, k_BFM, v_BVM = q_BFN.contiguous(), k_BFM.contiguous(), v_BVM.contiguous()
+    weights_BMN = torch.bmm(k_BFM.transpose(1, 2), q_BFN).softmax(dim=1)
+    return torch.bmm(v_BVM, weights_BMN)
+
+
+def _fused(q_BFN: Tensor, k_BFM: Tensor, v_BVM: Tensor) -> Tensor:
+    """The same through torch's fused kernels, which want sizes that are equal and numbers that lie side by side."""
+    missing = v_BVM.shape[1] - q_BFN.shape[1]
+    q_BNV, k_BMV = (F.pad(t.transpose(1, 2), (0, missing)) for t in (q_BFN, k_BFM))  # zeros change no product
+    v_BMV = v_BVM.transpose(1, 2)
+    v_BMV = v_BMV if v_BMV.stride(2) == 1 else v_BMV.contiguous()
+    o_BNV = F.scaled_dot_product_attention(*(t.unsqueeze(1) for t in (q_BNV, k_BMV, v_BMV)), scale=1.0).squeeze(1)
+    return o_BNV.transpose(1, 2)
 
 
 class ResidualControl(nn.Module):

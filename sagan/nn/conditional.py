@@ -22,9 +22,9 @@ class ClassBatchNorm(Conditioned):
     The tables [K, C] start at 1 and 0 and are not spectrally normalised.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, eps: float) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = nn.BatchNorm2d(channels, eps, affine=False)
         self.gain = nn.Parameter(torch.ones(classes, channels))
         self.bias = nn.Parameter(torch.zeros(classes, channels))
 
@@ -38,9 +38,9 @@ class VectorBatchNorm(Conditioned):
     The gain is 1 plus what the linear layer gives.
     """
 
-    def __init__(self, channels: int, features: int, wrap: Wrap) -> None:
+    def __init__(self, channels: int, features: int, wrap: Wrap, eps: float) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = nn.BatchNorm2d(channels, eps, affine=False)
         self.gain = wrap(nn.Linear(features, channels, bias=False))
         self.bias = wrap(nn.Linear(features, channels, bias=False))
 

@@ -42,7 +42,7 @@ def describe(config: Mapping[str, Any]) -> dict[str, list[Layer]]:
     """The "generator" and the "discriminator" of a run's configuration (`variant` and `image`)."""
     image = config["image"]
     generator, discriminator = build_generator(config), build_discriminator(config)
-    labels = torch.zeros(1, dtype=torch.long) if "classes" in image else None
+    labels = torch.zeros(1, dtype=torch.long) if image["classes"] else None
     z = torch.zeros(1, generator.z_dim)
     images = torch.zeros(1, image["channels"], image["resolution"], image["resolution"])
     return {

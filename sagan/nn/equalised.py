@@ -55,4 +55,4 @@ def divide_by_scales(network: nn.Module) -> None:
 
 
 def nothing(network: nn.Module) -> None:
-    """The scales are constants."""
+    """Where there is nothing to do, as with scales, which are constants."""

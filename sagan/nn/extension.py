@@ -50,11 +50,12 @@ def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.
         UserError: it is no network, gives another shape, or cannot be saved in plain weights.
     """
     variant, image = config["variant"], config["image"]
-    options, z_dim = variant["extension"].get("options", {}), variant["generator"]["z_dim"]
+    options, z_dim = variant["extension"]["options"], variant["generator"]["z_dim"]
+    sizes = {name: image[name] for name in ("channels", "resolution")}
     shape = (2, image["channels"], image["resolution"], image["resolution"])
 
     def build(switches: Mapping[str, Any]) -> nn.Module:
-        network = calling(getattr(module, f"build_{role}"), dict(image), dict(switches), dict(options))
+        network = calling(getattr(module, f"build_{role}"), sizes, dict(switches), dict(options))
         if not isinstance(network, nn.Module):
             raise UserError(f"{told}: must return a torch.nn.Module, and gave {type(network).__name__}")
         return OwnGenerator(network, z_dim) if role == "generator" else OwnDiscriminator(network)
@@ -70,7 +71,7 @@ def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.
     if folded_state(network).keys() != loaded.state_dict().keys():
         raise UserError(
             f"{told}: its network cannot be saved in plain weights; of computed weights it may have "
-            "sagan.nn.spectral.with_spectral_norm(layer, switches), where switches.get('spectral_norm')"
+            "sagan.nn.spectral.with_spectral_norm(layer, switches), where switches['spectral_norm']"
         )
     inputs, expected = (torch.zeros(2, z_dim), shape) if role == "generator" else (torch.zeros(shape), (2,))
     return _checked(network, inputs, expected, told)

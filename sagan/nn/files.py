@@ -43,10 +43,12 @@ def load_discriminator(path: Path, trust: bool = False, paths: Paths | None = No
 def _load(
     path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module], trust: bool, paths: Paths | None
 ) -> nn.Module:
+    from sagan.params.run import completed  # which needs more than torch
+
     path = Path(path)
     path = path / f"{role}.safetensors" if path.is_dir() else path
     with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
+        config = completed(json.loads(file.metadata()["config"]))
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if all(name.startswith(PREFIX) for name in state):
         network = _kept_network(path, role, config, trust, paths)

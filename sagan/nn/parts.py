@@ -15,11 +15,11 @@ from sagan.nn.reparametrised import in_use
 
 
 def _self_attention(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
-    return SelfAttention(channels, wrap, switches.get("attention", "official"), switches.get("attention_bias", False))
+    return SelfAttention(channels, wrap, switches["attention"], switches["attention_bias"])
 
 
 def _plain_attention(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
-    return SelfAttention(channels, lambda layer: layer, "full-value", switches.get("attention_bias", False))
+    return SelfAttention(channels, lambda layer: layer, "full-value", switches["attention_bias"])
 
 
 def _residual(channels: int, wrap: Wrap, switches: Mapping[str, Any]) -> nn.Module:
@@ -62,21 +62,22 @@ class Parts:
     def norm(self, name: str, channels: int) -> Layers:
         """Batch norm, the class's own where there are classes; nothing where it is off."""
         if self.normalises:
-            yield name, ClassBatchNorm(channels, self.classes) if self.classes else nn.BatchNorm2d(channels)
+            eps = self.switches["norm_eps"]
+            yield name, (ClassBatchNorm(channels, self.classes, eps) if self.classes else nn.BatchNorm2d(channels, eps))
 
     def plain_norm(self, name: str, channels: int) -> Layers:
         """Batch norm that is the same for all classes."""
         if self.normalises:
-            yield name, nn.BatchNorm2d(channels)
+            yield name, nn.BatchNorm2d(channels, self.switches["norm_eps"])
 
     def attention(self, side: int, channels: int) -> Layers:
         """What follows a feature map of that side: attention, or its control; nothing where it was not asked for."""
-        if side in self.switches.get("attention_at", ()):
-            name, make = ATTENTION[self.switches.get("attention", "official")]
+        if side in self.switches["attention_at"]:
+            name, make = ATTENTION[self.switches["attention"]]
             yield f"{name}{side}", make(channels, self.wrap, self.switches)
 
 
 def make_parts(role: str, config: Mapping[str, Any]) -> Parts:
     """The parts of the "generator" or "discriminator" of a run's configuration (`variant` and `image`)."""
     switches = config["variant"][role]
-    return Parts(len(config["image"].get("classes", ())), switches.get("norm") == "batch", switches)
+    return Parts(len(config["image"]["classes"] or ()), switches["norm"] == "batch", switches)

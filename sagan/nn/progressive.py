@@ -195,7 +195,7 @@ def _last(count: int, side: int, parts: Parts) -> Layers:
     """The smallest maps to features; the table's 4x4 convolution is this linear layer."""
     yield from parts.attention(side, count)
     more = 0
-    if parts.switches.get("minibatch_deviation"):
+    if parts.switches["minibatch_deviation"]:
         yield "deviation", MinibatchDeviation()
         more = 1
     yield from _convolution("1", nn.Conv2d(count + more, count, 3, 1, 1), parts.plain_norm, parts)
@@ -216,7 +216,7 @@ def _activation(name: str, count: int, norm: Callable[[str, int], Layers], parts
 
 
 def _pixel_norm(name: str, parts: Parts) -> Layers:
-    if parts.switches.get("pixel_norm"):
+    if parts.switches.get("pixel_norm"):  # a switch of generators alone
         yield name, PixelNorm()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sagan.code.fingerprint import Table
+from sagan.nn.constraint import constrain, with_spectral_constraint
 from sagan.nn.equalised import divide_by_scales, nothing, with_equalised_rate
 from sagan.nn.spectral import advance_power_iteration, warm_up, with_spectral_norm
 
@@ -26,22 +27,27 @@ class Reparametrisation:
         wrap: gives a layer such a weight, as a network's switches say; returns the layer.
         settle: after the weights of a network were set.
         advance: once before each update that the network takes part in.
+        updated: after each update of the network's weights.
     """
 
     wrap: Callable[[nn.Module, Mapping[str, Any]], nn.Module]
     settle: Callable[[nn.Module], None]
     advance: Callable[[nn.Module], None]
+    updated: Callable[[nn.Module], None]
 
 
 REPARAMETRISATIONS: Table[str, Reparametrisation] = {
-    "spectral_norm": Reparametrisation(with_spectral_norm, warm_up, advance_power_iteration),
-    "equalised_rate": Reparametrisation(with_equalised_rate, divide_by_scales, nothing),
+    "spectral_norm": Reparametrisation(with_spectral_norm, warm_up, advance_power_iteration, nothing),
+    "spectral_norm_constraint": Reparametrisation(with_spectral_constraint, warm_up, nothing, constrain),
+    "equalised_rate": Reparametrisation(with_equalised_rate, divide_by_scales, nothing, nothing),
 }
 
 
 def in_use(switches: Mapping[str, Any]) -> list[Reparametrisation]:
     """Those that a network's switches turn on."""
-    return [entry for name, entry in REPARAMETRISATIONS.items() if switches.get(name)]
+    on = [name for name in REPARAMETRISATIONS if switches[name]]
+    # A constraint takes the place of what it refines.
+    return [REPARAMETRISATIONS[name] for name in on if f"{name}_constraint" not in on]
 
 
 def plain(config: Mapping[str, Any], role: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ sees the same normalised weight, as in the official SAGAN code, and evaluation c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,31 +29,46 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor, dim: int, iterations: int = 1, eps: float = EPS) -> None:
         super().__init__()
         self.dim, self.iterations, self.eps = dim, iterations, eps
-        rows, columns = self._matrix(weight).shape
+        rows, columns = self.matrix(weight).shape
         self.register_buffer("u", F.normalize(torch.randn(rows), dim=0, eps=eps))
         self.register_buffer("v", F.normalize(torch.randn(columns), dim=0, eps=eps))
-        self.iterate(weight)
+        iterate([self], [weight])
 
-    def _matrix(self, weight: Tensor) -> Tensor:
-        return weight.transpose(0, self.dim).flatten(1)
-
-    @torch.no_grad()
-    def iterate(self, weight: Tensor, times: int = 1) -> None:
-        """`times` power iterations on u and v, in place."""
-        matrix = self._matrix(weight)
-        for _ in range(times):
-            self.v.copy_(F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps))
-            self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=self.eps))
+    def matrix(self, weight: Tensor) -> Tensor:
+        """[C_out, -1]: a view where the weight's memory format is channels_last."""
+        return (weight.movedim(1, -1) if self.dim == 0 and weight.dim() > 2 else weight.transpose(0, self.dim)).flatten(
+            1
+        )
 
     def sigma(self, weight: Tensor) -> Tensor:
         """The estimate of the largest singular value of the raw weight, a scalar."""
-        # Clones: a later `iterate` must not change what this step's backward pass reads.
-        return torch.dot(self.u.clone(), self._matrix(weight).mv(self.v.clone()))
+        return torch.dot(self.u, self.matrix(weight).mv(self.v))
 
     def forward(self, weight: Tensor) -> Tensor:
         # Mixed precision would round the estimate to 8 bits.
         with torch.autocast(weight.device.type, enabled=False):
             return weight / self.sigma(weight)
+
+
+@torch.no_grad()
+def iterate(norms: Sequence[SpectralNorm], weights: Sequence[Tensor], times: int = 1) -> None:
+    """`times` power iterations on every u and v, in place: v <- W^T u / |W^T u|, u <- W v / |W v|."""
+    matrices = [norm.matrix(weight) for norm, weight in zip(norms, weights, strict=True)]
+    us, vs = [norm.u for norm in norms], [norm.v for norm in norms]
+    for _ in range(times):
+        for matrix, u, v in zip(matrices, us, vs, strict=True):
+            torch.mv(matrix.t(), u, out=v)
+        _normalise(vs, norms[0].eps)
+        for matrix, u, v in zip(matrices, us, vs, strict=True):
+            torch.mv(matrix, v, out=u)
+        _normalise(us, norms[0].eps)
+
+
+def _normalise(vectors: list[Tensor], eps: float) -> None:
+    """Each to length 1, in place: what is small in every layer is done for all layers at once."""
+    lengths = torch._foreach_norm(vectors)
+    torch._foreach_clamp_min_(lengths, eps)
+    torch._foreach_div_(vectors, lengths)
 
 
 # Power iterations on fresh weights: a run's first steps then see a sigma near the true one.
@@ -62,14 +77,21 @@ _WARM_UP = 15
 
 def with_spectral_norm(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
     """`spectral_norm` as a network's switches say it."""
-    return spectral_norm(module, switches.get("power_iterations", 1), switches.get("spectral_norm_eps", EPS))
+    iterations, eps = switches["power_iterations"], switches["spectral_norm_eps"]
+    return spectral_norm(module, iterations, eps, switches["spectral_norm_over_input"])
 
 
-def spectral_norm(module: nn.Module, iterations: int = 1, eps: float = EPS) -> nn.Module:
-    """Normalise a module's weight in place, and return the module."""
-    dim = 1 if isinstance(module, nn.ConvTranspose2d) else 0
-    norm = SpectralNorm(module.weight.detach(), dim, iterations, eps)
-    parametrize.register_parametrization(module, "weight", norm)
+def spectral_norm(
+    module: nn.Module, iterations: int = 1, eps: float = EPS, over_input: bool = False, kind: type = SpectralNorm
+) -> nn.Module:
+    """Normalise a module's weight in place, and return the module.
+
+    Args:
+        over_input: read a transposed convolution's weight as it lies, [C_in, -1].
+        kind: what computes the weight.
+    """
+    dim = 1 if isinstance(module, nn.ConvTranspose2d) and not over_input else 0
+    parametrize.register_parametrization(module, "weight", kind(module.weight.detach(), dim, iterations, eps))
     return module
 
 
@@ -85,14 +107,19 @@ def normalised_layers(network: nn.Module) -> Iterator[tuple[str, SpectralNorm, n
 def advance_power_iteration(network: nn.Module) -> None:
     """Advance every estimate of a network by its `iterations`; nothing happens in eval mode."""
     if network.training:
-        for _, norm, weight in normalised_layers(network):
-            norm.iterate(weight, norm.iterations)
+        iterate_all(network)
 
 
 def warm_up(network: nn.Module) -> None:
     """Bring every estimate near the true value of weights that were just set."""
-    for _, norm, weight in normalised_layers(network):
-        norm.iterate(weight, _WARM_UP)
+    iterate_all(network, _WARM_UP)
+
+
+def iterate_all(network: nn.Module, times: int | None = None) -> None:
+    """`times` power iterations of every layer, or as many as a step makes."""
+    if layers := list(normalised_layers(network)):
+        _, norms, weights = zip(*layers, strict=True)
+        iterate(norms, weights, norms[0].iterations if times is None else times)
 
 
 @torch.no_grad()

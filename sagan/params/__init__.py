@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from sagan.params.common import Distinct, Strict
+from sagan.names import has_password
+from sagan.params.common import Distinct, Strict, refused
 from sagan.params.datasets import AnyDataset
-from sagan.params.suites import Suite
+from sagan.params.suites import Listed, Suite
 from sagan.params.variants import Variant
 
 
@@ -24,6 +25,14 @@ class Tracking(Strict):
     live: bool = Field(True, description="runs appear while they train, not only when `dvc repro` ends")
     models: bool = Field(True, description="generators of finished runs go along, as MLflow models (1-20 MB each)")
 
+    @field_validator("uri")
+    @classmethod
+    def _is_no_secret(cls, uri: str) -> str:
+        # DVC writes params.yaml's values to dvc.lock, which is committed.
+        if has_password(uri):
+            raise refused("holds a password; say it in the environment variable MLFLOW_TRACKING_URI instead")
+        return uri
+
 
 class Params(Strict):
     """All of `params.yaml`, with `like:` and `grid:` resolved."""
@@ -33,6 +42,11 @@ class Params(Strict):
     variants: dict[str, Variant]
     suites: dict[str, Suite]
     tracking: Tracking = Tracking()
+    # Written by the loader.
     grids: dict[str, dict[str, dict[str, str]]] = Field(
-        default={}, description="written by the loader: grid -> variant -> factor -> level", exclude=True
+        default={}, description="grid -> variant -> factor -> level", exclude=True
     )
+    said: dict[str, dict[str, str]] = Field(
+        default={}, description="variant -> a key path within it -> the key path of the file that says it", exclude=True
+    )
+    rows: dict[str, dict[str, Listed]] = Field(default={}, description="suite -> its rows by name", exclude=True)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sagan.errors import UserError
+from sagan.names import without_secrets
 
 Tree = dict[str, Any]
 _SHOWN = 60
@@ -53,7 +54,7 @@ def shown(value: Any) -> str:
     """A value of the file, whole where it is short."""
     if isinstance(value, Mapping):
         return f"a mapping of {', '.join(map(str, value))}"[:_SHOWN] if value else "an empty mapping"
-    text = repr(value)
+    text = without_secrets(repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -77,6 +78,10 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     if first["type"] == "unknown_key":
         return f"{path}: {first['msg']}"
     if first["type"] == "missing":
+        owner, missing = loc[:2], [e["loc"] for e in errors if e["type"] == "missing"]
+        beside = [".".join(map(str, other[2:])) for other in missing if other[:2] == owner and len(other) > 2]
+        if len(beside) > 1:
+            return f"{'.'.join(map(str, owner))}: {', '.join(beside[:-1])} and {beside[-1]} are missing"
         return f"{path}: is missing"
     if first["type"] == "union_tag_not_found":
         return f"{path}.kind: is missing"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sagan.errors import UserError
+from sagan.params.spaces import features_of
+from sagan.params.suites import LEAST_IMAGES, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
 from sagan.store.paths import Paths
@@ -51,17 +51,18 @@ def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -
                 )
 
 
-def check_fixed_networks(variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Refuse a network that is to learn classes which the dataset does not have.
+def check_real_images(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
+    """Refuse to compare with a split of fewer real images than a feature space's FID needs.
 
     Raises:
-        UserError: the first variant that asks for one.
+        UserError: the split has too few.
     """
-    for name, variant in variants.items():
-        if variant.regularisers.fixed_network != "classifier":
-            continue
-        if manifest["labels"]["kind"] != "classes" or len(manifest["labels"]["names"]) < 2:
+    if (rows := manifest.get("splits", {}).get(suite.evaluation.split)) is None:
+        return  # `PreparedDataset.split` says which there are
+    first, last = rows
+    for space in suite.evaluation.spaces:
+        if last - first < (least := max(features_of(space), LEAST_IMAGES)):
             raise UserError(
-                f"{paths.params}: variants.{name}.regularisers.moment_network = 'classifier': dataset "
-                f"{manifest['dataset']!r} has no classes to train one on; say efficientnet-lite0"
+                f"{paths.params}: suites.{name}.evaluation.split = {suite.evaluation.split!r}: dataset "
+                f"{suite.dataset!r} has {last - first} such images, and FID in {space!r} needs {least}"
             )

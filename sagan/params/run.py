@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
@@ -38,16 +39,37 @@ class RunConfig(Strict):
 
     def identity(self) -> dict[str, Any]:
         """What enters the key: everything that is not off. So a new switch, being off, leaves old keys alone."""
-        return {**self.networks(), "training": switched_on(self.training), "seed": self.seed}
+        return {**switched_on(self), "seed": self.seed}
 
     def networks(self) -> dict[str, Any]:
-        """The part of the identity that the networks are built from, as their files hold it."""
-        return {"variant": switched_on(self.variant), "image": switched_on(self.image)}
+        """What the networks are built from, as their files hold it."""
+        return networks_of(self.variant, self.image)
 
     def tokens(self) -> frozenset[str | int]:
         """Every name and text of the identity, and the sides of images: which entries of tables the run uses."""
         sides = scale_resolutions(self.image.resolution, self.variant.discriminator.scales)
         return frozenset([*_words(self.identity()), *sides])
+
+
+def networks_of(variant: Recipe, image: Image) -> dict[str, Any]:
+    """What networks are built from: every switch, whether on or off."""
+    return {"variant": variant.model_dump(exclude={"extension": {"file"}}), "image": image.model_dump()}
+
+
+def completed(networks: Mapping[str, Any]) -> dict[str, Any]:
+    """`RunConfig.networks` from a file of an earlier version, which held only what was on."""
+    return {"variant": _completed(Recipe, networks["variant"]), "image": _completed(Image, networks["image"])}
+
+
+def _completed(model: type[BaseModel], said: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(said)
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")]
+        if kinds and (name in said or field.default is not None):
+            found[name] = _completed(kinds[0], said.get(name) or {})
+        elif name not in said:
+            found[name] = "none" if "none" in get_args(field.annotation) else field.get_default()
+    return found
 
 
 def switched_on(model: BaseModel) -> dict[str, Any]:

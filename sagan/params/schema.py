@@ -18,21 +18,23 @@ def params_schema() -> dict:
     definitions = schema["$defs"]
     for name in _PARTIAL:
         definitions[name].pop("required", None)
-    definitions["Overrides"] = json.loads(json.dumps(definitions["Variant"]))
-    definitions["Overrides"]["title"] = "Overrides"
-    definitions["Suite"]["properties"]["overrides"] = {"$ref": "#/$defs/Overrides"}
+    definitions["Difference"] = json.loads(json.dumps(definitions["Variant"])) | {"title": "Difference"}
+    for name in definitions:
+        if name.endswith("Difference"):
+            for part in definitions[name]["properties"].values():
+                part.pop("default", None)
+    levels = [{"type": "string"}, {"type": "object", "additionalProperties": {"$ref": "#/$defs/Difference"}}]
     definitions["Variant"]["properties"] |= {
         "like": {"type": "string", "description": "the variant that this one differs from"},
         "grid": {
-            "type": "object",
-            "description": "factor -> level -> what differs; every combination becomes a variant",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": {"$ref": "#/$defs/Overrides"},
-            },
+            "description": "factor -> level -> what differs; every combination becomes a variant. In place of all "
+            "factors, or of a factor's levels, the name of a variant whose grid has them",
+            "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"anyOf": levels}}],
         },
     }
-    schema["properties"].pop("grids")
+    definitions.pop("Listed")  # of the loader, as are these
+    for name in ("grids", "said", "rows"):
+        schema["properties"].pop(name)
     return schema
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, refused
+from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, difference_of, refused
+from sagan.params.spaces import Space, features_of
 
 # Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
 Steps = Annotated[int, Field(gt=0, le=10**8)]
 BatchSize = Annotated[int, Field(gt=0, le=2**16)]
 Samples = Annotated[int, Field(gt=0, le=10**7)]
+# Fewer images have no five neighbours (density, coverage), nor one in each of ten parts (IS).
+LEAST_IMAGES = 10
 Draws = Annotated[int, Field(gt=0, le=100)]
 _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
@@ -42,7 +46,8 @@ class Training(Strict):
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
     ema: Ema
     snapshots: Count | Annotated[list[Positive], Field(min_length=1, max_length=_MOST), Distinct] = Field(
-        description="a number of evenly spaced evaluation steps, or the steps themselves; 0 and the last always count"
+        description="the steps whose generator is measured, or how many: the last, half of it, a quarter, ...; "
+        "0 and the last always count"
     )
 
     @model_validator(mode="after")
@@ -51,7 +56,26 @@ class Training(Strict):
             raise refused(f"must divide training.batch_size = {self.batch_size}", "accumulate")
         if isinstance(self.snapshots, list) and max(self.snapshots) > self.steps:
             raise refused(f"must not go past training.steps = {self.steps}", "snapshots")
+        begun = 2 * self.ema.start
+        early = [step for step in self.snapshot_steps()[1:] if step < begun]
+        if early and begun <= self.steps:
+            raise refused(
+                f"step {early[0]} comes before step {begun}, twice ema.start = {self.ema.start}, until which the "
+                "average is hardly one; say fewer or later ones, or an earlier ema.start",
+                "snapshots",
+            )
         return self
+
+    def snapshot_steps(self) -> list[int]:
+        """The steps whose generator is kept and measured: 0, those asked for, and the last."""
+        asked = self.snapshots
+        if isinstance(asked, int):
+            asked = [round(self.steps / 2**halving) for halving in range(asked)]
+        return sorted({0, *asked, self.steps})
+
+
+# What a variant says of it; it lies over the suite's.
+TrainingDifference = difference_of(Training)
 
 
 class Execution(Strict):
@@ -62,51 +86,34 @@ class Execution(Strict):
     def _moved(cls, given):
         if isinstance(given, dict) and "threads" in given:
             raise refused("sums depend on it, so it is a part of the run; say training.threads", "threads")
+        if isinstance(given, dict) and "jobs_per_gpu" in given:
+            raise refused("runs share a GPU within a process; say execution.together", "jobs_per_gpu")
         return given
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    jobs_per_gpu: Annotated[int, Field(gt=0, le=60)] = Field(1, description="runs that share one GPU")
+    together: Literal["auto"] | Annotated[int, Field(gt=0, le=60)] = Field(
+        "auto",
+        description="runs that take turns in one process; auto: one on a CPU, on a GPU as many as make it faster",
+    )
     cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
-    checkpoint_every: Positive = Field(200, description="steps between resume checkpoints")
-
-
-Extractor = Literal[
-    "classifier", "stacked-classifier", "inception", "clip-vit-b-32", "dinov2-vit-b-14", "dinov2-vit-l-14"
-]
-# Features of each; FID's covariance needs as many images.
-FEATURES = {
-    **{"classifier": 128, "stacked-classifier": 384, "inception": 2048, "clip-vit-b-32": 512},
-    **{"dinov2-vit-b-14": 768, "dinov2-vit-l-14": 1024},
-}
-
-# What a network's features were learnt from, of networks that a generator may be trained with.
-_LEARNT_FROM = {
-    "classifier": "the dataset's classes",
-    **{"inception": "ImageNet's classes", "efficientnet-lite0": "ImageNet's classes"},
-}
-
-
-def learnt_alike(network: str | None, extractor: str) -> str | None:
-    """What both a fixed network of training and an extractor learnt their features from; None where they share none.
-
-    A generator that is trained on the one is rewarded in the other: ImageNet features in training lower Inception's FID
-    without better images (Kynkaanniemi et al. 2022).
-    """
-    learnt = _LEARNT_FROM.get(extractor)
-    return learnt if network is not None and learnt == _LEARNT_FROM[network] else None
+    checkpoint_seconds: Positive = Field(60, description="between resume checkpoints")
+    checkpoint_every: Positive | None = Field(None, description="steps at most between resume checkpoints")
 
 
 class Evaluation(Strict):
     """How finished runs are measured. Changing it retrains nothing."""
 
-    extractor: Extractor = Field(description="the feature space of every metric, and of the report's verdicts")
-    also: list[Extractor] = Field(
+    extractor: Space = Field(description="the feature space of every metric, and of the report's verdicts")
+    also: list[Space] = Field(
         default=[], description="further feature spaces; each is an evaluation of its own, shown apart"
     )
     split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
     samples: Samples = Field(description="generated images for the final figures")
     curve_samples: Samples = Field(description="generated images at each snapshot")
+    curve: dict[Space, Count] = Field(
+        default={}, description="of a space whose features are dear, how many of the last snapshots are measured in it"
+    )
     draws: Draws = Field(1, description="sets of z of which the final FID is measured; the first gives the figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
     threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads, on which sums depend")
@@ -120,14 +127,15 @@ class Evaluation(Strict):
     def _sound(self):
         if len(set(self.spaces)) < len(self.spaces):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
-        # Further spaces may do without a curve: adding one should not measure the first anew.
-        widest = max(self.spaces, key=FEATURES.get)
-        for name, count, space in (
-            ("samples", self.samples, widest),
-            ("curve_samples", self.curve_samples, self.extractor),
-        ):
-            if count < FEATURES[space]:
-                raise refused(f"must be at least {FEATURES[space]}, for FID with the features of {space!r}", name)
+        for space in self.curve:
+            if space not in self.spaces:
+                raise refused(f"{space!r} is neither `extractor` nor among `also`", "curve")
+        for name in ("samples", "curve_samples"):
+            # Further spaces may do without a curve: adding one should not measure the first anew.
+            space = max(self.spaces if name == "samples" else [self.extractor], key=features_of)
+            least = max(features_of(space), LEAST_IMAGES)
+            if getattr(self, name) < least:
+                raise refused(f"must be at least {least}, for FID with the features of {space!r}", name)
         return self
 
 
@@ -163,7 +171,6 @@ class Suite(Strict):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.05, description="how often at most any answer of the suite may be false"
     )
-    overrides: dict = Field(default={}, description="part of a variant, laid over every variant of this suite")
     training: Training
     evaluation: Evaluation
     execution: Execution = Execution()
@@ -177,8 +184,32 @@ class Suite(Strict):
             return list(range(count or self.seeds.least))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_itself(cls, given):
+        if isinstance(given, dict) and "overrides" in given:
+            raise refused(
+                "what a variant says is what runs; write variants with `like:` and these values, and list them",
+                "overrides",
+            )
+        return given
+
     @model_validator(mode="after")
     def _decides(self):
         if isinstance(self.seeds, UntilDecided) and not self.questions:
             raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
         return self
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of a suite: a variant that it trains, or a combination of levels of a grid that it lists.
+
+    Attributes:
+        levels: factor -> level; empty for a variant of no grid.
+        aliases: variants that say the same recipe, and have no row of their own.
+    """
+
+    name: str
+    levels: dict[str, str] = field(default_factory=dict)
+    aliases: list[str] = field(default_factory=list)

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
+from sagan.params.suites import TrainingDifference
+
+Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
 class Network(Strict):
@@ -18,8 +21,21 @@ class Network(Strict):
     power_iterations: Repeats = Field(
         1, description="of spectral norm, in each step", json_schema_extra={"only_with": "spectral_norm"}
     )
-    spectral_norm_eps: Annotated[float, Field(gt=0, le=1)] = Field(
+    spectral_norm_eps: Epsilon = Field(
         1e-12, description="what lengths of u and v are kept above", json_schema_extra={"only_with": "spectral_norm"}
+    )
+    spectral_norm_over_input: bool = Field(
+        False,
+        description="of transposed convolutions over the input's channels, a mistake of the common PyTorch port",
+        json_schema_extra={"only_with": "spectral_norm"},
+    )
+    spectral_norm_constraint: bool = Field(
+        False,
+        description="the weight itself is divided after each update, as the TF2 port has it, and not in each pass",
+        json_schema_extra={"only_with": "spectral_norm"},
+    )
+    norm_eps: Epsilon = Field(
+        1e-5, description="added to batch norm's variances; Keras has 1e-3", json_schema_extra={"only_with": "norm"}
     )
     equalised_rate: bool = Field(
         False,
@@ -74,6 +90,7 @@ class Optimizer(Strict):
         1.0, description="discriminator's learning rate over the generator's"
     )
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    eps: Epsilon = Field(1e-8, description="added to the root of the second moment; Keras has 1e-7")
     decay: Literal["none", "linear"] = Field(
         "none", description="`linear`: of both rates, to 1/steps of them at the last step"
     )
@@ -89,19 +106,6 @@ class Regularisers(Strict):
     feature_matching: Weight = Field(
         0.0, description="means of the discriminator's features, real against generated (Salimans et al. 2016)"
     )
-    moment_matching: Weight = Field(
-        0.0, description="means and variances of a fixed network's features (GFMN, Santos et al. 2019)"
-    )
-    moment_network: Literal["classifier", "efficientnet-lite0"] = Field(
-        "classifier",
-        description="that network: trained here on the dataset's classes, or pretrained on ImageNet's",
-        json_schema_extra={"only_with": "moment_matching"},
-    )
-
-    @property
-    def fixed_network(self) -> str | None:
-        """The network whose features the generator is trained to match; None for none."""
-        return self.moment_network if self.moment_matching else None
 
 
 class Extension(Strict):
@@ -123,9 +127,7 @@ class Extension(Strict):
 class Recipe(Strict):
     """Two networks, an objective and their optimisers: all that a run is made of."""
 
-    backbone: Literal[
-        "dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "biggan-deep", "progressive"
-    ] = "dcgan"
+    backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "progressive"] = "dcgan"
     generator: Generator
     discriminator: Discriminator
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal", "he"] = "normal"
@@ -146,6 +148,10 @@ class Variant(Recipe):
     """One complete recipe of params.yaml, refused where the literature calls it wrong."""
 
     description: str = ""
+    ranked: bool = Field(True, description="false: shown and never compared, as what was trained on its ruler")
+    training: TrainingDifference = Field(
+        default_factory=TrainingDifference, description="what differs from the suite's `training`"
+    )
 
     @model_validator(mode="after")
     def _sound(self):
@@ -162,12 +168,6 @@ class Variant(Recipe):
                 "(Gulrajani et al. 2017, section 4); say discriminator.norm: none",
                 *("discriminator", "norm"),
             )
-        if penalised and discriminator.spectral_norm:
-            raise refused(
-                "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below; "
-                "say discriminator.spectral_norm: false, or regularisers.gradient_penalty: 0",
-                *("regularisers", "gradient_penalty"),
-            )
         if each.feature_matching > 0 and self.augment:
             raise refused(
                 "feature matching shows the discriminator images that are not augmented, which augmentation is to "
@@ -182,6 +182,13 @@ class Variant(Recipe):
             )
         self._grows_soundly()
         return self
+
+    @property
+    def caution(self) -> str | None:
+        """What `plan` and `describe` warn of: allowed, since common code does it, and against the literature."""
+        if self.regularisers.gradient_penalty > 0 and self.discriminator.spectral_norm:
+            return "the gradient penalty pulls gradients up to norm 1 where spectral norm holds them below"
+        return None
 
     def _grows_soundly(self) -> None:
         """Refuse what the networks of progressive growing have and others lack, and the other way round."""

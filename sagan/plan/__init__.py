@@ -1,6 +1,8 @@
 """From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it."""
 
-from sagan.plan.making import check_code, make_plan, resolved_variant, snapshot_steps
+from sagan.params.recipes import resolved_variant
+from sagan.plan.checks import check_own_networks
+from sagan.plan.making import check_code, make_plan
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 
 __all__ = [
@@ -10,7 +12,7 @@ __all__ = [
     "Reference",
     "Run",
     "check_code",
+    "check_own_networks",
     "make_plan",
     "resolved_variant",
-    "snapshot_steps",
 ]

@@ -47,7 +47,9 @@ class Costs:
             return None
         run, settings = self._plan.runs[evaluation.run], evaluation.settings
         # The last snapshot's images are the final generator's; only seed 0 has the first one's.
-        others = len(run.config["training"]["snapshots"]) - (1 if run.seed == 0 else 2)
+        steps = run.config["training"]["snapshots"]
+        measured = steps[-(settings["curve"] or len(steps)) : -1]
+        others = len([step for step in measured if step > 0 or run.seed == 0])
         final = max(settings["samples"], settings["curve_samples"]) + (settings["draws"] - 1) * settings["samples"]
         return per_image * (final + others * settings["curve_samples"])
 

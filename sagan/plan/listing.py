@@ -43,7 +43,8 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
             counted.add(cell.evaluation)
             cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
             keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
-            yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}  (evaluation {keys})"
+            names = f", is {' and '.join(cell.aliases)} too" if cell.aliases else ""
+            yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}{names}  (evaluation {keys})"
         to_do = [f"{_clock(seconds)} of one job after another"] if seconds else []
         if unknown:
             runs = f"{unknown} run{'s' if unknown > 1 else ''}"

@@ -8,20 +8,21 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 
 from __future__ import annotations
 
-import dataclasses
+import warnings
 from collections.abc import Mapping
 
+from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, did_you_mean
 from sagan.params import Params
-from sagan.params.fitting import check_fixed_networks
-from sagan.params.loading import suite_variant
+from sagan.params.fitting import check_real_images
+from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
-from sagan.params.suites import Suite, Training
-from sagan.params.variants import Recipe, Variant
+from sagan.params.suites import Listed, Suite
+from sagan.params.variants import Variant
+from sagan.plan.checks import check_classes, check_conditions, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
-from sagan.shapes import resolve_side
 from sagan.store.paths import Paths
 from sagan.store.records import Json, NotARecord, digest, misfit, read_json
 from sagan.store.weights import extractor_digest
@@ -61,76 +62,69 @@ class _Planner:
     def add_suite(self, name: str) -> None:
         suite, paths, plan = self.params.suites[name], self.paths, self.plan
         manifest = _manifest(self.params, paths, name)
-        variants = {variant: suite_variant(self.params, name, variant) for variant in suite.variants}
-        _check_conditions(suite, name, variants, manifest, paths)
-        check_fixed_networks(variants, manifest, paths)
-        conditions = sorted({variant.condition for variant in variants.values() if variant.condition is not None})
-        references = [
-            _reference(suite, extractor, conditions, manifest, paths) for extractor in suite.evaluation.spaces
-        ]
+        rows = self.params.rows[name]
+        variants = {row: self.params.variants[row] for row in rows}
+        for variant, recipe in variants.items():
+            if recipe.caution is not None:
+                warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
+        check_conditions(name, variants, manifest, paths)
+        check_classes(suite, name, manifest, paths)
+        check_real_images(suite, name, manifest, paths)
+        references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
-            known = plan.references.setdefault(reference.key, reference)
-            asked = sorted({*known.conditions, *conditions})
-            plan.references[reference.key] = dataclasses.replace(known, conditions=asked)
-        rows: dict[str, list[Cell]] = {}
-        for variant, recipe in sorted(variants.items(), key=lambda item: item[0] != suite.baseline):
-            runs = [self._run(suite, variant, recipe, seed, manifest) for seed in suite.seed_list(self.seeds.get(name))]
-            same = next((row for row in rows.values() if [cell.run for cell in row] == [run.key for run in runs]), None)
-            if same is not None:
-                for cell in same:
-                    cell.other_names.append(variant)
-            else:
-                rows[variant] = [self._cell(suite, variant, run, references) for run in runs]
-        plan.suites[name] = [cell for variant in suite.variants for cell in rows.get(variant, [])]
+            plan.references.setdefault(reference.key, reference)
+        seeds = suite.seed_list(self.seeds.get(name))
+        plan.suites[name] = [
+            self._cell(suite, row, self._run(suite, row.name, seed, manifest), references)
+            for row in rows.values()
+            for seed in seeds
+        ]
+        check_own_code(self.params, name, paths)
 
-    def _run(self, suite: Suite, name: str, variant: Variant, seed: int, manifest: Json) -> Run:
+    def _run(self, suite: Suite, name: str, seed: int, manifest: Json) -> Run:
+        variant = self.params.variants[name]
+        training = suite_training(suite, name, variant)
         config = RunConfig(
             variant=resolved_variant(variant, manifest["resolution"]),
-            training=RunTraining(**{**suite.training.model_dump(), "snapshots": snapshot_steps(suite.training)}),
+            training=RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()}),
             seed=seed,
             image=_image(variant, manifest),
         )
-        code = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
+        code, _ = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
         place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
         key = self._names.setdefault(place, f"{name}-{place}")
         execution = suite.execution.model_dump()
         run = Run(key, name, seed, suite.dataset, manifest["digest"], code, config.model_dump(), execution)
         return self.plan.runs.setdefault(key, run)
 
-    def _cell(self, suite: Suite, variant: str, run: Run, references: list[Reference]) -> Cell:
+    def _cell(self, suite: Suite, row: Listed, run: Run, references: list[Reference]) -> Cell:
         evaluations = [_evaluation(suite, run, reference) for reference in references]
         for evaluation in evaluations:
             self.plan.evaluations.setdefault(evaluation.key, evaluation)
         first, *others = (evaluation.key for evaluation in evaluations)
-        return Cell(variant, run.seed, run.key, first, dict(zip(suite.evaluation.also, others, strict=True)))
+        also = dict(zip(suite.evaluation.also, others, strict=True))
+        return Cell(row.name, run.seed, run.key, first, also, row.levels, row.aliases)
 
 
-def _check_conditions(suite: Suite, name: str, variants: dict[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Say where a condition is written that a suite's dataset does not have."""
-    for variant, recipe in variants.items():
-        if recipe.condition is None:
-            continue
-        place = f"suites.{name}.overrides" if "condition" in suite.overrides else f"variants.{variant}"
-        try:
-            class_names(manifest, recipe.condition)
-        except UserError as error:
-            raise UserError(f"{paths.params}: {place}.{error} (suite {name!r} asks for it)") from None
+def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
+    """Refuse to make what a plan of other code asks for. Once the code is imported, this says what was imported.
 
-
-def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> None:
-    """Refuse to make what a plan of other code asks for.
+    Returns:
+        A run's own code, as it was read.
 
     Raises:
         UserError: the code has changed since the plan was made.
     """
+    own = None
     if isinstance(spec, Run):
-        now = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
+        now, own = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
         now = reference_code(spec.extractor)
     else:
         now = evaluation_code(spec.settings["extractor"])
     if now != spec.code:
         raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
+    return own
 
 
 def _image(variant: Variant, manifest: Json) -> Image:
@@ -138,29 +132,12 @@ def _image(variant: Variant, manifest: Json) -> Image:
     return Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
 
 
-def resolved_variant(variant: Variant, resolution: int) -> Recipe:
-    """A variant as a run's configuration holds it: without its description, with places as sides in pixels."""
-    recipe = variant.model_dump(exclude={"description"})
-    for role in ("generator", "discriminator"):
-        places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
-        recipe[role]["attention_at"] = sorted(set(places))
-    return Recipe.model_validate(recipe)
-
-
-def snapshot_steps(training: Training) -> list[int]:
-    """The steps whose generator is kept and measured: 0, those asked for, and the last."""
-    asked = training.snapshots
-    if isinstance(asked, int):
-        asked = [round(training.steps * i / asked) for i in range(1, asked + 1)]
-    return sorted({0, *asked, training.steps})
-
-
-def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Json, paths: Paths) -> Reference:
+def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
     split = suite.evaluation.split
     threads = suite.evaluation.threads
     code = reference_code(extractor)
     identity = [manifest["digest"], extractor, extractor_digest(extractor, paths), split, threads, code]
-    key = f"{suite.dataset}-{split}-{extractor}-{digest(identity, 10)}"
+    key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
     return Reference(
         key=key,
         dataset=suite.dataset,
@@ -171,13 +148,13 @@ def _reference(suite: Suite, extractor: str, conditions: list[str], manifest: Js
         threads=threads,
         code=code,
         execution=suite.execution.model_dump(),
-        conditions=conditions,
     )
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
-    settings = {**suite.evaluation.model_dump(exclude={"also"}), "extractor": reference.extractor}
-    identity = {**switched_on(suite.evaluation), "also": [], "extractor": reference.extractor}
+    space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
+    settings = {**suite.evaluation.model_dump(exclude={"also"}), **space}
+    identity = {**switched_on(suite.evaluation), "also": [], **space}
     code = evaluation_code(reference.extractor)
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
     key = f"{run.key}.{digest([*names, identity, code], 10)}"

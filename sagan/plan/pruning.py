@@ -10,7 +10,8 @@ from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan.listing import suite_size
 from sagan.plan.types import Plan
-from sagan.store.folders import is_locked, size_of
+from sagan.store.folders import size_of
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import dataset_of
 
@@ -38,7 +39,7 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
     total = 0
     for folder, is_result in _prunable(paths):
-        if is_result and (folder.name in wanted or _is_busy(folder.name, paths) or _may_be_of(folder, unknown)):
+        if is_result and (folder.name in wanted or _is_busy(folder) or _may_be_of(folder, unknown)):
             continue
         size = size_of(folder)
         total += size
@@ -64,7 +65,8 @@ def _may_be_of(folder: Path, datasets: set[str]) -> bool:
     return bool(datasets) if dataset is None else dataset in datasets
 
 
-def _is_busy(name: str, paths: Paths) -> bool:
+def _is_busy(folder: Path) -> bool:
     """Whether a job works on a result; an evaluation's run is in use as long as the evaluation is made."""
-    locks = (paths.root / "state").glob(f"{name}*/lock")
-    return any(is_locked(lock) for lock in locks)
+    of_evaluations = (folder.parent.parent / "evaluations").glob(f".{folder.name}.*.lock*")
+    locks = {lock_of(folder), *(lock.with_name(lock.name.removesuffix(".soft")) for lock in of_evaluations)}
+    return any(map(is_locked, locks))

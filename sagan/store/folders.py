@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import Found, last_logged_step, read_evaluation, read_reference, read_run
 
@@ -25,7 +24,7 @@ def run_state(key: str, paths: Paths) -> str:
     """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
     if (record := read_run(key, paths).record) is not None:
         return "finished" if record.status == "finished" else f"diverged at step {record.diverged_at}"
-    if is_locked(paths.state(key) / "lock"):
+    if is_locked(lock_of(paths.run(key))):
         return f"training at step {last_step(key, paths)}"
     checkpoint = last_checkpoint(key, paths)
     if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
@@ -41,7 +40,7 @@ def was_stopped(key: str, paths: Paths) -> bool:
 def _exit_code(key: str, paths: Paths) -> int | None:
     """How a job left that did not end well: the last line that the workflow adds to its log."""
     try:
-        lines = paths.log(key).read_text(errors="replace").splitlines()
+        lines = paths.log(key).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     found = re.fullmatch(r"\w+ left with exit code (\d+)", lines[-1]) if lines else None
@@ -58,17 +57,6 @@ def last_step(key: str, paths: Paths) -> int:
     return max(last_checkpoint(key, paths), last_logged_step(key, paths))
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds a lock."""
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
     """Move away a folder that says it is finished but is not whole; returns where it went.
 
@@ -80,18 +68,18 @@ def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
 
 
 def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
-    """Move away a reference whose `reference.json` is no record; returns where it went."""
-    return _set_aside(partial(read_reference, key, paths), paths.reference(key), paths)
+    """Move away a reference whose record is none, or whose files have other bytes; returns where it went."""
+    return _set_aside(partial(read_reference, key, paths, verify=True), paths.reference(key), paths)
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
-    """Move away a measurement whose `metrics.json` is no record; returns where it went."""
-    return _set_aside(partial(read_evaluation, key, paths), paths.evaluation(key), paths)
+    """Move away a measurement whose record is none, or whose files have other bytes; returns where it went."""
+    return _set_aside(partial(read_evaluation, key, paths, verify=True), paths.evaluation(key), paths)
 
 
 def _set_aside(read: Callable[[], Found], folder: Path, paths: Paths) -> Path | None:
     """Unless it is in use, whole, or not there."""
-    if is_locked(paths.state(folder.name) / "lock") or read().state in ("there", "missing"):
+    if is_locked(lock_of(folder)) or read().state in ("there", "missing"):
         return None
     place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+# Feature spaces whose weights ship with the package, and the file of each (`sagan.metrics.digits` made them).
+RULERS = Path(__file__).parent.parent / "metrics" / "rulers"
+SHIPPED = {name: name for name in ("digits", "digits-2", "digits-3", "random")} | {"stacked-digits": "digits"}
+# Before the names of timm's networks.
+TIMM = "timm:"
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -61,9 +67,13 @@ class Paths:
         return self.root / "data" / "weights"
 
     def weights_file(self, extractor: str, reference_folder: Path) -> Path:
-        """The weights that an extractor computes with: pretrained, or trained for the reference."""
-        if extractor in ("classifier", "stacked-classifier"):
-            return reference_folder / f"{extractor}.safetensors"
+        """The weights that an extractor computes with: shipped, pretrained, or trained for the reference."""
+        if extractor == "classifier":
+            return reference_folder / "classifier.safetensors"
+        if extractor in SHIPPED:
+            return RULERS / f"{SHIPPED[extractor]}.safetensors"
+        if extractor.startswith(TIMM):
+            return self.weights / f"{extractor.removeprefix(TIMM)}.safetensors"
         name = "inception-2015-12-05" if extractor == "inception" else extractor
         return self.weights / f"{name}.pth"
 

@@ -7,6 +7,7 @@ the result anew; its folder is set aside, never deleted (`sagan.store.folders`).
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +18,11 @@ from pydantic import ValidationError
 
 from sagan.store.paths import Paths
 from sagan.store.records import NotARecord, complete_lines, file_digest, read_json
-from sagan.store.types import EvaluationRecord, LogLine, Record, ReferenceRecord, RunRecord
+from sagan.store.types import EvaluationRecord, Kept, LogLine, Record, ReferenceRecord, RunRecord
 
 R = TypeVar("R", bound=Record)
 _SHOWN = 80
+_IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
 
@@ -48,37 +50,47 @@ def read_run(key: str, paths: Paths, verify: bool = False) -> Found[RunRecord]:
     found = _read(folder / "run.json", RunRecord)
     if found.record is None:
         return found
-    for name, kept in found.record.files.items():
-        if name not in found.record.left_behind and (why := _defect(folder / name, kept.bytes)):
+    files = {name: kept for name, kept in found.record.files.items() if name not in found.record.left_behind}
+    return _whole(found, folder, files, verify)
+
+
+def read_reference(key: str, paths: Paths, verify: bool = False) -> Found[ReferenceRecord]:
+    """A reference, which is there when all its files have their sizes, and with `verify` their bytes."""
+    found = _read(paths.reference(key) / "reference.json", ReferenceRecord)
+    return found if found.record is None else _whole(found, paths.reference(key), found.record.files, verify)
+
+
+def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) -> Found[R]:
+    """What was found, or "torn" where a file of it is not what the record says."""
+    for name, kept in files.items():
+        if why := _defect(folder / name, kept.bytes):
             return Found("torn", why=f"{name} {why}")
-        if verify and name not in found.record.left_behind and file_digest(folder / name) != kept.sha256:
+        if verify and file_digest(folder / name) != kept.sha256:
             return Found("torn", why=f"{name} has other bytes")
     return found
 
 
-def read_reference(key: str, paths: Paths) -> Found[ReferenceRecord]:
-    """`reference.json`."""
-    return _read(paths.reference(key) / "reference.json", ReferenceRecord)
-
-
-def read_evaluation(key: str, paths: Paths) -> Found[EvaluationRecord]:
-    """`metrics.json`."""
-    return _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+def read_evaluation(key: str, paths: Paths, verify: bool = False) -> Found[EvaluationRecord]:
+    """A measurement, which is there when all its files have their sizes, and with `verify` their bytes."""
+    found = _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+    return found if found.record is None else _whole(found, paths.evaluation(key), found.record.files, verify)
 
 
 def read_log(key: str, paths: Paths) -> list[LogLine]:
     """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
 
-    Raises:
-        NotARecord: another line is none.
+    Lines that are damaged are left out, which is said once.
     """
     path = paths.run(key) / "log.jsonl"
-    lines = []
+    lines, damaged = [], []
     for number, line in enumerate(complete_lines(path), start=1):
         try:
             lines.append(LogLine.model_validate_json(line))
         except ValidationError as error:
-            raise NotARecord(path, f"line {number}: {_reason(error)}") from None
+            damaged.append(f"line {number} ({_reason(error)})")
+    if damaged:
+        others = f" and {len(damaged) - 1} more" if damaged[1:] else ""
+        warn_once(f"{path}: {damaged[0]}{others} damaged, and left out")
     return lines
 
 
@@ -101,6 +113,18 @@ def dataset_of(folder: Path) -> str | None:
         except (OSError, NotARecord, KeyError):
             continue
     return None
+
+
+def is_own_file(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder of results: it lies there, or is a link to DVC's cache.
+
+    A link in a copied result may lead to any file of this machine. In DVC's cache a file is named by the MD5 of its
+    bytes, which who made the link must have known.
+    """
+    target = path.resolve()
+    if not target.is_file():
+        return False
+    return target.is_relative_to(folder.resolve()) or _IN_DVC_CACHE.search(target.as_posix()) is not None
 
 
 def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
@@ -142,7 +166,12 @@ def _reason(error: ValidationError) -> str:
     return f"{place} is wrong" if place else "no JSON object"
 
 
-@cache
 def warn(path: Path, why: str) -> None:
     """A line for each file, however often it is looked at."""
-    print(f"sagan: warning: {path}: no whole record ({why}), so it counts as not there", file=sys.stderr)
+    warn_once(f"{path}: no whole record ({why}), so it counts as not there")
+
+
+@cache
+def warn_once(text: str) -> None:
+    """A line, however often it is said."""
+    print(f"sagan: warning: {text}", file=sys.stderr)

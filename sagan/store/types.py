@@ -55,7 +55,7 @@ class Config(TypedDict):
 
 
 class Kept(Record):
-    """A file of a run, as it was when the run ended."""
+    """A file of a run, a reference or a measurement, as it was when its record was written."""
 
     bytes: int
     sha256: str
@@ -64,8 +64,9 @@ class Kept(Record):
 class RunRecord(Record):
     """`run.json`: a training that ended.
 
-    `seconds` is all that passed while it was at work, `step_seconds` what its steps alone took. `left_behind` names
-    weights that a light copy lacks.
+    `seconds` is all that passed in its turns, `step_seconds` what its steps alone took, `steady_seconds` what
+    `steady_steps` of them took, the first ones of each session being left out. `left_behind` names weights that a light
+    copy lacks.
     """
 
     key: str
@@ -88,6 +89,8 @@ class RunRecord(Record):
     parameters: dict[str, int] = {}
     left_behind: list[str] = []
     step_seconds: float | None = None
+    steady_seconds: float | None = None
+    steady_steps: int | None = None
 
 
 class LogLine(Record):
@@ -128,12 +131,11 @@ class MetricValue(Record):
     status: str = "measured"
     name: str = ""
     protocol: Settings = {}
-    code: str | None = None
     draws: list[float | None] = []
 
 
 class RealFigures(Record):
-    """Every metric of real images in the place of generated ones."""
+    """Every metric of held-out real images in the place of generated ones; none where none was held out."""
 
     split: str
     count: int
@@ -151,6 +153,7 @@ class ReferenceRecord(Record):
     weights_digest: str | None = None
     feature_dim: int | None = None
     accuracy: float | None = None
+    files: dict[str, Kept] = {}
     other_split: RealFigures | None = None
 
 
@@ -171,9 +174,10 @@ Attention = dict[str, AttentionLayer]  # by "<network>.<side>"
 
 
 class CurvePoint(Record):
-    """A snapshot, with what could be measured of it."""
+    """A snapshot, with what could be measured of it in a feature space."""
 
     step: int
+    space: str | None = None
     fid: float | None = None
     recall: float | None = None
     diversity: float | None = None
@@ -204,7 +208,7 @@ class Memorisation(Record):
 
 
 class Matched(Record):
-    """Metrics of generated and of real held-out images, both of `count` images."""
+    """Metrics that depend on the count, of generated and of real held-out images, both of `count` images."""
 
     count: int
     split: str
@@ -225,7 +229,7 @@ class EvaluationRecord(Record):
     variant: str
     seed: int
     dataset: str | None = None
-    classes: Settings = {}
+    files: dict[str, Kept] = {}
     untrained: dict[str, MetricValue] = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None
     curve_protocol: Settings = {}

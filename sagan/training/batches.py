@@ -44,7 +44,7 @@ class RealBatches:
         self.streams = on_gpu and not _fits(images, device) if streams is None else streams
         self.resides = on_gpu and not self.streams
         self.images = torch.from_numpy(np.array(images)).to(device) if self.resides else np.asarray(images)
-        self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
+        self.labels = None if labels is None else torch.from_numpy(np.array(labels))
         self.batch_size = batch_size
         self.seed = seed
         self.horizontal_flip = horizontal_flip
@@ -57,26 +57,28 @@ class RealBatches:
         """The batch of that index: float32 [B, C, R, R] in [-1, 1]."""
         batch = self._images(index).float().div_(127.5).sub_(1.0)
         if self.horizontal_flip:
-            coin = torch.Generator().manual_seed(derived_seed(self.seed, "flip", index))
-            flip = torch.rand(len(batch), generator=coin).lt(0.5).to(self.device)
+            flip = sent(torch.rand(len(batch), generator=drawing(self.seed, "flip", index)).lt(0.5), self.device)
             batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
         return batch
 
     def labels_of(self, index: int) -> Tensor | None:
         """The classes of that batch's images, int64 [B]; None without labels."""
-        return None if self.labels is None else self.labels[self._rows(index).to(self.device)]
+        return None if self.labels is None else sent(self.labels[self._rows(index)], self.device)
 
     def drawn_labels(self, index: int) -> Tensor | None:
         """Classes for generated images, drawn from the training set's at random: int64 [B]; None without labels."""
         if self.labels is None:
             return None
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, "drawn labels", index))
-        return self.labels[torch.randint(len(self.labels), (self.batch_size,), generator=generator).to(self.device)]
+        generator = drawing(self.seed, "drawn labels", index)
+        rows = torch.randint(len(self.labels), (self.batch_size,), generator=generator)
+        return sent(self.labels[rows], self.device)
 
     def _images(self, index: int) -> Tensor:
         if self.resides:
-            return self.images[self._rows(index)]
-        return self._streamed(index) if self.streams else _gathered(self.images, self._rows(index).numpy())
+            return self.images[sent(self._rows(index), self.device)]
+        if self.streams:
+            return self._streamed(index)
+        return _gathered(self.images, self._rows(index).numpy()).to(self.device)
 
     def _streamed(self, index: int) -> Tensor:
         reading = self._ahead.get(index) or self._read(index)
@@ -98,9 +100,8 @@ class RealBatches:
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
             self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
-            generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", epoch))
-            order = torch.randperm(len(self.images), generator=generator)
-            self._orders[epoch] = order.to(self.device) if self.resides else order
+            generator = drawing(self.seed, "order", epoch)
+            self._orders[epoch] = torch.randperm(len(self.images), generator=generator)
         return self._orders[epoch]
 
 
@@ -116,17 +117,25 @@ def _fits(images: np.ndarray, gpu: torch.device) -> bool:
     return images.nbytes <= torch.cuda.mem_get_info(gpu)[0] // 2
 
 
+def drawing(seed: int, purpose: str, index: int) -> torch.Generator:
+    """The CPU's generator for one purpose at one index, in a state that only these three say."""
+    return torch.Generator().manual_seed(derived_seed(seed, purpose, index))
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; to a GPU from pinned memory, so that nobody waits for the copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 class Noise:
-    """z ~ N(0, 1), drawn on the device, as a function of the seed, the purpose and an index."""
+    """z ~ N(0, 1) as a function of the seed, the purpose and an index, whatever the device."""
 
     def __init__(self, batch_size: int, z_dim: int, seed: int, purpose: str, device: torch.device) -> None:
         self.shape = (batch_size, z_dim)
         self.seed = seed
         self.purpose = purpose
         self.device = device
-        self._generator = torch.Generator(device)
 
     def __getitem__(self, index: int) -> Tensor:
         """z of that index, float32 [B, z_dim]."""
-        self._generator.manual_seed(derived_seed(self.seed, self.purpose, index))
-        return torch.randn(self.shape, generator=self._generator, device=self.device)
+        return sent(torch.randn(self.shape, generator=drawing(self.seed, self.purpose, index)), self.device)

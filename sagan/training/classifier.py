@@ -39,8 +39,10 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
-    """A classifier in eval mode, the same for the same images (uint8 [N, C, R, R]) and labels (int64 [N]).
+def train_classifier(
+    images: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0, steps: int | None = None
+) -> Classifier:
+    """A classifier in eval mode, the same for the same images (uint8 [N, C, R, R]), labels (int64 [N]) and seed.
 
     It is trained on one CPU thread, whatever the machine has: every figure is measured by it, and other devices or
     numbers of threads would give another network. (GPUs could not train it reproducibly either, for its pooling.)
@@ -48,20 +50,20 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, classes: int) -> Cl
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _trained(images, labels, classes)
+        return _trained(images, labels, classes, seed, steps or _STEPS)
     finally:
         torch.set_num_threads(threads)
 
 
-def _trained(images: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
+def _trained(images: np.ndarray, labels: np.ndarray, classes: int, seed: int, steps: int) -> Classifier:
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     network = Classifier(images.shape[1], classes).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), _PEAK_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=_STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=steps)
     all_images = torch.from_numpy(np.array(images))
     all_labels = torch.from_numpy(np.array(labels))
-    for _ in range(_STEPS):
+    for _ in range(steps):
         rows = torch.randint(len(all_images), (_BATCH_SIZE,), generator=generator)
         _, logits = network(_shifted(all_images[rows], generator))
         loss = F.cross_entropy(logits, all_labels[rows], label_smoothing=0.05)

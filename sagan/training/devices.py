@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
-import tempfile
+import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from filelock import FileLock, Timeout
 
 from sagan.errors import UserError
+from sagan.store.locks import taken
 from sagan.training.numerics import set_numerics
 
 
@@ -24,8 +23,8 @@ from sagan.training.numerics import set_numerics
 def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.device]:
     """A device, held until the block ends: "auto" takes a GPU where there is one.
 
-    A GPU is taken under a lock for each share (`jobs_per_gpu`) of each physical device, among those that this
-    process sees, so that parallel jobs of one machine spread over its GPUs.
+    A GPU is taken under a lock of the physical device, among those that this process sees, so that each has one job at
+    a time. Within a process blocks may overlap: all have the GPU of the first.
 
     Args:
         execution: a suite's `execution` settings.
@@ -43,10 +42,31 @@ def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.dev
     if setting == "cpu" or not available:
         yield torch.device("cpu")
         return
-    gpu = _own_gpu() if dist.is_initialized() else _gpu_slot(execution["jobs_per_gpu"])
-    # Graphs and collectives are made on the current device.
-    with gpu as index, torch.cuda.device(index):
+    with _OWN.held() as index, torch.cuda.device(index):
+        # Graphs and collectives are made on the current device.
         yield torch.device("cuda", index)
+
+
+class _Own:
+    """The GPU of this process, while some block holds it."""
+
+    def __init__(self) -> None:
+        self._blocks, self._gpu, self._index = 0, ExitStack(), 0
+
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        if self._blocks == 0:
+            self._index = self._gpu.enter_context(_own_gpu() if dist.is_initialized() else _free_gpu())
+        self._blocks += 1
+        try:
+            yield self._index
+        finally:
+            self._blocks -= 1
+            if self._blocks == 0:
+                self._gpu.close()
+
+
+_OWN = _Own()
 
 
 @contextmanager
@@ -62,27 +82,36 @@ def _own_gpu() -> Iterator[int]:
 
 
 @contextmanager
-def _gpu_slot(jobs_per_gpu: int) -> Iterator[int]:
-    """The index of a GPU with a free share; waits for one."""
-    folder = Path(tempfile.gettempdir()) / "sagan-gpu-slots"
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # another user's folder, which is open to all already
-        folder.chmod(0o1777)
+def _free_gpu() -> Iterator[int]:
+    """The index of a GPU that no other process of this user has; waits for one."""
+    folder = runtime_folder()
     while True:
-        # Every GPU's first share comes before any GPU's second one.
-        for share in range(jobs_per_gpu):
-            for index, physical in enumerate(physical_gpus()):
-                lock = FileLock(folder / f"{physical}-{share}.lock", mode=0o666)
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    continue
+        for index, physical in enumerate(physical_gpus()):
+            if (lock := taken(folder / f"{physical}.lock")) is not None:
                 try:
                     yield index
                 finally:
                     lock.release()
                 return
         time.sleep(1.0)
+
+
+def runtime_folder() -> Path:
+    """The user's own folder for what lives as long as processes do: nobody else may write in it.
+
+    Raises:
+        UserError: somebody else has made it.
+    """
+    user = os.getuid()
+    folder = Path(f"/run/user/{user}")
+    if not os.access(folder, os.W_OK):
+        # Whatever TMPDIR says: all of the user's processes must meet here.
+        folder = Path(f"/tmp/sagan-{user}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != user or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        raise UserError(f"{folder}: is not a folder of this user's own; delete it")
+    return folder / "sagan"
 
 
 def physical_gpus() -> list[str]:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ class Session:
     """A run under way. `done` steps are behind it.
 
     Args:
-        config: the run's complete configuration, typed or as `sagan.plan.Run.config` holds it.
+        config: the run's complete configuration.
         images: the training split, uint8 [N, C, R, R].
         labels: each image's class, int64 [N], where the variant is conditional.
         processes, graphs, title, own: as `Trainer` takes them.
@@ -35,7 +34,7 @@ class Session:
 
     def __init__(
         self,
-        config: RunConfig | Mapping[str, Any],
+        config: RunConfig,
         images: np.ndarray,
         device: torch.device,
         labels: np.ndarray | None = None,
@@ -44,7 +43,7 @@ class Session:
         title: str = "training",
         own: ModuleType | None = None,
     ) -> None:
-        self.config = RunConfig.model_validate(config)
+        self.config = config
         training, seed = self.config.training, self.config.seed
         torch.set_num_threads(training.threads)
         set_numerics(training.deterministic, training.precision)

@@ -51,10 +51,10 @@ class _Own:
         return self._scalar("generator_loss", real, fake)
 
     def penalty(self, judged: Judged) -> Tensor:
-        return self._scalar("penalty", judged.critic, judged.real.detach(), judged.fake.detach())
+        return self._scalar("penalty", judged.critic, judged.seen_real, judged.seen_fake)
 
     def generator_penalty(self, made: Made) -> Tensor:
-        return self._scalar("generator_penalty", made.generator, made.fake)
+        return self._scalar("generator_penalty", made.generator, made.real, made.fake)
 
     def _scalar(self, name: str, *arguments: Any) -> Tensor:
         value = calling(getattr(self.module, name), *arguments, self.options)

@@ -15,7 +15,7 @@ from sagan.nn.orthogonality import orthogonality
 from sagan.objectives import OBJECTIVES, PENALTIES, Objective, Penalty
 from sagan.params.run import RunConfig
 from sagan.training.extension import with_own_code
-from sagan.training.matching import MomentMatching, feature_matching
+from sagan.training.matching import feature_matching
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class Made:
 # What is added to the generator's loss; a regulariser of the name is its weight. Of the generator's weights alone:
 WEIGHT_PENALTIES: Table[str, Callable[[nn.Module], Tensor]] = {"orthogonal": orthogonality}
 # And of what it makes:
-IMAGE_PENALTIES: Table[str, Callable[[Made], Tensor]] = {
-    "feature_matching": feature_matching,
-    "moment_matching": MomentMatching(),
-}
+IMAGE_PENALTIES: Table[str, Callable[[Made], Tensor]] = {"feature_matching": feature_matching}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ def set_numerics(deterministic: bool = True, precision: str = "float32") -> None
     # Without this cuBLAS may choose an algorithm whose sums depend on the stream (its documentation says so).
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+    # Or every new tensor is filled with NaN first: a kernel for each, and no byte of a result is read before it is set.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32

@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import subprocess
+import time
+from dataclasses import dataclass, field
 
 import torch
 
 import sagan
 from sagan.code.fingerprint import PACKAGE
+from sagan.store.reading import warn_once
 from sagan.store.records import Json
 from sagan.training.devices import describe
 
+# With these a user narrows the instructions that libraries compute with, which changes bytes.
+_NARROWING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
+# What libraries choose kernels by.
+_INSTRUCTIONS = ("avx", "avx2", "fma3", "avx512_f", "avx512_bw", "avx512_vnni", "avx512_bf16", "amx_tile")
 
-def provenance(device: torch.device, started: datetime.datetime) -> Json:
-    """Commit, device, threads, versions, flags and times (UTC)."""
+
+@dataclass(frozen=True)
+class Beginning:
+    """The moment at which work on a result begins: the code is what was checked out then."""
+
+    moment: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    clock: float = field(default_factory=time.monotonic)
+    commit: str | None = field(default_factory=lambda: _git("rev-parse", "HEAD"))
+    changes: str | None = field(default_factory=lambda: _git("status", "--porcelain", "--", "sagan", "params.yaml"))
+
+    def end(self) -> datetime.datetime:
+        """Now; where the clock was set back meanwhile, by what has passed."""
+        passed = datetime.timedelta(seconds=time.monotonic() - self.clock)
+        return max(datetime.datetime.now(datetime.UTC), self.moment + passed)
+
+
+def provenance(device: torch.device, beginning: Beginning) -> Json:
+    """Commit, device, instructions, threads, versions, flags and times (UTC)."""
+    on_gpu = device.type == "cuda"
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None
-        if (status := _git("status", "--porcelain", "--", "sagan", "params.yaml")) is None
-        else bool(status),
+        "commit": beginning.commit,
+        "dirty": None if beginning.changes is None else bool(beginning.changes),
         "device": describe(device),
         "device_kind": device.type,
+        "instructions": _instructions(),
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "sagan": sagan.__version__,
-            "cuda": torch.version.cuda if device.type == "cuda" else None,
-            "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
-            "driver": _driver() if device.type == "cuda" else None,
+            "cuda": torch.version.cuda if on_gpu else None,
+            "cudnn": torch.backends.cudnn.version() if on_gpu else None,
+            "driver": _driver() if on_gpu else None,
         },
         "flags": {
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
@@ -38,13 +62,19 @@ def provenance(device: torch.device, started: datetime.datetime) -> Json:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
         },
         "platform": platform.platform(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": now().isoformat(timespec="seconds"),
+        "started": beginning.moment.isoformat(timespec="seconds"),
+        "finished": beginning.end().isoformat(timespec="seconds"),
     }
 
 
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def _instructions() -> Json:
+    """What PyTorch's own kernels use, what the processor has for other libraries, and what the environment narrows."""
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    return {
+        "torch": torch.backends.cpu.get_cpu_capability(),
+        "cpu": [name for name in _INSTRUCTIONS if has.get(name)],
+        "environment": {name: os.environ[name] for name in _NARROWING if name in os.environ},
+    }
 
 
 def _driver() -> str | None:
@@ -64,5 +94,7 @@ def _answer(command: list[str]) -> str | None:
         return subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
         ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if "dubious ownership" in str(getattr(error, "stderr", "")):
+            warn_once(f"records hold no commit: {PACKAGE.parent} belongs to another user, so git does not open it")
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,10 @@ from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
+from sagan.params.variants import Optimizer
 from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
-from sagan.training.batches import Noise, RealBatches
+from sagan.training.batches import Noise, RealBatches, drawing, sent
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.ingredients import Made, ingredients_of
@@ -56,17 +56,18 @@ class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration, typed or as `sagan.plan.Run.config` holds it.
+        config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
         processes: those that share the batch.
-        graphs: whether steps are replayed as CUDA graphs, on a GPU. The bytes are the same.
+        graphs: whether steps are replayed as CUDA graphs, on a GPU; those of own code where its module says
+            `graphable = True`. The bytes are the same.
         title: what messages begin with.
         own: the module of the variant's extension.
     """
 
     def __init__(
         self,
-        config: RunConfig | Mapping[str, Any],
+        config: RunConfig,
         device: torch.device,
         labels: np.ndarray | None = None,
         processes: Processes = ALONE,
@@ -74,7 +75,6 @@ class Trainer:
         title: str = "training",
         own: ModuleType | None = None,
     ) -> None:
-        config = RunConfig.model_validate(config)
         variant, training, networks = config.variant, config.training, config.networks()
         self.device, self.processes = device, processes
         self.layout = _LAYOUTS[training.memory_format]
@@ -95,31 +95,33 @@ class Trainer:
         self.seed, self.batch_size, self.pieces = config.seed, training.batch_size, training.accumulate
         self.steps = training.steps
         self.bfloat16 = training.precision == "bfloat16"
-        self._random = torch.Generator(device)
         # Batch norm must not mix the statistics of real and fake images (DCGAN, section 3).
         self.joint_pass = variant.discriminator.norm != "batch"
         optimizer = variant.optimizer
         self.decays = optimizer.decay == "linear"
         self.lr_g = optimizer.lr_g
         self.lr_d = optimizer.lr_g * optimizer.lr_ratio
-        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer.betas)
-        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer.betas)
+        self.optimizer_g = self._adam(self.generator, self.lr_g, optimizer)
+        self.optimizer_d = self._adam(self.discriminator, self.lr_d, optimizer)
         for network in (self.generator, self.discriminator):
             synchronise_batch_norm(network, processes)
             if training.compile:
                 network.compile()
         self._carry_out = self._compute
-        if graphs and device.type == "cuda" and processes.count == 1:
+        # What own code counts in Python, a graph would repeat as it was.
+        recordable = own is None or getattr(own, "graphable", False)
+        if graphs and recordable and device.type == "cuda" and processes.count == 1:
             self._carry_out = GraphedStep(self._compute, self.state, title, cuda_capture, training.deterministic)
 
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(device=self.device, memory_format=self.layout).train()
 
-    def _adam(self, network: nn.Module, rate: float, betas: list[float]) -> torch.optim.Adam:
+    def _adam(self, network: nn.Module, rate: float, settings: Optimizer) -> torch.optim.Adam:
         on_gpu = self.device.type == "cuda"
         # On a GPU the rate is a tensor, so that a graph reads its present value.
         rate = torch.tensor(rate, device=self.device) if on_gpu else rate
-        return torch.optim.Adam(network.parameters(), rate, tuple(betas), fused=True, capturable=on_gpu)
+        betas, eps = tuple(settings.betas), settings.eps
+        return torch.optim.Adam(network.parameters(), rate, betas, eps, fused=True, capturable=on_gpu)
 
     def step(self, step: int, real: RealBatches, noise: Noise) -> dict[str, Tensor]:
         """Carry out step number `step` (from 1); returns scalars that stay on the device."""
@@ -160,8 +162,7 @@ class Trainer:
 
     def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
         """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
-        self._random.manual_seed(derived_seed(self.seed, purpose, index))
-        return torch.rand(shape, generator=self._random, device=self.device)
+        return sent(torch.rand(shape, generator=drawing(self.seed, purpose, index)), self.device)
 
     def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:
         """The step itself: a function of its inputs and the state, on the device alone."""
@@ -190,20 +191,21 @@ class Trainer:
                 loss, scalars = self._discriminator_loss(piece, fake.detach())
                 (loss / self.pieces).backward()
             found.append(scalars)
-        self._update(self.optimizer_d)
+        self._update("discriminator", self.discriminator, self.optimizer_d)
         return {name: torch.stack([s[name] for s in found]).mean() for name in found[0]}, fake
 
     def _discriminator_loss(self, inputs: Inputs, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         penalties = self.made_of.penalties
         at_real, at_fake = (any(p.at_real for _, p in penalties), any(p.at_fake for _, p in penalties))
-        real = self._augmented(inputs["real"], inputs, "real").detach().requires_grad_(at_real)
-        fake = self._augmented(fake, inputs, "fake").detach().requires_grad_(at_fake)
+        # R1 and R2 are gradients at images before augmentation, as in StyleGAN2-ADA and R3GAN.
+        real, fake = inputs["real"].detach().requires_grad_(at_real), fake.detach().requires_grad_(at_fake)
+        seen_real, seen_fake = self._augmented(real, inputs, "real"), self._augmented(fake, inputs, "fake")
         labels_real, labels_fake = inputs.get("labels_real"), inputs.get("labels_fake")
         if self.joint_pass:
             labels = torch.cat([labels_real, labels_fake]) if self.conditional else None
-            logits_real, logits_fake = self._logits(torch.cat([real, fake]), labels).chunk(2)
+            logits_real, logits_fake = self._logits(torch.cat([seen_real, seen_fake]), labels).chunk(2)
         else:
-            logits_real, logits_fake = self._logits(real, labels_real), self._logits(fake, labels_fake)
+            logits_real, logits_fake = self._logits(seen_real, labels_real), self._logits(seen_fake, labels_fake)
         loss = self.made_of.objective.discriminator(logits_real, logits_fake)
         scalars = {
             "loss_d": loss.detach(),
@@ -212,7 +214,8 @@ class Trainer:
         }
         if penalties:
             critic = partial(self._logits, labels=labels_real)
-            judged = Judged(critic, real, fake, logits_real, logits_fake, inputs.get("mixing"))
+            seen = seen_real.detach(), seen_fake.detach()
+            judged = Judged(critic, real, fake, *seen, logits_real, logits_fake, inputs.get("mixing"))
             added = sum(weight * penalty.function(judged) for weight, penalty in penalties)
             loss = loss + added
             scalars["penalty_d"] = added.detach()
@@ -228,7 +231,7 @@ class Trainer:
                 losses[-1].backward()
         for weight, penalty in self.made_of.weight_penalties:
             (weight * penalty(self.generator)).backward()
-        self._update(self.optimizer_g)
+        self._update("generator", self.generator, self.optimizer_g)
         return torch.stack(losses).detach().sum()
 
     def _generator_loss(self, inputs: Inputs, fake: Tensor) -> Tensor:
@@ -255,10 +258,12 @@ class Trainer:
         finally:
             self.discriminator.requires_grad_(True)
 
-    def _update(self, optimizer: torch.optim.Adam) -> None:
+    def _update(self, role: str, network: nn.Module, optimizer: torch.optim.Adam) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.processes.mean_([p.grad for p in parameters if p.grad is not None])
         optimizer.step()
+        for reparametrisation in self.reparametrised[role]:
+            reparametrisation.updated(network)
 
     def _pieces(self, inputs: Inputs) -> Iterator[Inputs]:
         """The parts of a batch whose gradients are added up."""

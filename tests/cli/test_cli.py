@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,25 @@ def test_describing_a_suites_variant_shows_the_images_of_its_dataset(sagan):
     assert "| 1 x 28 x 28 " in shown and "64 x 64" not in shown
     assert "| 3 x 64 x 64 " in sagan("describe", "sagan", "--suite", "celeba64").stdout
     assert "| 1 x 32 x 32 " in sagan("describe", "sagan", "--suite", "quick", "--resolution", "32").stdout
+
+
+def test_describing_a_recipe_says_what_runs_and_where_each_value_is_said(sagan):
+    lines = sagan("describe", "small-grid-off-both-ttur-1", "--recipe", "--suite", "quick").stdout.splitlines()
+    cells = [re.split(" {2,}", line) for line in lines]
+    rows = {row[0]: tuple(row[1:]) for row in cells if len(row) == 3}
+    assert rows["optimizer.lr_g"] == ("0.008", "variants.sagan-small.optimizer.lr_g")
+    assert rows["optimizer.lr_ratio"] == ("1", "variants.sagan-grid.grid.ratio.ttur-1.optimizer.lr_ratio")
+    assert rows["training.steps"] == ("720", "suites.quick.training.steps")
+    assert rows["training.precision"] == ("float32", "default") and "generator.attention_at" not in rows
+    assert not any(line.startswith("training") for line in sagan("describe", "sagan", "--recipe").stdout.splitlines())
+
+
+def test_describing_a_grids_recipes_says_once_what_they_share(sagan):
+    lines = sagan("describe", "sagan-grid", "--recipe").stdout.splitlines()
+    assert any(line.split() == ["width", "64"] for line in lines)
+    head = next(line.split() for line in lines if line.startswith("variant "))
+    assert head == ["variant", "generator.spectral_norm", "attention_at", "optimizer.lr_ratio"]
+    assert sum(line.startswith("sagan-grid-") for line in lines) == 8
 
 
 def test_planning_does_not_wait_for_torch():

@@ -48,7 +48,7 @@ def own_run(run, paths):
     def with_extension(file: str, **options: object):
         variant = {**run.config["variant"], "extension": {"file": file, "options": options}}
         config = {**run.config, "variant": variant}
-        code = run_code(RunConfig.model_validate(config), paths, "extension.file")
+        code, _ = run_code(RunConfig.model_validate(config), paths, "extension.file")
         return dataclasses.replace(run, key="mine-s0-0123456789", variant="mine", config=config, code=code)
 
     return with_extension

@@ -1,14 +1,18 @@
 """Own code as a variant: the examples, and what a finished run needs of it."""
 
 import dataclasses
+import py_compile
 import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from sagan.code.extensions import load_extension
+from sagan.code import trust
+from sagan.code.extensions import load_extension, read_sources
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.generators import sampling
@@ -63,7 +67,7 @@ def test_an_example_trains_and_its_run_needs_no_more_than_its_folder(own_run, im
 
 
 def test_the_relativistic_example_is_the_paper_s_formula(paths):
-    module = load_extension(ROOT / "extensions" / "examples" / "relativistic.py")
+    module = load_extension(read_sources(ROOT / "extensions" / "examples" / "relativistic.py"))
     real, fake = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.3, 1.0, -4.0])
     over = [max(0, 1 - (float(r) - float(fake.mean()))) for r in real]
     under = [max(0, 1 + (float(f) - float(real.mean()))) for f in fake]
@@ -79,6 +83,24 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
     assert own[-1]["penalty_d"] > 0
     for name in ("loss_d", "loss_g", "penalty_d"):
         assert [line[name] for line in own] == pytest.approx([line[name] for line in expected], rel=1e-3)
+
+
+def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
+    pytest.importorskip("timm")
+    options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
+    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
+    network = module._network("test_resnet", False, real.device)
+    x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
+    expected = 1e5 * (((x.mean(0) - y.mean(0)) ** 2).sum() + ((x.var(0) - y.var(0)) ** 2).sum())
+    found = module.generator_penalty(None, real, fake, options)
+    assert float(found) == pytest.approx(expected, rel=1e-4) and torch.autograd.grad(found, fake)[0].abs().sum() > 0
+    run = own_run(example("moments", paths), **options)
+    without = dataclasses.replace(
+        run, key="plain-s0-0123456789", config={**run.config, "variant": {**run.config["variant"], "extension": None}}
+    )
+    with_it, plain = first_steps(run, images, paths)[0], first_steps(without, images, paths)[0]
+    assert with_it["loss_g"] > plain["loss_g"] and with_it["loss_d"] == plain["loss_d"]
 
 
 def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch):
@@ -163,9 +185,59 @@ def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
     assert (other.root / "executed").exists()
 
 
-def test_copied_code_that_the_workspace_has_is_its_own(copied):
+def test_a_mark_that_comes_with_an_archive_makes_nothing_trusted(copied):
     run, other = copied
+    folder = other.run(run.key) / "extension"
+    (folder / "main.py").open("a").write("\nopen('executed', 'w')\n")
+    digest = trust._digest({file.name: file.read_bytes() for file in folder.glob("*.py")})
+    for place in ("extensions", "trusted"):
+        mark = other.root / "state" / place / digest
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+    with pytest.raises(UserError, match="--trust"):
+        load_generator(other.run(run.key), paths=other)
+
+
+def test_what_a_user_ran_is_trusted_in_every_clone_and_by_nobody_else(copied, monkeypatch, tmp_path):
+    run, other = copied
+    assert drawn(other.run(run.key), other) is not None
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
+    with pytest.raises(UserError, match="--trust"):
+        load_generator(other.run(run.key), paths=other)
+
+
+def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert train(own_run(example("upsampling", paths), kernel=3), images, paths).status == "finished"
+
+
+def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
+    """The measuring itself is made up: it loads the network as measuring does."""
+    from sagan.cli import app, making
+
+    run, other = copied
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
+    monkeypatch.setattr(making, "PATHS", other)
+    monkeypatch.setattr(making, "_spec", lambda *_: SimpleNamespace(run=run.key, reference="none", key="none"))
+
+    monkeypatch.setattr(making, "_checked", lambda _: None)
+
+    def measured(*_):
+        load_generator(other.run(run.key), paths=other)
+        raise UserError("measured")
+
+    monkeypatch.setattr("sagan.metrics.evaluate.evaluate", measured)
+    assert "--trust" in str(CliRunner().invoke(app, ["evaluate", "none"]).exception)
+    assert str(CliRunner().invoke(app, ["evaluate", "none", "--trust"]).exception) == "measured"
+
+
+def test_copied_code_that_the_workspace_has_is_its_own(copied, monkeypatch, tmp_path):
+    run, other = copied
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
     shutil.copytree(ROOT / "extensions", other.root / "extensions")
+    main = other.run(run.key) / "extension" / "main.py"
+    main.write_text("# Another comment.\n" + main.read_text())
     assert torch.equal(drawn(other.run(run.key), other), drawn(other.run(run.key), other, trust=True))
 
 
@@ -184,3 +256,33 @@ def test_weights_without_their_code_say_what_is_missing(copied):
     shutil.rmtree(other.run(run.key) / "extension")
     with pytest.raises(UserError, match="copy the whole folder"):
         load_generator(other.run(run.key))
+
+
+# --- what is executed is what was checked --------------------------------------------------------------
+
+
+def test_exactly_the_bytes_that_were_read_are_executed(write, tmp_path, monkeypatch):
+    """Neither what the files hold by now, nor compiled code or a package of a helper's name beside them."""
+    text = "from helper import scale\n\n\ndef generator_loss(logits_real, logits_fake, options):\n    return scale\n"
+    folder = (tmp_path / write(text)).parent
+    write("scale = 1\n", "helper.py")
+    write("scale = 2\n", "helper/__init__.py")
+    sources = read_sources(folder / "mine.py")
+    write("scale = 3\n", "helper.py")
+    cached = folder / "__pycache__" / f"helper.{sys.implementation.cache_tag}.pyc"
+    write("scale = 4\n", "other.py")
+    py_compile.compile(
+        str(folder / "other.py"), str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    before = list(sys.path)
+    assert load_extension(sources).generator_loss(None, None, {}) == 1
+    assert sys.path == before and not any("_FromMemory" in type(finder).__name__ for finder in sys.meta_path)
+
+
+def test_a_run_keeps_the_bytes_that_were_checked(own_run, write, images, paths):
+    file = write(LOSS.format("-logits_fake.mean()"))
+    run = own_run(file)
+    checked = read_sources(paths.root / file)
+    write(LOSS.format("-9 * logits_fake.mean()"))
+    train(run, images, paths, own=checked)
+    assert (paths.run(run.key) / "extension" / "main.py").read_bytes() == checked.main

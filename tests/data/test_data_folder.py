@@ -77,9 +77,12 @@ def test_three_splits_stay_three(tmp_path, write):
     assert manifest["splits"] == {"train": [0, 2], "valid": [2, 3], "test": [3, 4]}
 
 
-def test_images_outside_of_the_split_folders_make_them_ordinary_folders(tmp_path, write):
-    write("train/0.jpg", "test/0.jpg", "stray.jpg")
-    assert prepare("any", spec(), tmp_path / "out", root=tmp_path)["split"] == "0.1 held out"
+@pytest.mark.parametrize("stray", ["stray.jpg", "extra/0.jpg"])
+def test_an_image_outside_of_the_split_folders_is_named(tmp_path, write, stray):
+    """Were they ordinary folders then, test images would be trained on."""
+    write("train/0.jpg", "test/0.jpg", stray)
+    with pytest.raises(UserError, match=rf"has folders of splits .*, and {stray} lies in none of them"):
+        prepare("any", spec(), tmp_path / "out", root=tmp_path)
 
 
 def test_a_zip_gives_the_same_bytes_as_the_folder(tmp_path, write):

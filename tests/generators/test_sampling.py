@@ -17,13 +17,14 @@ from sagan.generators.exporting import export_generator
 from sagan.generators.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
+from sagan.params.run import completed
 from sagan.store.paths import Paths
 
 torch.set_num_threads(1)
 
 
 def saved(folder, backbone="dcgan", classes=0, **switches):
-    """A file as training leaves it: spectral norm folded in, the configuration inside."""
+    """A file as versions left it that wrote only what is on: spectral norm folded in, the configuration inside."""
     torch.manual_seed(0)
     network = {"width": 8, "spectral_norm": True, "attention_at": [14], "norm": "batch", **switches}
     image = {"channels": 1, "resolution": 28}
@@ -33,9 +34,9 @@ def saved(folder, backbone="dcgan", classes=0, **switches):
         "variant": {"backbone": backbone, "generator": {"z_dim": 16, **network}, "init": "xavier"},
         "image": image,
     }
-    generator = build_generator(config).eval()
+    generator = build_generator(completed(config)).eval()
     for parameter in generator.parameters():
-        parameter.data.add_(0.3 * torch.randn_like(parameter))
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
     path = folder / "generator.safetensors"
     save_file({k: v.contiguous() for k, v in folded_state(generator).items()}, path, {"config": json.dumps(config)})
     return path, generator
@@ -87,8 +88,13 @@ def test_a_generator_is_found_by_its_runs_key(tmp_path):
 
 
 def test_a_file_from_before_newer_switches_loads(tmp_path):
-    path, _ = saved(tmp_path)
-    assert "attention" not in load_generator(path).config["variant"]["generator"]
+    """What it does not say is off."""
+    path, generator = saved(tmp_path, norm="none")
+    said = {"backbone": "dcgan", "generator": {"z_dim": 16, "width": 8, "attention_at": [14]}, "init": "xavier"}
+    config = {"variant": said, "image": {"channels": 1, "resolution": 28}}
+    save_file(folded_state(generator), path, {"config": json.dumps(config)})
+    switches = load_generator(path).config["variant"]["generator"]
+    assert (switches["attention"], switches["norm"], switches["spectral_norm_eps"]) == ("official", "none", 1e-12)
 
 
 def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
@@ -103,6 +109,15 @@ def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
         row, column = divmod(index, 3)
         cell = sheet[2 + 30 * row : 30 + 30 * row, 2 + 30 * column : 30 + 30 * column]
         assert np.array_equal(cell, np.asarray(Image.open(file)))
+
+
+def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(tmp_path):
+    path, _ = saved(tmp_path)
+    with pytest.raises(UserError, match=r"x\.jpg: samples are written as PNG; end the name in \.png"):
+        write_samples(path, tmp_path / "x.jpg", "grid", Draw(count=1))
+    (image,) = write_samples(path, tmp_path / "v1.0", "images", Draw(count=1))
+    assert image == tmp_path / "v1.0" / "00000.png" and image.read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "x.jpg").exists()
 
 
 def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):

@@ -19,6 +19,20 @@ def gaussian(count, dim=8, seed=0, mean=0.0, scale=1.0):
     return torch.randn(count, dim, generator=generator) * scale + mean
 
 
+def neighbours(generated, real):
+    return formulas.neighbourhoods(generated, real, formulas.radii(real))
+
+
+def precision_recall(generated, real):
+    found = neighbours(generated, real)
+    return found.precision, found.recall
+
+
+def density_coverage(generated, real):
+    found = neighbours(generated, real)
+    return found.density, found.coverage
+
+
 def fid_of(generated, real):
     return formulas.fid(formulas.statistics(generated), formulas.statistics(real))
 
@@ -72,7 +86,7 @@ def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
     score, std = formulas.inception_score(ours["logits"])
     assert score == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
     assert std == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    precision, recall = formulas.precision_recall(ours["features"], ours_real["features"])
+    precision, recall = precision_recall(ours["features"], ours_real["features"])
     assert precision == pytest.approx(theirs["precision"], abs=0.004)
     assert recall == pytest.approx(theirs["recall"], abs=0.004)
 
@@ -98,8 +112,8 @@ def test_a_set_against_itself():
     features = gaussian(400)
     assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
     assert formulas.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
-    assert formulas.precision_recall(features, features) == (1.0, 1.0)
-    density, coverage = formulas.density_coverage(features, features)
+    assert precision_recall(features, features) == (1.0, 1.0)
+    density, coverage = density_coverage(features, features)
     assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.2)
     assert formulas.nearest(features, features)[0].max() == 0
 
@@ -116,7 +130,7 @@ def test_more_noise_is_farther(measured):
         features = features_of_images(extractor, noisy, CPU)["features"]
         fids.append(fid_of(features, clean))
         kids.append(formulas.kid(features, clean)[0])
-        coverages.append(formulas.density_coverage(features, clean)[1])
+        coverages.append(density_coverage(features, clean)[1])
     assert fids == sorted(fids) and kids == sorted(kids) and coverages == sorted(coverages, reverse=True)
     assert fids[-1] > 5 * fids[0]
 
@@ -139,16 +153,16 @@ def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
     monkeypatch.setattr(formulas, "_BATCH", 7)  # several batches, the last one short
     generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
     expected = naive(generated, real, formulas.NEIGHBOURHOOD)
-    assert formulas.precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    assert precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
     expected = naive(generated, real, formulas.DENSITY_NEIGHBOURHOOD)
-    assert formulas.density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
+    assert density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
 
 
 def test_dropped_modes_lower_coverage_and_recall_but_not_precision():
     real = torch.cat([gaussian(200, seed=1, mean=-20), gaussian(200, seed=2, mean=20)])
     generated = gaussian(400, seed=3, mean=20)
-    precision, recall = formulas.precision_recall(generated, real)
-    density, coverage = formulas.density_coverage(generated, real)
+    precision, recall = precision_recall(generated, real)
+    density, coverage = density_coverage(generated, real)
     assert precision > 0.8 and density > 0.8
     assert recall < 0.6 and coverage < 0.6
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from sagan.code import fingerprint
-from sagan.code.fingerprint import PACKAGE, code_of, definitions_of, entry_code
-from sagan.metrics import codes
+from sagan.code.fingerprint import PACKAGE, code_of, definitions_of
 from sagan.metrics.evaluate import evaluate
-from sagan.metrics.measures import METRICS
+from sagan.metrics.measures import FUNCTIONS
 from sagan.metrics.reference import make_reference
+from sagan.metrics.table import METRICS
 from tests.tracing import altered_one_by_one, executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
@@ -24,8 +24,6 @@ def test_every_function_that_a_reference_executes_is_in_its_key_or_harmless(meas
     paths = type(measured.paths)(tmp_path)
     ran = executed(lambda: make_reference(measured.reference, measured.dataset, paths))
     known = definitions_of(*fingerprint.REFERENCE, tokens=["classifier"])
-    for metric in METRICS:  # each has its own code in the record
-        known |= definitions_of("sagan.metrics.measures:METRICS", tokens=[metric])
     assert _uncovered(ran, known) == set()
 
 
@@ -33,8 +31,6 @@ def test_every_function_that_an_evaluation_executes_is_in_its_key_or_harmless(un
     ran = executed(lambda: evaluate(unmeasured.evaluation, unmeasured.paths))
     known = definitions_of(*fingerprint.EVALUATION, tokens=["classifier"])
     known |= definitions_of(*fingerprint.RUN, tokens=unmeasured.run.typed.tokens())  # the run's key is in its own
-    for metric in METRICS:
-        known |= definitions_of("sagan.metrics.measures:METRICS", tokens=[metric])
     assert _uncovered({place for place in ran if place[0] not in PICTURES}, known) == set()
 
 
@@ -64,22 +60,17 @@ def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
 
 def _uncovered(ran, known) -> set[tuple[str, str]]:
     """What is in no key: neither harmless, nor called by something harmless alone."""
-    behind = {place for name in fingerprint.HARMLESS for place in _behind(name)}
-    left = {(module, name) for module, name in ran - known - behind if name not in fingerprint.HARMLESS}
+    behind = {place for harmless in fingerprint.HARMLESS for place in _behind(*harmless)}
+    left = ran - known - behind - fingerprint.HARMLESS
     # A plan asks, and its hash is the key; records hold what was measured. Neither computes anything.
     carriers = ("sagan.plan.types", "sagan.store.types")
     return {place for place in left if place[0] not in carriers and place[1] != "<lambda>"}
 
 
-def _behind(name: str) -> set[tuple[str, str]]:
+def _behind(module: str, name: str) -> set[tuple[str, str]]:
     """All that a harmless definition uses, but for harmless ones."""
-    for file in PACKAGE.rglob("*.py"):
-        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        base = fingerprint.code_base(PACKAGE)
-        if name in base.module(module).definitions:
-            uses = base.definition(module, name).read(frozenset())[1]
-            return definitions_of(*(f"{used.module.name}:{used.name}" for used in uses if used.name != name))
-    return set()
+    uses = fingerprint.code_base(PACKAGE).definition(module, name).read(frozenset())[1]
+    return definitions_of(*(":".join(used.place) for used in uses if used.name != name))
 
 
 @pytest.fixture
@@ -100,24 +91,31 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
     [
         ("metrics/pictures.py", "_PADDING = 2", "_PADDING = 3", set()),
         ("metrics/gallery.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
-        ("metrics/dinov2.py", "_NORM_EPS = 1e-6", "_NORM_EPS = 1e-5", {"dinov2-vit-b-14"}),
+        ("metrics/inception.py", "_PIECE = 20", "_PIECE = 21", {"inception"}),
         ("training/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
-        ("metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", set()),
-        ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", {"classifier", "dinov2-vit-b-14"}),
+        ("metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", {"classifier", "inception"}),
+        ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", {"classifier", "inception"}),
     ],
 )
 def test_edits_move_the_references_that_use_them(package, name, old, new, moves):
     edit(package, name, old, new)
-    kinds = ("classifier", "dinov2-vit-b-14")
+    kinds = ("classifier", "inception")
     before = {kind: code_of(*fingerprint.REFERENCE, tokens=[kind]) for kind in kinds}
     after = {kind: code_of(*fingerprint.REFERENCE, tokens=[kind], package=package) for kind in kinds}
     assert {kind for kind in kinds if before[kind] != after[kind]} == moves
 
 
-def test_a_metrics_code_is_its_own(package):
+def test_a_metrics_code_is_in_the_key_and_how_it_is_shown_is_not(package):
+    def key():
+        fingerprint.code_base.cache_clear()
+        return code_of(*fingerprint.EVALUATION, tokens=["digits"], package=package)
+
+    before = key()
+    edit(package, "metrics/table.py", '"1000 KID"', '"KID, times 1000"')
+    assert key() == before
     edit(package, "metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51")
-    table = "sagan.metrics.measures:METRICS"
-    assert {name for name in METRICS if entry_code(table, name) != entry_code(table, name, package)} == {"kid"}
-    evaluation = [code_of(*fingerprint.EVALUATION, tokens=["classifier"], package=p) for p in (PACKAGE, package)]
-    assert evaluation[0] == evaluation[1]
-    assert codes.metric_code("kid") == entry_code(table, "kid")
+    assert key() != before
+
+
+def test_every_metric_of_the_table_has_its_function():
+    assert set(METRICS) == set(FUNCTIONS)

@@ -78,7 +78,8 @@ def test_every_metric_is_that_of_torch_fidelitys_command_line(tmp_path):
     score = formulas.inception_score(ours["logits"])
     assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.5
     assert score[1] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    found = formulas.precision_recall(features, real_features)
+    near = formulas.neighbourhoods(features, real_features, formulas.radii(real_features))
+    found = near.precision, near.recall
     assert found == pytest.approx((theirs["precision"], theirs["recall"]), abs=0.005) and 0.05 < min(found) < 1
 
 

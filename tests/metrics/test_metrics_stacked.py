@@ -10,19 +10,17 @@ import torch
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.metrics.codes import applicable, lacking
-from sagan.metrics.evaluate import add_metrics, evaluate
-from sagan.metrics.extractors import STACKED_NAME, Extractor
+from sagan.metrics.evaluate import evaluate
+from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled
 from sagan.metrics.measures import MEASURED, measures
 from sagan.metrics.reference import make_reference
 from sagan.metrics.stacked_classifier import modes_of
+from sagan.metrics.table import applicable
 from sagan.params.datasets import StackedMnist
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
-from sagan.store.records import read_json, write_json
-from sagan.training import classifier
 from sagan.training.loop import train
 
 PARAMS = """
@@ -45,7 +43,7 @@ suites:
     baseline: sagan
     seeds: 1
     training: {steps: 4, batch_size: 8, ema: {decay: 0.5, start: 1}, snapshots: 2}
-    evaluation: {extractor: stacked-classifier, split: train, samples: 500, curve_samples: 400}
+    evaluation: {extractor: stacked-digits, split: train, samples: 500, curve_samples: 400}
     execution: {device: cpu}
 """
 
@@ -58,20 +56,18 @@ def world(tmp_path_factory):
     paths.params.write_text(PARAMS)
     params = load_params(paths.params)
     prepare("stacks", params.datasets["stacks"], paths.prepared("stacks", 28))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "_STEPS", 250)
-        plan = make_plan(params, paths)
-        [run], [reference], [evaluation] = (list(s.values()) for s in (plan.runs, plan.references, plan.evaluations))
-        data = load(paths.prepared("stacks", 28))
-        train(run, data.split("train")[0], paths)
-        real = make_reference(reference, data, paths).content()
-        record = evaluate(evaluation, paths).content()
+    plan = make_plan(params, paths)
+    [run], [reference], [evaluation] = (list(s.values()) for s in (plan.runs, plan.references, plan.evaluations))
+    data = load(paths.prepared("stacks", 28))
+    train(run, data.split("train")[0], paths)
+    real = make_reference(reference, data, paths).content()
+    record = evaluate(evaluation, paths).content()
     return SimpleNamespace(paths=paths, data=data, reference=reference, evaluation=evaluation, real=real, record=record)
 
 
 @pytest.fixture
 def extractor(world):
-    return Extractor("stacked-classifier", world.paths.reference(world.reference.key), world.paths, torch.device("cpu"))
+    return Extractor("stacked-digits", world.paths.reference(world.reference.key), world.paths, torch.device("cpu"))
 
 
 def test_each_channel_is_read_by_itself(world, extractor):
@@ -92,7 +88,7 @@ def test_held_out_stacks_are_found_by_their_digits(world, extractor):
     modes = modes_of(extractor(torch.from_numpy(images.copy()))["digits"])
     digits = [(modes // place % 10, torch.from_numpy(labels.copy()) // place % 10) for place in (100, 10, 1)]
     right = np.mean([float((found == asked).float().mean()) for found, asked in digits])
-    assert right == pytest.approx(world.real["accuracy"], abs=1e-6) and right > 0.8
+    assert right > 0.99 and world.real["accuracy"] is None
     assert float((modes == torch.from_numpy(labels.copy())).float().mean()) > 0.5
 
 
@@ -140,13 +136,13 @@ def test_a_mode_without_a_real_image_withholds_the_divergence_alone():
 
 
 def test_only_what_applies_is_measured(world):
-    names = applicable(None, "stacked-classifier")
+    names = applicable("stacked-digits")
     assert {"modes", "mode_kl"} <= set(names) and "is" not in names
-    assert not {"modes", "mode_kl"} & set(applicable("class", "classifier")) and "is" in applicable(None, "inception")
-    assert set(world.record["metrics"]) == set(names) and lacking(world.record) == []
-    assert set(world.real["other_split"]["metrics"]) == set(names) and lacking(world.real["other_split"]) == []
+    assert not {"modes", "mode_kl"} & set(applicable("classifier")) and "is" in applicable("inception")
+    assert set(world.record["metrics"]) == set(names)
+    assert set(world.real["other_split"]["metrics"]) == set(names)
     modes = world.record["metrics"]["modes"]
-    assert modes["name"] == "modes500_train.stacked-classifier" and modes["protocol"]["modes"] == 1000
+    assert modes["name"] == "modes500_train.stacked-digits" and modes["protocol"]["modes"] == 1000
     assert 1 <= modes["value"] <= 500
     assert world.real["class_counts"] == np.bincount(world.data.split("train")[1], minlength=1000).tolist()
     assert world.record["metrics"]["fid"]["protocol"]["feature_dim"] == 384
@@ -154,31 +150,17 @@ def test_only_what_applies_is_measured(world):
     assert 250 < real_modes <= 450 and real_modes > modes["value"]
 
 
-def test_a_record_from_before_gets_the_new_metrics(world):
-    path = world.paths.evaluation(world.evaluation.key) / "metrics.json"
-    before = read_json(path)
-    del before["metrics"]["modes"]
-    write_json(path, before)
-    assert add_metrics(world.evaluation, world.paths) == ["modes"]
-    assert read_json(path)["metrics"]["modes"] == world.record["metrics"]["modes"]
-
-
-def test_torch_fidelity_measures_in_it(world, fid_of_torch_fidelity):
-    images, others = world.data.split("train")[0][:400], world.data.split("train")[0][400:800]
-    weights = world.paths.reference(world.reference.key) / "stacked-classifier.safetensors"
-    assert 0 < fid_of_torch_fidelity(STACKED_NAME, weights, "features", images.copy(), others.copy()) < 100
-
-
 @pytest.mark.parametrize(
     ("dataset", "extractor", "message"),
     [
-        ("stacks", "classifier", "'classifier' does not fit dataset 'stacks'; use 'stacked-classifier' or 'inception'"),
-        ("digits", "stacked-classifier", "'stacked-classifier' does not fit dataset 'digits'; use 'classifier' or"),
+        ("stacks", "classifier", "'classifier' does not fit dataset 'stacks'; use 'stacked-digits' or 'inception'"),
+        ("stacks", "digits", "'digits' does not fit dataset 'stacks'; use 'stacked-digits' or 'inception'"),
+        ("digits", "stacked-digits", "'stacked-digits' does not fit dataset 'digits'; use 'digits' or"),
     ],
 )
 def test_the_wrong_classifier_is_refused_when_the_file_is_read(tmp_path, dataset, extractor, message):
     text = PARAMS.replace("dataset: stacks", f"dataset: {dataset}")
-    (tmp_path / "params.yaml").write_text(text.replace("extractor: stacked-classifier", f"extractor: {extractor}"))
+    (tmp_path / "params.yaml").write_text(text.replace("extractor: stacked-digits", f"extractor: {extractor}"))
     with pytest.raises(UserError, match=rf"suites\.small\.evaluation\.extractor: {message}") as caught:
         load_params(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)

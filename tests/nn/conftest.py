@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from sagan.params.run import completed
+
 torch.set_num_threads(1)
 
 
@@ -14,7 +16,7 @@ def network_config(
     image = {"channels": channels, "resolution": resolution}
     if classes:
         image["classes"] = [str(index) for index in range(classes)]
-    return {
+    sparse = {
         "variant": {
             "backbone": backbone,
             "generator": {"z_dim": 16, "norm": "batch", **both},
@@ -23,6 +25,7 @@ def network_config(
         },
         "image": image,
     }
+    return completed(sparse)
 
 
 @pytest.fixture(autouse=True)

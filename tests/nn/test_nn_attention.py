@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sagan.nn import build_generator
 from sagan.nn.attention import ResidualControl, SelfAttention, attention_layers, gammas
@@ -33,16 +34,19 @@ def written_out(layer: SelfAttention, x, form):
 FORMS = ["official", "unpooled", "average-pooled", "full-value"]
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=[(form, channels) for form in FORMS for channels in (8, 64)], ids=str)
 def layer(request):
-    layer = SelfAttention(16, spectral_norm, request.param).double()
+    """Of few channels, which a CPU multiplies out, and of many, which go through the fused kernel."""
+    form, channels = request.param
+    layer = SelfAttention(channels, spectral_norm, form).double()
     layer.gamma.data.fill_(0.7)
     return layer
 
 
 def test_fused_attention_equals_the_formula_in_values_and_gradients(layer):
-    x = torch.randn(2, 16, 6, 6, dtype=torch.double, requires_grad=True)
-    direction = torch.randn(2, 16, 6, 6, dtype=torch.double)
+    channels = layer.query.in_channels
+    x = torch.randn(2, channels, 6, 6, dtype=torch.double, requires_grad=True)
+    direction = torch.randn(2, channels, 6, 6, dtype=torch.double)
     wrt = [x, *layer.parameters()]
     fused, (by_hand, beta) = layer(x), written_out(layer, x, layer.form)
     torch.testing.assert_close(fused, by_hand)
@@ -54,6 +58,14 @@ def test_fused_attention_equals_the_formula_in_values_and_gradients(layer):
         assert ours.abs().sum() > 0
         torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(layer.attention_map(x), beta)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_the_fused_kernel_takes_every_memory_format(memory_format):
+    """It falls back in silence where the numbers of a value do not lie side by side; told to, it would refuse."""
+    layer = SelfAttention(64, nn.Identity())
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        layer(torch.randn(2, 64, 8, 8).contiguous(memory_format=memory_format))
 
 
 def test_it_starts_as_the_identity():
@@ -74,7 +86,7 @@ def test_channels_and_parameters_are_the_official_ones():
 
 
 def test_a_map_is_a_distribution_over_keys(layer):
-    maps = layer.attention_map(torch.randn(3, 16, 8, 8, dtype=torch.double))
+    maps = layer.attention_map(torch.randn(3, layer.query.in_channels, 8, 8, dtype=torch.double))
     assert maps.shape == (3, 64, 16 if layer.form in ("official", "average-pooled") else 64)
     torch.testing.assert_close(maps.sum(-1), torch.ones(3, 64, dtype=torch.double))
 

@@ -13,7 +13,7 @@ LABELS = torch.tensor([2, 0, 2, 1])
 
 
 def test_class_batch_norm_is_batch_norm_with_gains_of_the_class():
-    layer, x = ClassBatchNorm(5, 3), torch.randn(4, 5, 6, 6)
+    layer, x = ClassBatchNorm(5, 3, 1e-5), torch.randn(4, 5, 6, 6)
     torch.testing.assert_close(layer(x, LABELS), nn.BatchNorm2d(5)(x))
     layer.gain.data.normal_()
     layer.bias.data.normal_()
@@ -25,7 +25,7 @@ def test_class_batch_norm_is_batch_norm_with_gains_of_the_class():
 
 
 def test_vector_batch_norm_has_gains_around_one():
-    layer, x, vector = VectorBatchNorm(5, 7, nn.Identity()), torch.randn(4, 5, 6, 6), torch.randn(4, 7)
+    layer, x, vector = VectorBatchNorm(5, 7, nn.Identity(), 1e-5), torch.randn(4, 5, 6, 6), torch.randn(4, 7)
     normal = F.batch_norm(x, None, None, training=True)
     gain, bias = 1 + vector @ layer.gain.weight.t(), vector @ layer.bias.weight.t()
     torch.testing.assert_close(layer(x, vector), gain[..., None, None] * normal + bias[..., None, None])

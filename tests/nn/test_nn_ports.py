@@ -10,7 +10,7 @@ import torch
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import attention_layers
 from sagan.params.loading import load_params
-from sagan.params.run import switched_on
+from sagan.params.run import Image, networks_of
 from sagan.plan import resolved_variant
 
 PARAMS = load_params()
@@ -25,8 +25,8 @@ POOLED = {"sagan-tf2-port": np.max, "sagan-tf2-port-average": np.mean}
 
 def networks(name, resolution):
     torch.manual_seed(0)
-    recipe = switched_on(resolved_variant(PARAMS.variants[name], resolution))
-    config = {"variant": recipe, "image": {"channels": 3 if resolution == 64 else 1, "resolution": resolution}}
+    image = Image(channels=3 if resolution == 64 else 1, resolution=resolution)
+    config = networks_of(resolved_variant(PARAMS.variants[name], resolution), image)
     return build_generator(config), build_discriminator(config)
 
 

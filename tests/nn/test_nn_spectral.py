@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from sagan.nn import build_discriminator, build_generator
-from sagan.nn.reparametrised import folded_state, plain
-from sagan.nn.spectral import advance_power_iteration, normalised_layers, sigmas, spectral_norm
+from sagan.nn.reparametrised import folded_state, in_use, plain
+from sagan.nn.spectral import advance_power_iteration, iterate, normalised_layers, sigmas, spectral_norm
 
 LAYERS = {
     "conv": (lambda: nn.Conv2d(5, 7, 3), lambda w: w.reshape(7, -1)),
@@ -24,7 +24,7 @@ def test_the_estimate_reaches_the_largest_singular_value(kind):
     raw = layer.parametrizations.weight.original.detach()
     true = torch.linalg.svdvals(matrix(raw))[0]
     norm = layer.parametrizations.weight[0]
-    norm.iterate(raw, 300)
+    iterate([norm], [raw], 300)
     torch.testing.assert_close(norm.sigma(raw).detach(), true)
     torch.testing.assert_close(layer.weight.detach(), raw / true)
     torch.testing.assert_close(torch.linalg.svdvals(matrix(layer.weight.detach()))[0], torch.tensor(1.0))
@@ -37,7 +37,7 @@ def test_one_iteration_is_algorithm_1():
     v = v / v.norm()
     u = weight @ v
     u = u / u.norm()
-    norm.iterate(weight)
+    iterate([norm], [weight])
     torch.testing.assert_close((norm.u, norm.v), (u, v))
     torch.testing.assert_close(norm.sigma(weight).detach(), u @ weight @ v)
 
@@ -78,6 +78,27 @@ def test_the_number_of_power_iterations_is_a_switch(config):
     assert sigmas(one) != sigmas(five)
     advance_power_iteration(five)
     assert sigmas(one) == sigmas(five)
+
+
+def test_over_the_input_a_transposed_convolutions_weight_is_read_as_it_lies():
+    layer = spectral_norm(nn.ConvTranspose2d(5, 7, 4), over_input=True)
+    norm, raw = layer.parametrizations.weight[0], layer.parametrizations.weight.original.detach()
+    iterate([norm], [raw], 300)
+    torch.testing.assert_close(norm.sigma(raw).detach(), torch.linalg.svdvals(raw.reshape(5, -1))[0])
+
+
+def test_a_constraint_divides_the_weight_itself_after_an_update_and_no_pass_does(config):
+    network = build_discriminator(config(spectral_norm_constraint=True, power_iterations=50))
+    (constraint,) = in_use(config(spectral_norm_constraint=True)["variant"]["discriminator"])
+    layers = list(normalised_layers(network))
+    for name, _, weight in layers:
+        weight.data.mul_(3)
+        assert network.get_submodule(name).weight is weight or torch.equal(network.get_submodule(name).weight, weight)
+    constraint.advance(network)
+    constraint.updated(network)
+    for _, norm, weight in layers:
+        matrix = weight.detach().transpose(0, norm.dim).flatten(1)
+        torch.testing.assert_close(torch.linalg.svdvals(matrix)[0], torch.tensor(1.0), rtol=1e-3, atol=1e-3)
 
 
 def test_fresh_estimates_are_near_the_truth(config):

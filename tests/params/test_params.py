@@ -7,9 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from sagan.errors import UserError
-from sagan.params.loading import load_params, merge, suite_variant
+from sagan.params.inheritance import merge
+from sagan.params.loading import load_params
 from sagan.params.schema import params_schema
-from sagan.plan import snapshot_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +106,14 @@ def test_the_committed_file_fits_its_schema(tree):
             ["generator.attention_at = 13", "feature maps of 7, 14"],
         ),
         ("variants.sagan.generator.attention_at", ["1/3"], ["attention_at[0] = '1/3'"]),
-        ("suites.quick.overrides", {"generator": {"wide": 1}}, ["suites.quick.overrides.generator.wide", "width"]),
+        ("suites.quick.overrides", {"generator": {"width": 1}}, ["suites.quick.overrides = ", "`like:`", "list them"]),
+        ("variants.sagan.training", {"step": 1}, ["variants.sagan.training.step: unknown key", "did you mean 'steps'"]),
+        ("variants.sagan.training", {"steps": 0}, ["variants.sagan.training.steps = 0: must be greater than 0"]),
+        (
+            "variants.dcgan-small.training",
+            {"accumulate": 3},
+            ["variants.dcgan-small.training.accumulate = 3: must divide training.batch_size = 32"],
+        ),
         ("datasets.mnist.resolution", 64, ["datasets.mnist.resolution = 64", "28"]),
         ("datasets.mnist.kind", "mnits", ["datasets.mnist", "mnits", "mnist5k"]),
         ("suites.quick.training.snapshots", [900], ["suites.quick", "training.steps = 720"]),
@@ -144,11 +151,11 @@ def test_the_committed_file_fits_its_schema(tree):
             10**11,
             ["suites.quick.evaluation.samples = 100000000000: must be at most"],
         ),
-        ("suites.quick.evaluation.also", ["classifier"], ["suites.quick.evaluation.also = ['classifier']: must not"]),
+        ("suites.quick.evaluation.also", ["digits"], ["suites.quick.evaluation.also = ['digits']: must not"]),
         (
             "suites.quick.evaluation.samples",
             100,
-            ["suites.quick.evaluation.samples = 100: must be at least 128, for FID with the features of 'classifier'"],
+            ["suites.quick.evaluation.samples = 100: must be at least 128, for FID with the features of 'digits'"],
         ),
         (
             "suites.celeba64.evaluation.curve_samples",
@@ -190,7 +197,10 @@ def test_the_committed_file_fits_its_schema(tree):
         ("variants.sagan-ttur-1.like", ["sagan"], ["variants.sagan-ttur-1.like = ['sagan']: no such variant"]),
         ("variants.sagan-grid.grid", {"a": {1: {}}}, ["variants.sagan-grid.grid.a: a level's name must be text"]),
         ("variants.sagan-grid.grid", {"a": {"b": 1}}, ["variants.sagan-grid.grid.a.b = 1: must be a mapping"]),
-        ("variants.sagan-grid.grid", [], ["variants.sagan-grid.grid: must be a mapping, and is []"]),
+        ("variants.sagan-grid.grid", [], ["variants.sagan-grid.grid = []: must map each factor to its levels"]),
+        ("variants.small-grid.grid", "sagan-gird", ["variants.small-grid.grid = 'sagan-gird'", "mean 'sagan-grid'?"]),
+        ("variants.small-grid.grid", {"x": "sagan-grid"}, ["variants.small-grid.grid.x = 'sagan-grid': has no such"]),
+        ("variants.sagan-grid.grid", "small-grid", ["circle (sagan-grid -> small-grid -> sagan-grid)"]),
     ],
 )
 def test_a_mistake_gets_one_line_with_place_value_and_what_is_accepted(tree, load, key_path, value, expected):
@@ -207,6 +217,13 @@ def test_a_mistake_gets_one_line_with_place_value_and_what_is_accepted(tree, loa
 def test_a_missing_key_is_named(tree, load):
     del tree["suites"]["quick"]["training"]["steps"]
     with pytest.raises(UserError, match=r"suites\.quick\.training\.steps: is missing"):
+        load(tree)
+
+
+def test_all_missing_keys_of_a_suite_are_named_at_once(tree, load):
+    del tree["suites"]["quick"]["seeds"], tree["suites"]["quick"]["training"]["steps"]
+    del tree["suites"]["quick"]["evaluation"]
+    with pytest.raises(UserError, match=r"suites\.quick: seeds, training\.steps and evaluation are missing$"):
         load(tree)
 
 
@@ -259,25 +276,6 @@ def test_text_that_is_not_yaml_is_named_by_line(tmp_path):
         load_params(path)
 
 
-def test_a_grid_gives_all_combinations_and_reuses_named_variants(tree, load):
-    tree["suites"]["quick"]["variants"] = ["sagan", "sagan-grid"]
-    params = load(tree)
-    cells = params.grids["sagan-grid"]
-    assert len(cells) == 8
-    assert cells["sagan"] == {"attention": "on", "spectral_norm": "both", "ratio": "ttur-4"}
-    assert {"sagan", "sagan-no-attention", "sagan-sn-d-only", "sagan-ttur-1"} < set(cells)
-    assert set(params.suites["quick"].variants) == set(cells)
-    other = params.variants["sagan-grid-off-d-only-ttur-1"]
-    assert (other.generator.attention_at, other.generator.spectral_norm, other.optimizer.lr_ratio) == ([], False, 1.0)
-
-
-def test_overrides_lie_over_every_variant_of_the_suite_alone(tree, load):
-    params = load(tree)
-    assert params.variants["sagan"].generator.width == 64
-    assert suite_variant(params, "quick", "sagan").generator.width == 16
-    assert suite_variant(params, "quick", "sagan").generator.spectral_norm is True
-
-
 def test_merge_replaces_lists_and_keeps_what_is_not_named():
     assert merge({"a": {"b": [1], "c": 2}}, {"a": {"b": []}}) == {"a": {"b": [], "c": 2}}
 
@@ -303,4 +301,4 @@ def test_a_short_trial_changes_the_budget_alone(tree, load):
     put(tree, "suites.quick.evaluation.samples", 128)
     suite = load(tree).suites["quick"]
     assert suite.training.ema.start > 3 and suite.evaluation.curve_samples > 128
-    assert snapshot_steps(suite.training) == [0, 1, 2, 3]
+    assert suite.training.snapshot_steps() == [0, 1, 2, 3]

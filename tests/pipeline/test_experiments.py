@@ -47,6 +47,21 @@ def test_a_temporary_experiment_trains_what_is_new_and_the_workspace_uses_it(clo
     clone.run(*DVC, "checkout", "--force")
 
 
+def test_a_value_that_reaches_no_run_is_named(clone):
+    """Of `sagan`, since every variant of the suite says its own rate."""
+    for name in ("sagan", "sagan-no-attention"):
+        own = {"like": name, "optimizer": {"lr_g": 8e-3}}
+        clone.set_param(f"variants.{name}-own", own)
+    clone.set_param("suites.quick.variants", ["sagan-own", "sagan-no-attention-own"])
+    clone.set_param("suites.quick.baseline", "sagan-own")
+    clone.run("git", "commit", "-qam", "own rates")
+    change = ("-S", "variants.sagan.optimizer.lr_g=0.001")
+    output = clone.run(*DVC, "exp", "run", "--temp", "--name", "nowhere", *change)
+    named = "variants.sagan.optimizer.lr_g = 0.001 reaches no run of quick: what runs is said by"
+    assert f"{named} variants.sagan-own.optimizer.lr_g and variants.sagan-no-attention-own.optimizer.lr_g" in output
+    clone.run("git", "revert", "--no-edit", "HEAD")
+
+
 def test_queued_experiments_at_once_train_a_common_run_once(clone):
     before, shared_before = clone.runs(), shared(clone)
     for number in (1, 2):

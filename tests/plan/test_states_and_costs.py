@@ -4,15 +4,14 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
 from sagan.plan.listing import missing, plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.store.folders import last_step, run_state, set_aside_torn
+from sagan.store.locks import exclusive
 from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests.made_up import evaluation_record
@@ -28,7 +27,7 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
     assert run_state(run.key, paths) == "missing"
     write_json(paths.state(run.key) / "00000003.json", {})
     assert run_state(run.key, paths) == "stopped at step 3"
-    with FileLock(paths.state(run.key) / "lock"):
+    with exclusive(paths.run(run.key)):
         assert run_state(run.key, paths) == "training at step 3"
     (paths.state(run.key) / "00000003.json").unlink()
     train(run, images, paths)
@@ -66,9 +65,11 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
     file = paths.weights_file("inception", paths.root)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    tree = PARAMS.model_dump() | {"grids": {}}
-    tree["suites"]["quick"]["evaluation"]["also"] = ["inception"]
-    params = Params.model_validate(tree)
+    quick = PARAMS.suites["quick"]
+    evaluation = quick.evaluation.model_copy(update={"also": ["inception"]})
+    params = PARAMS.model_copy(
+        update={"suites": PARAMS.suites | {"quick": quick.model_copy(update={"evaluation": evaluation})}}
+    )
     plan = make_plan(params, paths)
     cell = plan.suites["quick"][0]
     for key in cell.evaluations:
@@ -85,9 +86,7 @@ def test_results_in_further_feature_spaces_are_asked_for(paths):
 
 
 def test_prune_never_touches_what_is_running(planned, paths):
-    lock = paths.state("old-s0-0123456789") / "lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
+    with exclusive(paths.run("old-s0-0123456789")):
         list(prune(PARAMS, paths, delete=True))
     assert paths.run("old-s0-0123456789").exists()
 
@@ -152,9 +151,9 @@ def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
 
 def test_a_measurement_costs_as_much_as_its_images(run, paths):
     """10 images, 5 of them the last snapshot's too, and 5 of the first: 60 s; twice as many take twice as long."""
-    settings = {"samples": 10, "curve_samples": 5, "draws": 1}
+    settings = {"samples": 10, "curve_samples": 5, "curve": 0, "draws": 1}
     cheap = Evaluation("cheap", run.key, "real", settings, "c", {})
-    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10, "draws": 1})
+    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10, "curve": 0, "draws": 1})
     other = dataclasses.replace(cheap, key="other", reference="another")
     run.config["training"]["snapshots"] = [0, 4]
     plan = Plan({run.key: run}, {}, {e.key: e for e in (cheap, dear, other)}, {})

@@ -12,7 +12,7 @@ import torch
 from sagan.analysis.build import Analysis, analyse
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
-from sagan.params.loading import load_params, suite_variant
+from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run
 from sagan.report import render
 from sagan.store.paths import Paths
@@ -87,6 +87,8 @@ FID = {
     "dcgan": 31.0,
     "grid-off-d": 26.0,
 }
+# Combinations of the grid, by the variants that say the same.
+SAME = {"sagan": "grid-on-gd", "no-attention": "grid-off-gd", "sn-d-only": "grid-on-d"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Library:
     paths: Paths
 
     def cell(self, suite: str, variant: str, seed: int) -> Cell:
-        return next(c for c in self.plan.suites[suite] if (c.variant, c.seed) == (variant, seed))
+        names = (variant, SAME.get(variant))
+        return next(c for c in self.plan.suites[suite] if c.variant in names and c.seed == seed)
 
 
 @pytest.fixture(scope="session")
@@ -154,13 +157,15 @@ def build(
     root.mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(text)
     params, paths = load_params(root / "params.yaml"), Paths(root)
+    fid = FID | (fid or {})
+    fid |= {cell: fid[name] for name, cell in SAME.items()}
     plan = Plan({}, {}, {}, {})
     for suite in suites or params.suites:
         _plan_suite(plan, params, suite)
         for cell in plan.suites[suite]:
             run, folder = plan.runs[cell.run], paths.evaluation(cell.evaluation)
             mishap = "missing" if suite == "empty" else MISHAPS.get((suite, cell.variant, cell.seed))
-            write_outcome(paths, run, cell, mishap, FID | (fid or {}))
+            write_outcome(paths, run, cell, mishap, fid)
             if pictures and folder.exists():
                 write_pictures(folder, cell, run)
     write_json(paths.reference(REFERENCE) / "reference.json", reference_record())
@@ -176,7 +181,8 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     plan.suites[suite] = []
     for variant in settings.variants:
         for seed in settings.seed_list():
-            recipe = suite_variant(params, suite, variant).model_dump(exclude={"description"})
+            recipe = params.variants[variant].model_dump(exclude={"description", "training", "ranked"})
+            row = params.rows[suite][variant]
             config = {
                 "variant": recipe,
                 "training": {**settings.training.model_dump(), "snapshots": list(STEPS)},
@@ -192,4 +198,4 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
                 also = {"inception": f"{key}.1{seed:09d}"}
                 settled = Evaluation(also["inception"], key, INCEPTION, {}, "e" * 64, {})
                 plan.evaluations[settled.key] = settled
-            plan.suites[suite].append(Cell(variant, seed, key, evaluation, also))
+            plan.suites[suite].append(Cell(variant, seed, key, evaluation, also, row.levels, row.aliases))

@@ -29,7 +29,7 @@ def sagan(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["sagan", *map(str, arguments)])
-        reading.warn.cache_clear()  # as in a process of its own
+        reading.warn_once.cache_clear()  # as in a process of its own
         with pytest.raises(SystemExit) as left:
             main()
         return left.value.code or 0, *capsys.readouterr()
@@ -147,6 +147,30 @@ def test_a_manifest_that_is_none_is_named_with_what_makes_it(sagan, plan, conten
 def test_a_plan_file_that_is_none_is_named(sagan, content):
     Path("plan.json").write_bytes(content)
     assert_one_line(sagan("train", "x-s0-0123456789", "--plan", "plan.json"), "plan.json: no plan", "plan --out")
+
+
+@pytest.mark.parametrize("key", ["../../../precious", "/precious", "a/b", "a\n", "-rf", "x" * 300])
+@pytest.mark.parametrize("place", ["runs", "evaluation", "cell", "dataset"])
+def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, paths, key, place):
+    plan.save(paths.root / "plan.json")
+    tree = read_json(paths.root / "plan.json")
+    run, evaluation = next(iter(tree["runs"])), next(iter(tree["evaluations"]))
+    if place == "runs":
+        tree["runs"][key] = tree["runs"].pop(run) | {"key": key}
+    elif place == "evaluation":
+        tree["evaluations"][evaluation]["reference"] = key
+    elif place == "cell":
+        tree["suites"]["quick"][0]["run"] = key
+    else:
+        tree["runs"][run]["dataset"] = key
+    write_json(paths.root / "plan.json", tree)
+    assert_one_line(sagan("train", run, "--plan", "plan.json"), "is no key of a plan")
+
+
+def test_the_command_of_another_clone_is_refused(sagan):
+    Path("sagan").mkdir()
+    Path("sagan/__init__.py").touch()
+    assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
 
 
 def test_another_file_as_a_plan_is_named(sagan):

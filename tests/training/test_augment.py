@@ -53,6 +53,16 @@ def test_translation_shifts_by_up_to_an_eighth_and_fills_with_zeros(images):
     assert {i for i, _ in seen} == {j for _, j in seen} == {0, 1, 2, 3, 4}
 
 
+def test_sizes_and_centres_are_those_of_the_published_code():
+    """At 28 pixels shifts of up to int(3.5 + 0.5) = 4; 29 centres, the last behind the last pixel."""
+    images, last = torch.ones(1, 1, 28, 28), torch.full((1,), 1 - 1e-6)
+    shifted = AUGMENTATIONS["translation"][0](images, last, last)
+    assert shifted.sum() == 24**2 and shifted[0, 0, :24, :24].all()
+    for number, centre in ((torch.zeros(1), 0), (last, 28)):
+        cleared = AUGMENTATIONS["cutout"][0](images, number, torch.full((1,), 0.5))[0, 0].eq(0).any(1)
+        assert cleared.tolist() == [centre - 7 <= row < centre + 7 for row in range(28)]
+
+
 def test_cutout_clears_one_square_of_half_the_side(images):
     out = augmented(images, ["cutout"], random())
     cleared = (out == 0).all(1)

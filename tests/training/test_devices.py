@@ -14,7 +14,7 @@ from sagan.training import devices
 @pytest.fixture
 def with_gpus(monkeypatch, tmp_path):
     """Makes torch tell of GPUs with these UUIDs, as a process sees them with this CUDA_VISIBLE_DEVICES."""
-    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "runtime_folder", lambda: tmp_path)
 
     def seen(*uuids, visible=None):
         properties = [SimpleNamespace(uuid=uuid) if uuid else SimpleNamespace() for uuid in uuids]
@@ -57,24 +57,48 @@ def test_gpus_without_a_uuid_go_by_the_inherited_list_or_their_index(with_gpus):
 def test_jobs_that_a_scheduler_confined_to_their_own_gpus_do_not_wait_for_each_other(with_gpus, monkeypatch):
     monkeypatch.setattr(devices.time, "sleep", lambda seconds: pytest.fail("it waited"))
     with_gpus("aaaa", visible="0")
-    with devices._gpu_slot(1) as first:
+    with devices._free_gpu() as first:
         with_gpus("bbbb", visible="0")
-        with devices._gpu_slot(1) as second:
+        with devices._free_gpu() as second:
             assert first == second == 0
 
 
-def test_jobs_spread_over_gpus_before_they_share_one(two_gpus, monkeypatch):
+def test_jobs_spread_over_gpus_and_wait_for_one_that_comes_free(two_gpus, monkeypatch):
     waited = []
     monkeypatch.setattr(
         devices.time, "sleep", lambda seconds: waited.append(seconds) or held.pop().__exit__(None, None, None)
     )
-    held = [devices._gpu_slot(2) for _ in range(4)]
-    assert [slot.__enter__() for slot in held] == [0, 1, 0, 1]
-    fifth = devices._gpu_slot(2)
-    assert fifth.__enter__() == 1 and waited == [1.0], "all shares were taken: it waited for the one that came free"
-    fifth.__exit__(None, None, None)
-    for slot in held:
-        slot.__exit__(None, None, None)
+    held = [devices._free_gpu() for _ in range(2)]
+    assert [gpu.__enter__() for gpu in held] == [0, 1]
+    third = devices._free_gpu()
+    assert third.__enter__() == 1 and waited == [1.0]
+    third.__exit__(None, None, None)
+    held[0].__exit__(None, None, None)
+
+
+def test_blocks_of_one_process_share_its_gpu(two_gpus, monkeypatch):
+    own, other = devices._Own(), devices._Own()
+    with own.held() as first:
+        with own.held() as second:
+            assert first == second == 0
+        with other.held() as elsewhere:
+            assert elsewhere == 1
+    with other.held() as freed:
+        assert freed == 0
+
+
+def test_the_folder_of_locks_is_the_users_own(monkeypatch, tmp_path):
+    """Whoever may write there keeps others from their GPUs."""
+    monkeypatch.setattr(devices, "Path", lambda place: tmp_path / place.strip("/").replace("/", "-"))
+    folder = devices.runtime_folder()
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    folder.parent.chmod(0o777)
+    with pytest.raises(UserError, match="not a folder of this user's own; delete it"):
+        devices.runtime_folder()
+    folder.parent.rmdir()
+    folder.parent.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="delete it"):
+        devices.runtime_folder()
 
 
 def test_cublas_is_told_to_be_deterministic_before_anything_asks_for_a_gpu(monkeypatch):
@@ -88,7 +112,7 @@ def test_cublas_is_told_to_be_deterministic_before_anything_asks_for_a_gpu(monke
     monkeypatch.setattr(devices.torch.cuda, "is_available", is_available)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "for the restoring")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    with devices.device_for({"device": "auto", "jobs_per_gpu": 1}, 1):
+    with devices.device_for({"device": "auto"}, 1):
         assert told == [":4096:8"]
 
 
@@ -101,10 +125,10 @@ def test_no_other_module_takes_a_gpu():
 
 def test_cpu_is_given_with_its_threads_and_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
-    with devices.device_for({"device": "auto", "jobs_per_gpu": 1}, 1) as device:
+    with devices.device_for({"device": "auto"}, 1) as device:
         assert device == torch.device("cpu") and torch.get_num_threads() == 1
     with (
         pytest.raises(UserError, match=r"execution\.device = 'cuda'"),
-        devices.device_for({"device": "cuda", "jobs_per_gpu": 1}, 1),
+        devices.device_for({"device": "cuda"}, 1),
     ):
         pass

@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sagan.errors import UserError
 from sagan.objectives import Objective
+from sagan.params.run import RunConfig
+from sagan.training import step
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.loop import train
@@ -41,11 +44,22 @@ def refused(trainer):
     return capture
 
 
+def drawing(trainer):
+    """Of own code: numbers that a graph writes down once, on the CPU, and repeats."""
+    capture, numbers = recording(trainer), []
+
+    def recorded(compute):
+        numbers.append(torch.rand(()))
+        return capture(compute)
+
+    return recorded
+
+
 def broken_off(trainer):
-    """As when memory runs out in the middle of a recording, in the generator's own update."""
+    """In the middle of a recording, in the generator's own update."""
 
     def fails(real, fake):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("broken off")
 
     def capture(compute):
         whole = trainer.made_of
@@ -62,33 +76,60 @@ def wrong(trainer):
     return lambda compute: lambda: compute() and compute()
 
 
+def with_extension(run):
+    extension = {"file": "extensions/mine.py"}
+    return RunConfig.model_validate({**run.config, "variant": {**run.config["variant"], "extension": extension}})
+
+
 def trained(config, images, capture=None, steps=10, exact=True):
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     if capture:
         trainer._carry_out = GraphedStep(trainer._compute, trainer.state, "run", capture(trainer), exact)
     size = config["training"]["batch_size"]
     real, noise = RealBatches(images, size, 0, False, CPU), Noise(size, 8, 0, "z", CPU)
-    scalars = [trainer.step(step, real, noise) for step in range(1, steps + 1)]
+    scalars = [trainer.step(number, real, noise) for number in range(1, steps + 1)]
     return trainer, [{name: float(value) for name, value in found.items()} for found in scalars]
 
 
 @pytest.mark.parametrize("start", [2, 6], ids=["average-before", "average-after"])
-@pytest.mark.parametrize("capture", [recording, refused, broken_off, wrong])
-def test_steps_are_the_same_with_a_graph_and_where_there_can_be_none(run, images, capfd, start, capture):
+@pytest.mark.parametrize("capture", [recording, drawing, wrong])
+def test_steps_are_the_same_with_a_graph_and_where_its_replay_is_wrong(run, images, capfd, start, capture):
     """The average starts before or after steps are recorded: each way is a graph of its own."""
     training = {**run.config["training"], "ema": {"decay": 0.9, "start": start}}
     variant = {**run.config["variant"], "n_dis": 2, "augment": ["color", "cutout"]}
     config = {**run.config, "training": training, "variant": variant}
+    torch.manual_seed(7)
     plain, expected = trained(config, images)
+    drawn = torch.rand(())
+    torch.manual_seed(7)
     graphed, scalars = trained(config, images, capture)
     assert scalars == expected
+    assert torch.equal(torch.rand(()), drawn)  # a trial draws no numbers away
     assert all(torch.equal(value, graphed.state()[name]) for name, value in plain.state().items())
     said = capfd.readouterr().err.splitlines()
-    if capture is recording:
-        assert not said and graphed._carry_out._replay is not None
+    if capture is wrong:
+        assert len(said) == 1 and said[0].startswith("run: no CUDA graph: its replay leaves something else")
     else:
-        reason = {refused: "not permitted when stream is capturing", broken_off: "out of memory", wrong: "its replay"}
-        assert len(said) == 1 and said[0].startswith(f"run: no CUDA graph ({reason[capture]}")
+        assert not said and graphed._carry_out._replay is not None
+
+
+@pytest.mark.parametrize(("capture", "reason"), [(refused, "not permitted when stream is"), (broken_off, "broken off")])
+def test_a_recording_that_fails_ends_the_run_with_the_way_out(run, images, capture, reason):
+    """CUDA warns of what a broken recording leaves behind: nothing goes on from there."""
+    with pytest.raises(UserError, match=rf"^run: .*\({reason}.*say execution.cuda_graph: false") as told:
+        trained(run.config, images, capture)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("says", "graphs"), [({}, False), ({"graphable": True}, True)])
+def test_own_code_is_recorded_where_it_says_that_it_may_be(run, says, graphs, monkeypatch):
+    made = []
+    monkeypatch.setattr(step, "GraphedStep", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(Trainer, "_placed", lambda trainer, network: network)
+    monkeypatch.setattr(Trainer, "_adam", lambda trainer, *settings: None)
+    own = SimpleNamespace(__functions__=set(), **says)
+    Trainer(with_extension(run), torch.device("cuda"), own=own)
+    assert bool(made) == graphs
 
 
 def altered(alter):
@@ -124,14 +165,16 @@ def rounding(trainer):
 
 def test_a_replay_that_only_rounds_otherwise_is_not_believed(run, images, capfd):
     trained(run.config, images, altered(rounding))
-    assert "(its replay leaves other bytes)" in capfd.readouterr().err
+    assert "its replay leaves something else" in capfd.readouterr().err
 
 
-def test_without_deterministic_algorithms_there_is_no_graph(run, images, capfd):
-    trainer, _ = trained(run.config, images, recording, exact=False)
-    said = capfd.readouterr().err
-    assert said.startswith("run: no CUDA graph (training.deterministic = false") and said.count("\n") == 1
-    assert trainer._carry_out._replay is None
+def test_without_deterministic_algorithms_sums_in_another_order_are_believed_and_other_steps_are_not(
+    run, images, capfd
+):
+    trainer, _ = trained(run.config, images, altered(rounding), exact=False)
+    assert trainer._carry_out._replay is not None and not capfd.readouterr().err
+    trainer, _ = trained(run.config, images, wrong, exact=False)
+    assert trainer._carry_out._replay is None and "its replay leaves something else" in capfd.readouterr().err
 
 
 def test_what_other_threads_ask_of_the_gpu_does_not_break_a_recording_off(monkeypatch):
@@ -139,15 +182,16 @@ def test_what_other_threads_ask_of_the_gpu_does_not_break_a_recording_off(monkey
     modes = []
 
     @contextmanager
-    def recorded(graph, capture_error_mode="global"):
-        modes.append(capture_error_mode)
+    def recorded(graph, stream=None, capture_error_mode="global"):
+        modes.append((stream, capture_error_mode))
         yield
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
     monkeypatch.setattr(torch.cuda, "graph", recorded)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: "its own")
     outputs = {"loss": torch.zeros(())}
     assert cuda_capture(lambda: outputs)() is outputs
-    assert modes == ["thread_local"]
+    assert modes == [("its own", "thread_local")]
 
 
 def test_only_one_graph_is_held_at_a_time(run, images):
@@ -172,17 +216,18 @@ def test_only_one_graph_is_held_at_a_time(run, images):
 def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
     """What is written down as a number in a graph stays what it was."""
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
-    trainer = Trainer({**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}, CPU)
+    config = {**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     group = trainer.optimizer_g.param_groups[0]
     group["lr"] = rate = torch.tensor(0.0)
-    for step, left in ((1, 1.0), (5, 0.5)):
-        trainer._set_learning_rates(step)
+    for number, left in ((1, 1.0), (5, 0.5)):
+        trainer._set_learning_rates(number)
         assert group["lr"] is rate and float(rate) == pytest.approx(left * 1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(with_training, images, paths, tmp_path, capfd):
-    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 7})
+    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 6})
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
     variant = {**run.config["variant"], "optimizer": optimizer, "n_dis": 2, "augment": ["color", "translation"]}
     run = dataclasses.replace(run, config={**run.config, "variant": variant})

@@ -8,6 +8,7 @@ import torch
 
 from sagan.errors import UserError
 from sagan.generators import generator_of
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep
 from sagan.training.growth import blend, phase_at
@@ -20,6 +21,9 @@ from tests.training.test_loop import weights
 CPU = torch.device("cpu")
 # 7, 14 and 28 pixels: six parts of two steps, of which 3 and 4, 7 and 8 fade.
 STEPS = 12
+
+
+EMA = {"decay": 0.9, "start": 1}
 
 
 def config(**training):
@@ -35,7 +39,7 @@ def config(**training):
         regularisers={"gradient_penalty": 10.0},
         optimizer={"lr_g": 1e-3, "betas": [0.0, 0.99]},
     )  # fmt: skip
-    return {**made, "training": {**made["training"], "snapshots": list(range(0, STEPS + 1, 2)), **training}}
+    return {**made, "training": {**made["training"], "snapshots": list(range(0, STEPS + 1, 2)), "ema": EMA, **training}}
 
 
 @pytest.fixture
@@ -47,7 +51,11 @@ def under_way(images, **training):
     """A trainer and what each of its steps takes; `steps(n)` goes on to step n."""
     made = config(**training)
     size = made["training"]["batch_size"]
-    trainer, real, noise = Trainer(made, CPU), RealBatches(images, size, 0, False, CPU), Noise(size, 8, 0, "z", CPU)
+    trainer, real, noise = (
+        Trainer(RunConfig.model_validate(made), CPU),
+        RealBatches(images, size, 0, False, CPU),
+        Noise(size, 8, 0, "z", CPU),
+    )
     return trainer, lambda step: trainer.step(step, real, noise)
 
 
@@ -144,7 +152,7 @@ def test_a_graph_is_recorded_anew_for_each_phase(images):
     graphed._carry_out._record = lambda copies: recorded.append(number) or record(copies)
     for number in range(1, 31):
         step(number), graphed_step(number)
-    assert graphed._carry_out.reason is None and recorded == [4, 9, 14, 19, 24]
+    assert not graphed._carry_out._given_up and recorded == [4, 9, 14, 19, 24]
     assert all(torch.equal(value, graphed.state()[name]) for name, value in plain.state().items())
 
 

@@ -75,7 +75,7 @@ def test_a_run_leaves_what_its_record_says(run, images, paths):
     assert any(name.startswith("sigma.discriminator.") for name in entry)
     assert not paths.state(run.key).exists()
     with safe_open(folder / "generator.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["config"])["image"] == {"channels": 1, "resolution": 28}
+        assert json.loads(file.metadata()["config"])["image"] == {"channels": 1, "resolution": 28, "classes": None}
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_seed_others(run, images, paths, tmp_path):
@@ -156,7 +156,7 @@ def test_a_log_that_lost_lines_is_made_again(run, images, paths, monkeypatch, ca
     assert [step for step, *_ in losses(run, paths)] == list(range(1, 9))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_at_that_very_step(with_training, images, paths, child, number):
     run = with_training(steps=400, snapshots=[0, 400])
     run = dataclasses.replace(run, execution={**run.execution, "checkpoint_every": 1000})
@@ -191,7 +191,7 @@ def test_out_of_gpu_memory_names_the_settings_to_change(run, images, paths, monk
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(UserError, match=r"jobs_per_gpu = 1 .*cuda_graph = true.*training\.batch_size = 4"):
+    with pytest.raises(UserError, match=r"with 1 runs at once .*cuda_graph = true.*training\.batch_size = 4"):
         train(run, images, paths)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.params.loading import load_params, merge
+from sagan.params.inheritance import merge
+from sagan.params.loading import load_params
+from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
@@ -43,7 +45,7 @@ def first_losses(name: str) -> list[list[float]]:
         "image": image,
     }
     device = torch.device("cpu")
-    trainer = Trainer(config, device, labels)
+    trainer = Trainer(RunConfig.model_validate(config), device, labels)
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
     real = RealBatches(images, BATCH, 0, True, device, labels)
     noise = Noise(BATCH, variant["generator"]["z_dim"], 0, "z", device)

@@ -3,24 +3,18 @@
 import dataclasses
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from torch import multiprocessing, nn
 
-from sagan.training import classifier
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.classifier import Classifier
 from sagan.training.ingredients import Made
-from sagan.training.loop import Data, _session, train
-from sagan.training.matching import ClassifierFeatures, MomentMatching, feature_matching
-from sagan.training.processes import ALONE
+from sagan.training.matching import feature_matching
 from sagan.training.step import Trainer
-from tests.fixed import with_fixed_network
 
 CPU = torch.device("cpu")
-CLASSES = np.arange(10) % 3
 
 
 def made(seed=0, count=6):
@@ -49,66 +43,27 @@ def test_feature_matching_is_the_distance_of_means_at_each_scale():
     assert 0 < feature_matching(alone).item() < expected
 
 
-def test_moment_matching_is_the_distance_of_means_and_of_variances():
-    given = made()
-    network = given.discriminator.scales[0].stages
-    x, y = (network(images).detach().double().numpy() for images in (given.real, given.fake))
-    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + ((x.var(0) - y.var(0)) ** 2).sum()
-    assert MomentMatching(network)(given).item() == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("side", [28, 32])
-def test_the_classifiers_features_are_those_that_are_measured(side):
-    network = Classifier(1, 10).eval()
-    images = torch.randint(0, 256, (3, 1, side, side)).byte()
-    torch.testing.assert_close(ClassifierFeatures(network, side)(images / 127.5 - 1), network(images)[0])
-
-
-@pytest.mark.parametrize("name", ["feature_matching", "moment_matching"])
-def test_it_moves_the_generator_and_nothing_else(run, images, name):
-    """Of one step: the discriminator is what it is without, the generator another, and the fixed network as it was."""
+def test_it_moves_the_generator_and_nothing_else(run, images):
+    """Of one step: the discriminator is what it is without, and the generator another."""
     found = []
     for weight in (0.0, 10.0):
-        config = {**run.config, "variant": {**run.config["variant"], "regularisers": {name: weight}}}
-        trainer = with_fixed_network(Trainer(config, CPU), "classifier" if name == "moment_matching" else None, 28)
+        config = {**run.config, "variant": {**run.config["variant"], "regularisers": {"feature_matching": weight}}}
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
         scalars = trainer.step(1, RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU))
         found.append([scalars["loss_g"], *(list(n.parameters()) for n in (trainer.discriminator, trainer.generator))])
     (loss, critic, generator), (matched_loss, matched_critic, matched_generator) = found
     assert matched_loss > loss
     assert all(torch.equal(one, other) for one, other in zip(critic, matched_critic, strict=True))
     assert not all(torch.equal(one, other) for one, other in zip(generator, matched_generator, strict=True))
-    for penalty in (p for _, p in trainer.made_of.image_penalties if isinstance(p, MomentMatching)):
-        assert not any(p.requires_grad for p in penalty.network.parameters())
-
-
-def test_stopped_and_resumed_it_ends_with_the_same_bytes(run, images, paths, tmp_path, monkeypatch):
-    """Both at once; the second session trains its classifier anew."""
-    monkeypatch.setattr(classifier, "_STEPS", 2)
-    regularisers = {"feature_matching": 0.1, "moment_matching": 0.01}
-    run = dataclasses.replace(
-        run, config={**run.config, "variant": {**run.config["variant"], "regularisers": regularisers}}
-    )
-    data = Data(images, classes=CLASSES)
-    first, _ = _session(run, data, paths, CPU, ALONE)
-    for _ in zip(range(3), first.steps(), strict=False):
-        pass
-    second, _ = _session(run, data, paths, CPU, ALONE)
-    second.load_state({name: value.clone() for name, value in first.state().items()}, first.done)
-    for session in (first, second):
-        assert list(session.steps())
-    assert all(torch.equal(value, second.state()[name]) for name, value in first.state().items())
-    assert train(run, images, paths, classes=CLASSES).status == "finished"
 
 
 def _gradients_of_a_part(rank, count, folder):
     if count > 1:
         dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=count)
     torch.set_num_threads(1)
-    given, found = made(), []
-    for loss in (feature_matching, MomentMatching(given.discriminator.scales[0].stages)):
-        scale = torch.ones((), requires_grad=True)
-        real, fake = given.real.chunk(count)[rank], scale * given.fake.chunk(count)[rank]
-        found += torch.autograd.grad(loss(dataclasses.replace(given, real=real, fake=fake)), scale)
+    given, scale = made(), torch.ones((), requires_grad=True)
+    real, fake = given.real.chunk(count)[rank], scale * given.fake.chunk(count)[rank]
+    found = torch.autograd.grad(feature_matching(dataclasses.replace(given, real=real, fake=fake)), scale)
     torch.save(torch.stack(found), folder / f"{rank} of {count}.pt")
     if count > 1:
         dist.destroy_process_group()

@@ -12,7 +12,7 @@ from sagan.training.ingredients import ingredients_of
 from tests.plan.test_keys import config_of, weights
 
 CELLS = {
-    "modern": ("relativistic", 2.0, 2.0),
+    "modern-grid-relativistic-r1-r2": ("relativistic", 2.0, 2.0),
     "modern-grid-relativistic-r1": ("relativistic", 2.0, 0.0),
     "modern-grid-non-saturating-r1-r2": ("non-saturating", 2.0, 2.0),
     "modern-grid-non-saturating-r1": ("non-saturating", 2.0, 0.0),
@@ -48,7 +48,7 @@ def test_the_discriminators_loss_is_the_papers(name):
         expected = sum(math.log1p(math.exp(-r)) + math.log1p(math.exp(f)) for r, f in zip(x, y, strict=True)) / 3
     expected += sum(CELLS[name][1:]) / 2 * float(a.square().sum())
     used = ingredients_of(config_of(name), None)
-    judged = Judged(critic, real, fake, critic(real), critic(fake))
+    judged = Judged(critic, real, fake, real, fake, critic(real), critic(fake))
     found = used.objective.discriminator(judged.logits_real, judged.logits_fake)
     found = found + sum(weight * penalty.function(judged) for weight, penalty in used.penalties)
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)

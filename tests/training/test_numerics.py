@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.nn.spectral import normalised_layers
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.loop import train
 from sagan.training.numerics import set_numerics
@@ -20,7 +21,7 @@ def losses(run, images, steps=5, **training):
     """loss_d and loss_g of the first steps, [steps, 2], at a small rate; and the trainer."""
     variant = {**run.config["variant"], "optimizer": {"lr_g": 1e-5, "lr_ratio": 1.0, "betas": [0.9, 0.999]}}
     config = {**run.config, "variant": variant, "training": {**run.config["training"], **training}}
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
     found = [trainer.step(step, real, noise) for step in range(1, steps + 1)]
     return torch.tensor([[s["loss_d"], s["loss_g"]] for s in found]), trainer
@@ -42,7 +43,7 @@ def test_spectral_norm_is_computed_in_float32_whatever_the_precision(run, images
     layers = list(normalised_layers(trainer.discriminator.to(device)))
     assert layers
     for _, norm, weight in layers:
-        expected = weight / (norm.u @ norm._matrix(weight) @ norm.v)
+        expected = weight / (norm.u @ norm.matrix(weight) @ norm.v)
         seen = []
         sigma = norm.sigma
         norm.sigma = lambda w, s=sigma, seen=seen: seen.append(torch.is_autocast_enabled(device)) or s(w)

@@ -13,10 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.errors import UserError
+from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.loop import Data, _session, train
+from sagan.training.loop import Data, train
 from sagan.training.processes import Processes
 from sagan.training.step import Trainer
+from sagan.training.stopping import StopSignal
+from sagan.training.turns import Under, _session
 from tests import read_lines
 
 CPU = torch.device("cpu")
@@ -109,7 +112,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
 
     def gradients(parts):
         config = {**run.config, "training": {**run.config["training"], "accumulate": parts}}
-        trainer = Trainer(config, CPU)
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
         real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
         scalars = trainer.step(1, real, noise)
         networks = (trainer.generator, trainer.discriminator)
@@ -124,7 +127,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
 def test_parts_must_divide_the_batch(run, images, paths):
     """Those of all processes together; that `accumulate` divides it by itself is seen when params.yaml is read."""
     with pytest.raises(UserError, match=r"batch_size = 4 does not divide into 3 processes x training\.accumulate = 1"):
-        _session(run, Data(images), paths, torch.device("cpu"), Processes(0, 3))
+        _session(run, Data(images), paths, Under(StopSignal(), Processes(0, 3)))
 
 
 def test_alone_nothing_is_exchanged():

@@ -7,7 +7,9 @@ import torch
 
 from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
-from sagan.nn.spectral import normalised_layers
+from sagan.nn.spectral import iterate, normalised_layers
+from sagan.params.run import RunConfig
+from sagan.training.augment import augmented
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import weights_finite
 from sagan.training.step import Trainer
@@ -37,7 +39,7 @@ def test_a_step_is_hinge_and_adam_written_out(run, feed):
         **run.config,
         "variant": {**run.config["variant"], "optimizer": {"lr_g": 1e-3, "lr_ratio": 4.0, "betas": [0.0, 0.0]}},
     }
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     twin = copy.deepcopy(trainer)
     real, noise = feed(config)
     before = {"g": values(trainer.generator), "d": values(trainer.discriminator)}
@@ -45,7 +47,7 @@ def test_a_step_is_hinge_and_adam_written_out(run, feed):
 
     for network in (twin.generator, twin.discriminator):
         for _, norm, weight in normalised_layers(network):
-            norm.iterate(weight)
+            iterate([norm], [weight])
     fake = twin.generator(noise[0])
     loss_d = (1 - twin.discriminator(real[0])).clamp(min=0).mean() + (1 + twin.discriminator(fake)).clamp(min=0).mean()
     gradients = torch.autograd.grad(loss_d, twin.discriminator.parameters(), retain_graph=True)
@@ -78,7 +80,7 @@ def test_n_dis_updates_see_other_images_and_noise(run, feed):
             seen[self.name].append(index)
             return self.source[index]
 
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     for step in (1, 2):
         trainer.step(step, Spy(real, "real"), Spy(noise, "noise"))
     assert seen == {"real": [0, 1, 2, 3, 4, 5], "noise": [0, 1, 2, 3, 4, 5]}
@@ -86,7 +88,7 @@ def test_n_dis_updates_see_other_images_and_noise(run, feed):
 
 def test_the_average_is_the_formula_over_normalised_weights(run, feed):
     """A copy until `start`, then average <- decay * average + (1 - decay) * weights."""
-    trainer = Trainer(run.config, CPU)
+    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
     real, noise = feed(run.config)
     expected, (decay, start) = None, (0.9, 2)
     assert run.config["training"]["ema"] == {"decay": decay, "start": start}
@@ -105,7 +107,7 @@ def test_the_average_is_the_formula_over_normalised_weights(run, feed):
 
 
 def test_the_average_is_measured_with_statistics_of_its_own(run, feed):
-    trainer = Trainer(run.config, CPU)
+    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
     real, noise = feed(run.config)
     for step in range(1, 4):
         trainer.step(step, real, noise)
@@ -122,10 +124,10 @@ def test_the_average_is_measured_with_statistics_of_its_own(run, feed):
 
 def test_state_holds_all_that_the_next_step_depends_on(run, feed):
     real, noise = feed(run.config)
-    trainer = Trainer(run.config, CPU)
+    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
     for step in (1, 2, 3):
         trainer.step(step, real, noise)
-    other = Trainer({**run.config, "seed": 0}, CPU)
+    other = Trainer(RunConfig.model_validate({**run.config, "seed": 0}), CPU)
     other.load_state({name: value.clone() for name, value in trainer.state().items()})
     for step in (4, 5):
         ours, theirs = trainer.step(step, real, noise), other.step(step, real, noise)
@@ -146,7 +148,7 @@ def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run,
         config = varied(
             run, regularisers={name: weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
         )
-        trainer = Trainer(config, CPU)
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
         for layer in attention_layers(trainer.discriminator).values():
             layer.gamma.data.fill_(0.5)
         scalars = trainer.step(1, *feed(config))
@@ -162,9 +164,34 @@ def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run,
     torch.testing.assert_close(second - without, 2 * (first - without), atol=1e-5, rtol=1e-3)
 
 
+def test_r1_under_augmentation_is_the_gradient_at_the_image_before_it(run, feed):
+    config = varied(run, augment=["color", "translation"], regularisers={"r1": 1.0})
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
+    inputs = trainer._inputs(0, 1, *feed(config))
+    real = inputs["real"].clone().requires_grad_(True)
+    seen = augmented(real, ["color", "translation"], inputs["augment real"])
+    expected = torch.autograd.grad(trainer.discriminator(seen).sum(), real)[0].square().flatten(1).sum(1).mean() / 2
+    _, scalars = trainer._discriminator_loss(inputs, torch.zeros_like(real))
+    torch.testing.assert_close(scalars["penalty_d"], expected)
+    assert expected > 0
+
+
+def test_adams_epsilon_is_a_switch(run, feed):
+    """As large as 1 it makes steps of about the rate times the gradient, whatever its size."""
+    steps = []
+    for eps in (1e-8, 1.0):
+        config = varied(run, optimizer={"lr_g": 1e-3, "lr_ratio": 1.0, "betas": [0.0, 0.0], "eps": eps})
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
+        before = values(trainer.discriminator)
+        trainer.step(1, *feed(config))
+        after = values(trainer.discriminator)
+        steps.append(max(float((after[name] - before[name]).abs().max()) for name in before))
+    assert steps[0] == pytest.approx(1e-3, rel=0.01) and steps[1] < 0.9e-3
+
+
 def test_orthogonal_regularisation_is_its_formula(run, feed):
     config = varied(run, regularisers={"orthogonal": 0.1})
-    network = Trainer(config, CPU).generator
+    network = Trainer(RunConfig.model_validate(config), CPU).generator
     raw = {name: weight for name, _, weight in normalised_layers(network)}
     expected = 0.0
     for name, weight in raw.items():
@@ -180,7 +207,7 @@ def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
         config = varied(
             run, regularisers={"orthogonal": weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
         )
-        trainer = Trainer(config, CPU)
+        trainer = Trainer(RunConfig.model_validate(config), CPU)
         trainer.step(1, *feed(config))
         return trainer.generator, [p.grad for p in trainer.generator.parameters()]
 
@@ -194,7 +221,7 @@ def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
 @pytest.mark.parametrize("role", ["generator", "discriminator"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_one_weight_that_is_not_finite_is_noticed(run, role, value):
-    trainer = Trainer(run.config, CPU)
+    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
     assert weights_finite(trainer)
     list(getattr(trainer, role).parameters())[-1].data.view(-1)[0] = value
     assert not weights_finite(trainer)
@@ -206,7 +233,7 @@ def test_linear_decay_ends_one_step_above_zero(run, feed):
         {"steps": 4, "snapshots": [0, 4]},
         optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
     )
-    trainer, rates = Trainer(config, CPU), []
+    trainer, rates = Trainer(RunConfig.model_validate(config), CPU), []
     real, noise = feed(config)
     for step in range(1, 5):
         trainer.step(step, real, noise)
@@ -223,12 +250,12 @@ def test_everything_random_in_a_step_is_a_function_of_seed_and_step(run, feed):
         optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
     )
     real, noise = feed(config)
-    trainer = Trainer(config, CPU)
+    trainer = Trainer(RunConfig.model_validate(config), CPU)
     trainer.step(1, real, noise)
     state = {name: value.clone() for name, value in trainer.state().items()}
     trainer.step(2, real, noise)
     torch.manual_seed(1234)
-    other = Trainer(config, CPU)
+    other = Trainer(RunConfig.model_validate(config), CPU)
     other.load_state(state)
     torch.manual_seed(4321)
     other.step(2, real, noise)

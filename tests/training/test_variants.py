@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagan.params.loading import load_params
+from sagan.params.run import RunConfig
 from sagan.params.suites import Ema, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import diagnostics, weights_finite
 from sagan.training.step import Trainer
-from tests.fixed import with_fixed_network
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-NAMES = [name for name in PARAMS.variants if "sagan-grid-" not in name and "rates-grid-" not in name]
+NAMES = [name for name in PARAMS.variants if not any(name in cells for cells in PARAMS.grids.values())]
 STEPS, BATCH, WIDTH = 20, 4, 4
 CPU = torch.device("cpu")
 TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), snapshots=1)
@@ -28,7 +28,7 @@ TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), 
 def tiny(variant) -> dict:
     """A run's configuration at the smallest resolution that the variant can do and that has its attention."""
     resolution = next(side for side in BASE_SIDE[variant.backbone] if fits(variant, side))
-    resolved = variant.model_dump(exclude={"description"})
+    resolved = variant.model_dump(exclude={"description", "training", "ranked"})
     for role in ("generator", "discriminator"):
         resolved[role]["width"] = WIDTH
         resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
@@ -59,8 +59,7 @@ def prepared(name):
     labels = np.arange(12) % 3 if PARAMS.variants[name].condition else None
     real = RealBatches(images, BATCH, 0, False, CPU, labels)
     noise = Noise(BATCH, config["variant"]["generator"]["z_dim"], 0, "z", CPU)
-    network = PARAMS.variants[name].regularisers.fixed_network
-    return with_fixed_network(Trainer(config, CPU, labels), network, side), real, noise
+    return Trainer(RunConfig.model_validate(config), CPU, labels), real, noise
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,9 +5,9 @@ import json
 from typing import ClassVar
 
 import pytest
-from filelock import FileLock
 
 from sagan.plan import Evaluation, Plan, Reference
+from sagan.store.locks import exclusive
 from workflow import forecast
 from workflow import progress as module
 from workflow.forecast import Forecast
@@ -37,9 +37,8 @@ def at_step(run, paths):
 def test_a_narrow_terminal_shows_the_step(run, paths, at_step):
     line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
     at_step(3)
-    steps, lock = run.config["training"]["steps"], paths.state(run.key) / "lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
+    steps = run.config["training"]["steps"]
+    with exclusive(paths.run(run.key)):
         training = f"train {run.variant} s{run.seed} at 3/{steps}"
         assert line.line() == f"runs: 0 of 1 trained, 0 of 1 jobs done; now 1: {training}"
         assert line.line(60) == f"0/1 trained, 0/1 jobs; {training}"
@@ -56,9 +55,7 @@ def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock
     """Ten seconds of start-up are not counted: at a step a second from the tenth second on."""
     steps = run.config["training"]["steps"]
     line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
-    lock = paths.state(run.key) / "lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
+    with exclusive(paths.run(run.key)):
         clock[0] = 10.0
         assert "to go" not in line.line()
         at_step(1)

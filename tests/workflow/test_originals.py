@@ -1,6 +1,7 @@
 """Originals that changed are named before DVC, which does not know them, says that all is up to date."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -75,6 +76,13 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
 
+@pytest.mark.parametrize("place", ["data", "results"])
+def test_a_link_to_another_disk_is_named_before_dvc_fails(paths, tmp_path, capsys, place):
+    (paths.root / place).symlink_to(tmp_path)
+    assert originals.main(paths) == 2
+    assert capsys.readouterr().err.startswith(f"sagan: {place} is a link, and DVC refuses what lies outside")
+
+
 def test_bad_parameters_stop_it_with_one_line(paths, capsys):
     paths.params.write_text("repr: 3\n")
     assert originals.main(paths) == 2
@@ -89,3 +97,24 @@ def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
         capsys.readouterr().err
         == f"sagan: {paths.params}: is a folder, not a file; mend that and run again: what is done stays\n"
     )
+
+
+def test_a_zip_of_the_code_is_told_how_to_become_a_repository(paths, capsys):
+    assert originals.place(paths.root) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and "git init" in errors
+
+
+def test_a_clone_of_another_user_is_told_gits_word(paths, monkeypatch, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert originals.place(paths.root) == 2
+    assert "safe.directory" in capsys.readouterr().err
+
+
+def test_a_clone_that_cannot_be_written_is_one_line(paths, monkeypatch, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    (paths.root / ".dvc").write_text("")  # root may write anywhere
+    assert originals.place(paths.root) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and str(paths.root / ".dvc") in errors

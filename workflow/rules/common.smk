@@ -27,5 +27,5 @@ def sagan(verb, spec, key):
 
 
 def gpu_parts(spec):
-    """A job's part of a GPU, in sixtieths: `execution.jobs_per_gpu` of them share one."""
-    return 0 if spec.execution["device"] == "cpu" or GPUS == 0 else 60 // spec.execution["jobs_per_gpu"]
+    """A job's part of a GPU, in sixtieths."""
+    return 0 if spec.execution["device"] == "cpu" or GPUS == 0 else 60

@@ -1,0 +1,109 @@
+"""Locks that end with their owner. A result's lies beside it, so that clones that share results share their locks."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+# Of a file system whose files the kernel cannot lock.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_POLL_SECONDS = 0.5
+
+
+def lock_of(folder: Path) -> Path:
+    """The lock of a result's folder, which may not be there yet."""
+    return folder.parent / f".{folder.name}.lock"
+
+
+def taken(path: Path) -> BaseFileLock | None:
+    """A lock, held until `release`; None while another one holds it.
+
+    The kernel drops it with its owner. Where it cannot, a file that names process and host stands for the lock, and
+    counts for nothing once that process of this host is gone.
+
+    Raises:
+        OSError: the lock's file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False))
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        path.unlink(missing_ok=True)
+        _say_soft(path.parent, error.strerror)
+        return _acquired(SoftFileLock(_soft(path), thread_local=False))
+
+
+def _acquired(lock: BaseFileLock) -> BaseFileLock | None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+def release(lock: BaseFileLock) -> None:
+    """Let a lock go, and take its file away: who waits for a file that is gone tries again."""
+    if not isinstance(lock, SoftFileLock):
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
+
+
+def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
+    """Tries to take a lock, once for each value; the last one is the lock. It says once that there is a wait."""
+    said = False
+    while (lock := taken(path)) is None:
+        if not said:
+            print(
+                f"{what} is in the hands of another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True
+            )
+        said = True
+        yield None
+    yield lock
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the lock of a result's folder; where another process holds it, say so once and wait."""
+    for lock in waited_for(lock_of(folder), folder.name):
+        if lock is None:
+            time.sleep(_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        release(lock)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds a lock."""
+    if not (path.exists() or _soft(path).exists()):
+        return False
+    if (lock := taken(path)) is None:
+        return True
+    release(lock)
+    return False
+
+
+def _owner(path: Path) -> str:
+    """Of a soft lock: only its own host can tell that its owner is gone."""
+    with suppress(OSError):
+        process, host, *_ = _soft(path).read_text(encoding="utf-8").split()
+        return f" ({process} on {host}; once that one is gone, delete {_soft(path)})"
+    return ""
+
+
+def _soft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.soft")
+
+
+@cache
+def _say_soft(folder: Path, reason: str) -> None:
+    print(f"{folder}: this file system locks no files ({reason}); files with a process's number do", file=sys.stderr)

@@ -1,0 +1,108 @@
+"""A lock excludes whoever works on the same result, and ends with its owner, on file systems of every kind."""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sagan.store import locks
+from sagan.store.locks import exclusive, is_locked, lock_of, release, taken
+
+HOLDER = """
+import errno, fcntl, os, sys, time
+from pathlib import Path
+from sagan.store.locks import taken
+if sys.argv[2] != "0":
+    def flock(*_):
+        raise OSError(int(sys.argv[2]), os.strerror(int(sys.argv[2])))
+    fcntl.flock = flock
+lock = taken(Path(sys.argv[1]))
+print("held" if lock else "not", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(
+    params=[0, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=["flock", "ENOSYS", "ENOLCK", "EOPNOTSUPP"]
+)
+def kind(request, monkeypatch):
+    """What the file system says of flock."""
+
+    def refused(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    if request.param:
+        monkeypatch.setattr(fcntl, "flock", refused)
+    locks._say_soft.cache_clear()
+    return request.param
+
+
+@pytest.fixture
+def holder(kind):
+    """A process that holds a lock."""
+    started = []
+
+    def hold(path):
+        command = [sys.executable, "-c", HOLDER, str(path), str(kind)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == "held\n"
+        return started[-1]
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_lock_excludes_others_and_ends_with_its_owner(tmp_path, kind, holder, capfd):
+    path = lock_of(tmp_path / "results" / "run")
+    assert not is_locked(path)
+    process = holder(path)
+    assert is_locked(path) and taken(path) is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while (lock := taken(path)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert is_locked(path)
+    release(lock)
+    assert not is_locked(path) and list(path.parent.iterdir()) == []
+    said = capfd.readouterr().err.splitlines()
+    assert len([line for line in said if os.strerror(kind) in line]) == (2 if kind else 0)  # one of each process
+
+
+def test_one_who_waits_says_so_once_and_whom_a_soft_lock_names(tmp_path, kind, holder, capfd):
+    folder = tmp_path / "run"
+    process = holder(lock_of(folder))
+    os.kill(process.pid, signal.SIGSTOP)
+    code = "import sys; from pathlib import Path; from sagan.store.locks import exclusive\n"
+    code += "with exclusive(Path(sys.argv[1])): pass"
+    if kind:
+        code = f"import fcntl, os\ndef flock(*_):\n    raise OSError({kind}, 'no')\nfcntl.flock = flock\n{code}"
+    waiting = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    assert waiting.poll() is None
+    process.kill()
+    process.wait()
+    said = waiting.communicate(timeout=30)[1]
+    assert waiting.returncode == 0 and said.count("waiting for it") == 1
+    assert (f"{process.pid} on " in said) == bool(kind)
+
+
+def test_a_failure_inside_frees_the_lock(tmp_path):
+    with pytest.raises(RuntimeError), exclusive(tmp_path / "run"):
+        assert is_locked(lock_of(tmp_path / "run"))
+        raise RuntimeError
+    assert not is_locked(lock_of(tmp_path / "run"))
+
+
+def test_another_error_of_the_file_system_is_told(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(OSError):
+        taken(lock_of(tmp_path / "results" / "run"))
