@@ -146,7 +146,7 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     folder = report(library)
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
-    assert ("variants" in drawn) == (gone != "evaluations")
+    assert ("curves" in drawn) == (gone != "evaluations")
     assert len(pd.read_csv(folder / "results.csv").query("space == 'classifier'")) == 4
 
 
