@@ -208,10 +208,11 @@ def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
 
 def test_names_that_mlflow_does_not_take_are_made_to_fit(make):
     text = PARAMS.replace("\n  grid:\n", "\n  lr+attention:\n").replace("      attention: {on", "      on $8x8^{$: {on")
+    text = text.replace("variants: [sagan, plain]", "variants: [lr+attention]")
     workspace = make(text=text)
     workspace.finish(workspace.cells[0])
     workspace.send()
-    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.grid.lr and attention.on _8x8___"] == "on"
+    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.factor.on _8x8___"] == "on"
     assert workspace.send().sent == []
 
 
