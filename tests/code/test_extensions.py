@@ -206,6 +206,19 @@ def test_what_a_user_ran_is_trusted_in_every_clone_and_by_nobody_else(copied, mo
         load_generator(other.run(run.key), paths=other)
 
 
+def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkeypatch, tmp_path):
+    """An archive could bring a folder `~` along."""
+    _, other = copied
+    monkeypatch.chdir(other.root)
+    for settings in ("", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", settings)
+        monkeypatch.setenv("HOME", "~")
+        code = {"main.py": b"print()"}
+        trust.remember(code)
+        assert not trust.is_trusted(code, tmp_path / "none", "main.py")
+    assert not (other.root / "~").exists() and not (other.root / "relative").exists()
+
+
 def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))

@@ -211,4 +211,5 @@ def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_
     ours = formulas.fid(formulas.statistics(one), formulas.statistics(other))
     assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert formulas.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    assert formulas.precision_recall(one, other) == (theirs["precision"], theirs["recall"])
+    near = formulas.neighbourhoods(one, other, formulas.radii(other))
+    assert (near.precision, near.recall) == (theirs["precision"], theirs["recall"])
