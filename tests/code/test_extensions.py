@@ -88,7 +88,7 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
 def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
     pytest.importorskip("timm")
     options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
-    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    module = load_extension(read_sources(ROOT / "extensions" / "examples" / "moments.py"))
     real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
     network = module._network("test_resnet", False, real.device)
     x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
