@@ -81,7 +81,7 @@ def test_compare_two_variants_of_a_committed_report(sagan, tmp_path):
     places = {"generator.attention_at", "discriminator.attention_at"}
     [other] = [name for name, of in design["variants"].items() if set(of.get("differs", ())) == places]
     done = sagan("compare", design["baseline"], other, "--suite", "quick")
-    differs = done.stdout.splitlines()[:-1]
+    differs = done.stdout.splitlines()
     assert differs[:2] == ["generator.attention_at: at 14x14, off", "discriminator.attention_at: at 14x14, off"]
     assert f"{other} instead of {design['baseline']}: per step" in done.stdout and "; per second" in done.stdout
     done = sagan("compare", design["baseline"], f"{other}x")
