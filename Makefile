@@ -15,7 +15,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all check format ui plan lock clean
+.PHONY: help setup repro test test-all check format ui plan readme lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ plan: $(READY) ## every run with its key and state
 
 ui: $(READY) ## open MLflow on this machine (PORT=5001 for another port)
 	@$(BIN)/python -m sagan ui $(if $(PORT),--port $(PORT))
+
+readme: $(READY) ## render the table of README.md and reports/README.md from the reports
+	@$(BIN)/python -c "from sagan.report import *; from sagan.store.paths import Paths; render_index(Paths()); render_front(Paths())"
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

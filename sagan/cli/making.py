@@ -24,7 +24,7 @@ from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
 from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
-from sagan.names import without_secrets
+from sagan.names import one_line, without_secrets
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
@@ -137,6 +137,11 @@ def plan(
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    from sagan.analysis.build import can_find
+
+    for name in made.suites:
+        for line in can_find(name, made, params, PATHS):
+            print(f"{name} {line}")
     for line in unreached(params, PATHS, suite):
         print(f"note: {line}")
 
@@ -237,7 +242,7 @@ def measure(
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {_figure(fid.value, fid.status)}" if fid else ""
+    shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""
     print(f"{key}: {record.status}{shown}")
 
 
@@ -245,19 +250,21 @@ def measure(
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
     params = load_params(PATHS.params)
-    made = planned(params, PATHS, suite)
     if dry_run:
-        for line in would_report(made, PATHS):
+        for line in would_report(planned(params, PATHS, suite), PATHS):
             print(line)
         return
+    from sagan.analysis.build import current
     from sagan.report import render, render_explorer, render_index
 
-    for name in made.suites:
-        print(f"report: {render(name, made, params, PATHS)}")
-        if (page := render_explorer(name, made, params, PATHS)) is not None:
+    names = suite or params.repro
+    for name in names:
+        analysis = current(name, params, PATHS)
+        print(f"report: {render(analysis, PATHS)}")
+        if (page := render_explorer(analysis, PATHS)) is not None:
             print(f"attention explorer: {page}")
-    render_index(params, PATHS)
-    if (left := leave_for_workspace(made.suites, PATHS)) is not None:
+    render_index(PATHS)
+    if (left := leave_for_workspace(names, PATHS)) is not None:
         print(f"to be read in the workspace: `python -m sagan where {left.root.name}`")
 
 

@@ -112,3 +112,10 @@ def test_a_clone_that_cannot_be_written_is_one_line(paths, monkeypatch, capsys):
     assert originals.place(paths.root) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and str(paths.root / ".dvc") in errors
+
+
+def test_a_folder_of_results_on_another_disk_is_told_dvcs_way(paths, tmp_path_factory, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    (paths.root / "results").symlink_to(tmp_path_factory.mktemp("disk"))
+    assert originals.place(paths.root) == 2
+    assert "cache.type symlink" in capsys.readouterr().err
