@@ -96,31 +96,6 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
     return figure
 
 
-def variants(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Every run's figure by variant, and the variants' means; green may be the best."""
-    metric, space = analysis.design.metric, analysis.report.spaces[0]
-    ranking = analysis.report.ranking("steps")
-    ranked = [one.variant for one in ranking.standings] if ranking else []
-    order = [name for name in dict.fromkeys([*ranked, *space.means]) if metric in space.means.get(name, {})]
-    if not order:
-        return None
-    may_be = {one.variant for one in ranking.standings if one.may_be_best} if ranking else set()
-    runs = analysis.tables.runs[analysis.tables.runs["space"] == analysis.design.space]
-    figure = Figure(figsize=(WIDTH, 0.6 + 0.23 * len(order)), layout="constrained")
-    ax = figure.subplots()
-    for y, name in enumerate(order):
-        color = theme.good if name in may_be else theme.muted
-        of = runs.loc[runs["variant"] == name, metric].dropna()
-        ax.plot(of, [y] * len(of), ls="", marker="o", ms=4, mew=0, color=color, alpha=0.55)
-        ax.plot(space.means[name][metric].mean, y, marker="|", ms=12, mew=2, color=color)
-    _plain_log_if_wide(ax.xaxis, runs[metric].dropna())
-    ax.set_yticks(range(len(order)), [for_figure(name) for name in order])
-    ax.set_ylim(len(order) - 0.5, -0.5)
-    ax.set_xlabel(metric_of(metric).title)
-    ax.tick_params(axis="y", length=0)
-    return figure
-
-
 def curves(analysis: Analysis, theme: Theme) -> Figure | None:
     """A panel a variant: the metric of each run at each snapshot, their mean, and the baseline's for comparison."""
     design, snapshots = analysis.design, analysis.tables.snapshots
@@ -176,7 +151,6 @@ def attention(analysis: Analysis, theme: Theme) -> Figure | None:
 CHARTS = {
     "answers": answers,
     "along-the-budget": budget,
-    "variants": variants,
     "curves": curves,
     "losses": losses,
     "attention": attention,

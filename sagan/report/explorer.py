@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -42,7 +41,7 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
             path.unlink(missing_ok=True)
         return None
     found.sort(key=lambda run: run["variant"] != design.baseline)
-    shown = _fitting(found)
+    shown, left_out = _fitting(found)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, _COLOUR_STOPS))[:, :3]
     data = {"runs": [_data(run) for run in shown], "colours": (255 * colours).round().astype(int).tolist()}
     html = (
@@ -51,7 +50,7 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
         .render(
             title=design.title or design.suite,
             dataset=design.dataset,
-            notes=[*_left_out(found, shown), *_without(rows, found)],
+            left_out=left_out,
             data=canonical(data).replace("<", "\\u003c"),
         )
     )
@@ -59,7 +58,7 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
     return path
 
 
-def _read(row: pd.Series, paths: Paths) -> dict[str, Any] | None:
+def _read(row: pd.Series, paths: Paths) -> Json | None:
     """A run's images uint8 [B, C, R, R] and layers, generator before discriminator and in the order of the pass.
 
     A layer has queries float16 [B, N, D] and keys float16 [B, M, D].
@@ -79,62 +78,39 @@ def _read(row: pd.Series, paths: Paths) -> dict[str, Any] | None:
     return {**{name: row[name] for name in ("variant", "seed", "run", "fid")}, "images": images, "layers": layers}
 
 
-def _fitting(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The fullest choice of variants, seeds and images that stays within the limit."""
-    variants, seeds = list(dict.fromkeys(run["variant"] for run in runs)), sorted({run["seed"] for run in runs})
+def _fitting(runs: list[Json]) -> tuple[list[Json], str]:
+    """The fullest choice that stays within the limit, and what that leaves out: images, then seeds, then variants."""
+    names = {what: list(dict.fromkeys(run[what] for run in runs)) for what in ("variant", "seed")}
     stored = max(len(run["images"]) for run in runs)
     few = min(stored, _FEW_IMAGES)
+    variants, seeds = (len(names[what]) for what in ("variant", "seed"))
     choices = [
-        *((len(variants), len(seeds), images) for images in range(stored, few - 1, -1)),
-        *((len(variants), count, few) for count in range(len(seeds) - 1, 0, -1)),
-        *((len(variants), 1, images) for images in range(few - 1, 0, -1)),
-        *((count, 1, 1) for count in range(len(variants) - 1, 0, -1)),
+        *((variants, seeds, images) for images in range(stored, few - 1, -1)),
+        *((variants, count, few) for count in range(seeds - 1, 0, -1)),
+        *((variants, 1, images) for images in range(few - 1, 0, -1)),
+        *((count, 1, 1) for count in range(variants - 1, 0, -1)),
     ]
-    for variant_count, seed_count, images in choices:
-        of = [run for run in runs if run["variant"] in variants[:variant_count] and run["seed"] in seeds[:seed_count]]
-        kept = [_first(run, images) for run in of]
-        arrays = (array for run in kept for of in (run, *run["layers"]) for array in of.values())
-        if _BASE64 * sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) <= _DATA_BYTES:
+    for variants, seeds, images in choices:
+        kept = {"variant": names["variant"][:variants], "seed": sorted(names["seed"])[:seeds]}
+        of = [_first(run, images) for run in runs if all(run[what] in kept[what] for what in kept)]
+        if _BASE64 * sum(array.nbytes for run in of for array in _arrays(run)) <= _DATA_BYTES:
             break
-    return kept
+    left = [f"all but {images} of {stored} pictures of each run"] if images < stored else []
+    for what in kept:
+        left += [f"{what} {name}" for name in names[what] if name not in kept[what]]
+    return of, f"Left out, to stay under 5 MB: {', '.join(left)}." if left else ""
 
 
-def _first(run: dict[str, Any], count: int) -> dict[str, Any]:
-    layers = [
-        {**of, "queries": of["queries"][:count], "keys": of["keys"][:count], "images": None} for of in run["layers"]
-    ]
+def _first(run: Json, count: int) -> Json:
+    layers = [{**of, "queries": of["queries"][:count], "keys": of["keys"][:count]} for of in run["layers"]]
     return {**run, "images": run["images"][:count], "layers": layers}
 
 
-def _left_out(found: list[dict[str, Any]], shown: list[dict[str, Any]]) -> list[str]:
-    """What the limit cost, a sentence each."""
-    sentences, (stored, images) = [], (len(of[0]["images"]) for of in (found, shown))
-    if images < stored:
-        sentences.append(f"{images} of the {stored} pictures of each run are here: the page stays under 5 MB.")
-    for what in ("seed", "variant"):
-        missing = [
-            str(name) for name in dict.fromkeys(run[what] for run in found) if name not in {r[what] for r in shown}
-        ]
-        if missing:
-            sentences.append(f"Left out, to stay under 5 MB: {what}s {', '.join(missing)}.")
-    return sentences
+def _arrays(run: Json) -> list[np.ndarray]:
+    return [run["images"], *(layer[name] for layer in run["layers"] for name in ("queries", "keys"))]
 
 
-def _without(rows: pd.DataFrame, found: list[dict[str, Any]]) -> list[str]:
-    """Which variants and runs have no queries and keys here."""
-    there = {(run["variant"], run["seed"]) for run in found}
-    attending = {variant for variant, _ in there}
-    plain = [name for name in dict.fromkeys(rows["variant"]) if name not in attending]
-    lacking = [
-        f"{v} seed {s}"
-        for v, s in zip(rows["variant"], rows["seed"], strict=True)
-        if v in attending and (v, s) not in there
-    ]
-    named = [*plain, *lacking]
-    return [f"Without stored queries and keys: {', '.join(named)}."] if named else []
-
-
-def _data(run: dict[str, Any]) -> Json:
+def _data(run: Json) -> Json:
     """What the page's script reads of a run."""
     return {
         **{name: str(run[name]) for name in ("variant", "seed", "run")},

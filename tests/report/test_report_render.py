@@ -146,7 +146,7 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     folder = report(library)
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
-    assert ("variants" in drawn) == (gone != "evaluations")
+    assert ("curves" in drawn) == (gone != "evaluations")
     assert len(pd.read_csv(folder / "results.csv").query("space == 'classifier'")) == 4
 
 
@@ -158,13 +158,13 @@ def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
     assert "(cpu (Made-up 3000), 1 thread(s); cpu (Made-up 5000), 1 thread(s))" in readme(found(library), {})
 
 
-def test_what_was_trained_on_the_features_is_ranked_nowhere(make_library, tmp_path):
-    text = PARAMS.replace("\nsuites:", "\n  matched: {like: sagan, regularisers: {moment_matching: 0.01}}\nsuites:")
+def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path):
+    text = PARAMS.replace("\nsuites:", "\n  matched: {like: sagan, ranked: false, n_dis: 3}\nsuites:")
     text = text.replace("variants: [sagan, no-attention]", "variants: [sagan, no-attention, matched]")
     library = make_library(tmp_path, ["few"], {"matched": 3.0}, pictures=False, text=text)
     page = readme(found(library), {})
     [line] = [line for line in page.splitlines() if line.startswith("| matched |") and "2 of 2" in line]
-    assert "classifier: the dataset's classes" in line
+    assert "not ranked" in line
     assert "matched" not in first_screen(page)
     assert found(library).report.ranking("steps").standings[0].variant == "sagan"
 
