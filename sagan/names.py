@@ -43,15 +43,15 @@ def one_line(text: Any) -> str:
 
 
 def for_mlflow(name: str) -> str:
-    """A part of the name of a tag, metric or parameter: letters, digits and `_ - . :` and spaces.
+    """A part of the name of a tag, metric or parameter: letters, digits, `_ - .` and spaces.
 
     Names that params.yaml takes for variants, suites and grids stay different ones.
 
     >>> for_mlflow("lr+attention"), for_mlflow("beta=0.5"), for_mlflow("lr $10^{-4$")
-    ('lr and attention', 'beta:0.5', 'lr _10__-4_')
+    ('lr and attention', 'beta is 0.5', 'lr _10__-4_')
     """
-    name = name.replace("+", " and ").replace("=", ":")
-    name = re.sub(r"[^\w.\-: ]", "_", name)
+    name = name.replace("+", " and ").replace("=", " is ")  # colons are refused by servers before MLflow 3
+    name = re.sub(r"[^\w.\- ]", "_", name)
     if len(name) <= _MLFLOW_NAME // 2:
         return name
     return f"{name[: _MLFLOW_NAME // 2 - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

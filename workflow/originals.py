@@ -23,15 +23,7 @@ PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC could do nothing."""
-    for place, outputs in (("data", "data/prepared"), ("results", "results/runs, /references and /evaluations")):
-        if (paths.root / place).is_symlink():
-            print(
-                f"sagan: {place} is a link, and DVC refuses what lies outside of the repository; make it a folder and "
-                f"{outputs} the link",
-                file=sys.stderr,
-            )
-            return 2
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
     try:
         params = load_params(paths.params)
     except (UserError, OSError) as error:
@@ -82,6 +74,12 @@ def check_place(root: Path) -> None:
             f"{root.resolve()} is no git repository (a ZIP of the code is none), and DVC works in one: clone it with "
             'git, or say `git init && git add --all && git commit --message "from a ZIP"`'
         )
+    for name in (".dvc", "data", "results", "pages"):
+        if (link := root / name).is_symlink() and not link.resolve().is_relative_to(root.resolve()):
+            raise UserError(
+                f"{link} is a link out of the clone, which DVC refuses; to keep the files on another disk, move the "
+                "link's files here and say `dvc cache dir /that/disk/cache` and `dvc config cache.type symlink`"
+            )
     for folder in (root, root / ".dvc"):
         try:
             with tempfile.TemporaryFile(dir=folder):

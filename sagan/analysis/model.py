@@ -31,7 +31,8 @@ At = Literal["steps", "time"]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Fields of other versions are passed over, so that reports of other commits can be compared.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Effect(Part):

@@ -24,7 +24,7 @@ from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
 from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
-from sagan.names import without_secrets
+from sagan.names import one_line, without_secrets
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
@@ -242,7 +242,7 @@ def measure(
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {_figure(fid.value, fid.status)}" if fid else ""
+    shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""
     print(f"{key}: {record.status}{shown}")
 
 

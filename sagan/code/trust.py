@@ -20,9 +20,11 @@ _said: set[str] = set()
 
 def remember(code: Code) -> None:
     """This user runs this code, in whatever clone."""
-    with suppress(OSError):  # a home that cannot be written costs a `--trust` later
-        _mark(code).parent.mkdir(parents=True, exist_ok=True)
-        _mark(code).touch()
+    mark = _mark(code)
+    if mark is not None:
+        with suppress(OSError):  # a home that cannot be written costs a `--trust` later
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
 
 def trust_now(code: Code) -> None:
@@ -37,7 +39,8 @@ def is_trusted(code: Code, folder: Path, main: str) -> bool:
         folder: the workspace's own code, which is trusted, also with other comments.
         main: the name of the file that may be called otherwise in that folder.
     """
-    if _digest(code) in _said or _mark(code).exists():
+    mark = _mark(code)
+    if _digest(code) in _said or (mark is not None and mark.exists()):
         return True
     return any(
         all(_same(file if name == main else file.parent / name, source) for name, source in code.items())
@@ -45,10 +48,14 @@ def is_trusted(code: Code, folder: Path, main: str) -> bool:
     )
 
 
-def _mark(code: Code) -> Path:
-    """An empty file that says that this user ran this code."""
-    settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(settings) / "sagan" / "trusted" / _digest(code)
+def _mark(code: Code) -> Path | None:
+    """An empty file that says that this user ran this code; None of a user without a home.
+
+    A relative place would lie in whatever folder one works in, which may have come with an archive.
+    """
+    places = (os.environ.get("XDG_CONFIG_HOME", ""), os.path.expanduser("~/.config"))
+    settings = next((place for place in places if os.path.isabs(place)), None)
+    return Path(settings) / "sagan" / "trusted" / _digest(code) if settings else None
 
 
 def _same(file: Path, source: bytes) -> bool:

@@ -16,7 +16,7 @@ from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import MissingOriginals, Source, warn
+from sagan.data.originals import MissingOriginals, Source, place_of, warn
 from sagan.data.photographs import Collection, photograph_content
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
 from sagan.data.stacked import locate_stacked
@@ -60,7 +60,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     if why:
         warn(f"{folder}: prepared anew, since {why}")
     if source is None:
-        download(spec, root / spec.source)
+        download(spec, place_of(root, spec.source))
         source = _LOCATE[spec.kind](spec, root)
     head = {
         "dataset": name,
@@ -83,7 +83,7 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     if why is None:
         return None
     anew = f" anew, since {why}" if why else ""
-    return f"would be prepared{anew}{'' if source else f', after a download into {root / spec.source}'}"
+    return f"would be prepared{anew}{'' if source else f', after a download into {place_of(root, spec.source)}'}"
 
 
 def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:

@@ -139,7 +139,9 @@ def walk(top: Path, within: str = "", above: tuple[tuple[int, int], ...] = ()) -
         return files, Counter({"link to a folder around it": 1})
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir() and entry.name.startswith("."):
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                others["broken link"] += 1
+            elif entry.is_dir() and entry.name.startswith("."):
                 others["hidden"] += 1
             elif entry.is_dir():
                 deeper, other = walk(top, f"{within}{entry.name}/", (*above, here))
@@ -148,7 +150,7 @@ def walk(top: Path, within: str = "", above: tuple[tuple[int, int], ...] = ()) -
             elif entry.is_file():
                 files.append(ImageFile(within + entry.name, entry.stat().st_size, top))
             else:
-                others["broken link" if entry.is_symlink() else "special file"] += 1
+                others["special file"] += 1
     if not files and not others:
         others["empty folder"] += 1
     return files, others

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sagan.data.archives import ImageFile, Listing, list_images, read_member, stamp
-from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, read_bytes, there, warn
+from sagan.data.originals import MissingOriginals, Source, find_file, gunzip, md5, place_of, read_bytes, there, warn
 from sagan.data.photographs import Collection, Refused
 from sagan.errors import UserError
 from sagan.params.datasets import CelebA
@@ -33,7 +33,7 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
     Raises:
         MissingOriginals: with what was looked for, where to get it and where to put it.
     """
-    source = root / spec.source
+    source = place_of(root, spec.source)
     listing = find_images(source)
     lists = {name: _read_list(source, name) for name in (PARTITION, ATTRIBUTES)}
     missing = [] if listing.images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
@@ -53,7 +53,7 @@ def find_images(source: Path) -> Listing:
         return list_images(source)
     for place in PLACES:
         zips = sorted((source / place).glob("img_align_celeba*.zip"))
-        for parts in ([source / place / "img_align_celeba"], zips):
+        for parts in ([source / place / "img_align_celeba"], [source / place / "img_align_celeba_png"], zips):
             listings = [list_images(part) for part in parts]
             if images := [image for listing in listings for image in listing.images]:
                 return Listing(images, sum((listing.passed_over for listing in listings), Counter()))
@@ -74,7 +74,7 @@ def _content(spec: CelebA, listing: Listing, lists: dict[str, List]) -> Collecti
     partition = parse_partition(*lists[PARTITION])
     attribute_names, attributes = parse_attributes(*lists[ATTRIBUTES])
     wanted, refused = _match(listing.images, partition, attributes)
-    names = [image.path.name for image in wanted]
+    names = [_listed(image) for image in wanted]
     labels = np.frombuffer(b"".join(attributes[name] for name in names), dtype=np.uint8)
     return Collection(
         names=[str(image) for image in wanted],
@@ -97,7 +97,7 @@ def _match(
     wanted: dict[str, ImageFile] = {}
     refused: list[Refused] = []
     for image in images:
-        name = image.path.name
+        name = _listed(image)
         if name in wanted:
             refused.append((str(image), f"is there twice, first as {wanted[name]}"))
         elif name not in partition:
@@ -107,6 +107,11 @@ def _match(
         else:
             wanted[name] = image
     return [wanted[name] for name in sorted(wanted, key=lambda name: (partition[name], name))], refused
+
+
+def _listed(image: ImageFile) -> str:
+    """The image's name in the lists, which have the JPEGs' for the authors' PNGs too."""
+    return f"{image.path.stem}.jpg"
 
 
 def _originality(lists: dict[str, List]) -> Json:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from sagan.data.archives import SUFFIXES, Listing, list_images, stamp
-from sagan.data.originals import MissingOriginals, Source, there
+from sagan.data.originals import MissingOriginals, Source, place_of, there
 from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
 from sagan.errors import UserError
 from sagan.params.datasets import ImageFolder
@@ -22,7 +22,7 @@ def locate_folder(spec: ImageFolder, root: Path) -> Source:
     Raises:
         MissingOriginals: there is no such folder or zip, or no image in it.
     """
-    source = root / spec.source
+    source = place_of(root, spec.source)
     listing = list_images(source)
     if not listing.images:
         raise MissingOriginals(

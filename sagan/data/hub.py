@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagan.data.archives import on_disk, stamp, walk
-from sagan.data.originals import Source, warn
+from sagan.data.originals import Source, place_of, warn
 from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
 from sagan.data.pixels import BadImage
 from sagan.errors import UserError, first_line
@@ -64,7 +64,7 @@ class _Column(Sequence):
 
 def locate_hub(spec: HuggingFace, root: Path) -> Source:
     """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
-    folder = root / spec.source
+    folder = place_of(root, spec.source)
     whole = stamp(walk(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
     if spec.revision is None and not folder.is_dir():
         warn(f"{spec.source}: without `revision` the newest version is taken, which may be another one tomorrow")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sagan.data.archives import on_disk, stamp
-from sagan.data.originals import MissingOriginals, Source, find_file, md5, read_bytes, there, warn
+from sagan.data.originals import MissingOriginals, Source, find_file, md5, place_of, read_bytes, there, warn
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist, Mnist5k
@@ -83,7 +83,7 @@ def locate_mnist(spec: Mnist, root: Path) -> Source:
     Raises:
         MissingOriginals: with the names that were looked for, where to get them and where to put them.
     """
-    folder = root / spec.source
+    folder = place_of(root, spec.source)
     # Many copies have a dot for the first dash of the ending.
     found = {name: find_file(folder, (name, name.replace("-idx", ".idx")), PLACES) for name in FILES}
     missing = [name for name, path in found.items() if path is None]

@@ -40,6 +40,11 @@ class Source:
     content: Callable[[], Content | Collection]
 
 
+def place_of(root: Path, source: str) -> Path:
+    """A `source` of params.yaml: from `root` on, or from the home folder where it begins with ~."""
+    return root / Path(source).expanduser()
+
+
 def find_file(folder: Path, names: Sequence[str], places: Iterable[str] = (".",)) -> Path | None:
     """The first of some files, plain or with .gz, in the first of some places in a folder that holds one."""
     return next(

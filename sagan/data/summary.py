@@ -26,7 +26,7 @@ def summary(manifest: Json, folder: Path) -> list[str]:
         counts = rows.sum(axis=0, dtype=int) if kind == "attributes" else np.bincount(rows, minlength=len(names))
         text = f"; {kind}: {_counts(names, counts.tolist())}" if names else "; no classes"
         lines.append(f"{split}: {stop - start:,} images{text}")
-        if in_train := manifest["in_train"].get(split):
+        if in_train := manifest.get("in_train", {}).get(split):
             lines.append(f"{split}: {in_train:,} of its pictures are in train too")
         if lacking := [name for name, count in zip(names, counts.tolist(), strict=False) if not count]:
             lines.append(f"{split} lacks the {kind} {_shortened(lacking)}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from sagan.data.archives import stamp, walk
 from sagan.data.mnist import array_content, grey_content
-from sagan.data.originals import MissingOriginals, Source, there
+from sagan.data.originals import MissingOriginals, Source, place_of, there
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import AnyDataset, Torchvision
@@ -27,7 +27,7 @@ def locate_torchvision(spec: Torchvision, root: Path) -> Source:
     Raises:
         MissingOriginals: there are none.
     """
-    folder = root / spec.source
+    folder = place_of(root, spec.source)
     files, _ = walk(folder)
     if not files:
         raise MissingOriginals(

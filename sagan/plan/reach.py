@@ -62,6 +62,7 @@ def _effect(params: Params, suites: list[str]) -> Json:
         name: [
             params.suites[name].model_dump(exclude={"training", "variants"}),
             params.datasets[params.suites[name].dataset].model_dump(),
+            params.rows[name],
             {row: what_runs(params, name, row) for row in params.rows[name]},
             [params.variants[row].model_dump(exclude=_SHOWN_ELSEWHERE) for row in params.rows[name]],
         ]

@@ -6,6 +6,7 @@ the result anew; its folder is set aside, never deleted (`sagan.store.folders`).
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -141,6 +142,10 @@ def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
         return Found("missing")
     except ValidationError as error:
         why = _reason(error)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP):
+            raise
+        why = error.strerror.lower()
     if not why:
         return Found("there", record)
     if warned:

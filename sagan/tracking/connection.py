@@ -32,9 +32,12 @@ LOCK_PATIENCE_S = 300
 SQLITE = "sqlite:///"
 # What MLflow, its database and the network raise; those of the network, and of locks, are OSErrors too.
 _TROUBLES = (MlflowException, InvalidUrlException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError)
-_OUTAGES = (ConnectionError, TimeoutError, RequestException, OperationalError)
-# What databases say of a trouble that waiting does not end.
-_LASTING = re.compile("authentication failed|does not exist|no such|unable to open|readonly|not a database|malformed")
+_OUTAGES = (ConnectionError, TimeoutError, RequestException, OperationalError, sqlite3.OperationalError)
+# What databases and the network say of a trouble that waiting does not end.
+_LASTING = re.compile(
+    "authentication failed|does not exist|no such|unable to open|readonly|not a database|malformed|"
+    "CERTIFICATE_VERIFY_FAILED|out-of-date database schema"
+)
 
 
 class TrackingUnavailable(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,7 +187,7 @@ def log_points(line: LogLine) -> list[Point]:
 
 def _log_metric(name: str) -> str:
     """MLflow shows what stands before the slash as a section of charts."""
-    section, dot, rest = for_mlflow(name).partition(".")
+    section, dot, rest = name.partition(".")
     return f"{section}/{rest}" if dot else f"train/{name}"
 
 
@@ -224,8 +225,14 @@ def _evaluation_points(measures: EvaluationRecord) -> list[Point]:
 
 
 def _points(values: Json, stamp: int, step: int) -> list[Point]:
-    """Points of the values that are numbers."""
-    return [Point(key, float(value), stamp, step) for key, value in values.items() if isinstance(value, int | float)]
+    """Points of the values that are finite numbers: MLflow shows others as very large ones."""
+    finite = {key: value for key, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return [Point(_name(key), float(value), stamp, step) for key, value in finite.items()]
+
+
+def _name(key: str) -> str:
+    """A metric's name, whose sections are divided by slashes, as MLflow takes it."""
+    return "/".join(for_mlflow(part) for part in key.split("/") if part)
 
 
 # --- files --------------------------------------------------------------------------------------

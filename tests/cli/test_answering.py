@@ -1,5 +1,6 @@
 """`analyse`, `compare` and `where`, as somebody types them."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -75,19 +76,20 @@ def test_one_seed_gives_no_answer_and_no_error(sagan, tmp_path):
     assert done.returncode == 0 and "per step no answer, too few runs" in done.stdout
 
 
-def test_compare_two_variants_of_a_committed_report(sagan):
-    done = sagan("compare", "sagan", "sagan-no-attention", "--suite", "quick")
-    *differs, answer = done.stdout.splitlines()
-    assert differs == ["generator.attention_at: at 14x14, off", "discriminator.attention_at: at 14x14, off"]
-    assert (
-        answer.startswith("sagan-no-attention instead of sagan: per step not decided") and "per second helps" in answer
-    )
-    done = sagan("compare", "sagan", "sagan-no-atention")
+def test_compare_two_variants_of_a_committed_report(sagan, tmp_path):
+    design = json.loads((tmp_path / "reports" / "quick" / "report.json").read_text())["design"]
+    places = {"generator.attention_at", "discriminator.attention_at"}
+    [other] = [name for name, of in design["variants"].items() if set(of.get("differs", ())) == places]
+    done = sagan("compare", design["baseline"], other, "--suite", "quick")
+    differs = done.stdout.splitlines()
+    assert differs[:2] == ["generator.attention_at: at 14x14, off", "discriminator.attention_at: at 14x14, off"]
+    assert f"{other} instead of {design['baseline']}: per step" in done.stdout and "; per second" in done.stdout
+    done = sagan("compare", design["baseline"], f"{other}x")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
 def test_where_tells_the_answers_and_compares_an_experiment_with_the_workspace(sagan, tmp_path):
-    assert "attention, at 14x14 instead of off: per step not decided" in sagan("where").stdout
+    assert "attention, at 14x14 instead of off: per step" in sagan("where").stdout
     left = tmp_path / "state" / "experiments" / "wide" / "reports" / "quick"
     shutil.copytree(tmp_path / "reports" / "quick", left)
     lines = sagan("where", "wide").stdout.splitlines()

@@ -88,7 +88,7 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
 def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
     pytest.importorskip("timm")
     options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
-    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    module = load_extension(read_sources(ROOT / "extensions" / "examples" / "moments.py"))
     real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
     network = module._network("test_resnet", False, real.device)
     x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
@@ -204,6 +204,19 @@ def test_what_a_user_ran_is_trusted_in_every_clone_and_by_nobody_else(copied, mo
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
     with pytest.raises(UserError, match="--trust"):
         load_generator(other.run(run.key), paths=other)
+
+
+def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkeypatch, tmp_path):
+    """An archive could bring a folder `~` along."""
+    _, other = copied
+    monkeypatch.chdir(other.root)
+    for settings in ("", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", settings)
+        monkeypatch.setenv("HOME", "~")
+        code = {"main.py": b"print()"}
+        trust.remember(code)
+        assert not trust.is_trusted(code, tmp_path / "none", "main.py")
+    assert not (other.root / "~").exists() and not (other.root / "relative").exists()
 
 
 def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):

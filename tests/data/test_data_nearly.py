@@ -61,12 +61,20 @@ def test_linked_folders_and_files_are_read(tmp_path, write):
     assert manifest["splits"] == {"train": [0, 2], "test": [2, 5]} and manifest["passed_over"] == {}
 
 
+def test_a_source_may_lie_in_the_home_folder(tmp_path, write, monkeypatch):
+    write("0.jpg", "1.jpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = folder_spec(source="~/source", labels="none")
+    assert prepare("any", spec, tmp_path / "out", root=tmp_path / "clone")["count"] == 2
+
+
 def test_links_that_lead_back_or_nowhere_are_counted(tmp_path, write):
     source = write("cats/0.jpg", "dogs/1.jpg")
     os.symlink(source, source / "cats" / "again")
     os.symlink(tmp_path / "nowhere.jpg", source / "dogs" / "2.jpg")
+    os.symlink("self.jpg", source / "dogs" / "self.jpg")
     passed = prepare("pets", folder_spec(), tmp_path / "out", root=tmp_path)["passed_over"]
-    assert passed == {"broken link": 1, "link to a folder around it": 1}
+    assert passed == {"broken link": 2, "link to a folder around it": 1}
 
 
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("TRAIN", "VAL"), ("training", "testing")])
@@ -223,6 +231,16 @@ def test_a_zip_with_csv_lists_is_read(tmp_path, write_celeba):
             archive.writestr(name.replace(".txt", ".csv"), as_csv((source / name).read_text(), name))
     spec = FACES.model_copy(update={"source": "archive.zip"})
     assert prepare("faces", spec, tmp_path / "out", root=tmp_path)["digest"] == expected["digest"]
+
+
+def test_the_authors_pngs_are_found_in_the_lists_of_jpegs(tmp_path, write_celeba):
+    source = write_celeba(tmp_path / "source")
+    expected = prepare("faces", FACES, tmp_path / "asis", root=tmp_path)
+    (source / "img_align_celeba_png").mkdir()
+    for path in (source / "img_align_celeba").iterdir():
+        Image.open(path).save(source / "img_align_celeba_png" / f"{path.stem}.png")
+    shutil.rmtree(source / "img_align_celeba")
+    assert prepare("faces", FACES, tmp_path / "out", root=tmp_path)["digest"] == expected["digest"]
 
 
 def test_what_lies_there_is_said_where_something_is_missing(tmp_path):

@@ -97,6 +97,13 @@ def test_a_line_of_the_log_has_its_scalars_by_name(paths):
     assert reading.read_log(RUN.key, paths) == [found]
 
 
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to(path.name)])
+def test_a_folder_or_a_circle_in_a_records_place_is_no_record(paths, make):
+    paths.run(RUN.key).mkdir(parents=True)
+    make(paths.run(RUN.key) / "run.json")
+    assert reading.read_run(RUN.key, paths).state == "spoilt"
+
+
 def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):
     """A crash of a file system leaves NULs."""
     folder = paths.run(RUN.key)

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -99,6 +101,29 @@ server.serve_forever()
         with pytest.raises(TrackingRefused, match=r"very closed.*MLFLOW_TRACKING_URI"):
             workspace.send()
         server.kill()
+
+
+def test_a_database_that_another_process_writes_is_an_outage(workspace, monkeypatch):
+    workspace.finish(workspace.cells[0])
+    with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingUnavailable, match="database is locked"):
+            workspace.send()
+
+
+def test_a_store_of_another_mlflow_is_a_refusal(workspace):
+    workspace.finish(workspace.cells[0])
+    with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    with pytest.raises(TrackingRefused, match="out-of-date database schema"):
+        workspace.send()
+
+
+@pytest.mark.parametrize("uri", ["file:./mlruns", "tracking.example:5000", "htp://127.0.0.1:1"])
+def test_an_address_that_mlflow_cannot_use_is_a_refusal(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingRefused):
+        workspace.send()
 
 
 def test_the_ui_leaves_nothing_when_it_is_terminated(workspace):

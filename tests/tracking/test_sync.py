@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -207,11 +208,33 @@ def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
 
 def test_names_that_mlflow_does_not_take_are_made_to_fit(make):
     text = PARAMS.replace("\n  grid:\n", "\n  lr+attention:\n").replace("      attention: {on", "      on $8x8^{$: {on")
+    text = text.replace("variants: [sagan, plain]", "variants: [lr+attention]")
     workspace = make(text=text)
     workspace.finish(workspace.cells[0])
     workspace.send()
-    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.grid.lr and attention.on _8x8___"] == "on"
+    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.factor.on _8x8___"] == "on"
     assert workspace.send().sent == []
+
+
+def test_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    path = workspace.paths.run(cell.run) / "log.jsonl"
+    lines = [json.loads(line) | {"timing(s)/gen@1": 1.0} for line in path.read_text().splitlines()]
+    lines[3]["loss_g"] = math.inf
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    workspace.send()
+    points = workspace.mirror(cell)["points"]
+    assert len(points["train/timing_s_/gen_1"]) == 10
+    assert len(points["train/loss_g"]) == 9
+
+
+def test_a_picture_that_is_cut_short_costs_no_sending(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    film = workspace.paths.evaluation(cell.evaluation) / "film.png"
+    film.write_bytes(film.read_bytes()[:50])
+    assert workspace.send().sent == [cell.run]
 
 
 def test_a_long_reason_is_cut_and_sent_once(workspace):
