@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONSAFEPATH :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all check format ui plan lock clean
+.PHONY: help setup repro test test-all check format ui plan readme lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,7 @@ repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m workflow.unlock
 	@$(BIN)/python -m workflow.originals
 	@$(BIN)/dvc repro
+	@$(BIN)/python -m workflow.stored
 	@$(BIN)/python -m sagan where
 
 test: $(READY) ## the test-suite
@@ -54,6 +55,9 @@ plan: $(READY) ## every run with its key and state
 
 ui: $(READY) ## open MLflow on this machine (PORT=5001 for another port)
 	@$(BIN)/python -m sagan ui $(if $(PORT),--port $(PORT))
+
+readme: $(READY) ## render the table of README.md and reports/README.md from the reports
+	@$(BIN)/python -c "from sagan.report import *; from sagan.store.paths import Paths; render_index(Paths()); render_front(Paths())"
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

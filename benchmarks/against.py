@@ -1,8 +1,11 @@
 """A training step of this code against that of another checkout: CPU seconds, in turns in one process.
 
     git worktree add ../before 0bb47d4
+    export GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:\
+glibc.malloc.trim_threshold=8589934592
     python -m benchmarks.against ../before --variant sagan --width 16 --batch-size 32
 
+That is how jobs are started (`workflow/warm.py`): without it the system hands memory out anew in every step.
 Both take the same options and noise; the figure is the median of the rounds' ratios. On a machine that does other
 things too, CPU seconds tell more than the clock.
 """

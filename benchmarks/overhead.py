@@ -149,11 +149,11 @@ def make_folder(folder: Path, count: int) -> None:
     shutil.copytree(ROOT / "sagan", folder / "sagan", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "fake").mkdir()
-    (folder / "fake" / "records.py").write_text(RECORDS)
+    (folder / "fake" / "records.py").write_text(RECORDS, encoding="utf-8")
     # Snakemake's jobs call the fake; the plan's and the report's verbs stay real.
-    (folder / "fake" / "__main__.py").write_text(FAKE)
+    (folder / "fake" / "__main__.py").write_text(FAKE, encoding="utf-8")
     common = folder / "workflow" / "rules" / "common.smk"
-    common.write_text(common.read_text().replace("-m sagan", "-m fake"))
+    common.write_text(common.read_text(encoding="utf-8").replace("-m sagan", "-m fake"), encoding="utf-8")
     yaml = YAML()
     tree = yaml.load(ROOT / "params.yaml")
     quick = tree["suites"]["quick"]
@@ -173,7 +173,7 @@ def make_folder(folder: Path, count: int) -> None:
     }  # fmt: skip
     place = folder / "data" / "prepared" / "mnist5k-28"
     place.mkdir(parents=True)
-    (place / "manifest.json").write_text(json.dumps(manifest))
+    (place / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main() -> None:
     }
     print("\n".join(f"{name:20} {value}" for name, value in figures.items()))
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def milliseconds(step: Callable[[], None], count: int, device: torch.device) -> float:

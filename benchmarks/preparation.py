@@ -44,7 +44,7 @@ def main() -> None:
         spec = CelebA(kind="celeba", source=str(source.resolve()), resolution=options.resolution)
         runs = [timed(spec, Path(scratch, str(i)), options.workers) for i in range(options.repeat)]
         recipe = Recipe(spec.resolution, spec.crop, spec.resize, 3, SIZE)
-        draft = draft_against_full(find_images(source)[:DRAFT_SAMPLE], recipe)
+        draft = draft_against_full(find_images(source).images[:DRAFT_SAMPLE], recipe)
     record = {
         "images_per_second": statistics.median(run["images_per_second"] for run in runs),
         "runs": runs,
@@ -120,9 +120,13 @@ def make_up(folder: Path, count: int) -> Path:
             Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=80)
             archive.writestr(f"img_align_celeba/{name}", buffer.getvalue())
     codes = [0 if i < 0.8 * count else 2 for i in range(count)]
-    (folder / "list_eval_partition.txt").write_text("".join(f"{n} {c}\n" for n, c in zip(names, codes, strict=True)))
+    (folder / "list_eval_partition.txt").write_text(
+        "".join(f"{n} {c}\n" for n, c in zip(names, codes, strict=True)), encoding="utf-8"
+    )
     header = f"{count}\n{' '.join(f'Attribute_{i}' for i in range(40))}\n"
-    (folder / "list_attr_celeba.txt").write_text(header + "".join(f"{name}{'  1' * 40}\n" for name in names))
+    (folder / "list_attr_celeba.txt").write_text(
+        header + "".join(f"{name}{'  1' * 40}\n" for name in names), encoding="utf-8"
+    )
     return folder
 
 

@@ -61,7 +61,7 @@ def make_clone(folder: Path, suite: str, steps: int | None) -> None:
 def run_bare(folder: Path, suite: str) -> None:
     run(folder, *SAGAN, "data")
     run(folder, *SAGAN, "plan", "--out", "plan.json")
-    plan = json.loads((folder / "plan.json").read_text())
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     threads = next(iter(plan["runs"].values()))["execution"]["threads"]
     with_plan = ("--plan", "plan.json")
     for key in plan["references"]:

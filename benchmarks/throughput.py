@@ -62,7 +62,7 @@ def main() -> None:
     }
     print_table(head, rows)
     if arguments.json:
-        arguments.json.write_text(json.dumps({**head, "variants": rows}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({**head, "variants": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 class Loop:

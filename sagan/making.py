@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
-from sagan.data import load, verify
+from sagan.data import load
 from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, explained
 from sagan.metrics.evaluate import evaluate
@@ -159,7 +159,6 @@ class Making:
         folder = self._paths.prepared(spec.dataset, spec.resolution)
         if folder not in self._datasets:
             dataset = load(folder)
-            verify(dataset, folder)
             self._datasets[folder] = dataset
         if self._datasets[folder].manifest["digest"] != spec.dataset_digest:
             raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")

@@ -90,7 +90,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     Raises:
         UserError: see `chosen`; or the dataset is not the report's.
     """
-    from sagan.data import load, verify
+    from sagan.data import load
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
     from sagan.training.loop import train_on
@@ -98,9 +98,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     told = chosen(suite, plan, paths, key)
     run, evaluation = plan.runs[told.run], plan.evaluations[told.evaluation]
     reference = plan.references[evaluation.reference]
-    place = paths.prepared(run.dataset, run.resolution)
-    dataset = load(place)
-    verify(dataset, place)
+    dataset = load(paths.prepared(run.dataset, run.resolution))
     scratch = _scratch(paths, evaluation.reference)
     record = train_on(run, dataset, scratch)
     if record.status != "finished":

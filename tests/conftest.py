@@ -1,6 +1,8 @@
 """What tests of several rooms share: a tiny run that trains in a second."""
 
 import dataclasses
+import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from sagan.plan import Run
 from sagan.store.paths import Paths
 
 torch.set_num_threads(1)
+# What a test trusts is trusted nowhere else. Processes that tests start inherit it.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp()
 
 
 def tiny_config(steps: int = 8, **variant: object) -> dict:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from sagan.cli import app
 from sagan.params.loading import load_params
 
-PAGE = Path("docs/variants.md").read_text()
+PAGE = Path("docs/variants.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(
     r"<summary><code>python -m sagan (describe [^<]*)</code></summary>\n\n(.*?)\n\n</details>", PAGE, re.S
 )
@@ -29,7 +29,7 @@ def test_sagan_is_the_example_of_a_table_of_layers():
 def test_the_variants_that_the_readme_writes_run_in_the_quick_suite(tmp_path):
     yaml, wanted = YAML(), {}
     params = yaml.load(Path("params.yaml"))
-    for block in re.findall(r"```yaml\n(.*?)```", Path("README.md").read_text(), re.S):
+    for block in re.findall(r"```yaml\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.S):
         wanted |= yaml.load(block).get("variants", {})
     assert wanted
     params["variants"].update(wanted)
@@ -39,5 +39,5 @@ def test_the_variants_that_the_readme_writes_run_in_the_quick_suite(tmp_path):
 
 
 def test_the_readme_names_every_variant_of_params_yaml():
-    named = set(re.findall(r"`([a-z0-9-]+)`", Path("README.md").read_text()))
+    named = set(re.findall(r"`([a-z0-9-]+)`", Path("README.md").read_text(encoding="utf-8")))
     assert set(YAML().load(Path("params.yaml"))["variants"]) <= named

@@ -10,7 +10,7 @@ import sagan
 ROOT = Path(sagan.__file__).parent
 # From the ground up; rooms of a floor may use each other.
 FLOORS = [
-    {"errors", "progress"},
+    {"errors", "names", "progress"},
     {"store"},
     {"code"},
     {"shapes", "params"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"metrics"},
     {"generators"},
     {"analysis"},
-    {"report", "tracking", "verifying", "making"},
+    {"report", "tracking", "scoring", "verifying", "making"},
     {"cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

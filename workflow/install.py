@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -44,9 +45,14 @@ def main() -> int:
     mark = Path(sys.prefix) / ".installing"
     mark.touch()
     print(f"Installing the locked packages into {Path(sys.prefix).name} (torch among them: some GB)", flush=True)
-    total = len(re.findall(r"^[\w.-]+(?:\[[^\]]*\])?==", LOCK.read_text(), re.MULTILINE))
-    status = _pip(["--progress-bar", "off", "--require-hashes", "-r", str(LOCK)], Progress(total))
-    # setuptools is among the locked packages, so nothing is fetched for this.
+    total = len(re.findall(r"^[\w.-]+(?:\[[^\]]*\])?==", LOCK.read_text(encoding="utf-8"), re.MULTILINE))
+    # Two packages have source archives alone. They are built with the locked setuptools, whose hash is checked too,
+    # and not with what pip would fetch for it.
+    arguments = ["--progress-bar", "off", "--require-hashes", "--no-build-isolation", "-r"]
+    with tempfile.TemporaryDirectory() as folder:
+        builder = Path(folder) / "setuptools.txt"
+        builder.write_text(locked("setuptools"), encoding="utf-8")
+        status = _pip([*arguments, str(builder)], Progress(1)) or _pip([*arguments, str(LOCK)], Progress(total))
     own = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--editable", "."]
     status = status or subprocess.run([*_PIP, *own]).returncode
     # Only an installation that was killed leaves half of a package behind.
@@ -56,12 +62,19 @@ def main() -> int:
     return 2 if status else 0
 
 
+def locked(package: str) -> str:
+    """What the lock says of a package: its version and hashes."""
+    return re.search(rf"^{package}==.*?(?=^\S|\Z)", LOCK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[0]
+
+
 def _pip(arguments: list[str], progress: Progress) -> int:
     """Run pip and show how far it is; where it fails, its last lines. Returns its exit status."""
     lines: list[str] = []
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(progress, done), daemon=True)
-    with subprocess.Popen([*_PIP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+    with subprocess.Popen(
+        [*_PIP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    ) as pip:
         watcher.start()
         for line in pip.stdout:
             lines.append(line)

@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
+from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
@@ -63,6 +64,7 @@ def main() -> int:
     parser.add_argument("--light", action="store_true", help="with --pack: finished runs without their weights")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
+    speak_any_locale()
     try:
         if arguments.minutes is not None and not RESERVE_SECONDS < 60 * arguments.minutes < float("inf"):
             least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
@@ -178,9 +180,8 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
     with alone(shared.root / "state" / "launch.lock") as inherited:
         for left in (PATHS.root / "state" / "tmp").iterdir():
             left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
-        unmeasured = {plan.evaluations[key].run for key in missing(plan, PATHS)[2]}
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS, verify=key in unmeasured)) is not None:
+            if (place := set_aside_torn(key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_spoilt(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Say which datasets' originals have changed since they were prepared: `make repro` starts with this.
+"""Say which datasets' originals have changed since they were prepared, before `make repro` asks DVC.
 
     python -m workflow.originals
 
@@ -8,10 +8,14 @@ without them too, where one only trains and in the copies that DVC runs experime
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from sagan.data import outdated
 from sagan.errors import UserError, explained
+from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
 
@@ -31,12 +35,58 @@ def main(paths: Paths = PATHS) -> int:
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:
-            if outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
-                print(f"{name}: its originals have changed, and DVC cannot see that: run `python -m sagan data`")
+            if why := outdated(name, spec, paths.prepared(name, spec.resolution), root=paths.root):
+                print(f"{name}: {why}, and DVC cannot see that: run `python -m sagan data`")
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
     return 0
 
 
+def place(root: Path = PATHS.root) -> int:
+    """2, with the reason, where DVC could not work in this folder; 0 otherwise."""
+    try:
+        check_place(root)
+        return 0
+    except (UserError, OSError) as error:
+        print(f"sagan: {explained(error)}", file=sys.stderr)
+        return 2
+
+
+def check_place(root: Path) -> None:
+    """Refuse what DVC ends in a traceback, or in a message that helps nobody.
+
+    Raises:
+        UserError: the folder is in no git repository that git opens.
+        OSError: it cannot be written.
+    """
+    command = ["git", "-C", str(root), "rev-parse", "--is-inside-work-tree"]
+    try:
+        git = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise UserError("DVC needs git, which is not installed") from None
+    if "dubious ownership" in git.stderr:
+        raise UserError(
+            f"{root.resolve()} belongs to another user, so git does not open it; if you trust them: "
+            f"git config --global --add safe.directory {for_shell(str(root.resolve()))}"
+        )
+    if git.returncode:
+        raise UserError(
+            f"{root.resolve()} is no git repository (a ZIP of the code is none), and DVC works in one: clone it with "
+            'git, or say `git init && git add --all && git commit --message "from a ZIP"`'
+        )
+    for name in (".dvc", "data", "results", "pages"):
+        if (link := root / name).is_symlink() and not link.resolve().is_relative_to(root.resolve()):
+            raise UserError(
+                f"{link} is a link out of the clone, which DVC refuses; to keep the files on another disk, move the "
+                "link's files here and say `dvc cache dir /that/disk/cache` and `dvc config cache.type symlink`"
+            )
+    for folder in (root, root / ".dvc"):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder.resolve())) from None
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(place() or main())

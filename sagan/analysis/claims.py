@@ -1,270 +1,302 @@
-"""What the literature and its ports claim, and what this suite's figures say to each claim."""
+"""What the literature and its ports claim, clause by clause, and what this suite's figures say to each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from sagan.analysis.comparisons import Comparison
-from sagan.analysis.curves import entropy_shares
-from sagan.analysis.metrics import METRICS
-from sagan.analysis.questions import effect_on
-from sagan.analysis.rows import Row, SuiteRecords
-from sagan.analysis.statistics import FEWEST_FOR_SPREAD, SpreadRatio, spread_ratio
-from sagan.analysis.wording import change, fid_change, number, p_value
-from sagan.store.types import Attention
-
-Verdict = Literal["supported", "contradicted", "not decided"]
+from sagan.analysis.design import only_ingredient
+from sagan.analysis.model import Claim, Clause, Design, Effect, Question, Report
+from sagan.analysis.tables import Tables
+from sagan.analysis.words import change_with_interval, number, ratio_with_interval
 
 SIGNIFICANT = 0.05
-TIME_RANGE = (10.0, 30.0)
+TIME_RANGE = (1.1, 1.3)
 GAMMA_RANGE = (0.1, 0.3)
+# The port whose gamma it is trains at this rate (Adam), so that gamma moves at most by it in a step.
+PORT_RATE, RATE_FACTOR = 1e-4, 5.0
 # Below this share of the entropy of uniform maps, a map counts as concentrated.
 CONCENTRATED = 0.95
 # Fewer runs decide nothing.
 FEWEST_RUNS = 4
 # So many of the runs have to show what a claim says of single runs, and so few to contradict it.
 MOST, FEW = 0.8, 0.2
+ATTENTION, GENERATOR_NORM, D_STEPS = (
+    "attention",
+    "spectral norm in the generator",
+    "discriminator steps per generator step",
+)
+POWER_ITERATIONS = "power iterations"
+# What becomes of a ratio's ends where it is turned over.
+TURNED = {
+    **{"estimate": "estimate", "low": "high", "high": "low"},
+    **{"decide_low": "decide_high", "decide_high": "decide_low"},
+}
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was measured of a claim, and what that says."""
+class _Suite:
+    """What claims are decided from."""
 
-    measured: str
-    verdict: Verdict
+    design: Design
+    questions: list[Question]
+    rows: list[Effect]
+    report: Report
+    tables: Tables
+    runs: pd.DataFrame  # of the main space
 
+    def question(self, title: str) -> Question | None:
+        """The question, or else the single pair, that tests one ingredient alone: more of it instead of less."""
+        names = {name for name, factor in self.design.factors.items() if factor.title == title}
+        found = next((found for found in self.questions if found.question in names), None)
+        return found or next((pair for of in self.report.pairs if (pair := self._pair(of, title))), None)
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim, who makes it, and the quantity that decides it; that gives None where a suite does not test it."""
+    def _pair(self, of: Question, title: str) -> Question | None:
+        differs = self.design.variants[of.level].differs
+        if only_ingredient(sorted(differs)) != title:
+            return None
+        setting = min(differs)
+        return _reversed(of) if _is_less(differs[setting], self.design.recipe.get(setting, "none")) else of
 
-    text: str
-    source: str
-    quantity: Callable[[SuiteRecords, list[Comparison]], Finding | None]
-
-
-def claims(records: SuiteRecords, compared: list[Comparison]) -> dict[Claim, Finding]:
-    """The claims that the suite tests, in order, each with what it says.
-
-    Args:
-        compared: the suite's questions, and single ingredients.
-    """
-    return {claim: finding for claim in CLAIMS if (finding := claim.quantity(records, compared))}
-
-
-def _attention_helps(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(compared, "attention", other="off")
-    if found is None or found.answer is None:
-        return None
-    score = effect_on(records, found, METRICS["is"])
-    score_falls, measured = False, f"FID {fid_change(found)}; IS not measured"
-    if score is not None and score.estimate is not None:
-        low, high = score.interval() or (None, None)
-        score_falls = high is not None and high < 0
-        between = "" if low is None else f" (95 % interval {number(low, signed=True)} to {number(high, signed=True)})"
-        measured = f"FID {fid_change(found)}; IS {number(score.estimate, signed=True)}{between}"
-    if not found.is_borne_out:
-        return Finding(measured, "not decided")
-    if found.answer.direction == "helps" and not found.answer.negligible and not score_falls:
-        return Finding(measured, "supported")
-    if found.answer.direction == "hurts" or found.answer.negligible:
-        return Finding(measured, "contradicted")
-    return Finding(measured, "not decided")
+    def metric(self, of: Question, metric: str) -> Effect | None:
+        key = (of.question, of.level, metric, self.design.space, "steps", "")
+        return next(
+            (e for e in self.rows if (e.question, e.level, e.metric, e.space, e.at, e.given) == key and e.answer), None
+        )
 
 
-def _attention_costs(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(compared, "attention", other="off")
-    if found is None or found.cost is None:
-        return None
-    cost, (low, high) = found.cost, TIME_RANGE
-    measured = f"{change(cost.percent)} a step"
-    if cost.low is not None:
-        measured += f" (95 % interval {change(cost.low)} to {change(cost.high)})"
-    if cost.doubt or cost.low is None:
-        return Finding(f"{measured}; {cost.doubt or 'too few runs to judge it'}", "not decided")
-    if low <= cost.low and cost.high <= high:
-        return Finding(measured, "supported")
-    return Finding(measured, "contradicted" if cost.high < low or cost.low > high else "not decided")
+def claims(report: Report, rows: list[Effect], tables: Tables) -> list[Claim]:
+    """Every claim, each clause with what was measured; a claim of which nothing is tested here says so."""
+    runs = tables.runs[tables.runs["space"] == report.design.space]
+    left_out = [name for name, of in report.design.variants.items() if not of.ranked]
+    runs = runs[~runs["variant"].isin(left_out)]
+    suite = _Suite(report.design, report.questions, rows, report, tables, runs)
+    found = []
+    for text, source, clauses in CLAIMS:
+        told = [clause for of in clauses for clause in of(suite)]
+        found.append(Claim(text=text, source=source, clauses=told))
+    return found
 
 
-def _gamma_grows(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
-    low, high = GAMMA_RANGE
-    magnitudes = {
-        (row.run, layer): abs(entry.gamma)
-        for row in records.rows
-        for layer, entry in _attention_of(row).items()
-        if entry.gamma is not None
-    }
-    if not magnitudes:
-        return None
-    holds = {key: low <= magnitude <= high for key, magnitude in magnitudes.items()}
-    return Finding(f"magnitude at the end: {_ranges(magnitudes)}", _in_most_runs(holds))
+def _is_less(word: str, other: str) -> bool:
+    """Whether a setting is less of something than another: off, or a smaller number."""
+    try:
+        return float(word) < float(other)
+    except ValueError:
+        return word in ("off", "none")
 
 
-def _maps_concentrate(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    """Of the discriminator, of which nothing is kept before the end, the end alone counts."""
-    starts, ends = {}, {}
-    for row in records.rows:
-        ends |= {(row.run, layer): share for layer, share in entropy_shares(_attention_of(row)).items()}
-        for untrained in (point for point in row.points if point.step == 0):
-            starts |= {(row.run, layer): share for layer, share in entropy_shares(untrained.attention).items()}
-    if not ends:
-        return None
-    holds = {key: share < CONCENTRATED <= starts.get(key, CONCENTRATED) for key, share in ends.items()}
-    measured = f"entropy over that of uniform maps at the end: {_ranges(ends)}; before training: "
-    return Finding(measured + (_ranges(starts) if starts else "not recorded"), _in_most_runs(holds))
+def _reversed(of: Question) -> Question:
+    """The same pair asked the other way round."""
+    effect, cost = of.steps.effect, of.cost
+    if effect is not None:
+        turned = {a: _inverse(getattr(effect, b)) for a, b in TURNED.items()}
+        answer = effect.answer.replace("helps", "@").replace("hurts", "helps").replace("@", "hurts")
+        effect = effect.model_copy(update={**turned, "answer": answer})
+    if cost is not None:
+        cost = cost.model_copy(update={"ratio": 1 / cost.ratio, "low": 1 / cost.high, "high": 1 / cost.low})
+    return of.model_copy(update={"steps": of.steps.model_copy(update={"effect": effect}), "cost": cost})
 
 
-def _generator_sn_steadies(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    found = _of(compared, "spectral norm in the generator", other="off")
-    if found is None:
-        return None
-    bad, well = [], []
-    for side in (found.treated, found.control):
-        rows = [row for variant in side for row in records.of(variant) if row.status != "missing"]
-        bad.append(sum(row.lost or row.went_wrong for row in rows))
-        well.append(len(rows) - bad[-1])
-    counts = [b + w for b, w in zip(bad, well, strict=True)]
-    measured = f"{bad[0]} of {counts[0]} runs lost or gone wrong with, {bad[1]} of {counts[1]} without"
-    if min(counts) < FEWEST_RUNS:
-        return Finding(f"{measured}; too few runs", "not decided")
-    p_lost = float(stats.fisher_exact([bad, well]).pvalue)
-    measured += f" (Fisher's p {p_value(p_lost)})"
-    sure = [(p_lost, bad[0] < bad[1])] if bad[0] != bad[1] else []
-    words, spread = _spread(records, found)
-    if spread and spread.p is not None:
-        sure.append((spread.p, spread.ratio < 1))
-    sides = {helps for p, helps in sure if p <= SIGNIFICANT}
-    verdict = "not decided" if len(sides) != 1 else "supported" if sides.pop() else "contradicted"
-    return Finding(f"{measured}; {words}", verdict)
+def _inverse(percent: float | None) -> float | None:
+    return None if percent is None else 100 * (1 / (1 + percent / 100) - 1)
 
 
-def _losses_settle(records: SuiteRecords, compared: list[Comparison]) -> Finding | None:
-    attending = [row for row in records.rows if row.status == "measured" and _attention_of(row)]
-    shapes = [shape for row in attending if (shape := _late_trends(row))]
-    if not shapes:
-        return None
-    falls = sum(generator < -1 for generator, _ in shapes)
-    level = sum(abs(discriminator) < 1 for _, discriminator in shapes)
-    both = sum(generator < -1 and abs(discriminator) < 1 for generator, discriminator in shapes)
-    measured = (
-        f"after the first quarter, by more than the scatter around the trend: the generator's loss falls in {falls} of "
-        f"{len(shapes)} runs, the discriminator's stays level in {level}, both in {both}"
-    )
-    return Finding(measured, _by_share(both, len(shapes)))
+def _not_tested(text: str) -> list[Clause]:
+    return [Clause(text=text, measured="", verdict="not tested here")]
 
 
-def _of(compared: list[Comparison], ingredient: str, other: str) -> Comparison | None:
-    """The first comparison of an ingredient with this level of it."""
-    return next((found for found in compared if (found.ingredient, found.other) == (ingredient, other)), None)
+def _improves(title: str, metric: str, text: str) -> Callable[[_Suite], list[Clause]]:
+    """Whether an ingredient surely helps in one metric, per step."""
+
+    def clause(suite: _Suite) -> list[Clause]:
+        of = suite.question(title)
+        found = of and (of.steps.effect if metric == suite.design.metric else suite.metric(of, metric))
+        if not found:
+            return _not_tested(text)
+        small = found.answer.startswith("no difference") or "less than" in found.answer
+        verdict = "not decided"
+        if found.direction == "hurts" or small:
+            verdict = "contradicted"
+        elif found.direction == "helps":
+            verdict = "supported"
+        return [Clause(text=text, measured=change_with_interval(found), verdict=verdict)]
+
+    return clause
 
 
-def _spread(records: SuiteRecords, found: Comparison) -> tuple[str, SpreadRatio | None]:
-    """How much an ingredient widens the spread of FID over seeds; nothing where lost runs took their share of it."""
-    if any(row.lost for variant in (*found.treated, *found.control) for row in records.of(variant)):
-        return "spread of FID not compared, since lost runs have none", None
-    pairs = zip(found.treated, found.control, strict=True)
-    ratio = spread_ratio([(records.figures(treated), records.figures(control)) for treated, control in pairs])
-    if ratio is None:
-        return "spread of FID not compared", None
-    words = f"spread of FID {number(ratio.ratio)} times as wide with"
-    if ratio.p is None:
-        return f"{words}, too few seeds to judge it ({ratio.count} of {FEWEST_FOR_SPREAD})", ratio
-    return f"{words} (p {p_value(ratio.p)})", ratio
-
-
-def _more_is_needless(records: SuiteRecords, compared: list[Comparison], ingredient: str) -> Finding | None:
+def _needless(title: str, text: str) -> Callable[[_Suite], list[Clause]]:
     """More instead of one: needless where it surely hurts, or surely gains nothing worth having."""
-    found = _of(compared, ingredient, other="1")
-    if found is None or found.answer is None:
+
+    def clause(suite: _Suite) -> list[Clause]:
+        of = suite.question(title)
+        if of is None or of.steps.effect is None:
+            return _not_tested(text)
+        answer = of.steps.effect.answer
+        needless = answer.startswith(("no difference", "hurts")) or "less than" in answer
+        verdict = "supported" if needless else "contradicted" if answer == "helps" else "not decided"
+        return [Clause(text=text, measured=change_with_interval(of.steps.effect), verdict=verdict)]
+
+    return clause
+
+
+def _attention_costs(suite: _Suite) -> list[Clause]:
+    text, of = "10 to 30 % more time a step", suite.question(ATTENTION)
+    if of is None or of.cost is None:
+        return _not_tested(text)
+    (low, high), cost = TIME_RANGE, of.cost
+    verdict = "not decided"
+    if low <= cost.low and cost.high <= high:
+        verdict = "supported"
+    elif cost.high < low or cost.low > high:
+        verdict = "contradicted"
+    return [Clause(text=text, measured=ratio_with_interval(cost), verdict=verdict)]
+
+
+def _gamma_grows(suite: _Suite) -> list[Clause]:
+    """Of its magnitude, by layer: with gamma and the output convolution both negated a layer is the same layer."""
+    low, high = GAMMA_RANGE
+    text, found = "its magnitude ends at 0.1 to 0.3", _by_layer(suite.runs, "gamma.")
+    if not found:
+        return _not_tested(text)
+    rate = float(suite.design.recipe.get("optimizer.lr_g", "nan"))
+    why = ""
+    if rate > RATE_FACTOR * PORT_RATE:
+        why = f"rates are {rate / PORT_RATE:.0f} times the port's, and gamma moves with the rate"
+    clauses = []
+    for layer, values in found.items():
+        magnitudes = values.abs()
+        verdict = "not comparable" if why else _by_share(int(magnitudes.between(low, high).sum()), len(values))
+        clauses.append(Clause(text=text, layer=layer, measured=_range(magnitudes), verdict=verdict, why=why))
+    return clauses
+
+
+def _maps_start_uniform(suite: _Suite) -> list[Clause]:
+    text = "they start uniform"
+    return [
+        Clause(text=text, layer=layer, measured=_range(of), verdict=_by_share(int((of >= CONCENTRATED).sum()), len(of)))
+        for layer, of in _by_layer(suite.runs, "entropy_untrained.").items()
+    ] or _not_tested(text)
+
+
+def _maps_concentrate(suite: _Suite) -> list[Clause]:
+    text = "their entropy falls below 95 % of uniform maps'"
+    return [
+        Clause(text=text, layer=layer, measured=_range(of), verdict=_by_share(int((of < CONCENTRATED).sum()), len(of)))
+        for layer, of in _by_layer(suite.runs, "entropy.").items()
+    ] or _not_tested(text)
+
+
+def _fewer_lost(suite: _Suite) -> list[Clause]:
+    text, of = "fewer runs are lost or go wrong", suite.question(GENERATOR_NORM)
+    if of is None:
+        return _not_tested(text)
+    runs = suite.runs[suite.runs["status"] != "missing"]
+    bad, well = [], []
+    for level in (of.level, of.instead_of):
+        side = runs[runs[of.question] == level]
+        bad.append(int((side["lost"].astype(bool) | side["went_wrong"].fillna(0).astype(bool)).sum()))
+        well.append(len(side) - bad[-1])
+    measured = f"{bad[0]} of {bad[0] + well[0]} with, {bad[1]} of {bad[1] + well[1]} without"
+    p = float(stats.fisher_exact([bad, well]).pvalue)
+    verdict = "not decided" if p > SIGNIFICANT else "supported" if bad[0] < bad[1] else "contradicted"
+    return [Clause(text=text, measured=f"{measured} (Fisher's p {number(p)})", verdict=verdict)]
+
+
+def _less_spread(suite: _Suite) -> list[Clause]:
+    text, of = "runs spread less", suite.question(GENERATOR_NORM)
+    found = next((one for one in suite.report.steadier if of and one.question == of.question), None)
+    if found is None:
+        return _not_tested(text)
+    verdict = {"steadier": "supported", "less steady": "contradicted"}.get(found.answer, "not decided")
+    measured = f"{number(found.ratio)} times the spread ({number(found.low)} to {number(found.high)})"
+    return [Clause(text=text, measured=measured, verdict=verdict)]
+
+
+def _loss(name: str, text: str, holds: Callable[[float], bool]) -> Callable[[_Suite], list[Clause]]:
+    """A loss's trend over the last three quarters of the log, in units of its scatter, of runs that attend."""
+
+    def clause(suite: _Suite) -> list[Clause]:
+        names = [column for column in suite.tables.training if column.startswith("gamma.")]
+        attending = suite.tables.training.dropna(subset=names, how="all") if names else suite.tables.training.iloc[:0]
+        trends = [
+            trend for _, log in attending.groupby(["variant", "seed"]) if (trend := _trend(log, name)) is not None
+        ]
+        if not trends:
+            return _not_tested(text)
+        count = sum(map(holds, trends))
+        return [Clause(text=text, measured=f"in {count} of {len(trends)} runs", verdict=_by_share(count, len(trends)))]
+
+    return clause
+
+
+def _trend(log: pd.DataFrame, name: str) -> float | None:
+    late = log[log["step"] > log["step"].max() / 4].dropna(subset=[name]) if name in log else log.iloc[:0]
+    if len(late) < 10:
         return None
-    measured, answer = f"{found.level} instead of 1: FID {fid_change(found)}", found.answer
-    if not found.is_borne_out:
-        return Finding(measured, "not decided")
-    if answer.negligible or answer.direction == "hurts":
-        return Finding(measured, "supported")
-    return Finding(measured, "contradicted" if answer.direction == "helps" else "not decided")
+    steps, losses = late["step"].to_numpy(float), late[name].to_numpy(float)
+    fit = stats.linregress(steps, losses)
+    scatter = float(np.std(losses - fit.intercept - fit.slope * steps))
+    return float(fit.slope * (steps[-1] - steps[0])) / max(scatter, 1e-12)
 
 
-def _ranges(values: dict[tuple[str, str], float]) -> str:
-    """The range over runs of each layer, of values by run and layer."""
-    parts = []
-    for layer in sorted({layer for _, layer in values}, reverse=True):
-        found = [value for (_, name), value in values.items() if name == layer]
-        network, _, side = layer.partition(".")
-        low, high = number(min(found)), number(max(found))
-        shown = low if low == high else f"{low} to {high}"
-        parts.append(f"{network} at {side}: {shown} in {len(found)} run{'s' if len(found) > 1 else ''}")
-    return "; ".join(parts)
+def _by_layer(runs: pd.DataFrame, prefix: str) -> dict[str, pd.Series]:
+    """The finite figures of each layer, generators before discriminators; "generator at 14x14" -> its runs'."""
+    names = sorted((name for name in runs if name.startswith(prefix)), reverse=True)
+    found = {}
+    for name in names:
+        network, _, side = name.removeprefix(prefix).partition(".")
+        values = runs[name].dropna()
+        if len(values):
+            found[f"{network} at {side}x{side}"] = values
+    return found
 
 
-def _in_most_runs(holds: dict[tuple[str, str], bool]) -> Verdict:
-    """Whether something holds for every layer of nearly all runs, or of nearly none."""
-    runs = {run: all(held for (name, _), held in holds.items() if name == run) for run, _ in holds}
-    return _by_share(sum(runs.values()), len(runs))
+def _range(values: pd.Series) -> str:
+    low, high = number(float(values.min())), number(float(values.max()))
+    return f"{low if low == high else f'{low} to {high}'} in {len(values)} run{'s' if len(values) > 1 else ''}"
 
 
-def _by_share(count: int, total: int) -> Verdict:
+def _by_share(count: int, total: int):
     if total < FEWEST_RUNS:
         return "not decided"
     return "supported" if count >= MOST * total else "contradicted" if count <= FEW * total else "not decided"
 
 
-def _attention_of(row: Row) -> Attention:
-    return row.evaluation.attention if row.evaluation else {}
-
-
-def _late_trends(row: Row) -> tuple[float, float] | None:
-    """Change of the generator's and the discriminator's loss over the last three quarters, in units of its scatter."""
-    late = [line for line in row.log if line.step > row.log[-1].step / 4]
-    trends = []
-    for name in ("loss_g", "loss_d"):
-        points = [(line.step, loss) for line in late if (loss := line.values[name]) is not None]
-        if len(points) < 10:
-            return None
-        steps, losses = np.array(points).T
-        fit = stats.linregress(steps, losses)
-        scatter = float(np.std(losses - fit.intercept - fit.slope * steps))
-        trends.append(float(fit.slope * (steps[-1] - steps[0])) / max(scatter, 1e-12))
-    return trends[0], trends[1]
-
-
 CLAIMS = (
-    Claim(
+    (
         "Attention improves FID and IS",
         "Zhang et al. 2018, ImageNet 128: FID 27.62 to 18.65, IS 36.8 to 52.52 for the whole recipe",
-        _attention_helps,
+        (_improves(ATTENTION, "fid", "FID falls"), _improves(ATTENTION, "is", "IS rises")),
     ),
-    Claim("Attention costs 10 to 30 % more training time", "an MNIST port", _attention_costs),
-    Claim(
-        "gamma leaves 0 and grows to 0.1 to 0.3", "a 64x64 face port; others see it near 0 or negative", _gamma_grows
-    ),
-    Claim("Attention maps start uniform and concentrate", "ports of SAGAN", _maps_concentrate),
-    Claim(
+    ("Attention costs 10 to 30 % more training time", "an MNIST port", (_attention_costs,)),
+    ("gamma leaves 0 and grows to 0.1 to 0.3", "a 64x64 face port; others see it near 0 or negative", (_gamma_grows,)),
+    ("Attention maps start uniform and concentrate", "ports of SAGAN", (_maps_start_uniform, _maps_concentrate)),
+    (
         "Spectral norm in the generator steadies training: fewer lost runs, less spread",
         "Zhang et al. 2018, section 4.1",
-        _generator_sn_steadies,
+        (_fewer_lost, _less_spread),
     ),
-    Claim(
+    (
         "With spectral norm and TTUR, one discriminator step per generator step is enough",
         "Zhang et al. 2018, section 4.2",
-        partial(_more_is_needless, ingredient="discriminator steps per generator step"),
+        (_needless(D_STEPS, "more gain nothing worth having"),),
     ),
-    Claim(
+    (
         "One power iteration is enough",
         "Miyato et al. 2018; a port says five are needed",
-        partial(_more_is_needless, ingredient="power iterations"),
+        (_needless(POWER_ITERATIONS, "more gain nothing worth having"),),
     ),
-    Claim(
+    (
         "Losses settle early; then the generator's falls while the discriminator's stays level",
         "a 64x64 face port",
-        _losses_settle,
+        (
+            _loss("loss_g", "the generator's falls", lambda trend: trend < -1),
+            _loss("loss_d", "the discriminator's stays level", lambda trend: abs(trend) < 1),
+        ),
     ),
 )

@@ -1,37 +1,30 @@
-"""Seeds until decided: when runs are looked at, at which level, and what is asked for next.
+"""Which runs the answers are of: all of a plain number of seeds, or those of the looks that were taken.
 
-Whole seeds are added to every cell. Look j uses exactly seeds 0 to n_j - 1, n_j = least * 2^(j - 1), at level
-alpha / 2^j. The plan is a replay of the looks over the runs that there are, so that it depends on these alone, and not
-on when it is made or what was interrupted.
+The plan is a replay of the looks over the runs that there are, so that it depends on these alone, and not on when it
+is made or what was interrupted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sagan.analysis.answers import SMALLEST_EFFECT, Answer, answers
-from sagan.analysis.factorial import Effect, Factorial, effect
+import pandas as pd
 
-ALPHA = 0.05
-# A question: the effect of this factor of this design.
-Question = tuple[Factorial, str]
+from sagan.analysis.contrasts import contrast, figures_of
+from sagan.analysis.deciding import (
+    contrasts_asked,
+    first_seeds,
+    in_grid,
+    interactions,
+    main_metric,
+    row,
+    trusted,
+    weights_of,
+)
+from sagan.analysis.metrics import metric_of
+from sagan.analysis.model import Design, Effect, Interaction, Look
 
-
-@dataclass(frozen=True)
-class Look:
-    """Seeds 0 to seeds - 1 of every cell, judged at `level`."""
-
-    seeds: int
-    level: float
-
-
-@dataclass(frozen=True)
-class Given:
-    """A question's first answer, or its state at the last look that was taken; `seeds` says at which."""
-
-    answer: Answer
-    seeds: int
+Asked = tuple[str, str]  # question, level
 
 
 @dataclass(frozen=True)
@@ -39,69 +32,84 @@ class Replay:
     """What the looks say of the runs that there are.
 
     Attributes:
-        seeds: how many seeds each cell is asked for now: 0 to seeds - 1. Those of the looks before are among them.
-        complete: whether nothing more is asked for: all is answered, or the last look was taken.
-        taken: the looks that were taken.
-        given: question -> its first answer, else how it stood at the last look; empty before the first.
-        effects: question -> its effect over all runs of the last look. That of the look that answered flatters, since
-            it was large enough to end the question.
+        runs: the grid's rows of the last look that was taken, in the main space; empty before the first.
+        look: that look; None before the first.
+        asked: how many seeds each cell is asked for now.
+        answers: the row of each question with its first answer, size and interval being of the last look.
+        answered_at: seeds of an earlier look that answered.
     """
 
-    seeds: int
-    complete: bool
-    taken: tuple[Look, ...]
-    given: Mapping[str, Given]
-    effects: Mapping[str, Effect] = field(default_factory=dict)
+    runs: pd.DataFrame
+    look: Look | None
+    asked: int
+    answers: dict[Asked, Effect] = field(default_factory=dict)
+    answered_at: dict[Asked, int] = field(default_factory=dict)
+    interactions: list[Interaction] = field(default_factory=list)
+
+    def depends_on(self, question: str) -> set[str]:
+        """The factors with which a question surely interacts."""
+        pairs = [{found.question, found.by} for found in self.interactions if found.sure]
+        return set().union(*(pair - {question} for pair in pairs if question in pair))
 
 
-def one_look(seeds: int, alpha: float = ALPHA) -> tuple[Look, ...]:
-    """A plain number of seeds: one look at the whole level."""
-    return (Look(seeds, alpha),)
-
-
-def doubling_looks(least: int, most: int, alpha: float = ALPHA) -> tuple[Look, ...]:
-    """Looks at least, 2 least, 4 least, ... seeds, none above `most`, at alpha / 2, alpha / 4, ...
-
-    A `most` between two looks ends at the lower one. A last look clipped to `most` would be another look at the same
-    level for each `most` that is tried; without it a lower `most` only leaves looks out. ValueError unless
-    1 <= least <= most.
-    """
-    if not 1 <= least <= most:
-        raise ValueError(f"seeds from {least} to {most}: the least is at least 1, and at most the most")
-    count = (most // least).bit_length()
-    return tuple(Look(least * 2**j, alpha / 2 ** (j + 1)) for j in range(count))
-
-
-def replay(
-    questions: Mapping[str, Question], looks: Sequence[Look], smallest_effect: float = SMALLEST_EFFECT
-) -> Replay:
+def replay(design: Design, runs: pd.DataFrame) -> Replay:
     """Takes the looks in turn while their runs are there and a question is open. First answers stand.
 
-    Look j corrects with `holm_of_groups` over all questions; a null that an earlier look rejected is rejected.
-    Until the first false rejection all m_0 true nulls are left, each in a question of its own, so that it takes one of
-    them with p <= (alpha / 2^j) / m_0 at some look j: by Boole alpha / 2^j at each, and alpha over all of them,
-    whatever is stopped when. A question that is answered by one of its nulls goes on counting for the other.
+    Look j is judged at its level over the number of questions: by Boole it errs with at most alpha / 2^j, and all of
+    them with less than alpha. The size of an effect is that of the last look, since one that ends a question early is
+    large by luck too.
 
-    Seeds beyond a look do not enter it. Where two questions share a design or cells, each has the runs of both.
+    Args:
+        runs: as of results.csv.
     """
-    given: dict[str, Given] = {}
-    effects: dict[str, Effect] = {}
-    answered: set[str] = set()
-    different: set[str] = set()
-    negligible: set[str] = set()
-    for number, look in enumerate(looks):
-        if not all(design.has(look.seeds) for design, _ in questions.values()):
-            return Replay(look.seeds, False, tuple(looks[:number]), given, effects)
-        effects = {name: effect(design.first(look.seeds), factor) for name, (design, factor) in questions.items()}
-        for question, answer in answers(effects, look.level, smallest_effect, different, negligible).items():
-            if question not in answered:
-                given[question] = Given(answer, look.seeds)
-            if answer.decided:
-                answered.add(question)
-            if answer.direction:
-                different.add(question)
-            if answer.negligible:
-                negligible.add(question)
-        if answered == questions.keys():
-            return Replay(look.seeds, True, tuple(looks[: number + 1]), given, effects)
-    return Replay(looks[-1].seeds, True, tuple(looks), given, effects)
+    grid = in_grid(runs, design, design.space)
+    looks = design.looks or [Look(seeds=grid["seed"].nunique(), level=design.alpha)]
+    state = Replay(grid.iloc[:0], None, looks[0].seeds)
+    for look in looks:
+        of = first_seeds(grid, look.seeds)
+        if of["seed"].nunique() < look.seeds or ("status" in of and (of["status"] == "missing").any()):
+            return Replay(state.runs, state.look, look.seeds, state.answers, state.answered_at, state.interactions)
+        state = _look(design, of, look, state)
+        if all(effect.answer not in ("", "not decided") for effect in state.answers.values()):
+            break
+    return state
+
+
+def _look(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Replay:
+    metric = main_metric(design)
+    figures = figures_of(runs, list(design.factors), metric)
+    crossed = interactions(design, figures, metric, look.level)
+    now_crossed = Replay(runs, look, look.seeds, interactions=crossed)
+    asked, answers, answered_at = contrasts_asked(design), {}, dict(before.answered_at)
+    for question, level, instead_of in asked:
+        empty = asked_row(design, question, level, instead_of)
+        weights = weights_of(design, list(figures), question, level, instead_of)
+        now = row(
+            empty,
+            trusted(contrast(figures, weights), weights),
+            metric,
+            design,
+            look.level / len(asked),
+            0,
+            bool(now_crossed.depends_on(question)),
+        )
+        first = before.answers.get((question, level))
+        if first is not None and first.answer not in ("", "not decided"):
+            decided = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}
+            now = now.model_copy(update=decided)
+            answered_at.setdefault((question, level), before.look.seeds)
+        answers[question, level] = now
+    return Replay(runs, look, look.seeds, answers, answered_at, crossed)
+
+
+def asked_row(design: Design, question: str, level: str, instead_of: str, **changes) -> Effect:
+    """A row without figures, of the main metric per step at the end unless told otherwise."""
+    metric = metric_of(changes["metric"]) if "metric" in changes else main_metric(design)
+    settings = {
+        "metric": design.metric,
+        "space": design.space,
+        "at": "steps",
+        "budget": design.steps or 0,
+        "scale": "ratio" if metric.scale == "log" else "difference",
+    }
+    return Effect(question=question, level=level, instead_of=instead_of, **(settings | changes))

@@ -1,68 +1,122 @@
-"""Where the figures of a report come from: what the records say of code, data, machine and libraries."""
+"""What the records tell of themselves: where the figures come from, and what each feature space is."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from statistics import median
 
-from sagan.analysis.differences import flat
-from sagan.analysis.rows import SuiteRecords
-from sagan.store.types import Provenance
+from sagan.analysis import model
+from sagan.analysis.costs import LOAD
+from sagan.analysis.design import flat
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.model import Fact, Protocol, Provenance
+from sagan.analysis.rows import Space, SuiteRecords
+from sagan.store.types import Provenance as Made
 
 
-def facts(records: SuiteRecords) -> list[tuple[str, str]]:
-    """(what, value) for the table; a value that differs between runs is listed with how many runs have it."""
+def of_records(records: SuiteRecords) -> Provenance:
+    """Everything but the figures; a fact that differs between runs is listed with how many runs have it."""
     trained = [row.training for row in records.rows if row.training]
-    training = [record.provenance for record in trained]
-    measuring = [row.evaluation.provenance for row in records.rows if row.evaluation]
-    lines = [
-        ("training: commit", _counted(_commit(p) for p in training)),
-        ("training: device", _counted(f"{p.device}, {p.threads} thread(s)" for p in training)),
-        ("training: versions", _counted(_versions(p) for p in training)),
-        ("training: code (sha256)", _counted(record.code for record in trained)),
-        ("training: first started, last finished", _span(training)),
-        ("evaluation: commit", _counted(_commit(p) for p in measuring)),
-        ("evaluation: device", _counted(p.device for p in measuring)),
-        ("evaluation: versions", _counted(_versions(p) for p in measuring)),
-        ("dataset digest", _counted(record.dataset_digest for record in trained)),
-        ("reference", records.reference and records.reference.key),
+    measured = [row.evaluation for row in records.rows if row.evaluation]
+    training, measuring = [record.provenance for record in trained], [record.provenance for record in measured]
+    reference = records.spaces[0].reference
+    facts = {
+        "training: commit": _counted(_commit(p) for p in training),
+        "training: device": _counted(f"{p.device}, {p.threads} thread(s)" for p in training),
+        "training: versions": _counted(_versions(p) for p in training),
+        "training: code (sha256)": _counted(record.code for record in trained),
+        "training: first started, last finished": ", ".join(
+            [min(p.started for p in training), max(p.finished for p in training)] if training else []
+        ),
+        "evaluation: commit": _counted(_commit(p) for p in measuring),
+        "evaluation: device": _counted(p.device for p in measuring),
+        "evaluation: versions": _counted(_versions(p) for p in measuring),
+        "dataset digest": _counted(record.dataset_digest for record in trained),
+        "reference": reference.key if reference else "",
+    }
+    loads = [[line.load for line in row.log if line.load is not None] for row in records.rows]
+    searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
+    return Provenance(
+        facts=[Fact(what=what, value=value) for what, value in facts.items() if value],
+        protocols=[line for space in records.spaces for line in _protocols(space)],
+        machines=dict(Counter(f"{p.device}, {p.threads} thread(s)" for p in training).most_common()),
+        busy=any(median(found) > LOAD for found in loads if found),
+        warnings=_warnings(records),
+        experiment=records.experiment,
+        searched=(searched[0].train_count, searched[0].training_images) if searched else None,
+        class_rows=_class_rows(records),
+    )
+
+
+def spaces(records: SuiteRecords) -> list[model.Space]:
+    """Each feature space: its noise floor, real images' own figures, and which metrics have none and why."""
+    return [_space(space) for space in records.spaces]
+
+
+def _space(space: Space) -> model.Space:
+    known, unmeasured = space.reference, {}
+    real = known and known.other_split
+    for name in METRICS:
+        reasons = [why for row in space.rows if (why := row.reason(name))]
+        if reasons and all(row.metric(name) is None for row in space.rows):
+            unmeasured[name] = reasons[0]
+    return model.Space(
+        name=space.extractor,
+        floor=known and known.floor.fid,
+        real_count=known and known.real_count,
+        accuracy=known and known.accuracy,
+        other_split=f"{real.count} {real.split}" if real else "",
+        real={name: value.value for name, value in real.metrics.items() if name in METRICS} if real else {},
+        unmeasured=unmeasured,
+    )
+
+
+def _warnings(records: SuiteRecords) -> list[str]:
+    """What a reader must know of single runs: evaluations that do not count, images with a defect, no curve."""
+    told = [
+        f"{row.variant}, seed {row.seed}, {space.extractor}: {why}"
+        for space in records.spaces
+        for row in space.rows
+        for why in (row.set_aside, row.reason("fid"))
+        if why
     ]
-    return [(what, value) for what, value in lines if value]
+    points = [point for row in records.rows if row.evaluation for point in row.evaluation.curve]
+    if points and all(point.fid is None for point in points):
+        told.append(f"no snapshot has an FID: {points[0].status}")
+    return told
 
 
-def machines(records: SuiteRecords) -> str | None:
-    """The models of CPU or GPU and the thread counts that trained a suite's runs; None where all ran on one kind."""
-    kinds = [row.hardware for row in records.rows if row.hardware]
-    return _counted(f"{device}, {threads} thread(s)" for device, threads in kinds) if len(set(kinds)) > 1 else None
+def _class_rows(records: SuiteRecords) -> dict[str, list[str]]:
+    """What the rows of samples by class are -> the variants that are told of these classes."""
+    names: dict[str, list[str]] = {}
+    for variant, config in {row.variant: row.config for row in records.rows}.items():
+        if classes := config["image"].get("classes"):
+            names.setdefault(", ".join(classes), []).append(variant)
+    return names
 
 
-def protocols(records: SuiteRecords) -> list[tuple[str, str, str]]:
-    """(metric, its full name, its settings) of each metric; several lines where runs were measured differently."""
+def _protocols(space: Space) -> list[Protocol]:
+    """A metric's full name and settings; several lines where runs were measured differently."""
     lines: dict[tuple[str, str, str], None] = {}
-    for row in records.rows:
+    for row in space.rows:
         for metric, record in (row.evaluation.metrics if row.evaluation else {}).items():
             # A run's own figure stands beside the settings: the spread over KID's subsets or IS's splits.
-            settings = {k: v for k, v in flat(record.protocol).items() if k != "std"}
-            if settings.get("weights_digest"):
-                settings["weights_digest"] = settings["weights_digest"][:12]
-            text = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()) if value is not None)
-            lines[metric, record.name, text] = None
-    return list(lines)
+            settings = {k: v[:12] if k == "weights_digest" else v for k, v in flat(record.protocol).items()}
+            told = (f"{key} {value}" for key, value in sorted(settings.items()) if key != "std" and value != "none")
+            lines[metric, record.name, ", ".join(told)] = None
+    return [
+        Protocol(space=space.extractor, metric=metric, name=name, settings=settings) for metric, name, settings in lines
+    ]
 
 
-def _commit(provenance: Provenance) -> str | None:
+def _commit(provenance: Made) -> str | None:
     commit = provenance.commit
     return commit and commit[:12] + (" with uncommitted changes" if provenance.dirty else "")
 
 
-def _versions(provenance: Provenance) -> str:
+def _versions(provenance: Made) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(provenance.versions.items()))
-
-
-def _span(provenances: list[Provenance]) -> str | None:
-    if not provenances:
-        return None
-    return f"{min(p.started for p in provenances)}, {max(p.finished for p in provenances)}"
 
 
 def _counted(values: Iterable[str | None]) -> str:

@@ -1,34 +1,28 @@
-"""What a suite left on disk, as typed rows: one for each variant and seed, also where nothing is there."""
+"""What a suite left on disk: one row for each variant, seed and feature space, also where nothing is there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
 from sagan.errors import UserError
 from sagan.params import Params
-from sagan.params.suites import Suite
-from sagan.plan import Cell, Plan
+from sagan.plan import Plan
 from sagan.store.paths import Paths
-from sagan.store.reading import Found, read_evaluation, read_log, read_reference, read_run
+from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import Collapse, CurvePoint, EvaluationRecord, LogLine, ReferenceRecord, RunRecord
+from sagan.store.types import EvaluationRecord, LogLine, ReferenceRecord, RunRecord
 
+# A run has worsened that ends so many times as far from the data as it once was.
 WORSENED_FACTOR = 2.0
-
-Status = Literal["measured", "diverged", "missing"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant with a seed, and what of it is there.
+    """A variant with a seed in one feature space, and what of it is there.
 
-    `trained` says of the run whether it is there, missing, torn or spoilt. `set_aside` says why an evaluation that is
-    on disk does not count; it is None then.
+    `set_aside` says why an evaluation that is on disk does not count; it is None then.
     """
 
     variant: str
@@ -36,27 +30,19 @@ class Row:
     run: str
     evaluation_key: str
     config: Json
-    trained: Found[RunRecord]
-    evaluation: EvaluationRecord | None
+    training: RunRecord | None
     log: list[LogLine]
-    folder: Path
-    set_aside: str | None = None
+    evaluation: EvaluationRecord | None
+    set_aside: str | None
+    fid_untrained: float | None
 
     @property
-    def training(self) -> RunRecord | None:
-        return self.trained.record
-
-    @property
-    def status(self) -> Status:
+    def status(self) -> str:
+        """measured, diverged or missing."""
         recorded = [record.status for record in (self.evaluation, self.training) if record]
         if recorded and recorded[0] == "diverged":
             return "diverged"
         return "measured" if self.evaluation else "missing"
-
-    @property
-    def to_come(self) -> bool:
-        """Not there, or trained and not measured, for no reason but that nobody has made it yet."""
-        return self.status == "missing" and not self.set_aside and self.trained.state in ("there", "missing")
 
     def metric(self, name: str) -> float | None:
         found = self.evaluation and self.evaluation.metrics.get(name)
@@ -68,77 +54,25 @@ class Row:
         return found.status if found and found.status != "measured" else None
 
     @property
-    def defect(self) -> str | None:
-        """What the measurement found wrong with the generated images, such as that all are the same."""
-        return self.reason("fid")
-
-    @property
     def lost(self) -> bool:
         """Trained to no FID at all: diverged, or its images or their features are not finite."""
-        is_measurable = not (self.defect or "").startswith("too few images")
+        is_measurable = not (self.reason("fid") or "").startswith("too few images")
         return self.status == "diverged" or (self.status == "measured" and self.metric("fid") is None and is_measurable)
-
-    @property
-    def fid_untrained(self) -> float | None:
-        found = self.evaluation and self.evaluation.untrained.get("fid")
-        return found.value if found else None
-
-    @property
-    def curve(self) -> list[tuple[int, float]]:
-        """(step, FID), without snapshots whose FID could not be measured."""
-        return [(point.step, point.fid) for point in self.points if point.fid is not None]
-
-    @property
-    def points(self) -> list[CurvePoint]:
-        """All snapshots, each with what could be measured of it."""
-        return self.evaluation.curve if self.evaluation else []
-
-    @property
-    def lowest_fid(self) -> float | None:
-        """Of the curve."""
-        return min((fid for _, fid in self.curve), default=None)
-
-    @property
-    def learned_nothing(self) -> bool:
-        """Finished, but no better than the untrained generator."""
-        fid, untrained = self.metric("fid"), self.fid_untrained
-        return fid is not None and untrained is not None and fid >= untrained
-
-    @property
-    def collapse(self) -> Collapse:
-        return self.evaluation.collapse if self.evaluation else Collapse()
 
     @property
     def collapsed(self) -> bool:
         """Collapsed at some snapshot and to the end, or all final images are the same."""
-        is_constant = self.defect is not None and self.metric("fid") is not None
-        return self.collapse.began is not None or is_constant
-
-    @property
-    def worsened(self) -> bool:
-        """Finished, but more than twice as far from the data as it once was."""
-        fids = [fid for _, fid in self.curve]
-        return self.status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
+        is_constant = self.reason("fid") is not None and self.metric("fid") is not None
+        return bool(self.evaluation and self.evaluation.collapse.began is not None) or is_constant
 
     @property
     def went_wrong(self) -> bool:
-        return self.collapsed or self.learned_nothing or self.worsened
-
-    @property
-    def step_seconds(self) -> float | None:
-        """Of one generator step with its discriminator steps, by the clock of the steps alone; None of older runs."""
-        record = self.training
-        return record.step_seconds / record.steps if record and record.step_seconds and record.steps else None
-
-    @property
-    def hardware(self) -> tuple[str, int] | None:
-        """What has to be equal for two speeds to be comparable."""
-        return self.training and (self.training.provenance.device, self.training.provenance.threads)
-
-    def thinned_log(self, count: int) -> list[LogLine]:
-        """About so many lines, the first and the last among them."""
-        every = -(-len(self.log) // count) or 1
-        return [*self.log[:-1:every], *self.log[-1:]]
+        """Collapsed, no better than untrained, or more than twice as far from the data as it once was."""
+        fid, untrained = self.metric("fid"), self.fid_untrained
+        fids = [point.fid for point in (self.evaluation.curve if self.evaluation else []) if point.fid is not None]
+        learned_nothing = fid is not None and untrained is not None and fid >= untrained
+        worsened = self.status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
+        return self.collapsed or learned_nothing or worsened
 
     def at_step(self, step: int) -> dict[str, float | None]:
         """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
@@ -153,54 +87,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class SuiteRecords:
-    """A suite with its rows, in the order of `params.yaml`, measured in one feature space.
+class Space:
+    """A suite's rows in one feature space, in the order of `params.yaml`. Figures of two spaces do not compare."""
 
-    `also` has the same runs in further spaces, by extractor. Figures of two spaces do not compare.
-    """
-
-    name: str
-    suite: Suite
+    extractor: str
     rows: list[Row]
     reference: ReferenceRecord | None
-    grids: dict[str, dict[str, dict[str, str]]]
-    descriptions: dict[str, str]
-    extractor: str
-    experiment: str  # its name in MLflow
-    unranked: frozenset[str] = frozenset()  # variants that are never compared
-    also: dict[str, SuiteRecords] = field(default_factory=dict)
 
-    @cached_property
-    def _by_variant(self) -> dict[str, list[Row]]:
-        rows: dict[str, list[Row]] = {}
-        for row in self.rows:
-            rows.setdefault(row.variant, []).append(row)
-        return rows
+
+@dataclass(frozen=True)
+class SuiteRecords:
+    """The suite's feature spaces, that of the answers first; and its experiment's name in MLflow."""
+
+    spaces: list[Space]
+    experiment: str
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.spaces[0].rows
 
     @property
     def variants(self) -> list[str]:
-        return list(self._by_variant)
-
-    @property
-    def baseline(self) -> str:
-        return self.suite.baseline
-
-    def of(self, variant: str) -> list[Row]:
-        return self._by_variant.get(variant, [])
-
-    def config(self, variant: str) -> Json:
-        """The variant's resolved recipe."""
-        return self.of(variant)[0].config["variant"]
-
-    def figures(self, variant: str, metric: str = "fid") -> dict[int, float]:
-        """seed -> value, over the runs that have one."""
-        values = {row.seed: row.metric(metric) for row in self.of(variant)}
-        return {seed: value for seed, value in values.items() if value is not None}
-
-    @property
-    def floor(self) -> float | None:
-        """FID between real held-out images and the real split: differences below it mean nothing."""
-        return self.reference and self.reference.floor.fid
+        return list(dict.fromkeys(row.variant for row in self.rows))
 
 
 def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecords:
@@ -211,66 +119,43 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     """
     if suite not in plan.suites:
         raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
-    cells, spaces = plan.suites[suite], params.suites[suite].evaluation.spaces
-    rows = [
-        Row(
-            variant=cell.variant,
-            seed=cell.seed,
-            run=cell.run,
-            evaluation_key=cell.evaluation,
-            config=plan.runs[cell.run].config,
-            trained=read_run(cell.run, paths),
-            evaluation=None,
-            log=read_log(cell.run, paths),
-            folder=paths.evaluation(cell.evaluation),
-        )
-        for cell in cells
-    ]
-    names = {cell.variant for cell in cells}
-    records = SuiteRecords(
-        name=suite,
-        suite=params.suites[suite],
-        rows=rows,
-        reference=None,
-        grids={grid: of_grid for grid, of_grid in params.grids.items() if of_grid.keys() <= names},
-        descriptions={cell.variant: _description(cell, params) for cell in cells},
-        extractor=spaces[0],
-        experiment=f"{params.tracking.experiment_prefix}{suite}",
-        unranked=frozenset(cell.variant for cell in cells if not params.variants[cell.variant].ranked),
-    )
-    first, *others = (_in_space(records, plan, paths, extractor) for extractor in spaces)
-    return replace(first, also={other.extractor: other for other in others})
+    logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
+    trained = {run: read_run(run, paths).record for run in logs}
+    spaces = [_space(suite, plan, paths, of, trained, logs) for of in params.suites[suite].evaluation.spaces]
+    return SuiteRecords(spaces, f"{params.tracking.experiment_prefix}{suite}")
 
 
-def _description(cell: Cell, params: Params) -> str:
-    """Of a combination of a grid, that of a variant which says the same recipe."""
-    found = [params.variants[name].description for name in (cell.variant, *cell.aliases)]
-    return next(filter(None, found), "")
-
-
-def _in_space(records: SuiteRecords, plan: Plan, paths: Paths, extractor: str) -> SuiteRecords:
-    """The same runs with their evaluations and their reference in one feature space."""
-    keys = [cell.also.get(extractor, cell.evaluation) for cell in plan.suites[records.name]]
-    reference = read_reference(plan.evaluations[keys[0]].reference, paths).record if keys else None
+def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> Space:
+    cells = [(cell, cell.also.get(extractor, cell.evaluation)) for cell in plan.suites[suite]]
+    reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record if cells else None
+    found = {key: read_evaluation(key, paths).record for _, key in cells}
+    # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
+    untrained = {cell.variant: _untrained(found[key]) for cell, key in cells if cell.seed == 0}
     rows = []
-    for row, key in zip(records.rows, keys, strict=True):
-        evaluation = read_evaluation(key, paths).record
+    for cell, key in cells:
+        evaluation = found[key]
         set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
-        counted = None if set_aside else evaluation
-        folder = paths.evaluation(key)
-        rows.append(replace(row, evaluation_key=key, evaluation=counted, folder=folder, set_aside=set_aside))
-    return replace(records, rows=_with_untrained(rows), reference=reference, extractor=extractor)
+        fid = None if set_aside or evaluation is None else _untrained(evaluation)
+        rows.append(
+            Row(
+                variant=cell.variant,
+                seed=cell.seed,
+                run=cell.run,
+                evaluation_key=key,
+                config=plan.runs[cell.run].config,
+                training=trained[cell.run],
+                log=logs[cell.run],
+                evaluation=None if set_aside else evaluation,
+                set_aside=set_aside,
+                fid_untrained=untrained.get(cell.variant) if fid is None and evaluation else fid,
+            )
+        )
+    return Space(extractor, rows, reference)
 
 
-def _with_untrained(rows: list[Row]) -> list[Row]:
-    """The untrained generator is measured at seed 0 alone, for all runs of its recipe."""
-    first = {row.variant: row.evaluation.untrained for row in rows if row.seed == 0 and row.evaluation}
-    return [
-        replace(row, evaluation=row.evaluation.model_copy(update={"untrained": first[row.variant]}))
-        if row.evaluation and row.fid_untrained is None and row.variant in first
-        else row
-        for row in rows
-    ]
+def _untrained(evaluation: EvaluationRecord | None) -> float | None:
+    found = evaluation and evaluation.untrained.get("fid")
+    return found.value if found else None
 
 
 def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:

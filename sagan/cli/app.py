@@ -12,6 +12,7 @@ import typer
 
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError, explained
+from sagan.names import speak_any_locale
 from sagan.store.paths import Paths
 
 
@@ -38,11 +39,24 @@ SuiteOption = Annotated[
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", help="A plan file made by `plan --out`. Default: plan from params.yaml.")
 ]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def main() -> None:
     """Run the command line; what a user can cause and mend ends in one line and exit code 2."""
+    speak_any_locale()
+    here = PATHS.root / "sagan"
+    if (here / "__init__.py").exists() and here.resolve() != PACKAGE.resolve():
+        clone = PACKAGE.parent
+        print(
+            f"sagan: this clone has code of its own, and the command is that of {clone}; say `make setup` here, and "
+            "`.venv/bin/sagan` or `python -m sagan`",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     warnings.showwarning = show_warning
     try:
         app()

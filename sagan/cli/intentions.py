@@ -55,7 +55,7 @@ def would_report(plan: Plan, paths: Paths) -> Iterator[str]:
         measured = sum(cell.evaluation not in unmeasured for cell in cells)
         folder = paths.report(suite)
         is_kept = measured == 0 and measured_in_report(folder)
-        does = "would be kept: it shows more than" if is_kept else "would be written from"
+        does = "would be made anew of its tables, beside" if is_kept else "would be written from"
         yield f"{folder}: {does} {measured} of {len(cells)} measurements"
 
 

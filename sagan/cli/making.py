@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sagan.analysis.seeds import planned
-from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, app
+from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
 from sagan.cli.intentions import (
     would_evaluate,
     would_make,
@@ -22,10 +22,11 @@ from sagan.cli.intentions import (
     would_track,
     would_train,
 )
+from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
-from sagan.data import load, pending, prepare
-from sagan.data import verify as verify_dataset
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
+from sagan.names import one_line, without_secrets
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
@@ -90,7 +91,6 @@ def _dataset(name: str, resolution: int, digest: str):
     dataset = load(folder)
     if dataset.manifest["digest"] != digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    verify_dataset(dataset, folder)
     return dataset
 
 
@@ -103,7 +103,7 @@ def data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Prepare datasets: originals to arrays with a manifest, under data/prepared/."""
+    """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
     for suite_name in suite or []:
         if suite_name not in params.suites:
@@ -119,6 +119,8 @@ def data(
             print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
             continue
         manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+        for line in summary(manifest, folder):
+            print(f"{dataset_name}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -137,6 +139,11 @@ def plan(
         made.save(out)
     for line in plan_lines(made, PATHS):
         print(line)
+    from sagan.analysis.build import can_find
+
+    for name in made.suites:
+        for line in can_find(name, made, params, PATHS):
+            print(f"{name} {line}")
     for line in unreached(params, PATHS, suite):
         print(f"note: {line}")
 
@@ -220,6 +227,7 @@ def reference(
 def measure(
     key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
     plan: PlanOption = None,
+    trust: TrustOption = False,
     dry_run: DryRun = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
@@ -229,12 +237,14 @@ def measure(
         return
     from sagan.metrics.evaluate import evaluate as evaluate_run
 
+    if trust:
+        trust_now(PATHS.run(spec.run))
     _checked(spec)
     _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
     _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {_figure(fid.value, fid.status)}" if fid else ""
+    shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""
     print(f"{key}: {record.status}{shown}")
 
 
@@ -242,19 +252,21 @@ def measure(
 def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
     params = load_params(PATHS.params)
-    made = planned(params, PATHS, suite)
     if dry_run:
-        for line in would_report(made, PATHS):
+        for line in would_report(planned(params, PATHS, suite), PATHS):
             print(line)
         return
+    from sagan.analysis.build import current
     from sagan.report import render, render_explorer, render_index
 
-    for name in made.suites:
-        print(f"report: {render(name, made, params, PATHS)}")
-        if (page := render_explorer(name, made, params, PATHS)) is not None:
+    names = suite or params.repro
+    for name in names:
+        analysis = current(name, params, PATHS)
+        print(f"report: {render(analysis, PATHS)}")
+        if (page := render_explorer(analysis, PATHS)) is not None:
             print(f"attention explorer: {page}")
-    render_index(params, PATHS)
-    if (left := leave_for_workspace(made.suites, PATHS)) is not None:
+    render_index(PATHS)
+    if (left := leave_for_workspace(names, PATHS)) is not None:
         print(f"to be read in the workspace: `python -m sagan where {left.root.name}`")
 
 
@@ -274,12 +286,12 @@ def track(
         # Before what takes seconds to import.
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
     from sagan import tracking
-    from sagan.tracking.connection import tracking_uri, without_password
+    from sagan.tracking.connection import tracking_uri
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite) if plan is None else Plan.load(plan)
     if dry_run:
-        print(would_track(made, PATHS, without_password(tracking_uri(params, PATHS))))
+        print(would_track(made, PATHS, without_secrets(tracking_uri(params, PATHS))))
         return
     try:
         if follow:

@@ -8,21 +8,18 @@ from typing import Annotated
 
 import typer
 
-from sagan.cli.app import PATHS, app
+from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
 from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
 from sagan.store.paths import TIMM
-from sagan.store.reports import experiment_paths, whereabouts
+from sagan.store.reports import experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
 from sagan.verifying import agreement
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
 
 
@@ -159,6 +156,8 @@ def where(
     else:
         place = experiment_paths(experiment, PATHS)
         suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
+    from sagan.analysis.whereabouts import whereabouts
+
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)
     if experiment is None:
@@ -166,6 +165,14 @@ def where(
             if (line := agreement(suite, PATHS)) is not None:
                 print(f"{suite}: {line}")
     print("MLflow: make ui")
+    if experiment is not None:
+        from sagan.analysis.comparing import WORKSPACE
+        from sagan.analysis.comparing import compare as compared
+
+        for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
+            print(f"{experiment} instead of the {WORKSPACE}, {suite}:")
+            for line in compared(WORKSPACE, experiment, suite, PATHS).lines():
+                print(f"  - {line}")
 
 
 @app.command(hidden=True)

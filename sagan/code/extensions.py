@@ -7,12 +7,10 @@ what it has trained, and to hold the shapes of its networks to what a plan asks 
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.abc
 import importlib.util
 import itertools
-import os
 import sys
 import sysconfig
 import traceback
@@ -23,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sagan.code import trust
 from sagan.errors import UserError, first_line, meant
 from sagan.store.paths import Paths
 
@@ -232,21 +231,19 @@ def _is_installed(file: str) -> bool:
 
 
 def keep_with_run(sources: Sources, run_folder: Path, paths: Paths) -> None:
-    """Write an extension's sources into a run's folder, and remember that this workspace made them."""
+    """Write an extension's sources into a run's folder, and remember that this user ran them."""
     folder = run_folder / "extension"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in sources.kept.items():
         (folder / name).write_bytes(content)
-    mark = _trusted(paths) / _digest(sources)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    trust.remember(sources.kept)
 
 
-def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
+def load_kept(run_folder: Path, trusted: bool, paths: Paths) -> ModuleType:
     """The extension in a run's folder.
 
     Args:
-        trust: execute it even where this workspace has neither made it nor has it in `extensions/`, byte for byte.
+        trusted: execute it even where this user has neither run it nor has it in `extensions/`.
 
     Raises:
         UserError: there is none, or it came with a copied run and nobody said that it is trusted.
@@ -255,30 +252,24 @@ def load_kept(run_folder: Path, trust: bool, paths: Paths) -> ModuleType:
     if not (folder / _MAIN).exists():
         raise UserError(f"{folder}: the run's own code is not there; copy the whole folder of the run")
     sources = read_sources(folder / _MAIN)
-    if not (trust or (_trusted(paths) / _digest(sources)).exists() or _is_here(sources, paths)):
+    if not (trusted or _is_trusted(sources, paths)):
         raise UserError(f"{folder}: code that came with a copied run; read it, and say --trust to execute it")
     return load_extension(sources)
 
 
-def _trusted(paths: Paths) -> Path:
-    return paths.root / "state" / "extensions"
+def is_trusted(run_folder: Path, paths: Paths) -> bool:
+    """Whether the own code in a run's folder may be executed without a word of the user."""
+    try:
+        return _is_trusted(read_sources(run_folder / "extension" / _MAIN), paths)
+    except UserError:
+        return False
 
 
-def _is_here(sources: Sources, paths: Paths) -> bool:
-    """Whether the code is, byte for byte, a file of this workspace's extensions with the modules beside it."""
-    return any(
-        _same(file, sources.main)
-        and all(_same(file.parent / f"{name}.py", content) for name, content in sources.beside.items())
-        for file in (paths.root / FOLDER).rglob("*.py")
-    )
+def trust_now(run_folder: Path) -> None:
+    """Let this process execute the own code that lies in a run's folder now; it may have none."""
+    if (main := run_folder / "extension" / _MAIN).exists():
+        trust.trust_now(read_sources(main).kept)
 
 
-def _same(file: Path, content: bytes) -> bool:
-    return file.is_file() and file.read_bytes() == content
-
-
-def _digest(sources: Sources) -> str:
-    hasher = hashlib.sha256()
-    for name, content in sorted(sources.kept.items()):
-        hasher.update(os.fsencode(name) + b"\0" + content + b"\0")
-    return hasher.hexdigest()
+def _is_trusted(sources: Sources, paths: Paths) -> bool:
+    return trust.is_trusted(sources.kept, paths.root / FOLDER, _MAIN)

@@ -5,7 +5,6 @@ One module for each dataset; none of them imports torch.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -14,27 +13,26 @@ from pathlib import Path
 from filelock import FileLock
 
 from sagan.data.celeba import locate_celeba
-from sagan.data.cifar import locate_cifar10
-from sagan.data.download import download
-from sagan.data.fashion import locate_fashion
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import MissingOriginals, Source
+from sagan.data.originals import MissingOriginals, Source, place_of, warn
+from sagan.data.photographs import Collection, photograph_content
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
 from sagan.data.stacked import locate_stacked
+from sagan.data.summary import summary
+from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset
 from sagan.store.records import Json
 
-__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "verify"]
+__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary", "verify"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
     "mnist": locate_mnist,
-    "fashion-mnist": locate_fashion,
     "stacked-mnist": locate_stacked,
-    "cifar10": locate_cifar10,
+    "torchvision": locate_torchvision,
     "celeba": locate_celeba,
     "folder": locate_folder,
     "huggingface": locate_hub,
@@ -45,9 +43,9 @@ _WORK = ".preparing"
 def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
-    Returns at once where the folder holds this very dataset: same settings, and originals that are
-    the same files (names and sizes) or are no longer there. A call that was killed is continued.
-    The bytes written do not depend on `workers` (processes; one for each available core by default).
+    Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
+    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
+    one for each available core by default).
 
     Args:
         name: the dataset's name in params.yaml.
@@ -56,11 +54,13 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, damaged or not what they should be.
     """
-    ready, source = _at_hand(name, spec, folder, root)
-    if ready is not None:
-        return ready
+    why, source = _look(name, spec, folder, root)
+    if why is None:
+        return read_manifest(folder)
+    if why:
+        warn(f"{folder}: prepared anew, since {why}")
     if source is None:
-        download(spec.kind, root / spec.source)
+        download(spec, place_of(root, spec.source))
         source = _LOCATE[spec.kind](spec, root)
     head = {
         "dataset": name,
@@ -70,14 +70,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         "resolution": spec.resolution,
         "source_stamp": source.stamp,
     }
-    try:
-        return _prepare(folder, head, source, workers or _cores())
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        raise UserError(
-            f"{error.filename or folder}: {error.strerror}; make room or mend the permissions, then run again to go on"
-        ) from None
+    return _prepare(folder, head, spec, source, workers or _cores())
 
 
 def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
@@ -86,43 +79,48 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, and may not be downloaded.
     """
-    ready, source = _at_hand(name, spec, folder, root)
-    if ready is not None:
+    why, source = _look(name, spec, folder, root)
+    if why is None:
         return None
-    if source is None:
-        return f"would be prepared, after a download into {root / spec.source}"
-    is_there = _made(name, spec, folder) is not None
-    return "would be prepared anew, since its originals have changed" if is_there else "would be prepared"
+    anew = f" anew, since {why}" if why else ""
+    return f"would be prepared{anew}{'' if source else f', after a download into {place_of(root, spec.source)}'}"
 
 
-def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> bool:
-    """Whether the dataset is there, but its originals have changed (names or sizes) since it was prepared.
+def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
+    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not.
 
     Raises:
         UserError: the originals are damaged.
     """
-    ready = _made(name, spec, folder)
-    try:
-        return ready is not None and ready["source_stamp"] != _LOCATE[spec.kind](spec, root).stamp
-    except MissingOriginals:
-        return False
+    return _look(name, spec, folder, root)[0] if _made(name, spec, folder) else None
 
 
-def _at_hand(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[Json | None, Source | None]:
-    """The manifest of the dataset, None where it is yet to be made; and its originals, None where they are not here.
+def _look(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[str | None, Source | None]:
+    """Why the dataset has to be prepared anew ("" the first time, None where it is there), and originals that are here.
 
     Raises:
-        UserError: neither is here, and the originals may not be downloaded.
+        UserError: it has to be, its originals are not here, and they may not be downloaded.
     """
-    ready = _made(name, spec, folder)
+    made = _made(name, spec, folder)
+    source, damage = None, _damage(folder) if made else None
+    why = damage if made else ""
     try:
         source = _LOCATE[spec.kind](spec, root)
-    except MissingOriginals:
-        if ready is None and not getattr(spec, "download", False):
-            raise
-        return ready, None
-    # Other originals than those that it was made of.
-    return (None if ready is not None and ready.get("source_stamp") != source.stamp else ready), source
+        if made and made.get("source_stamp") != source.stamp:
+            why = "its originals have changed"
+    except MissingOriginals as missing:
+        if why is not None and not getattr(spec, "download", False):
+            raise MissingOriginals(f"{damage}; {missing}" if damage else str(missing)) from None
+    return why, source
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a prepared dataset's arrays."""
+    try:
+        load(folder)
+    except UserError as error:
+        return str(error).partition(";")[0].removeprefix(f"{folder}: ")
+    return None
 
 
 def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
@@ -137,16 +135,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _prepare(folder: Path, head: Json, source: Source, workers: int) -> Json:
+def _prepare(folder: Path, head: Json, spec: AnyDataset, source: Source, workers: int) -> Json:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
     with FileLock(lock):
         manifest = read_manifest(folder)
         # Another process may have made it while this one waited.
-        if manifest is None or any(manifest.get(key) != value for key, value in head.items()):
+        if manifest is None or any(manifest.get(key) != value for key, value in head.items()) or _damage(folder):
             work = folder / _WORK
-            work.mkdir(exist_ok=True)
-            manifest = store(folder, head, source.content(work, workers))
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            content = source.content()
+            if isinstance(content, Collection):
+                content = photograph_content(spec, content, work, workers)
+            manifest = store(folder, head, content)
             shutil.rmtree(work)
         # While it is held: filelock lets those who wait for a file that is gone try again.
         lock.unlink()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data.archives import SUFFIXES, ImageFile, list_folder, list_zip
-from sagan.data.originals import MissingOriginals, Source, stamp
-from sagan.data.photographs import SPLITS, Collection, held_out, photograph_content
-from sagan.data.pixels import Recipe
-from sagan.data.prepared import Content
+from sagan.data.archives import SUFFIXES, Listing, list_images, stamp
+from sagan.data.originals import MissingOriginals, Source, place_of, there
+from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
 from sagan.errors import UserError
 from sagan.params.datasets import ImageFolder
-
-# The folders that are taken as splits.
-SPLIT_FOLDERS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 
 
 def locate_folder(spec: ImageFolder, root: Path) -> Source:
@@ -25,52 +22,69 @@ def locate_folder(spec: ImageFolder, root: Path) -> Source:
     Raises:
         MissingOriginals: there is no such folder or zip, or no image in it.
     """
-    source = root / spec.source
-    images = list_zip(source) if source.is_file() else list_folder(source)
-    if not images:
+    source = place_of(root, spec.source)
+    listing = list_images(source)
+    if not listing.images:
         raise MissingOriginals(
-            f"{source}: no such folder or zip, or none with images ({', '.join(SUFFIXES)}); put them there"
+            f"{source}: no such folder or zip, or none with images ({', '.join(SUFFIXES)}); put them there ("
+            f"{there(source)})"
         )
-    sizes = [(image.name, image.size) for image in images]
-    return Source(stamp(sizes), lambda work, workers: _content(spec, images, work, workers))
+    return Source(stamp(listing.images), lambda: _content(spec, listing))
 
 
-def _content(spec: ImageFolder, images: Sequence[ImageFile], work: Path, workers: int) -> Content:
-    codes, within, how = _splits([PurePosixPath(image.name) for image in images], spec.held_out)
-    order = sorted(range(len(images)), key=lambda i: (codes[i], images[i].name))
-    labels, classes = _classes([within[i] for i in order], spec)
-    collection = Collection(
+def _content(spec: ImageFolder, listing: Listing) -> Collection:
+    images = listing.images
+    codes, within, how = _splits([image.path for image in images], spec)
+    order = sorted(range(len(images)), key=lambda i: (codes[i], images[i].path.as_posix()))
+    splits = np.array([codes[i] for i in order], dtype=np.int64)
+    labels, classes = _classes([within[i] for i in order], splits, spec)
+    return Collection(
         names=[str(images[i]) for i in order],
-        stamps=[images[i].stamp for i in order],
         images=[images[i] for i in order],
-        splits=np.array([codes[i] for i in order], dtype=np.int64),
+        splits=splits,
         labels=labels,
         label_kind="classes" if classes else "none",
         label_names=classes,
+        passed_over=listing.passed_over,
+        facts={"source": spec.source, "split": how},
     )
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, spec.channels, None)
-    return photograph_content(spec, recipe, collection, {"source": spec.source, "split": how}, work, workers)
 
 
-def _splits(paths: Sequence[PurePosixPath], part: float) -> tuple[list[int], list[PurePosixPath], str]:
+def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:
     """Each image's position in SPLITS, its path within its split, and how the splits came about.
 
-    The source's own splits count where every image is in one, below train/ and test/ (or val/ alone,
-    which is then the test split, as in AFHQ), with or without one folder around them.
+    The source has splits of its own where folders of one depth are named train and test (or val alone, which is then
+    the test split, as in AFHQ). Then every image has to lie in one of them: a stray folder would not be found to be
+    one, and the test images would be trained on.
+
+    Raises:
+        UserError: an image lies in none of them.
     """
-    around = 1 if len({path.parts[0] for path in paths}) == 1 and paths[0].parts[0] not in SPLIT_FOLDERS else 0
-    found = [SPLIT_FOLDERS.get(path.parts[around]) if len(path.parts) > around + 1 else None for path in paths]
-    names = set(found)
-    if "train" in names and len(names) > 1 and None not in names:
+    for depth in range(max(len(path.parts) for path in paths) - 1):
+        found = [SPLIT_NAMES.get(path.parts[depth].lower()) if len(path.parts) > depth + 1 else None for path in paths]
+        names = set(found)
+        if "train" not in names or not names & {"valid", "test"}:
+            continue
+        if None in names:
+            raise UserError(
+                f"{spec.source}: has folders of splits (train, test or the like), and {paths[found.index(None)]} lies "
+                "in none of them; move it into one, or give those folders other names"
+            )
         if "test" not in names:
             found = ["test" if name == "valid" else name for name in found]
-        return [SPLITS.index(name) for name in found], [PurePosixPath(*p.parts[around + 1 :]) for p in paths], "folders"
-    mask = held_out([path.as_posix() for path in paths], part)
-    return np.where(mask, SPLITS.index("test"), 0).tolist(), list(paths), f"{part:g} held out"
+        around = depth if len({path.parts[:depth] for path in paths}) == 1 else 0
+        within = [PurePosixPath(*path.parts[around:depth], *path.parts[depth + 1 :]) for path in paths]
+        return [SPLITS.index(name) for name in found], within, "folders"
+    mask = held_out([path.as_posix() for path in paths], spec.held_out)
+    return np.where(mask, SPLITS.index("test"), 0).tolist(), list(paths), f"{spec.held_out:g} held out"
 
 
-def _classes(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[np.ndarray, list[str]]:
-    """int64 [N] and the classes' names, sorted; no names where the images have no classes."""
+def _classes(paths: Sequence[PurePosixPath], splits: np.ndarray, spec: ImageFolder) -> tuple[np.ndarray, list[str]]:
+    """int64 [N] and the classes' names, sorted, numbers by value; no names where the images have no classes.
+
+    Raises:
+        UserError: an image lies in no folder; or two splits name a class differently.
+    """
     if spec.labels == "none":
         return np.zeros(len(paths), dtype=np.int64), []
     outside = [path for path in paths if path.parent.name == ""]
@@ -78,6 +92,22 @@ def _classes(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[np.ndar
         raise UserError(
             f"{spec.source}: labels: folders, but {outside[0]} lies in no folder of a class; set labels: none"
         )
-    classes = sorted({path.parent.as_posix() for path in paths})
+    folders = [path.parent.as_posix() for path in paths]
+    places: dict[str, set[int]] = {}
+    for name, split in zip(folders, splits.tolist(), strict=True):
+        places.setdefault(name, set()).add(split)
+    classes, alike = sorted(places, key=_by_number), {}
+    for name in classes:
+        other = alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), name)
+        if places[name].isdisjoint(places[other]):
+            raise UserError(
+                f"{spec.source}: the class {other!r} of one split and {name!r} of another seem to be one; give the "
+                "folders one name"
+            )
     number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[path.parent.as_posix()] for path in paths], dtype=np.int64), classes
+    return np.array([number[folder] for folder in folders], dtype=np.int64), classes
+
+
+def _by_number(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorts 2 before 10, also within names."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)], name

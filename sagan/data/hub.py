@@ -2,97 +2,112 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagan.data.originals import Source, stamp, warn
-from sagan.data.photographs import SPLITS, Collection, held_out, photograph_content
-from sagan.data.pixels import BadImage, Recipe
-from sagan.data.prepared import Content
+from sagan.data.archives import on_disk, stamp, walk
+from sagan.data.originals import Source, place_of, warn
+from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
+from sagan.data.pixels import BadImage
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import HuggingFace
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-SPLIT_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
+
+@dataclass(frozen=True)
+class Cell:
+    """An image as the dataset stores it.
+
+    Attributes:
+        content: `bytes`, or the `path` of a file.
+        places: the folders that the dataset's files lie in. A cell is data of strangers, and may name any file.
+    """
+
+    content: dict[str, Any] | None
+    places: tuple[Path, ...]
+
+    def read(self) -> bytes:
+        data, path = (self.content or {}).get("bytes"), (self.content or {}).get("path")
+        if data is not None:
+            return data
+        if not path:
+            raise BadImage("the dataset stores no image there")
+        if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in self.places):
+            raise BadImage(f"names a file outside of the dataset: {path}")
+        try:
+            return on_disk(Path(path)).read()
+        except OSError as error:
+            raise BadImage(f"cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
-class _Encoded:
-    """An image file's bytes as the dataset stores them."""
-
-    data: bytes | None
-
-    def read(self) -> bytes:
-        if self.data is None:
-            raise BadImage("the dataset stores no bytes for it")
-        return self.data
-
-
 class _Column(Sequence):
-    """The images of several splits, one after another, read from disk when they are asked for."""
+    """Cells that are read from disk when they are asked for."""
 
-    def __init__(self, splits: list[Dataset], column: str, order: np.ndarray):
-        self._splits, self._column, self._order = splits, column, order
-        self._starts = np.cumsum([0, *map(len, splits)])
+    rows: Dataset
+    name: str
+    places: tuple[Path, ...]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.rows)
 
-    def __getitem__(self, index: int) -> _Encoded:
-        row = int(self._order[index])
-        split = int(np.searchsorted(self._starts, row, side="right")) - 1
-        cell = self._splits[split][row - int(self._starts[split])][self._column]
-        if cell["bytes"] is None and cell["path"]:
-            return _Encoded(Path(cell["path"]).read_bytes())
-        return _Encoded(cell["bytes"])
+    def __getitem__(self, index: int) -> Cell:
+        return Cell(self.rows[index][self.name], self.places)
 
 
 def locate_hub(spec: HuggingFace, root: Path) -> Source:
-    """The dataset, unread: what it holds is known by its name and revision only."""
-    if spec.revision is None and not (root / spec.source).is_dir():
+    """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
+    folder = place_of(root, spec.source)
+    whole = stamp(walk(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
+    if spec.revision is None and not folder.is_dir():
         warn(f"{spec.source}: without `revision` the newest version is taken, which may be another one tomorrow")
-    place = str(root / spec.source) if (root / spec.source).is_dir() else spec.source
-    name = stamp([(f"{spec.source} {spec.config} {spec.revision}", 0)])
-    return Source(name, lambda work, workers: _content(spec, place, work, workers))
+    place = str(folder) if folder.is_dir() else spec.source
+    return Source(whole, lambda: _content(spec, place))
 
 
-def _content(spec: HuggingFace, place: str, work: Path, workers: int) -> Content:
+def _content(spec: HuggingFace, place: str) -> Collection:
     loaded = _load(spec, place)
-    kept = [(name, SPLIT_NAMES[name]) for name in loaded if name in SPLIT_NAMES]
+    from datasets import concatenate_datasets
+
+    kept = [(name, SPLIT_NAMES[name.lower()]) for name in loaded if name.lower() in SPLIT_NAMES]
     kept.sort(key=lambda pair: SPLITS.index(pair[1]))
     if not kept:
         raise UserError(f"{spec.source}: no split named {', '.join(SPLIT_NAMES)} (there are: {', '.join(loaded)})")
     splits = [loaded[name] for name, _ in kept]
     names = [f"{name}[{row}]" for (name, _), rows in zip(kept, splits, strict=True) for row in range(len(rows))]
-    fingerprints = [rows._fingerprint for rows in splits for _ in range(len(rows))]
     codes = np.concatenate([np.full(len(rows), SPLITS.index(to)) for (_, to), rows in zip(kept, splits, strict=True)])
     if SPLITS.index("test") not in codes:
         mask = held_out(names, spec.held_out)
         codes = np.where(mask & (codes == 0), SPLITS.index("test"), codes)
     order = np.argsort(codes, kind="stable")
     labels, classes = _labels(spec, splits)
-    collection = Collection(
+    fingerprints = {name: loaded[name]._fingerprint for name, _ in kept}
+    return Collection(
         names=[names[i] for i in order],
-        stamps=[fingerprints[i] for i in order],
-        images=_Column(splits, spec.image, order),
+        images=_Column(concatenate_datasets(splits).select(order), spec.image, _places(place)),
         splits=codes[order],
         labels=labels[order],
         label_kind="classes" if classes else "none",
         label_names=classes,
+        passed_over={f"of the split {n!r}": len(rows) for n, rows in loaded.items() if n.lower() not in SPLIT_NAMES},
+        facts={"source": spec.source, "revision": spec.revision, "fingerprints": fingerprints},
     )
-    facts = {
-        "source": spec.source,
-        "revision": spec.revision,
-        "fingerprints": {n: loaded[n]._fingerprint for n, _ in kept},
-    }
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, spec.channels, None)
-    return photograph_content(spec, recipe, collection, facts, work, workers)
+
+
+def _places(place: str) -> tuple[Path, ...]:
+    """The folders that a loaded dataset's files lie in: its own, or the package's caches."""
+    from datasets.config import HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    places = (place,) if Path(place).is_dir() else (HF_DATASETS_CACHE, HF_HUB_CACHE)
+    return tuple(Path(os.path.abspath(folder)) for folder in places)
 
 
 def _load(spec: HuggingFace, place: str) -> DatasetDict:
@@ -104,7 +119,9 @@ def _load(spec: HuggingFace, place: str) -> DatasetDict:
             f"dataset {spec.source!r} of kind huggingface needs the optional package datasets; pip install datasets"
         ) from None
     try:
-        loaded = datasets.load_dataset(place, name=spec.config, revision=spec.revision)
+        # Of files, the package's cache knows the time of change alone.
+        mode = "force_redownload" if Path(place).is_dir() else None
+        loaded = datasets.load_dataset(place, name=spec.config, revision=spec.revision, download_mode=mode)
     # The package raises its own, the network's and the file formats' errors, with no common base.
     except Exception as error:
         raise UserError(
@@ -124,5 +141,8 @@ def _labels(spec: HuggingFace, splits: list[Dataset]) -> tuple[np.ndarray, list[
     values = np.concatenate([np.asarray(split[spec.label][:]) for split in splits])
     if not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
         raise UserError(f"{spec.source}: column {spec.label!r} must hold class numbers from 0 up; set label: null")
-    names = getattr(splits[0].features[spec.label], "names", None) or [str(i) for i in range(int(values.max()) + 1)]
+    highest = int(values.max())
+    names = getattr(splits[0].features[spec.label], "names", None) or [str(i) for i in range(highest + 1)]
+    if highest >= len(names):
+        raise UserError(f"{spec.source}: column {spec.label!r} holds {highest}, and has only {len(names)} names")
     return values.astype(np.int64), list(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,18 @@ import PIL
 
 from sagan.data.originals import warn
 from sagan.data.pixels import Recipe
-from sagan.data.pool import Readable, make_rows
+from sagan.data.pool import make_rows
 from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.params.datasets import Photographs
 from sagan.store.records import Json
 
 SPLITS = ("train", "valid", "test")
+# The split that a folder, or a split of the Hub, of some name is; capitals do not matter.
+SPLIT_NAMES = {
+    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
+    **{"val": "valid", "valid": "valid", "validation": "valid"},
+}
 BAD_IMAGES = "bad-images.txt"
 _SHOWN = 100
 
@@ -31,54 +36,60 @@ class Collection:
 
     Attributes:
         names: what messages call them.
-        stamps: as many; another one where the image may be another.
-        images: as many; an item is read in a worker process.
+        images: as many, as `make_rows` takes them.
         splits: int64 [N], ascending: positions in SPLITS.
         labels: a row for each image.
         label_kind: "attributes", "classes" or "none".
+        passed_over: what else is there, and how many of it.
+        facts: for the manifest.
+        size: the (width, height) that every image must have; any that is large enough where None.
         refused: (name, reason) of the images that are left out already.
     """
 
     names: Sequence[str]
-    stamps: Sequence[str]
-    images: Sequence[Readable]
+    images: Sequence
     splits: np.ndarray
     labels: np.ndarray
     label_kind: str
     label_names: list[str]
+    passed_over: Mapping[str, int]
+    facts: Json
+    size: tuple[int, int] | None = None
     refused: list[Refused] = field(default_factory=list)
 
 
-def photograph_content(
-    spec: Photographs, recipe: Recipe, collection: Collection, facts: Json, work: Path, workers: int
-) -> Content:
+def photograph_content(spec: Photographs, collection: Collection, work: Path, workers: int) -> Content:
     """Decode, crop and resize a collection.
 
     Raises:
         UserError: images cannot be used and `on_bad_image` is `fail`; or train or test is empty.
     """
+    recipe = Recipe(spec.resolution, spec.crop, spec.resize, getattr(spec, "channels", 3), collection.size)
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
-    rows = make_rows(collection.names, collection.stamps, collection.images, recipe, work, workers, title)
-    bad_images = _settle([*collection.refused, *rows.bad], total, spec.on_bad_image, work.parent / BAD_IMAGES)
-    bounds = np.searchsorted(collection.splits[rows.kept], range(len(SPLITS) + 1)).tolist()
+    rows, unusable = make_rows(collection.images, recipe, work, workers, title)
+    kept = np.delete(np.arange(len(collection.names)), [position for position, _ in unusable])
+    bad = [*collection.refused, *((collection.names[position], reason) for position, reason in unusable)]
+    bad_images = _settle(bad, total, spec.on_bad_image, work.parent / BAD_IMAGES)
+    bounds = np.searchsorted(collection.splits[kept], range(len(SPLITS) + 1)).tolist()
     splits = {name: (bounds[i], bounds[i + 1]) for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
     for needed in ("train", "test"):
         if needed not in splits:
             raise UserError(
-                f"{spec.source}: none of its {len(rows.kept):,} usable images is in the {needed} split; add images"
+                f"{spec.source}: none of its {len(kept):,} usable images is in the {needed} split; add images"
             )
     facts = {
-        **facts,
+        **collection.facts,
         "crop": spec.crop,
         "resize": spec.resize,
         "present": total,
+        "passed_over": dict(sorted(collection.passed_over.items())),
         "bad_images": bad_images,
         "versions": {"pillow": PIL.__version__},
     }
     shape = (recipe.channels, recipe.resolution, recipe.resolution)
-    labels = collection.labels[rows.kept]
-    return Content(rows.blocks, shape, labels, collection.label_kind, collection.label_names, splits, facts)
+    labels = collection.labels[kept]
+    return Content(rows, shape, labels, collection.label_kind, collection.label_names, splits, facts)
 
 
 def held_out(names: Sequence[str], part: float) -> np.ndarray:

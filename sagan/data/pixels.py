@@ -6,10 +6,10 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 MAX_PIXELS = 2**26
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF")
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -66,10 +66,11 @@ class Recipe:
         self._check(image)
         try:
             image.load()
+            # Cameras store a picture lying, and how to turn it: it is seen turned everywhere.
+            return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
         # Pillow's decoders raise whatever their libraries do: OSError, SyntaxError, ValueError, struct.error, …
         except Exception as error:
             raise BadImage(f"damaged: {error}") from None
-        return image
 
     def _check(self, image: Image.Image) -> None:
         width, height = image.size
@@ -79,6 +80,9 @@ class Recipe:
             raise BadImage(f"is {width}x{height} pixels, smaller than {self.crop or self.resolution}")
         if width * height > MAX_PIXELS:
             raise BadImage(f"has more than {MAX_PIXELS:,} pixels")
+        # The second picture of an MPO, a JPEG of phones, is the first one's preview or other eye.
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise BadImage(f"has {image.n_frames} frames or pages, not one")
         wanted = {1: "L", 3: "RGB"}[self.channels]
         if image.mode != wanted:
             raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")

@@ -13,8 +13,9 @@ from sagan.errors import UserError
 from sagan.store.records import Json, NotARecord, atomic, canonical, misfit, read_json, write_json
 
 # Raised when a change to this room changes the arrays that it makes: older ones are then made again.
-PREPARATION = 1
+PREPARATION = 2
 
+_ANEW = "run `python -m sagan data`, which makes them anew"
 _VERIFIED_AT_ONCE = 4096  # images
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
@@ -68,10 +69,10 @@ class Content:
 
 
 def load(folder: Path) -> PreparedDataset:
-    """A prepared dataset; cheap, since the images stay on disk until they are used.
+    """A prepared dataset. The images stay on disk, after all bytes were read once (a second or two a gigabyte).
 
     Raises:
-        UserError: the folder holds no complete dataset.
+        UserError: the folder holds no complete dataset, or its arrays are not those that were prepared.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -80,20 +81,18 @@ def load(folder: Path) -> PreparedDataset:
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / LABELS, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder}: damaged ({error}); delete the folder and run `python -m sagan data` again"
-        ) from None
+        raise UserError(f"{folder}: damaged ({error}); {_ANEW}") from None
     shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
     if images.shape != shape or len(labels) != len(images):
-        raise UserError(
-            f"{folder}: the arrays do not match {MANIFEST}; delete the folder and run `python -m sagan data` again"
-        )
+        raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
     splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
-    return PreparedDataset(images, labels, splits, manifest)
+    dataset = PreparedDataset(images, labels, splits, manifest)
+    verify(dataset, folder)
+    return dataset
 
 
 def verify(dataset: PreparedDataset, folder: Path) -> None:
-    """Read all bytes of a dataset once (a second or two a gigabyte): what is trained on is what the manifest says.
+    """What is trained and measured on is what the manifest says.
 
     Raises:
         UserError: the arrays have changed since they were prepared.
@@ -105,7 +104,7 @@ def verify(dataset: PreparedDataset, folder: Path) -> None:
     if hasher.hexdigest() != dataset.manifest["digest"]:
         raise UserError(
             f"{folder}: the arrays have changed since they were prepared (their sha256 is not that of {MANIFEST}); "
-            "delete the folder and run `python -m sagan data` again"
+            + _ANEW
         )
 
 
@@ -131,18 +130,21 @@ def store(folder: Path, head: Json, content: Content) -> Json:
     with atomic(folder / IMAGES) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *content.shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        written = 0
+        written, rows = 0, []
         for block in content.images:
             data = np.ascontiguousarray(block, dtype=np.uint8)
             hasher.update(data.data)
             file.write(data.data)
             written += len(data)
+            rows += [hashlib.blake2b(row.data, digest_size=8).digest() for row in data]
     if written != count:
         raise AssertionError(f"{written} images for {count} labels")
     with atomic(folder / LABELS) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array(file, content.labels, allow_pickle=False)
     splits = {name: list(rows) for name, rows in content.splits.items()}
     _finish(hasher, content.labels, splits)
+    train = {*rows[slice(*splits["train"])]}
+    in_train = {name: sum(row in train for row in rows[a:b]) for name, (a, b) in splits.items() if name != "train"}
     manifest = {
         **head,
         **content.facts,
@@ -151,6 +153,7 @@ def store(folder: Path, head: Json, content: Content) -> Json:
         "digest": hasher.hexdigest(),
         "labels": {"kind": content.label_kind, "names": content.label_names},
         "splits": splits,
+        "in_train": in_train,
     }
     write_json(folder / MANIFEST, manifest)
     return manifest

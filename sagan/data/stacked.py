@@ -25,7 +25,7 @@ def locate_stacked(spec: StackedMnist, root: Path) -> Source:
         digits = locate_mnist5k(Mnist5k(kind="mnist5k", resolution=spec.resolution), root)
     else:
         digits = locate_mnist(Mnist(kind="mnist", resolution=spec.resolution, source=spec.source), root)
-    return Source(digits.stamp, lambda work, workers: stacked(digits.content(work, workers), spec))
+    return Source(digits.stamp, lambda: stacked(digits.content(), spec))
 
 
 def stacked(digits: Content, spec: StackedMnist) -> Content:

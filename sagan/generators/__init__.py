@@ -35,7 +35,10 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
     except UserError:
         raise
     except Exception as error:  # safetensors raises its own class for files of another kind
-        raise UserError(f"{path}: not a generator of this project: {first_line(error)}") from None
+        reason = first_line(error)
+        if isinstance(error, KeyError | TypeError):
+            reason = "it holds no configuration of a network"
+        raise UserError(f"{path}: not a generator of this project: {reason}") from None
 
 
 def generator_file(source: str | Path, paths: Paths) -> Path:

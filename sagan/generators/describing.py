@@ -21,7 +21,7 @@ from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
-_GREY = ("mnist5k", "mnist", "fashion-mnist")  # kinds of datasets whose entry does not say how many channels
+_GREY = ("mnist5k", "mnist")  # kinds of datasets whose entry does not say how many channels
 
 
 def describe_variant(

@@ -46,21 +46,25 @@ def write_samples(
     """Draw from a generator's file or a run's folder; the files written.
 
     Args:
-        out: a PNG; for the form "images" a folder, which gets 00000.png and so on.
+        out: a PNG; for the form "images" a folder, which gets 00000.png and so on (.png at its end is dropped).
         form: one of `FORMS`.
         trust, paths: as `generator_of` takes them.
 
     Raises:
-        UserError: no generator at `source`, no such form or class.
+        UserError: no generator at `source`, no such form or class, or `out` is named as another kind of picture.
     """
     if form not in FORMS:
         raise UserError(f"--as {form}: no such form (there are: {', '.join(FORMS)})")
+    is_png = out.suffix.lower() == ".png"
+    if form != "images" and out.suffix and not is_png:
+        raise UserError(f"--out {out}: samples are written as PNG; end the name in .png")
     generator = generator_of(source, paths, trust)
     images = samples(generator, form, draw).numpy()
     if form != "images":
         save_grid(images, draw.columns, out)
         return [out]
-    files = [out.with_suffix("") / f"{index:05d}.png" for index in range(len(images))]
+    folder = out.with_suffix("") if is_png else out
+    files = [folder / f"{index:05d}.png" for index in range(len(images))]
     for image, path in zip(images, files, strict=True):
         with atomic(path) as temporary:
             Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")

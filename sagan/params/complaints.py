@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sagan.errors import UserError
+from sagan.names import without_secrets
 
 Tree = dict[str, Any]
 _SHOWN = 60
@@ -53,7 +54,7 @@ def shown(value: Any) -> str:
     """A value of the file, whole where it is short."""
     if isinstance(value, Mapping):
         return f"a mapping of {', '.join(map(str, value))}"[:_SHOWN] if value else "an empty mapping"
-    text = repr(value)
+    text = without_secrets(repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -43,12 +43,6 @@ class Mnist(Dataset):
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
 
-class FashionMnist(Mnist):
-    """Fashion-MNIST: four idx files, gzipped or not."""
-
-    kind: Literal["fashion-mnist"]
-
-
 class StackedMnist(Dataset):
     """Three MNIST digits drawn at random, one in each colour channel: 1,000 modes. An image's class is their number."""
 
@@ -62,20 +56,26 @@ class StackedMnist(Dataset):
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
 
-class Cifar10(Dataset):
-    """CIFAR-10, the "python version": the archive, or the folder that it holds."""
+class Torchvision(Dataset):
+    """A dataset as torchvision reads it, with its own train and test split."""
 
-    kind: Literal["cifar10"]
-    resolution: Literal[32] = 32
-    source: str = Field(description="folder that holds cifar-10-python.tar.gz or cifar-10-batches-py/")
-    download: bool = Field(False, description="fetch the archive into `source` with torchvision where it is missing")
+    kind: Literal["torchvision"]
+    name: Literal["CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST"] = Field(description="torchvision's class")
+    split: str | None = Field(None, description="which of EMNIST's sets: balanced, letters, digits, ...")
+    resolution: Literal[28, 32] = 32
+    source: str = Field(description="folder that is torchvision's `root`")
+    download: bool = Field(False, description="fetch the files into `source` where they are missing")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.name.endswith("MNIST") else 3
 
 
 class CelebA(Photographs):
     """CelebA, aligned and cropped (178x218), in the official layout."""
 
     kind: Literal["celeba"]
-    source: str = Field(description="folder or zip with img_align_celeba/ and the two list_*.txt files")
+    source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
 
@@ -110,6 +110,6 @@ class HuggingFace(Photographs):
 
 
 AnyDataset = Annotated[
-    Mnist5k | Mnist | FashionMnist | StackedMnist | Cifar10 | CelebA | ImageFolder | HuggingFace,
+    Mnist5k | Mnist | StackedMnist | Torchvision | CelebA | ImageFolder | HuggingFace,
     Field(discriminator="kind"),
 ]

@@ -6,7 +6,6 @@ complete variants of both, so that nothing further on knows of either.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sagan.errors import UserError, did_you_mean, first_line
+from sagan.names import FILE_NAME, is_file_name
 from sagan.params import Params
 from sagan.params.complaints import Tree, shown, validated
 from sagan.params.fitting import check_resolution
@@ -77,9 +77,10 @@ def _check_names(params: Params) -> None:
     """Names become names of files and folders, which must stay where they belong."""
     for section in ("datasets", "variants", "suites"):
         for name in getattr(params, section):
-            if not re.fullmatch(r"[A-Za-z0-9][\w.+=-]*", name, re.ASCII):
+            if not is_file_name(name):
                 raise UserError(
-                    f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + ="
+                    f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + =, "
+                    f"at most {FILE_NAME} of them"
                 )
 
 

@@ -12,9 +12,13 @@ from sagan.params.complaints import Tree, shown
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, parsed, read_yaml
 from sagan.params.recipes import what_runs
+from sagan.params.variants import Recipe
 from sagan.store.git import committed
 from sagan.store.paths import Paths
 from sagan.store.records import Json
+
+# Of a variant: what `what_runs` has, and words.
+_SHOWN_ELSEWHERE = {*Recipe.model_fields, "training", "description"} - {"extension"}
 
 
 def unreached(params: Params, paths: Paths, suites: Iterable[str] | None = None) -> Iterator[str]:
@@ -58,8 +62,9 @@ def _effect(params: Params, suites: list[str]) -> Json:
         name: [
             params.suites[name].model_dump(exclude={"training", "variants"}),
             params.datasets[params.suites[name].dataset].model_dump(),
+            params.rows[name],
             {row: what_runs(params, name, row) for row in params.rows[name]},
-            [params.variants[row].extension for row in params.rows[name]],
+            [params.variants[row].model_dump(exclude=_SHOWN_ELSEWHERE) for row in params.rows[name]],
         ]
         for name in suites
     }

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagan.errors import UserError
+from sagan.names import FILE_NAME, is_file_name
 from sagan.params.run import RunConfig
 from sagan.store.records import Json, NotARecord, digest, read_json, write_json
+
+# Of an evaluation's key: a variant's name, then seed and hashes.
+_LONGEST = FILE_NAME + 50
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,16 @@ class Plan:
         """What a key stands for."""
         return next(jobs[key] for jobs in (self.runs, self.evaluations, self.references) if key in jobs)
 
+    def _names(self) -> Iterator[str]:
+        """All that becomes part of a path."""
+        yield from (*self.runs, *self.references, *self.evaluations, *self.suites)
+        for job in (*self.runs.values(), *self.references.values()):
+            yield from (job.key, job.dataset)
+        for evaluation in self.evaluations.values():
+            yield from (evaluation.key, evaluation.run, evaluation.reference)
+        for cell in (cell for cells in self.suites.values() for cell in cells):
+            yield from (cell.run, *cell.evaluations)
+
     def digest(self) -> str:
         return digest(dataclasses.asdict(self), 16)
 
@@ -121,12 +137,17 @@ class Plan:
         """
         try:
             record = read_json(path)
-            return Plan(
+            plan = Plan(
                 runs={key: Run(**value) for key, value in record["runs"].items()},
                 references={key: Reference(**value) for key, value in record["references"].items()},
                 evaluations={key: Evaluation(**value) for key, value in record["evaluations"].items()},
                 suites={name: [Cell(**cell) for cell in cells] for name, cells in record["suites"].items()},
             )
+            for name in plan._names():
+                # They become paths, under which results are written and moved away.
+                if not is_file_name(name, _LONGEST):
+                    raise UserError(f"{path}: {name!r:.{_SHOWN}} is no key of a plan; write a plan anew")
+            return plan
         except FileNotFoundError:
             problem = "no such plan"
         except (NotARecord, KeyError, TypeError, AttributeError):

@@ -1,6 +1,7 @@
-"""Rendered reports: from records on disk to tables with uncertainty, figures and a verdict."""
+"""Rendered reports: the tables of an analysis as pages and pictures. Nothing is computed here."""
 
-from sagan.report.document import render, render_index
+from sagan.report.document import render
 from sagan.report.explorer import render_explorer
+from sagan.report.index import render_front, render_index
 
-__all__ = ["render", "render_explorer", "render_index"]
+__all__ = ["render", "render_explorer", "render_front", "render_index"]

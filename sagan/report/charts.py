@@ -1,214 +1,214 @@
-"""Charts of quality: functions of an analysis and a theme. They return None where nothing was measured."""
+"""Charts of an analysis: functions of it and a theme, which return None where there is nothing to draw."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sagan.analysis.model import Analysis
-from sagan.analysis.statistics import Estimate
+from sagan.analysis.build import Analysis
+from sagan.analysis.metrics import metric_of
+from sagan.analysis.model import Design, Effect, Question
+from sagan.analysis.words import parts_of_title
+from sagan.names import for_figure
+from sagan.report.choice import shown_variants, told_questions
 from sagan.report.style import Look, Theme, looks
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
-# Intervals between the ticks that a narrow panel has room for.
-TICKS = 3
-# Letters of a variant's name that fit over a panel at full size.
-LONG_NAME = 20
-# Inches of a line of a legend.
-LEGEND_LINE = 0.172
 # From this ratio of largest to smallest on, an axis is logarithmic.
 WIDE = 4
-
-
-def fid_by_variant(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Every seed's FID with mean and interval, and beside it the difference from the baseline."""
-    variants = analysis.shown
-    fids = [fid for variant in variants for fid in variant.fids()]
-    if not fids:
-        return None
-    styles = looks_of(analysis, theme)
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.36 * len(variants)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for y, variant in enumerate(variants):
-        look = styles[variant.name]
-        if variant.fid:
-            _seeds_and_mean(left, y, variant.fids(), variant.fid, look, theme)
-        if lost := variant.counts.told("diverged", "missing"):
-            left.annotate(
-                lost, (1, y), (0, -9), xycoords=("axes fraction", "data"), textcoords="offset points",
-                ha="right", va="center", fontsize=7, color=theme.muted,
-            )  # fmt: skip
-        found = analysis.space.against_baseline.get(variant.name)
-        if found and found.percent is not None:
-            _effect(right, y, found.percent, found.low, found.high, look.color, theme, look.marker)
-    _plain_log_if_wide(left.xaxis, fids)
-    left.set_yticks(range(len(variants)), [variant.label for variant in variants])
-    left.set_ylim(len(variants) - 0.4, -0.6)
-    left.set_xlabel("FID (lower is better)")
-    right.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-    right.set_xlabel(f"change from {analysis.records.baseline} in % (left is better)")
-    for ax in (left, right):
-        ax.grid(False, axis="y")
-        ax.tick_params(axis="y", length=0)
-    for label, variant in zip(left.get_yticklabels(), variants, strict=True):
-        label.set_color(styles[variant.name].color)
-    return figure
+# Steps that a line of training averages over, as a share of the run.
+SMOOTHING = 0.05
 
 
 def answers(analysis: Analysis, theme: Theme) -> Figure | None:
-    """A panel for each metric with the effect of each question and its interval; FID in percent."""
-    asked = analysis.questions
-    if asked is None or not asked.metrics:
+    return effects(told_questions(analysis.report), analysis.design, theme)
+
+
+def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure | None:
+    """Each question per step and per second: the estimate, its 95 % interval (thick) and the deciding one (thin)."""
+    if not any(found.steps.effect or found.time.effect for found in asked):
         return None
-    metrics, factors = asked.shown_metrics, analysis.records.suite.questions
-    columns = min(len(metrics), PANELS_PER_ROW)
-    rows = -(-len(metrics) // columns)
-    figure = Figure(figsize=(WIDTH, rows * (0.75 + 0.25 * len(factors))), layout="constrained")
-    figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for ax, metric in zip(figure.axes, metrics, strict=False):
-        ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-        if metric.name == "fid":
-            worth = analysis.records.suite.smallest_effect
-            ax.axvspan(-100 * worth, 100 * worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
-        for effect in asked.metrics:
-            if effect.metric == metric:
-                y = factors.index(effect.factor)
-                color = {None: theme.muted, True: theme.good, False: theme.bad}[effect.better]
-                _effect(ax, y, effect.size, effect.low, effect.high, color, theme)
-        ax.set_title(metric.heading + (" (%)" if metric.scale == "log" else ""))
-        ax.xaxis.set_major_locator(MaxNLocator(TICKS))
-        ax.set_yticks(range(len(factors)), [factor.replace("_", " ") for factor in factors])
-        ax.set_ylim(len(factors) - 0.5, -0.5)
+    figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
+    worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharey=True)
+    for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
+        if any(getattr(found, of).effect for found in asked):
+            ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
+            ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
+        else:
+            ax.set_xticks([])
+        for y, found in enumerate(asked):
+            answer = getattr(found, of)
+            if answer.effect is None:
+                told = (answer.why or "no answer").replace("learning", "learning\n")
+                ax.text(0.02, y, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=theme.muted)
+            else:
+                _effect(ax, y, answer.effect, theme)
+        ax.set_title(title)
+        if len(ax.get_xticks()):
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %" if value else "0"))
+        ax.set_yticks(range(len(asked)), [_name(found, design) for found in asked])
+        ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-    for ax in figure.axes[len(metrics) :]:
-        ax.set_visible(False)
+    figure.supxlabel(f"change of {metric_of(design.metric).title}", fontsize=8)
     return figure
 
 
-def fid_against_step(analysis: Analysis, theme: Theme) -> Figure | None:
-    """A panel for each variant: every seed, their mean, and the baseline's mean for comparison."""
-    drawn = [variant for variant in analysis.shown if any(row.curve for row in variant.rows)]
-    if not drawn or not analysis.has_curve:
+def budget(analysis: Analysis, theme: Theme) -> Figure | None:
+    """A panel a question: its effect and 95 % interval at each snapshot, at equal steps and at equal time."""
+    rows = [row for row in analysis.effects if _is_along(row, analysis)]
+    asked = [found for found in analysis.report.questions if sum(_is_of(row, found, "steps") for row in rows) > 1]
+    if not asked:
         return None
-    styles, baseline = looks_of(analysis, theme), analysis.records.baseline
-    rows = -(-len(drawn) // PANELS_PER_ROW)
+    columns = min(len(asked), PANELS_PER_ROW)
+    height = 0.5 + 2.1 * -(-len(asked) // columns)
+    figure = Figure(figsize=(max(2.4 * columns, 4.8), height), layout="constrained")
+    axes = figure.subplots(-(-len(asked) // columns), columns, sharey=True, squeeze=False).flat
+    for ax, found in zip(axes, asked, strict=False):
+        ax.axhline(0, color=theme.ink, lw=0.8, zorder=1)
+        last = max(row.budget for row in rows if _is_of(row, found, "steps"))
+        for at, look in (("steps", Look(theme.ink, "-", "o")), ("time", Look(theme.cycle[1], "--", "s"))):
+            of = sorted((row for row in rows if _is_of(row, found, at)), key=lambda row: row.budget)
+            if of:
+                # Time in units of the cheaper level's steps, so that both stand on one axis.
+                unit = 1 if at == "steps" else last / of[-1].budget
+                x = [row.budget * unit + (0.012 * last if at == "time" else 0) for row in of]
+                y = [row.estimate for row in of]
+                error = [[row.estimate - row.low for row in of], [row.high - row.estimate for row in of]]
+                ax.errorbar(x, y, error, color=look.color, ls=look.line, marker=look.marker, ms=4, lw=1.4)
+        ax.set_title(_name(found, analysis.design), fontsize=8.5)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %" if value else "0"))
+        ax.set_xlim(0, 1.06 * last)
+    for ax in list(axes):
+        ax.set_visible(False)
+    keys = [Line2D([], [], color=theme.ink, marker="o", ms=4), Line2D([], [], color=theme.cycle[1], marker="s", ms=4)]
+    figure.legend(keys, ["equal steps", "equal time"], loc="outside upper right", ncols=2)
+    figure.supxlabel("generator steps (at equal time: of the cheaper level)", fontsize=8)
+    return figure
+
+
+def curves(analysis: Analysis, theme: Theme) -> Figure | None:
+    """A panel a variant: the metric of each run at each snapshot, their mean, and the baseline's for comparison."""
+    design, snapshots = analysis.design, analysis.tables.snapshots
+    metric = design.metric
+    known = snapshots[snapshots["space"] == design.space].dropna(subset=[metric])
+    drawn = [name for name in shown_variants(analysis.report) if name in set(known["variant"])]
+    if known.empty or known["step"].nunique() < 3:
+        return None
+    means = known.groupby(["variant", "step"])[metric].mean()
     columns = min(len(drawn), PANELS_PER_ROW)
+    rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(WIDTH, 0.6 + 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    means = {variant.name: [(p.step, p.mean) for p in variant.curve] for variant in analysis.space.variants.values()}
-    fids = [fid for variant in drawn for row in variant.rows for _, fid in row.curve]
-    for ax, variant in zip(axes.flat, drawn, strict=False):
-        look = styles[variant.name]
-        if variant.name != baseline and means[baseline]:
-            ax.plot(*zip(*means[baseline], strict=True), color=theme.muted, lw=1, ls=(0, (4, 2)))
-        for row in variant.rows:
-            if row.curve:
-                ax.plot(*zip(*row.curve, strict=True), color=look.color, lw=0.8, alpha=0.6)
-                if row.status == "diverged":
-                    ax.plot(*row.curve[-1], marker="x", ms=6, mew=1.6, color=look.color)
-        if means[variant.name]:
-            ax.plot(*zip(*means[variant.name], strict=True), color=look.color, lw=2)
-        ax.set_title(variant.label, color=look.color, fontsize=min(9, 9 * LONG_NAME / len(variant.label)))
-        counts = f"{variant.counts.measured}/{variant.counts.total}"
-        ax.set_title(counts, loc="right", fontsize=7, fontweight="normal", color=theme.muted)
+    styles = looks(drawn, design.baseline, theme)
+    for ax, name in zip(axes.flat, drawn, strict=False):
+        if design.baseline in means:
+            ax.plot(means[design.baseline], color=theme.muted, lw=1, ls=(0, (4, 2)))
+        for _, run in known[known["variant"] == name].groupby("seed"):
+            ax.plot(run["step"], run[metric], color=styles[name].color, lw=0.8, alpha=0.6)
+        ax.plot(means[name], color=styles[name].color, lw=2)
+        ax.set_title(for_figure(name), color=styles[name].color, fontsize=min(9, 180 / len(name)))
     for ax in axes.flat[len(drawn) :]:
         ax.set_visible(False)
-    _plain_log_if_wide(axes.flat[0].yaxis, fids)
-    figure.supylabel("FID", fontsize=9)
+    _plain_log_if_wide(axes.flat[0].yaxis, known[metric])
+    figure.supylabel(metric_of(metric).title, fontsize=9)
     figure.supxlabel("generator step", fontsize=9)
-    for column in range(columns):
-        lowest = max(row for row in range(rows) if row * columns + column < len(drawn))
-        axes[lowest, column].tick_params(labelbottom=True)
     return figure
 
 
-def fid_against_time(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Mean FID against seconds of the steps, the range over seeds as a band: which variant is ahead at equal cost."""
-    timed = [(v, points) for v in analysis.shown if (points := [p for p in v.curve if p.seconds is not None])]
-    if not timed or not analysis.has_curve:
+def losses(analysis: Analysis, theme: Theme) -> Figure | None:
+    """Both losses, each network's largest singular value, and whether the discriminator learns images by heart."""
+    logged = analysis.tables.training
+    if {"score_train", "score_held_out"} <= set(logged):
+        logged = logged.assign(by_heart=logged["score_train"] - logged["score_held_out"])
+    titles = {
+        "loss_g": "generator's loss",
+        "loss_d": "discriminator's loss",
+        "sigma_max.generator": "largest sigma, generator",
+        "sigma_max.discriminator": "largest sigma, discriminator",
+        "by_heart": "score of training images over held-out ones",
+    }
+    return _panels(analysis, logged, titles, theme)
+
+
+def attention(analysis: Analysis, theme: Theme) -> Figure | None:
+    """The magnitude of gamma over training, of each layer that attends."""
+    logged = analysis.tables.training
+    gammas = [name for name in logged if str(name).startswith("gamma.")]
+    titles = {name: "gamma, {} at {}".format(*name.split(".")[1:3]) for name in gammas}
+    return _panels(analysis, logged.assign(**{name: logged[name].abs() for name in gammas}), titles, theme)
+
+
+CHARTS = {
+    "answers": answers,
+    "along-the-budget": budget,
+    "curves": curves,
+    "losses": losses,
+    "attention": attention,
+}
+
+
+def _panels(analysis: Analysis, logged: pd.DataFrame, titles: Mapping[str, str], theme: Theme) -> Figure | None:
+    """A panel for each column of the training log: the mean over runs of each variant, smoothed."""
+    titles = {name: title for name, title in titles.items() if name in logged and logged[name].notna().any()}
+    drawn = [name for name in shown_variants(analysis.report) if name in set(logged["variant"])]
+    if not titles or not drawn:
         return None
-    styles = looks_of(analysis, theme)
-    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.6, len(analysis.shown))), layout="constrained")
-    ax = figure.subplots()
-    for variant, points in timed:
-        look, seconds = styles[variant.name], [point.seconds for point in points]
-        lows, highs = [point.low for point in points], [point.high for point in points]
-        ax.fill_between(seconds, lows, highs, color=look.color, alpha=0.13, lw=0)
-        means = [point.mean for point in points]
-        ax.plot(seconds, means, color=look.color, ls=look.line, marker=look.marker, ms=4, label=variant.label)
-    measured = [fid for _, points in timed for point in points for fid in (point.low, point.high)]
-    _plain_log_if_wide(ax.yaxis, measured)
-    ax.set_xlabel("time of the steps (s)")
-    ax.set_ylabel("FID")
-    figure.legend(loc="outside right upper")
+    columns = min(len(titles), 3)
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    styles, handles = looks(drawn, analysis.design.baseline, theme), {}
+    for ax, (name, title) in zip(axes.flat, titles.items(), strict=False):
+        for variant in drawn:
+            mean = logged[logged["variant"] == variant].groupby("step")[name].mean().dropna()
+            if len(mean):
+                smooth = mean.rolling(max(1, round(SMOOTHING * len(mean))), min_periods=1).mean()
+                (handles[variant],) = ax.plot(smooth, color=styles[variant].color, ls=styles[variant].line, lw=1.3)
+        ax.set_title(title, fontsize=8.5)
+    for ax in axes.flat[len(titles) :]:
+        ax.set_visible(False)
+    beside = int(WIDTH / (0.55 + 0.065 * max(map(len, handles))))
+    figure.legend(handles.values(), map(for_figure, handles), loc="outside lower center", ncols=min(4, beside) or 1)
     return figure
 
 
-def fid_against_cost(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Final FID against what a run's steps took; the line joins the variants that none beats in both."""
-    drawn = [variant for variant in analysis.space.variants.values() if variant.at_cost]
-    if not drawn:
-        return None
-    named = [variant.name for variant in analysis.shown]
-    named += [name for name in analysis.front if name not in named]  # last: the others look as in every other chart
-    styles = looks(named, analysis.records.baseline, theme)
-    figure = Figure(figsize=(WIDTH, _height_beside_legend(3.4, len(named) + 1)), layout="constrained")
-    ax = figure.subplots()
-    for variant in drawn:
-        if variant.name not in styles:
-            ax.plot(*variant.at_cost, ls="", marker="o", ms=3, mew=0, color=theme.muted, zorder=2)
-            continue
-        look, label = styles[variant.name], variant.label
-        runs = zip(*variant.runs_at_cost, strict=True)
-        ax.plot(*runs, ls="", marker=look.marker, ms=3.5, color=look.color, alpha=0.5)
-        ax.plot(
-            *variant.at_cost, ls="", marker=look.marker, ms=9, color=look.color, mec=theme.page, label=label, zorder=4
-        )
-    line = zip(*(analysis.space.variants[name].at_cost for name in analysis.front), strict=True)
-    ax.plot(*line, color=theme.muted, lw=1, ls="--", zorder=1, label="Pareto front")
-    _plain_log_if_wide(ax.yaxis, [fid for variant in drawn for fid in variant.fids()])
-    ax.set_xlabel("time of a run's steps (s)")
-    ax.set_ylabel("FID")
-    figure.legend(loc="outside right upper")
-    return figure
+def _name(found: Question, design: Design) -> str:
+    return "\n".join(for_figure(part) for part in parts_of_title(found, design) if part)
 
 
-def looks_of(analysis: Analysis, theme: Theme) -> dict[str, Look]:
-    return looks([variant.name for variant in analysis.shown], analysis.records.baseline, theme)
+def _is_along(row: Effect, analysis: Analysis) -> bool:
+    design = analysis.design
+    return (row.given, row.metric, row.space) == ("", design.metric, design.space) and row.estimate is not None
 
 
-def _height_beside_legend(least: float, entries: int) -> float:
-    """Inches of a chart that has all of its legend's lines at its side."""
-    return max(least, 0.2 + LEGEND_LINE * entries)
+def _is_of(row: Effect, found: Question, at: str) -> bool:
+    return (row.question, row.level, row.at) == (found.question, found.level, at)
 
 
-def _seeds_and_mean(ax: Axes, y: float, values: list[float], summary: Estimate, look: Look, theme: Theme) -> None:
-    """One line of a forest plot: seeds as dots, and under them their mean with its interval where there is one."""
-    ax.plot(values, [y - 0.17] * len(values), ls="", marker="o", ms=4, mew=0, color=look.color, alpha=0.6, zorder=3)
-    if summary.low is not None:
-        ax.plot([summary.low, summary.high], [y + 0.13] * 2, color=look.color, lw=2)
-    ax.plot(summary.mean, y + 0.13, marker=look.marker, ms=7, mec=theme.page, mew=0.8, color=look.color, zorder=4)
+def _effect(ax: Axes, y: float, effect: Effect, theme: Theme) -> None:
+    color = {None: theme.muted, "helps": theme.good, "hurts": theme.bad}[effect.direction]
+    if effect.decide_low is not None:
+        ax.plot([effect.decide_low, effect.decide_high], [y, y], color=color, lw=1, marker="|", ms=6)
+    ax.plot([effect.low, effect.high], [y, y], color=color, lw=3)
+    ax.plot(effect.estimate, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
 
 
-def _effect(
-    ax: Axes, y: float, size: float, low: float | None, high: float | None, color: str, theme: Theme, marker: str = "o"
-) -> None:
-    """One line of a forest plot of effects: the interval, where there is one, under the size."""
-    if low is not None:
-        ax.plot([low, high], [y, y], color=color, lw=2)
-    ax.plot(size, y, marker=marker, ms=6, color=color, mec=theme.page, zorder=4)
-
-
-def _plain_log_if_wide(axis: Axis, values: list[float]) -> None:
+def _plain_log_if_wide(axis: Axis, values: pd.Series) -> None:
     """A logarithmic axis with plain numbers where the values span much, a linear one otherwise."""
-    if min(values) <= 0 or max(values) < WIDE * min(values):
+    if values.min() <= 0 or values.max() < WIDE * values.min():
         return
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    very_wide = max(values) > 15 * min(values)
+    very_wide = values.max() > 15 * values.min()
     axis.set_major_locator(LogLocator(base=10, subs=(1, 3) if very_wide else (1, 1.5, 2, 3, 5, 7)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())

@@ -1,153 +1,149 @@
-"""From a suite's records to the files of its report."""
+"""From a suite's analysis to the files of its report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
 
-from sagan.analysis.build import analyse
-from sagan.analysis.model import Analysis, Variant
-from sagan.analysis.wording import number
-from sagan.errors import UserError
-from sagan.params import Params
-from sagan.plan import Plan
-from sagan.report import charts, dynamics, tables
-from sagan.report.index import index_text
+from sagan.analysis.build import Analysis, write_analysis
+from sagan.analysis.words import number
+from sagan.report.charts import CHARTS
+from sagan.report.choice import extremes, shown_variants, told_questions, typical_run
 from sagan.report.page import body
 from sagan.report.sheets import Tile, save_sheet
-from sagan.report.style import THEMES, Theme, save, themed
+from sagan.report.style import THEMES, save, themed
 from sagan.report.swapping import swapped
 from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
-from sagan.store.records import write_json
-from sagan.store.reports import measured_in_report
 
 # Variants on the sheet of attention maps: each takes two pictures, and the explorer has them all.
 ATTENDING = 4
-
-Chart = Callable[[Analysis, Theme], Figure | None]
-CHARTS: dict[str, Chart] = {
-    "answers": charts.answers,
-    "fid-by-variant": charts.fid_by_variant,
-    "fid-against-step": charts.fid_against_step,
-    "fid-against-time": charts.fid_against_time,
-    "fid-against-cost": charts.fid_against_cost,
-    "losses": dynamics.losses,
-    "attention": dynamics.attention,
+# name -> the picture of a run that it is made of, and how many stand side by side.
+SHEETS = {
+    "samples": ("samples.png", 4),
+    "samples-by-class": ("samples-by-class.png", 4),
+    "film": ("film.png", 2),
+    "interpolation": ("interpolation.png", 2),
+    "neighbours": ("neighbours.png", 2),
 }
 
 
-def render(suite: str, plan: Plan, params: Params, paths: Paths) -> Path:
-    """Write a suite's report with its page (`Paths.pages`) and return its README.md.
+def render(analysis: Analysis, paths: Paths) -> Path:
+    """Write a suite's report, its folder swapped in as one, and its page (`Paths.pages`); return its README.md.
 
-    The same records give the same bytes: nothing here looks at the clock, the machine or git.
-    A run that is not on disk is a row that says so.
-
-    Args:
-        suite: a suite of the plan.
-
-    Raises:
-        UserError: the plan does not hold the suite, a record on disk is not JSON, or the folder holds a report of
-            measured runs and nothing of the suite is measured here.
+    The same tables and pictures give the same bytes: nothing here looks at the clock, the machine or git. Where the
+    runs are not on this machine, their pictures are those of the former report.
     """
-    analysis = analyse(suite, plan, params, paths)
-    folder, counts = paths.report(suite), analysis.space.counts
-    if counts.missing == counts.total and (shown := measured_in_report(folder)):
-        raise UserError(
-            f"{folder}: is a report of {shown} measured runs, and no run of suite {suite!r} is measured here; "
-            "`dvc repro` makes them, or delete the folder for an empty report"
-        )
+    suite = analysis.design.suite
+    folder, env = paths.report(suite), environment()
     with swapped(folder) as fresh:
-        text = _write_report(analysis, fresh)
-        html = environment().get_template("report.html.j2").render(title=analysis.title, body=body(text, fresh))
+        write_analysis(analysis, fresh)
+        figures, broken = _write_figures(analysis, folder, fresh, paths)
+        text = readme(analysis, figures, broken)
+        write_text(fresh / "README.md", text)
+        page = body(text, fresh, f"../../reports/{suite}")
+    html = env.get_template("report.html.j2").render(title=analysis.design.title or suite, body=page)
     write_text(paths.pages(suite) / "report.html", html)
     return folder / "README.md"
 
 
-def _write_report(analysis: Analysis, folder: Path) -> str:
-    """All but the page; the README's text."""
-    figures = _write_charts(analysis, folder) | _write_sheets(analysis, folder)
-    write_json(folder / "summary.json", tables.summary(analysis))
-    for name, table in (
-        ("results", tables.results(analysis.space)),
-        ("curves", tables.curves(analysis)),
-        ("training", tables.training(analysis)),
-        ("effects", tables.effects(analysis)),
-        *([("answers", tables.answers(analysis))] if analysis.questions else []),
-        *((f"results-{space.records.extractor}", tables.results(space)) for space in analysis.spaces),
-    ):
-        write_text(folder / f"{name}.csv", tables.csv_text(table))
-    text = readme(analysis, figures)
-    write_text(folder / "README.md", text)
-    return text
-
-
-def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:
+def readme(analysis: Analysis, figures: dict[str, str], broken: Sequence[str] = ()) -> str:
     """The README's text, with those of the figures that were drawn: name -> file."""
-    return environment().get_template("README.md.j2").render(a=analysis, figures=figures)
+    runs = analysis.tables.runs
+    rows = runs.astype(object).where(runs.notna(), None).to_dict("records")
+    return (
+        environment()
+        .get_template("README.md.j2")
+        .render(
+            report=analysis.report,
+            design=analysis.design,
+            effects=analysis.effects,
+            asked=told_questions(analysis.report),
+            runs=[row | {"trouble": trouble(row)} for row in rows],
+            figures=figures,
+            broken=broken,
+        )
+    )
 
 
-def render_index(params: Params, paths: Paths) -> Path:
-    """Write reports/README.md, which lists every suite whose report is on disk, and return it."""
-    path = paths.report("README.md")
-    write_text(path, index_text(params, paths))
-    return path
-
-
-def _write_charts(analysis: Analysis, folder: Path) -> dict[str, str]:
-    """The charts for which there was data, name -> file on a light page."""
-    written = {}
+def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths) -> tuple[dict[str, str], list[str]]:
+    """What could be drawn, name -> file, and a line for each picture that is broken."""
+    figures: dict[str, str] = {}
     for name, draw in CHARTS.items():
         for theme in THEMES:
             with themed(theme):
-                figure = draw(analysis, theme)
-                if figure is not None:
+                if (figure := draw(analysis, theme)) is not None:
                     save(figure, folder / "figures" / f"{name}{theme.suffix}.png")
-        if figure is not None:
-            written[name] = f"{name}.png"
-    return written
+                    figures[name] = f"{name}.png"
+    shown, two = shown_variants(analysis.report), extremes(analysis.report)
+    wanted = {"extremes": (_tiles(analysis, two, "samples.png", paths), 2)}
+    wanted |= {name: (_tiles(analysis, shown, file, paths), wide) for name, (file, wide) in SHEETS.items()}
+    wanted["attention-maps"] = (_attention_tiles(analysis, shown, paths), 2)
+    broken: list[str] = []
+    for name, (tiles, columns) in wanted.items():
+        whole = [tile for tile in tiles if _is_whole(tile.path, broken)]
+        if whole:
+            figures[name] = save_sheet(whole, folder / "figures" / name, columns).name
+        elif analysis.records is None:  # the runs are elsewhere: their pictures are those of the former report
+            for left in sorted((former / "figures").glob(f"{name}.*")):
+                (folder / "figures").mkdir(exist_ok=True)
+                shutil.copy2(left, folder / "figures")
+                figures[name] = left.name
+    return figures, broken
 
 
-def _write_sheets(analysis: Analysis, folder: Path) -> dict[str, str]:
-    """The contact sheets for which there were pictures, name -> file."""
-    sheets = {
-        "extremes": (_tiles(analysis.extremes, "samples.png"), 2),
-        "samples": (_tiles(analysis.shown, "samples.png"), 4),
-        "samples-by-class": (_tiles(analysis.shown, "samples-by-class.png"), 4),
-        "film": (_tiles(analysis.shown, "film.png") if analysis.has_curve else [], 2),
-        "interpolation": (_tiles(analysis.shown, "interpolation.png"), 2),
-        "neighbours": (_tiles(analysis.shown, "neighbours.png"), 2),
-        "attention-maps": (_attention_tiles(analysis), 2),
-    }
-    return {
-        name: save_sheet(tiles, folder / "figures" / name, columns).name
-        for name, (tiles, columns) in sheets.items()
-        if tiles
-    }
+def _is_whole(path: Path, broken: list[str]) -> bool:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        broken.append(f"{path.parent.name}/{path.name}: {type(error).__name__}")
+        return False
+    return True
 
 
-def _tiles(variants: list[Variant], file: str) -> list[Tile]:
+def _tiles(analysis: Analysis, variants: list[str], file: str, paths: Paths) -> list[Tile]:
     """A picture of each variant's typical run, where it is there."""
     tiles = []
     for variant in variants:
-        row = variant.typical
-        if row and (row.folder / file).exists():
-            note = f"FID {number(row.metric('fid'))}" if row.status == "measured" else "diverged; last snapshot"
-            tiles.append(Tile(row.folder / file, variant.label, f"seed {row.seed}, {note}"))
+        row = typical_run(analysis, variant)
+        if row is not None and (picture := _folder(row, paths) / file).exists():
+            tiles.append(Tile(picture, variant, f"seed {row['seed']}, FID {number(row['fid'])}"))
     return tiles
 
 
-def _attention_tiles(analysis: Analysis) -> list[Tile]:
+def _attention_tiles(analysis: Analysis, variants: list[str], paths: Paths) -> list[Tile]:
     """Of the first variants that attend; generators before discriminators."""
-    tiles = []
-    rows = {variant.label: variant.typical for variant in analysis.shown if variant.typical}
-    attending = [(label, row) for label, row in rows.items() if (row.folder / "attention").exists()]
-    for label, row in attending[:ATTENDING]:
-        for path in sorted((row.folder / "attention").glob("*.png"), reverse=True):
+    tiles, attending = [], 0
+    for variant in variants:
+        row = typical_run(analysis, variant)
+        found = sorted((_folder(row, paths) / "attention").glob("*.png"), reverse=True) if row is not None else []
+        attending += bool(found)
+        for path in found if attending <= ATTENDING else []:
             network, _, side = path.stem.partition("-")
-            layer = row.evaluation.attention.get(f"{network}.{side}") if row.evaluation else None
-            gamma = number(layer.gamma if layer else None)
-            tiles.append(Tile(path, label, f"{network} at {side}x{side}, gamma {gamma}"))
+            gamma = number(row.get(f"gamma.{network}.{side}"))
+            tiles.append(Tile(path, variant, f"{network} at {side}x{side}, gamma {gamma}"))
     return tiles
+
+
+def trouble(row: Mapping[str, Any]) -> str | None:
+    """What became of a run that gave no figure or a bad one; None of others."""
+    if row["status"] == "missing":
+        return "missing"
+    if row["status"] == "diverged":
+        return "diverged" + (f" at step {row['diverged_at']:.0f}" if row["diverged_at"] else "")
+    if row["collapsed"]:
+        return "collapsed" + (f" from step {row['collapsed_at']:.0f} to the end" if row["collapsed_at"] else "")
+    if row["lost"]:
+        return "measured, but without a finite figure"
+    told = f"FID {number(row['fid'])}, untrained {number(row['fid_untrained'])}, best {number(row['fid_best'])}"
+    return f"ended badly: {told}" if row["went_wrong"] else None
+
+
+def _folder(row: pd.Series, paths: Paths) -> Path:
+    return paths.evaluation(row["evaluation"])

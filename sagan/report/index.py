@@ -1,95 +1,88 @@
-"""reports/README.md: what is known from all suites, in one table of questions by suites."""
+"""reports/README.md and the front page's table: the answers of all suites side by side, from their reports alone."""
 
 from __future__ import annotations
 
-import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sagan.analysis.wording import NOTHING, between, change, number
-from sagan.params import Params
-from sagan.report.templating import environment
+from sagan.analysis.build import read_effects, read_report
+from sagan.analysis.model import AcrossSuites, Effect, Question, Report
+from sagan.analysis.ranking import across_suites
+from sagan.analysis.words import parts_of_title
+from sagan.errors import UserError
+from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
-from sagan.store.records import Json, read_json
+
+BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
 
 
-def index_text(params: Params, paths: Paths) -> str:
-    """The index's Markdown, from the data of the reports that are on disk."""
-    found = [name for name in params.suites if (paths.report(name) / "summary.json").exists()]
-    suites = [_line(name, params, read_json(paths.report(name) / "summary.json")) for name in found]
-    effects = {name: _effects(paths.report(name) / "effects.csv") for name in found}
-    sure = {row["name"] for of in effects.values() for row in of if row["answer"] == "depends"}
-    answers = {name: _answers(of, sure) for name, of in effects.items()}
-    asking = [suite for suite in suites if answers[suite["name"]]]
-    questions = dict.fromkeys(question for name in found for question in answers[name])
-    rows = [(question, [answers[suite["name"]].get(question, NOTHING) for suite in asking]) for question in questions]
-    return environment().get_template("index.md.j2").render(suites=suites, asking=asking, rows=rows)
+@dataclass(frozen=True)
+class Known:
+    """A suite's report and the rows of its effects.csv."""
+
+    name: str
+    report: Report
+    effects: list[Effect]
 
 
-def _effects(table: Path) -> list[dict[str, str]]:
-    """A report's `effects.csv`; empty where it has none."""
-    if not table.exists():
-        return []
-    with table.open(newline="") as lines:
-        return list(csv.DictReader(lines))
+@dataclass(frozen=True)
+class Line:
+    """A question as several suites ask it: suite -> its answers, and per step and per second what they say together."""
+
+    what: str
+    found: dict[str, Question]
+    together: dict[str, AcrossSuites | None]
 
 
-def _answers(effects: list[dict[str, str]], depending: set[str]) -> dict[str, str]:
-    """A suite's questions, each with its answer, size and interval; none of a report that asks nothing.
+def render_index(paths: Paths) -> Path:
+    """Write reports/README.md, and return it."""
+    path = paths.report("README.md")
+    write_text(path, text_of("index.md.j2", "", paths))
+    return path
+
+
+def render_front(paths: Paths) -> Path:
+    """Write the front page's table between its two marks, and return the page.
+
+    Raises:
+        UserError: the page has no such marks.
+    """
+    path = paths.root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{path}: has no lines {BEGIN!r} and {END!r} to stand between")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{END}{after}")
+    return path
+
+
+def text_of(template: str, base: str, paths: Paths) -> str:
+    """A template with the reports that are on disk: those that ask something first, small ones before large ones.
 
     Args:
-        depending: interactions of which any suite is sure: every suite that has them tells the effects at each level.
+        base: where reports/ lies from the page.
     """
-    answers = {_question(row): _answer(row) for row in effects if row["table"] == "question"}
-    told = [row for row in effects if row["table"] == "conditional" and row["name"] in depending]
-    sure = {row["name"] for row in effects if row["answer"] == "depends"}
-    mark = {name: "**depends**: " if name in sure else "" for name in depending}
-    return answers | {f"{_question(row)}, where {row['where']}": mark[row["name"]] + _size(row) for row in told}
+    known = []
+    for file in sorted(paths.report("").glob("*/report.json")):
+        if (report := read_report(file.parent)) is not None:
+            known.append(Known(file.parent.name, report, read_effects(file.parent)))
+    known.sort(key=lambda of: (not of.report.questions, of.report.counts.total))
+    asking = [of for of in known if of.report.questions]
+    return environment().get_template(template).render(known=known, base=base, asking=asking, lines=_lines(asking))
 
 
-def _question(row: dict[str, str]) -> str:
-    """The ingredient, which suites may name differently; with its levels where it is no switch."""
-    return (
-        row["title"] if row["other"] in ("off", "none") else f"{row['title']}: {row['level']} instead of {row['other']}"
-    )
+def _lines(asking: list[Known]) -> list[Line]:
+    lines: dict[str, dict[str, Question]] = {}
+    for of in asking:
+        for found in of.report.questions:
+            lines.setdefault(_what(found, of.report), {})[of.name] = found
+    return [
+        Line(what, found, {at: across_suites([getattr(of, at) for of in found.values()]) for at in ("steps", "time")})
+        for what, found in lines.items()
+    ]
 
 
-def _answer(row: dict[str, str]) -> str:
-    answer = row["answer"] if row["answer"] in ("not decided", "no answer yet") else f"**{row['answer']}**"
-    looked_at = row.get("answered_at")  # not in reports of older versions
-    at = f", answered at {looked_at} seeds" if looked_at else ""
-    return f"{answer}: {_size(row)}{at}" if row["fid_percent"] else answer
-
-
-def _size(row: dict[str, str]) -> str:
-    size, low, high = (float(row[part]) if row[part] else None for part in ("fid_percent", "low", "high"))
-    return f"{change(size)} ({between(low, high)})"
-
-
-def _line(name: str, params: Params, summary: Json) -> dict[str, Any]:
-    suite = params.suites[name]
-    fids = {
-        key.removesuffix(".fid"): value for key, value in summary.items() if key.endswith(".fid") and "/" not in key
-    }
-    fids = {name: fid for name, fid in fids.items() if name != "noise_floor" and f"{name}.unranked" not in summary}
-    best = min(fids, key=lambda variant: (fids[variant], variant), default=None)
-    return {
-        "name": name,
-        "title": suite.title or name,
-        "dataset": suite.dataset,
-        "resolution": params.datasets[suite.dataset].resolution,
-        "features": suite.evaluation.extractor,
-        "runs": _runs(summary),
-        "best": best or NOTHING,
-        "best_fid": number(fids.get(best)),
-    }
-
-
-def _runs(summary: Json) -> str:
-    """Such as "31 of 35 measured, 2 diverged, 2 missing"."""
-    counts = {
-        status: sum(value for key, value in summary.items() if key.endswith(f".{status}"))
-        for status in ("measured", "diverged", "missing")
-    }
-    notes = [f"{counts[status]} {status}" for status in ("diverged", "missing") if counts[status]]
-    return ", ".join([f"{counts['measured']} of {sum(counts.values())} measured", *notes])
+def _what(found: Question, report: Report) -> str:
+    """The ingredient, which suites may place differently; with its levels where it is no switch."""
+    title, levels = parts_of_title(found, report.design)
+    return title if levels.endswith(("instead of off", "instead of none")) else f"{title}, {levels}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import re
 from pathlib import Path
 
@@ -11,22 +10,14 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 _PICTURE = re.compile(r'(src|srcset)="(figures/[\w-]+\.(?:png|webp))"')
+_LINK = re.compile(r'href="(?![a-z]+:|#)')
 
 
-def body(markdown: str, folder: Path) -> Markup:
-    """The Markdown as HTML, with headings that links can point at and the pictures of `folder` inlined."""
+def body(markdown: str, folder: Path, at: str) -> Markup:
+    """The Markdown as HTML, with the pictures of `folder` inlined and links to the files that lie at an address."""
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    tokens = parser.parse(markdown)
-    for heading, text in itertools.pairwise(tokens):
-        if heading.type == "heading_open":
-            heading.attrSet("id", slug(text.content))
-    html = parser.renderer.render(tokens, parser.options, {})
+    html = _LINK.sub(f'href="{at}/', parser.render(markdown))
     return Markup(_PICTURE.sub(lambda match: f'{match[1]}="{_data_uri(folder / match[2])}"', html))
-
-
-def slug(heading: str) -> str:
-    """A heading's anchor as code hosts make it: "Runs that went wrong" is runs-that-went-wrong."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _data_uri(path: Path) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
+from sagan.names import WEBP_SIDE, one_line
+
 GAP = 16
 # Height of the letters as a share of the sheet's width: pages show a sheet about 1,000 pixels wide.
 LETTERS = 0.0135
@@ -47,13 +49,13 @@ def sheet(tiles: list[Tile], columns: int) -> Image.Image:
         row, column = divmod(i, columns)
         left, top = column * (width + GAP), row * (label + height + GAP)
         for text, font, down in ((tile.title, _font(size, bold=True), 0), (tile.subtitle, _font(size), 1.3 * size)):
-            draw.text((left, top + down), _fitted(text, width, font), INK, font=font)
+            draw.text((left, top + down), _fitted(one_line(text), width, font), INK, font=font)
         canvas.paste(picture, (left, top + label))
     return canvas
 
 
 def save_sheet(tiles: list[Tile], path: Path, columns: int) -> Path:
-    """Write a sheet and return its file: PNG, or where that is large, as of photographs, WebP.
+    """Write a sheet and return its file: PNG, or where that is large, as of photographs, WebP if its sides allow that.
 
     PIL stores neither date nor software in them.
 
@@ -64,6 +66,8 @@ def save_sheet(tiles: list[Tile], path: Path, columns: int) -> Path:
     picture, file = sheet(tiles, columns), path.with_suffix(".png")
     picture.save(file)
     if file.stat().st_size <= LARGE:
+        return file
+    if max(picture.size) > WEBP_SIDE:
         return file
     file.unlink()
     picture.save(small := path.with_suffix(".webp"), quality=QUALITY)

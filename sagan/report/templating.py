@@ -8,18 +8,9 @@ from pathlib import Path
 
 import jinja2
 
-from sagan.analysis import build, comparisons, curves, factorial, rows, statistics, wording
-from sagan.metrics import collapse
-from sagan.report.troubles import kept_of, trouble
+from sagan import names
+from sagan.analysis import metrics, words
 from sagan.store.records import atomic
-
-# What decides, where prose names it.
-THRESHOLDS = {
-    name: value
-    for module in (statistics, factorial, build, comparisons, rows, curves, collapse)
-    for name, value in vars(module).items()
-    if name.isupper()
-}
 
 
 def environment() -> jinja2.Environment:
@@ -31,22 +22,31 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= dict(inspect.getmembers(wording, inspect.isfunction)) | {"kept_of": kept_of, "trouble": trouble}
-    env.globals |= {"chart": chart, "sheet": sheet} | THRESHOLDS
+    formats = {"metric": metrics.metric_of, "md": names.for_markdown, "html": names.for_html, "short": short}
+    env.filters |= dict(inspect.getmembers(words, inspect.isfunction)) | formats
+    env.globals |= {"chart": chart, "sheet": sheet, "METRICS": metrics.METRICS}
     return env
 
 
-def chart(name: str, alt: str) -> str:
-    """A chart that follows the reader's light or dark page."""
+def short(name: str) -> str:
+    """A setting's own name: "generator.spectral_norm" is "G spectral norm", "optimizer.lr_g" is "lr g"."""
+    group, _, own = name.rpartition(".")
+    return {"generator": "G ", "discriminator": "D ", "ema": "ema "}.get(group, "") + own.replace("_", " ")
+
+
+def chart(name: str, alt: str, width: str = "") -> str:
+    """A chart that follows the reader's light or dark page; `width` is of the page, such as "60%"."""
+    sized = f' width="{width}"' if width else ""
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="figures/{name}-dark.png">'
-        f'<img alt="{html.escape(alt)}" src="figures/{name}.png"></picture>'
+        f'<img alt="{html.escape(alt)}" src="figures/{name}.png"{sized}></picture>'
     )
 
 
-def sheet(file: str, alt: str) -> str:
+def sheet(file: str, alt: str, width: str = "") -> str:
     """A contact sheet, one file for both."""
-    return f'<img alt="{html.escape(alt)}" src="figures/{file}">'
+    sized = f' width="{width}"' if width else ""
+    return f'<img alt="{html.escape(alt)}" src="figures/{file}"{sized}>'
 
 
 def write_text(path: Path, text: str) -> None:

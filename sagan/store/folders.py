@@ -40,7 +40,7 @@ def was_stopped(key: str, paths: Paths) -> bool:
 def _exit_code(key: str, paths: Paths) -> int | None:
     """How a job left that did not end well: the last line that the workflow adds to its log."""
     try:
-        lines = paths.log(key).read_text(errors="replace").splitlines()
+        lines = paths.log(key).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     found = re.fullmatch(r"\w+ left with exit code (\d+)", lines[-1]) if lines else None
@@ -73,8 +73,8 @@ def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
 
 
 def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
-    """Move away a measurement whose `metrics.json` is no record; returns where it went."""
-    return _set_aside(partial(read_evaluation, key, paths), paths.evaluation(key), paths)
+    """Move away a measurement whose record is none, or whose files have other bytes; returns where it went."""
+    return _set_aside(partial(read_evaluation, key, paths, verify=True), paths.evaluation(key), paths)
 
 
 def _set_aside(read: Callable[[], Found], folder: Path, paths: Paths) -> Path | None:

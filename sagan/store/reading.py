@@ -6,7 +6,9 @@ the result anew; its folder is set aside, never deleted (`sagan.store.folders`).
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,7 @@ from sagan.store.types import EvaluationRecord, Kept, LogLine, Record, Reference
 
 R = TypeVar("R", bound=Record)
 _SHOWN = 80
+_IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
 
@@ -68,24 +71,27 @@ def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) 
     return found
 
 
-def read_evaluation(key: str, paths: Paths) -> Found[EvaluationRecord]:
-    """`metrics.json`."""
-    return _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+def read_evaluation(key: str, paths: Paths, verify: bool = False) -> Found[EvaluationRecord]:
+    """A measurement, which is there when all its files have their sizes, and with `verify` their bytes."""
+    found = _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
+    return found if found.record is None else _whole(found, paths.evaluation(key), found.record.files, verify)
 
 
 def read_log(key: str, paths: Paths) -> list[LogLine]:
     """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
 
-    Raises:
-        NotARecord: another line is none.
+    Lines that are damaged are left out, which is said once.
     """
     path = paths.run(key) / "log.jsonl"
-    lines = []
+    lines, damaged = [], []
     for number, line in enumerate(complete_lines(path), start=1):
         try:
             lines.append(LogLine.model_validate_json(line))
         except ValidationError as error:
-            raise NotARecord(path, f"line {number}: {_reason(error)}") from None
+            damaged.append(f"line {number} ({_reason(error)})")
+    if damaged:
+        others = f" and {len(damaged) - 1} more" if damaged[1:] else ""
+        warn_once(f"{path}: {damaged[0]}{others} damaged, and left out")
     return lines
 
 
@@ -110,6 +116,18 @@ def dataset_of(folder: Path) -> str | None:
     return None
 
 
+def is_own_file(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder of results: it lies there, or is a link to DVC's cache.
+
+    A link in a copied result may lead to any file of this machine. In DVC's cache a file is named by the MD5 of its
+    bytes, which who made the link must have known.
+    """
+    target = path.resolve()
+    if not target.is_file():
+        return False
+    return target.is_relative_to(folder.resolve()) or _IN_DVC_CACHE.search(target.as_posix()) is not None
+
+
 def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
     """The records under `results` whose paths fit a pattern, whatever plan they are of; others are passed over."""
     found = (_read(path, kind, warned=False) for path in sorted((paths.root / "results").glob(pattern)))
@@ -124,6 +142,10 @@ def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
         return Found("missing")
     except ValidationError as error:
         why = _reason(error)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP):
+            raise
+        why = error.strerror.lower()
     if not why:
         return Found("there", record)
     if warned:
@@ -149,7 +171,12 @@ def _reason(error: ValidationError) -> str:
     return f"{place} is wrong" if place else "no JSON object"
 
 
-@cache
 def warn(path: Path, why: str) -> None:
     """A line for each file, however often it is looked at."""
-    print(f"sagan: warning: {path}: no whole record ({why}), so it counts as not there", file=sys.stderr)
+    warn_once(f"{path}: no whole record ({why}), so it counts as not there")
+
+
+@cache
+def warn_once(text: str) -> None:
+    """A line, however often it is said."""
+    print(f"sagan: warning: {text}", file=sys.stderr)

@@ -1,9 +1,8 @@
-"""Where reports lie and what they answer, for the terminal; and the reports that experiments leave to be read."""
+"""The reports that experiments leave in the workspace, to be read."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,31 +10,6 @@ from pathlib import Path
 from sagan.errors import UserError, did_you_mean
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import read_json
-
-
-def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> list[str]:
-    """Of each suite that has a report its answers, and links to its pages.
-
-    Args:
-        is_terminal: mark the links for a terminal (OSC 8), which opens them on a click.
-    """
-    lines = []
-    for suite in suites:
-        readme = paths.report(suite) / "README.md"
-        if not readme.exists():
-            lines.append(f"{suite}: no report yet; `make repro` makes it")
-            continue
-        lines += [f"{suite}:", *(f"  {line}" for line in answers(readme.read_text(encoding="utf-8")))]
-        pages = (paths.pages(suite) / "report.html", paths.pages(suite) / "explorer.html", readme)
-        lines += [f"  {page.name:<14}{_link(page, is_terminal)}" for page in pages if page.exists()]
-    return lines
-
-
-def answers(readme: str) -> list[str]:
-    """The points that a report opens with, without Markdown's marks."""
-    opening = readme.split("\n## ")[0].split("\n<picture>")[0]
-    points = [line for line in opening.splitlines() if line.startswith("- ")]
-    return [re.sub(r"\*+|\\(?=[\W_])", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", point)) for point in points]
 
 
 def experiment_paths(name: str, paths: Paths) -> Paths:
@@ -65,11 +39,6 @@ def leave_for_workspace(suites: Iterable[str], paths: Paths) -> Paths | None:
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target)
     return left
-
-
-def _link(path: Path, is_terminal: bool) -> str:
-    uri = path.resolve().as_uri()
-    return f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri
 
 
 def measured_in_report(folder: Path) -> int:

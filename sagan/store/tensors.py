@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from sagan.errors import first_line
+from sagan.store.reading import warn_once
 from sagan.store.records import atomic
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors in a file; None where it is not there, or is not whole, which is said once."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError, ValueError) as error:
+        warn_once(f"{path}: not whole ({first_line(error)}), and left out")
+        return None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -55,7 +55,7 @@ class Config(TypedDict):
 
 
 class Kept(Record):
-    """A file of a run or a reference, as it was when its record was written."""
+    """A file of a run, a reference or a measurement, as it was when its record was written."""
 
     bytes: int
     sha256: str
@@ -229,6 +229,7 @@ class EvaluationRecord(Record):
     variant: str
     seed: int
     dataset: str | None = None
+    files: dict[str, Kept] = {}
     untrained: dict[str, MetricValue] = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None
     curve_protocol: Settings = {}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import PIL.Image
-
+from sagan.names import for_mlflow, for_mlflow_text
 from sagan.params import Params
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_log, read_run
+from sagan.store.reading import is_own_file, read_evaluation, read_log, read_run
 from sagan.store.records import Json, canonical, digest, file_digest
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
@@ -131,7 +130,7 @@ def tags(records: Records, suite: str, params: Params) -> dict[str, str]:
         "lr_ratio": f"{variant['optimizer']['lr_ratio']:g}",
         "status": records.result.status if records.result else "running",
     }
-    told |= {f"factor.{factor}": level for factor, level in records.cell.levels.items()}
+    told |= {f"factor.{for_mlflow(factor)}": level for factor, level in records.cell.levels.items()}
     told = {f"sagan.{name}": value for name, value in told.items()}
     return {"mlflow.runName": records.cell.run, **told, **_outcome_tags(records)}
 
@@ -160,7 +159,9 @@ def _outcome_tags(records: Records) -> dict[str, str]:
         told["collapsed_at"] = records.measures.collapse.began
     for extractor, measures in records.also.items():
         told |= {f"protocol.{extractor}.{name}": metric.name for name, metric in measures.metrics.items()}
-    found = {f"sagan.{name}": str(value) for name, value in told.items() if value is not None}
+    found = {
+        f"sagan.{for_mlflow(name)}": for_mlflow_text(str(value)) for name, value in told.items() if value is not None
+    }
     if provenance.commit:
         found["mlflow.source.git.commit"] = provenance.commit
     return found
@@ -224,40 +225,17 @@ def _evaluation_points(measures: EvaluationRecord) -> list[Point]:
 
 
 def _points(values: Json, stamp: int, step: int) -> list[Point]:
-    """Points of the values that are numbers."""
-    return [Point(key, float(value), stamp, step) for key, value in values.items() if isinstance(value, int | float)]
+    """Points of the values that are finite numbers: MLflow shows others as very large ones."""
+    finite = {key: value for key, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return [Point(_name(key), float(value), stamp, step) for key, value in finite.items()]
+
+
+def _name(key: str) -> str:
+    """A metric's name, whose sections are divided by slashes, as MLflow takes it."""
+    return "/".join(for_mlflow(part) for part in key.split("/") if part)
 
 
 # --- files --------------------------------------------------------------------------------------
-
-
-def images(records: Records) -> Iterator[tuple[str, PIL.Image.Image]]:
-    """Names and pictures for MLflow's image view, where runs stand beside each other with a slider over steps.
-
-    A name is `<key>+step+<step>+timestamp+<ms>+<uuid>`, as `MlflowClient.log_image` makes it, but with
-    a uuid that is the same each time. `film.png` has a column for each snapshot: these are the slider.
-    """
-    if records.measures is None:
-        return
-    stamp = _ms_of(records.measures.provenance.finished)
-    steps = [at.step for at in records.measures.curve]
-    for name, path in records.pictures.items():
-        key = name.removesuffix(".png").replace("/", "~")
-        with PIL.Image.open(path) as picture:
-            frames = [(records.result.steps, picture)]
-            if name == "film.png":
-                frames = _columns(picture, records.run.resolution, steps)
-            for step, frame in frames:
-                identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{records.cell.evaluation}/{name}/{step}")
-                yield f"{key}+step+{step}+timestamp+{stamp}+{identity}", frame
-
-
-def _columns(film: PIL.Image.Image, side: int, steps: list[int]) -> Iterator[tuple[int, PIL.Image.Image]]:
-    """A film of images of that side cut into its columns, each with the line on both of its sides."""
-    line = (film.width - len(steps) * side) // (len(steps) + 1)
-    for place, step in enumerate(steps):
-        left = place * (side + line)
-        yield step, film.crop((left, 0, left + side + 2 * line, film.height))
 
 
 def _also(cell: Cell, paths: Paths) -> dict[str, EvaluationRecord]:
@@ -266,10 +244,9 @@ def _also(cell: Cell, paths: Paths) -> dict[str, EvaluationRecord]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """The PNG files of an evaluation by their relative names; a link that leads out of the folder is none."""
-    inside = folder.resolve()
+    """The PNG files of an evaluation by their relative names, none from elsewhere."""
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.png"))}
-    return {name: path for name, path in found.items() if path.is_file() and path.resolve().is_relative_to(inside)}
+    return {name: path for name, path in found.items() if is_own_file(path, folder)}
 
 
 # --- small things -------------------------------------------------------------------------------
@@ -278,9 +255,9 @@ def _pictures(folder: Path) -> dict[str, Path]:
 def _flat(tree: Json, prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, f"{prefix}{for_mlflow(name)}.")
         else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else canonical(value)
+            yield f"{prefix}{for_mlflow(name)}", value if isinstance(value, str) else canonical(value)
 
 
 def _ms(seconds: float) -> int:

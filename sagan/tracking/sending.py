@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Mirror
 
 from sagan.params import Params
@@ -18,15 +20,25 @@ from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import canonical, digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingUnavailable, available, connect, lock, tracking_uri
-from sagan.tracking.content import Records
-from sagan.tracking.experiments import introduce, open_experiment
-from sagan.tracking.models import MEASURED_TAG, MODEL_TAG, drop_models, send_figures, send_model
-from sagan.tracking.points import new_lines, send_points
+from sagan.tracking.connection import (
+    TrackingRefused,
+    TrackingUnavailable,
+    available,
+    connect,
+    deadline,
+    lock,
+    open_experiment,
+    tracking_uri,
+)
+from sagan.tracking.content import Point, Records
+from sagan.tracking.models import drop_models, send_model
+from sagan.tracking.suites import note, send_suite
 
 DATASET_DIGEST = 36  # characters of a dataset's digest: MLflow's limit
-PREVIEW = 256  # pixels: the side of the small pictures that MLflow's image view loads first
 LOGGER = logging.getLogger("sagan.tracking")
+_BATCH = 1000  # points in one request: MLflow's limit
+# Slow requests that a server has the time of for one run.
+_REQUESTS = 12
 
 
 @dataclass
@@ -66,19 +78,16 @@ class _Sender:
                 self.client = connect(uri, self.paths)
             for suite, cells in self.plan.suites.items():
                 if suite not in self.experiments:
-                    name = f"{self.params.tracking.experiment_prefix}{suite}"
-                    experiment = open_experiment(self.client, uri, name, self.paths)
-                    # An experiment in a copy leaves to the workspace what is the workspace's.
-                    seeds = len({cell.seed for cell in cells})
-                    introduce(self.client, experiment, suite, seeds, self.params, self.paths, only_new=is_beside)
+                    name, about = f"{self.params.tracking.experiment_prefix}{suite}", note(suite, self.params)
+                    experiment = open_experiment(self.client, uri, name, about, self.paths).experiment_id
                     if not is_beside:
-                        _mark_former(self.client, experiment.experiment_id, cells)
-                    self.experiments[suite] = experiment.experiment_id
+                        _mark_former(self.client, experiment, cells)
+                    self.experiments[suite] = experiment
                 for cell in cells:
-                    self._look_at(suite, cell, report, is_beside)
+                    self._look_at(uri, suite, cell, report, is_beside)
         return report
 
-    def _look_at(self, suite: str, cell: Cell, report: SyncReport, is_beside: bool) -> None:
+    def _look_at(self, uri: str, suite: str, cell: Cell, report: SyncReport, is_beside: bool) -> None:
         signature = content.signature(cell, self.paths)
         if self.seen.get((suite, cell.run)) == signature:
             report.unchanged.append(cell.run)
@@ -90,21 +99,28 @@ class _Sender:
         tags, arrival = content.tags(records, suite, self.params), content.arrival_tags(is_beside)
         if not is_beside:
             tags["sagan.plan"] = content.CURRENT
-        weights = self.paths.run(cell.run) / "generator.safetensors" if self.params.tracking.models else None
-        with lock(self.paths):
-            changed, points = _send(self.client, self.experiments[suite], records, tags, arrival, weights)
+        models_of = self.paths if self.params.tracking.models else None
+        with lock(self.paths), deadline(uri, _REQUESTS):
+            changed, points = _send(self.client, self.experiments[suite], records, tags, arrival, models_of)
         (report.sent if changed else report.unchanged).append(cell.run)
         report.points += points
         self.seen[suite, cell.run] = signature
 
 
 def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
-    """Sends every run of the plan that is on disk, whole or in part, and nothing that MLflow has already.
+    """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable: MLflow cannot be reached; what was sent until then stays and is not sent again.
+        TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
     """
-    return _Sender(plan, params, paths).look()
+    sender = _Sender(plan, params, paths)
+    report = sender.look()
+    if main_workspace(paths.root) is None:
+        uri = tracking_uri(params, paths)
+        for suite, experiment in sender.experiments.items():
+            with available(uri), lock(paths), deadline(uri, _REQUESTS):
+                send_suite(sender.client, experiment, suite, params, paths)
+    return report
 
 
 def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, interval_s: float = 10.0) -> None:
@@ -113,7 +129,7 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable: it was away at the end too.
+        TrackingUnavailable, TrackingRefused: it did not take them at the end either.
     """
     sender = _Sender(plan, params, paths)
     warned = False
@@ -122,7 +138,7 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
         try:
             sender.look()
             warned = False
-        except TrackingUnavailable as error:
+        except (TrackingUnavailable, TrackingRefused) as error:
             if last:
                 raise
             if not warned:
@@ -155,19 +171,18 @@ def _send(
     records: Records,
     tags: dict[str, str],
     arrival: dict[str, str],
-    weights: Path | None,
+    models_of: Paths | None,
 ) -> tuple[bool, int]:
     """Completes the mirror of one run. Returns whether anything changed, and how many points were sent.
 
     A mirror that is made here gets the tags of its `arrival` too, one made anew those of the mirror before it.
-    The tag `sagan.sent` comes last and says that all of these records have arrived. The generator's `weights` become
-    a model after that; a light copy of a run has none.
+    The tag `sagan.sent` comes last and says that all of these records have arrived; the model comes after that.
     """
     mirror = _find(client, experiment, records.cell)
     sent = records.digest()
     if mirror and records.result and mirror.data.tags.get("sagan.sent") == sent:
-        changed = _send_model(client, mirror, records, weights)
-        return _set_tags(client, mirror, tags) or changed, 0
+        model = send_model(client, mirror, records, models_of)
+        return _set_tags(client, mirror, tags | model), 0
     if mirror and _contradicts(client, mirror, records):
         arrival |= {name: mirror.data.tags[name] for name in arrival if name in mirror.data.tags}
         _discard(client, mirror)
@@ -183,9 +198,8 @@ def _send(
     if records.result:
         _send_files(client, mirror, records)
         client.set_terminated(mirror.info.run_id, "FINISHED", records.finished)
-        arrived = {"sagan.sent": sent} | ({"mlflow.loggedImages": "True"} if records.pictures else {})
-        changed |= _set_tags(client, mirror, arrived)
-        changed |= _send_model(client, mirror, records, weights)
+        changed |= _set_tags(client, mirror, {"sagan.sent": sent})
+        changed |= _set_tags(client, mirror, send_model(client, mirror, records, models_of))
     return changed or points > 0, points
 
 
@@ -223,12 +237,11 @@ def _contradicts(client: MlflowClient, mirror: Mirror, records: Records) -> bool
         return False
     if any(mirror.data.tags.get(tag, value) != value for tag, value in _origins(records).items()):
         return True
-    steps = sorted(metric.step for metric in client.get_metric_history(mirror.info.run_id, "train/images"))
-    if steps != [line.step for line in records.log[: len(steps)]]:
-        return True
     losses = {line.step: line.values["loss_d"] for line in records.log}
     sent = client.get_metric_history(mirror.info.run_id, "train/loss_d")
-    return any(losses[m.step] is None or not math.isclose(losses[m.step], m.value, rel_tol=1e-9) for m in sent)
+    if len(sent) > len({point.step for point in sent}) or any(losses.get(point.step) is None for point in sent):
+        return True
+    return any(not math.isclose(losses[point.step], point.value, rel_tol=1e-9) for point in sent)
 
 
 def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
@@ -240,14 +253,44 @@ def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
     if missing and records.result is None:
         client.log_dict(run_id, records.run.config, "config.json")
     if not mirror.inputs or not mirror.inputs.dataset_inputs:
-        client.log_inputs(run_id, [_dataset_input(records)])
+        name = f"{records.run.dataset}-{records.run.resolution}"
+        source = canonical({"uri": f"data/prepared/{name}"})
+        dataset = Dataset(name, records.run.dataset_digest[:DATASET_DIGEST], "local", source)
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _dataset_input(records: Records) -> DatasetInput:
-    name = f"{records.run.dataset}-{records.run.resolution}"
-    source = canonical({"uri": f"data/prepared/{name}"})
-    dataset = Dataset(name, records.run.dataset_digest[:DATASET_DIGEST], "local", source)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+def new_lines(mirror: Mirror, log: list) -> list[list[Point]]:
+    """The points of the lines after the last one that arrived.
+
+    Lines are sent in order and never split between requests, and a request is one transaction: what
+    has arrived is always a beginning of the log, and the latest `train/images` says how long a one.
+    After a resume the log holds lines again that were sent before; they are the same but for their
+    time, which would make them second points.
+    """
+    arrived = mirror.data.metrics.get("train/images", -1.0)
+    return [content.log_points(line) for line in log if line.images > arrived]
+
+
+def send_points(client: MlflowClient, mirror: Mirror, groups: Iterable[list[Point]]) -> int:
+    """Sends the points of all groups, each group in one request, and returns how many there were."""
+    total = 0
+    for batch in _batches(groups):
+        # Latest first: MLflow then moves a metric's latest value once a request, and not at every point.
+        client.log_batch(mirror.info.run_id, metrics=[Metric(*point) for point in reversed(batch)])
+        total += len(batch)
+    return total
+
+
+def _batches(groups: Iterable[list[Point]]) -> Iterator[list[Point]]:
+    """Points in lists of at most _BATCH that split no group."""
+    batch: list[Point] = []
+    for group in groups:
+        if batch and len(batch) + len(group) > _BATCH:
+            yield batch
+            batch = []
+        batch = batch + group
+    if batch:
+        yield batch
 
 
 def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
@@ -261,31 +304,9 @@ def _send_files(client: MlflowClient, mirror: Mirror, records: Records) -> None:
         for extractor, record in records.also.items():
             write_json(folder / f"metrics-{extractor}.json", record.content())
         for relative, path in records.pictures.items():
-            target = folder / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-        (folder / "images").mkdir()
-        for image, picture in content.images(records):
-            picture.save(folder / "images" / f"{image}.png")
-            picture.thumbnail((PREVIEW, PREVIEW))
-            picture.save(folder / "images" / f"{image}+compressed.webp")
+            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / relative)  # also of a link to DVC's cache, which MLflow refuses
         client.log_artifacts(mirror.info.run_id, name)
-
-
-def _send_model(client: MlflowClient, mirror: Mirror, records: Records, weights: Path | None) -> bool:
-    """Makes the model of a finished run, once, and sends its figures when they are there. Returns whether it did any.
-
-    A run that is followed has finished some time before it is measured.
-    """
-    is_wanted = weights and weights.exists() and records.result.status == "finished"
-    changed = False
-    if is_wanted and MODEL_TAG not in mirror.data.tags:
-        changed = _set_tags(client, mirror, {MODEL_TAG: send_model(client, mirror, records, weights)})
-    model = mirror.data.tags.get(MODEL_TAG)
-    if model and records.measures and mirror.data.tags.get(MEASURED_TAG) != model:
-        send_figures(client, mirror, records, model)
-        changed |= _set_tags(client, mirror, {MEASURED_TAG: model})
-    return changed
 
 
 def _set_tags(client: MlflowClient, mirror: Mirror, tags: dict[str, str]) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 import sagan
 from sagan.code.fingerprint import PACKAGE
+from sagan.store.reading import warn_once
 from sagan.store.records import Json
 from sagan.training.devices import describe, driver
 
@@ -84,6 +85,10 @@ def _git(*arguments: str) -> str | None:
 def _answer(command: list[str]) -> str | None:
     """What a program prints; None where it is not there or fails."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        if "dubious ownership" in str(getattr(error, "stderr", "")):
+            warn_once(f"records hold no commit: {PACKAGE.parent} belongs to another user, so git does not open it")
         return None

@@ -4,12 +4,14 @@ import dataclasses
 import py_compile
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from sagan.code import trust
 from sagan.code.extensions import load_extension, read_sources
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
@@ -86,7 +88,7 @@ def test_the_regulariser_example_is_r1(own_run, images, paths):
 def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_run, images, paths):
     pytest.importorskip("timm")
     options = {"weight": 1e5, "network": "test_resnet", "pretrained": False}
-    module = load_extension(ROOT / "extensions" / "examples" / "moments.py")
+    module = load_extension(read_sources(ROOT / "extensions" / "examples" / "moments.py"))
     real, fake = torch.randn(6, 1, 28, 28), torch.randn(6, 1, 28, 28, requires_grad=True)
     network = module._network("test_resnet", False, real.device)
     x, y = (network(side.expand(-1, 3, -1, -1)).detach().double().numpy() for side in (real, fake))
@@ -183,9 +185,72 @@ def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
     assert (other.root / "executed").exists()
 
 
-def test_copied_code_that_the_workspace_has_is_its_own(copied):
+def test_a_mark_that_comes_with_an_archive_makes_nothing_trusted(copied):
     run, other = copied
+    folder = other.run(run.key) / "extension"
+    (folder / "main.py").open("a").write("\nopen('executed', 'w')\n")
+    digest = trust._digest({file.name: file.read_bytes() for file in folder.glob("*.py")})
+    for place in ("extensions", "trusted"):
+        mark = other.root / "state" / place / digest
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+    with pytest.raises(UserError, match="--trust"):
+        load_generator(other.run(run.key), paths=other)
+
+
+def test_what_a_user_ran_is_trusted_in_every_clone_and_by_nobody_else(copied, monkeypatch, tmp_path):
+    run, other = copied
+    assert drawn(other.run(run.key), other) is not None
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
+    with pytest.raises(UserError, match="--trust"):
+        load_generator(other.run(run.key), paths=other)
+
+
+def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkeypatch, tmp_path):
+    """An archive could bring a folder `~` along."""
+    _, other = copied
+    monkeypatch.chdir(other.root)
+    for settings in ("", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", settings)
+        monkeypatch.setenv("HOME", "~")
+        code = {"main.py": b"print()"}
+        trust.remember(code)
+        assert not trust.is_trusted(code, tmp_path / "none", "main.py")
+    assert not (other.root / "~").exists() and not (other.root / "relative").exists()
+
+
+def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert train(own_run(example("upsampling", paths), kernel=3), images, paths).status == "finished"
+
+
+def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
+    """The measuring itself is made up: it loads the network as measuring does."""
+    from sagan.cli import app, making
+
+    run, other = copied
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
+    monkeypatch.setattr(making, "PATHS", other)
+    monkeypatch.setattr(making, "_spec", lambda *_: SimpleNamespace(run=run.key, reference="none", key="none"))
+
+    monkeypatch.setattr(making, "_checked", lambda _: None)
+
+    def measured(*_):
+        load_generator(other.run(run.key), paths=other)
+        raise UserError("measured")
+
+    monkeypatch.setattr("sagan.metrics.evaluate.evaluate", measured)
+    assert "--trust" in str(CliRunner().invoke(app, ["evaluate", "none"]).exception)
+    assert str(CliRunner().invoke(app, ["evaluate", "none", "--trust"]).exception) == "measured"
+
+
+def test_copied_code_that_the_workspace_has_is_its_own(copied, monkeypatch, tmp_path):
+    run, other = copied
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
     shutil.copytree(ROOT / "extensions", other.root / "extensions")
+    main = other.run(run.key) / "extension" / "main.py"
+    main.write_text("# Another comment.\n" + main.read_text())
     assert torch.equal(drawn(other.run(run.key), other), drawn(other.run(run.key), other, trust=True))
 
 

@@ -77,9 +77,12 @@ def test_three_splits_stay_three(tmp_path, write):
     assert manifest["splits"] == {"train": [0, 2], "valid": [2, 3], "test": [3, 4]}
 
 
-def test_images_outside_of_the_split_folders_make_them_ordinary_folders(tmp_path, write):
-    write("train/0.jpg", "test/0.jpg", "stray.jpg")
-    assert prepare("any", spec(), tmp_path / "out", root=tmp_path)["split"] == "0.1 held out"
+@pytest.mark.parametrize("stray", ["stray.jpg", "extra/0.jpg"])
+def test_an_image_outside_of_the_split_folders_is_named(tmp_path, write, stray):
+    """Were they ordinary folders then, test images would be trained on."""
+    write("train/0.jpg", "test/0.jpg", stray)
+    with pytest.raises(UserError, match=rf"has folders of splits .*, and {stray} lies in none of them"):
+        prepare("any", spec(), tmp_path / "out", root=tmp_path)
 
 
 def test_a_zip_gives_the_same_bytes_as_the_folder(tmp_path, write):
@@ -122,6 +125,6 @@ def test_classes_need_a_folder_for_every_image(tmp_path, write):
 def test_no_images_is_said_with_what_is_looked_for(tmp_path, there):
     if there:
         (tmp_path / "source").mkdir()
-        Path(tmp_path / "source" / "notes.txt").write_text("nothing")
+        Path(tmp_path / "source" / "notes.txt").write_text("nothing", encoding="utf-8")
     with pytest.raises(UserError, match=r"source: no such folder or zip, or none with images \(\.jpg"):
         prepare("any", spec(), tmp_path / "out", root=tmp_path)

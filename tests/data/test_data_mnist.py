@@ -7,7 +7,7 @@ import pytest
 
 from sagan.data import load, prepare
 from sagan.errors import UserError
-from sagan.params.datasets import FashionMnist, Mnist, Mnist5k
+from sagan.params.datasets import Mnist, Mnist5k
 
 
 def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path):
@@ -89,14 +89,3 @@ def test_images_and_labels_must_agree_in_number(tmp_path, write_idx):
     (tmp_path / "other" / name).rename(tmp_path / "source" / name)
     with pytest.raises(UserError, match="31 labels for 30 images"):
         prepare("mnist", Mnist(kind="mnist", source="source"), tmp_path / "out", root=tmp_path)
-
-
-def test_fashion_files_are_held_against_their_own_md5s(tmp_path, write_idx, capsys):
-    spec = FashionMnist(kind="fashion-mnist", source="source")
-    write_idx(tmp_path / "source", test=10_000)
-    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz: .* the original's is bef4ecab.* gzipped"):
-        prepare("fashion", spec, tmp_path / "out", root=tmp_path)
-    write_idx(tmp_path / "plain", test=10_000, gzipped=False)
-    manifest = prepare("fashion", spec.model_copy(update={"source": "plain"}), tmp_path / "out", root=tmp_path)
-    assert manifest["original"] is False and manifest["labels"]["names"][9] == "Ankle boot"
-    assert "t10k-images-idx3-ubyte is not known to be the original" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from sagan.data import load, prepare, verify
+from sagan.data import load, pending, prepare
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist
 
@@ -91,16 +91,24 @@ def test_load_refuses_a_folder_without_manifest_and_one_that_was_cut_short(tmp_p
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
-def test_a_changed_byte_is_found_before_training(tmp_path, write_idx, spec, name):
+def test_a_flipped_bit_is_refused_by_whoever_reads_and_prepared_anew(tmp_path, write_idx, spec, name, capsys):
     write_idx(tmp_path / "source")
     folder = tmp_path / "out"
-    prepare("mnist", spec, folder, root=tmp_path)
-    verify(load(folder), folder)
+    made = prepare("mnist", spec, folder, root=tmp_path)
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data` again"):
-        verify(load(folder), folder)
+    with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data`"):
+        load(folder)
+    assert pending("mnist", spec, folder, root=tmp_path).startswith("would be prepared anew, since the arrays have")
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"the arrays have changed .* missing"):
+        prepare("mnist", spec, folder, root=tmp_path)
+    (tmp_path / "elsewhere").rename(tmp_path / "source")
+    capsys.readouterr()
+    assert prepare("mnist", spec, folder, root=tmp_path) == made
+    assert "out: prepared anew, since the arrays have changed" in capsys.readouterr().err
+    load(folder)
 
 
 def test_importing_the_room_is_light():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 
@@ -13,12 +14,14 @@ from safetensors.torch import save_file
 
 from sagan import load_generator
 from sagan.errors import UserError
+from sagan.generators import generator_of
 from sagan.generators.exporting import export_generator
 from sagan.generators.sampling import Draw, attention_pictures, samples, truncated, walk, write_samples
 from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
 from sagan.params.run import completed
 from sagan.store.paths import Paths
+from sagan.store.tensors import save_tensors
 
 torch.set_num_threads(1)
 
@@ -109,6 +112,15 @@ def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
         row, column = divmod(index, 3)
         cell = sheet[2 + 30 * row : 30 + 30 * row, 2 + 30 * column : 30 + 30 * column]
         assert np.array_equal(cell, np.asarray(Image.open(file)))
+
+
+def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(tmp_path):
+    path, _ = saved(tmp_path)
+    with pytest.raises(UserError, match=r"x\.jpg: samples are written as PNG; end the name in \.png"):
+        write_samples(path, tmp_path / "x.jpg", "grid", Draw(count=1))
+    (image,) = write_samples(path, tmp_path / "v1.0", "images", Draw(count=1))
+    assert image == tmp_path / "v1.0" / "00000.png" and image.read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "x.jpg").exists()
 
 
 def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):
@@ -224,3 +236,20 @@ def test_attention_pictures_show_each_layer_and_say_where_there_is_none(tmp_path
     plain, _ = saved(tmp_path, attention_at=[])
     with pytest.raises(UserError, match="no attention layer"):
         attention_pictures(plain, tmp_path / "maps", count=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", pickle.dumps({"a": 1}), b"\xff" * 99],
+)
+def test_another_file_in_a_generators_place_is_one_line(tmp_path, content):
+    (tmp_path / "generator.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="not a generator of this project") as refused:
+        generator_of(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_tensors_without_a_configuration_are_no_generator(tmp_path):
+    save_tensors(tmp_path / "generator.safetensors", {"a": torch.ones(1)})
+    with pytest.raises(UserError, match="holds no configuration of a network"):
+        generator_of(tmp_path)

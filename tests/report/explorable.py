@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from sagan.analysis.build import analyse
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.nn.attention import SelfAttention
 from sagan.report.explorer import render_explorer
@@ -40,7 +41,7 @@ def row_of(file: Path, image: int, query: int) -> torch.Tensor:
 
 
 def render(library, suite: str = "few") -> Path | None:
-    return render_explorer(suite, library.plan, library.params, library.paths)
+    return render_explorer(analyse(suite, library.plan, library.params, library.paths), library.paths)
 
 
 def file_of(library, network: str = "generator", seed: int = 0) -> Path:

@@ -30,9 +30,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @contextmanager
 def edited(path: Path) -> Iterator[dict]:
     """A record on disk, written back as it was changed."""
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     yield record
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
 
 
 def write_outcome(paths: Paths, run: Run, cell: Cell, mishap: str | None, fids: dict[str, float]) -> None:

@@ -1,67 +1,78 @@
+"""Charts hold what they are of, and have room for it; colours that every reader can tell apart."""
+
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 
-from sagan.analysis.build import analyse
-from sagan.report import charts, dynamics
-from sagan.report.style import DARK, LIGHT, looks, themed
+from sagan.report import charts
+from sagan.report.charts import CHARTS
+from sagan.report.style import DARK, LIGHT, looks, save, themed
+from tests.report.conftest import PARAMS, found
 
-
-@pytest.fixture(scope="module")
-def records(library):
-    return lambda suite: analyse(suite, library.plan, library.params, library.paths)
+LONG = "sagan-grid-attention-on-spectral-norm-gd-ratio-"
 
 
 def panels(figure):
     return {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
 
 
-def test_every_seed_is_drawn_and_a_diverged_run_ends_in_a_cross(records):
-    found = records("made-up")
+def test_answers_are_drawn_with_both_intervals_in_their_colour(library):
+    analysis = found(library, "factorial")
     with themed(LIGHT):
-        axes = panels(charts.fid_against_step(found, LIGHT))
-    assert list(axes) == list(found.space.variants)
-    seeds_and_mean = 5 + 1
-    assert len(axes["sagan"].lines) == seeds_and_mean
-    assert sum(line.get_marker() == "x" for line in axes["dcgan"].lines) == 2
+        axes = panels(charts.answers(analysis, LIGHT))
+    effects = [of.steps.effect for of in analysis.report.questions]
+    drawn = [sorted(map(float, line.get_xdata())) for line in axes["per step"].lines if line.get_color() != LIGHT.ink]
+    for effect in effects:
+        assert [effect.low, effect.high] in drawn and [effect.decide_low, effect.decide_high] in drawn
+    colours = {line.get_color() for line in axes["per step"].lines} - {LIGHT.ink}
+    assert colours == {{"helps": LIGHT.good, "hurts": LIGHT.bad, None: LIGHT.muted}[of.direction] for of in effects}
+
+
+def test_an_effect_is_drawn_at_every_snapshot_per_step_and_per_second(library):
+    analysis = found(library, "factorial")
+    with themed(LIGHT):
+        figure = charts.budget(analysis, LIGHT)
+    [ax, *_] = [ax for ax in figure.axes if ax.get_visible()]
+    steps, time = (line for line in ax.lines if line.get_marker() in ("o", "s"))
+    assert list(steps.get_xdata()) == [100, 200, 300, 400]
+    assert len(time.get_xdata()) >= 2 and 400 < time.get_xdata()[-1] < 410
+
+
+def test_every_run_is_drawn_as_far_as_it_came(library):
+    analysis = found(library, "made-up")
+    with themed(LIGHT):
+        axes = panels(charts.curves(analysis, LIGHT))
     assert max(len(line.get_xdata()) for line in axes["dcgan"].lines) == 5
+    assert sum(line.get_linewidth() == 0.8 for line in axes["sagan"].lines) == 5
 
 
-def test_forest_shows_every_seed_and_what_was_lost(records):
-    with themed(LIGHT):
-        left, right = charts.fid_by_variant(records("made-up"), LIGHT).axes
-    assert (
-        sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o" and line.get_ls() == "None") == 31
-    )
-    assert {text.get_text() for text in left.texts} == {"2 missing", "2 diverged"}
-    assert right.get_xlabel() == "change from sagan in % (left is better)"
+def test_nothing_measured_draws_nothing(library):
+    for draw in CHARTS.values():
+        assert draw(found(library, "empty"), LIGHT) is None
 
 
-def test_means_go_on_after_another_seed_diverged(records):
-    with themed(LIGHT):
-        axes = panels(dynamics.losses(records("made-up"), LIGHT))
-    means = [line for line in axes["generator loss"].lines if line.get_linewidth() > 1]
-    assert [line.get_xdata()[-1] for line in means] == [400] * 7
-    thin = [line for line in axes["generator loss"].lines if line.get_linewidth() < 1]
-    assert sorted(line.get_xdata()[-1] for line in thin)[:3] == [230, 230, 400]
-
-
-def test_attention_panels_are_of_those_that_attend(records):
-    with themed(DARK):
-        figure = dynamics.attention(records("factorial"), DARK)
-        axes = panels(figure)
-    assert len(axes) == 4
-    lines = axes["entropy / uniform, generator at 14x14"].lines
-    assert {(line.get_ydata()[0], round(line.get_ydata()[-1], 2)) for line in lines} == {(1, 0.62), (1, 1)}
-    assert [text.get_text() for text in figure.legends[0].texts] == ["sagan", "sn-d-only"]
-
-
-def test_nothing_measured_draws_nothing(records):
-    for draw in (charts.fid_by_variant, charts.fid_against_step, charts.fid_against_time):
-        assert draw(records("empty"), LIGHT) is None
-    for draw in (charts.fid_against_cost, dynamics.losses, dynamics.attention):
-        assert draw(records("empty"), LIGHT) is None
+@pytest.mark.parametrize(("count", "prefix"), [(40, "ratio-"), (12, LONG)], ids=["many", "long names"])
+def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, prefix):
+    names = [f"{prefix}{number:02d}" for number in range(count)]
+    more = "".join(f"\n  {name}: {{like: sagan, optimizer: {{lr_ratio: 1.{name[-2:]}1}}}}" for name in names)
+    text = PARAMS.replace("\nsuites:", f"{more}\nsuites:").replace("seeds: 2", "seeds: 3")
+    text = text.replace("variants: [sagan, no-attention]", f"variants: [sagan, {', '.join(names)}]")
+    fid = {name: 20.0 + number for number, name in enumerate(names)}
+    analysis = found(make_library(tmp_path / "root", ["few"], fid, pictures=False, text=text))
+    for name, draw in CHARTS.items():
+        with themed(LIGHT), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if (figure := draw(analysis, LIGHT)) is None:
+                assert name == "along-the-budget"  # it asks no questions
+                continue
+            save(figure, tmp_path / "chart.png")
+        assert figure.get_figheight() < 12, name
+        axes = [ax for ax in figure.axes if ax.get_visible()]
+        for box in [ax.get_tightbbox() for ax in axes] + [legend.get_window_extent() for legend in figure.legends]:
+            assert box.x0 > -1 and box.y0 > -1 and box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1, name
+        assert min(side for ax in axes for side in ax.get_window_extent().size) > 100, name  # pixels
 
 
 def test_variants_differ_in_colour_or_line_and_in_colour_or_marker():

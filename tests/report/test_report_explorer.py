@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ from sagan.metrics.attention import layer_maps
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params.variants import Generator as GeneratorParams
 from sagan.report.explorer import render_explorer
+from tests.report.conftest import found
 from tests.report.explorable import Attending, add_large_layer, random_images, render
 
 FORMS = [form for form in get_args(GeneratorParams.model_fields["attention"].annotation) if form != "residual"]
@@ -45,7 +47,7 @@ def test_page_is_one_small_file_and_the_same_every_time(explorable):
     assert len(first) < 5_000_000
     assert render(explorable).read_bytes() == first
     text = first.decode()
-    assert "Without attention: no-attention." in text
+    assert "Left out" not in text
     assert not [word for word in ("http://", "https://", "@import", "<link") if word in text]
 
 
@@ -60,18 +62,13 @@ def test_nothing_is_written_where_nothing_attends(explorable, make_library, tmp_
     assert not page.exists()
 
 
-def test_runs_that_are_not_there_are_named(make_library, tmp_path):
-    library = make_library(tmp_path, ["made-up"], pictures=False)
-    folder = library.paths.evaluation(library.cell("made-up", "sagan", 2).evaluation)
-    save_explorable(Attending(14), "generator", torch.zeros(2, 1, 28, 28), random_images(2), folder / "attention")
-    text = render(library, "made-up").read_text()
-    assert "sagan seed 0 (without queries and keys)" in text
-    assert "ttur-1 seed 2 (missing)" in text
-    assert "Without attention: no-attention, dcgan." in text
-
-
 @pytest.mark.parametrize(
-    ("dim", "said"), [(60, "7 of the 8 pictures"), (128, "stay under 5 MB: seeds 1"), (640, "1 of the 8 pictures")]
+    ("dim", "said"),
+    [
+        (60, "all but 7 of 8 pictures"),
+        (128, "stay under 5 MB: all but 4 of 8 pictures of each run, seed 1."),
+        (640, "all but 1 of 8 pictures"),
+    ],
 )
 def test_page_stays_small_and_says_what_it_leaves_out(explorable, dim, said):
     for seed in (0, 1):
@@ -85,8 +82,9 @@ def test_the_baseline_is_left_out_last(make_library, tmp_path):
     library = make_library(tmp_path, ["made-up"], pictures=False)
     for variant in ("sn-d-only", "sagan", "ttur-1"):
         add_large_layer(library, "made-up", variant, 0, 640)
-    suite = library.params.suites["made-up"].model_copy(update={"baseline": "ttur-1"})
-    params = library.params.model_copy(update={"suites": {"made-up": suite}})
-    page = render_explorer("made-up", library.plan, params, library.paths)
+    analysis = found(library, "made-up")
+    design = analysis.design.model_copy(update={"baseline": "ttur-1"})
+    report = analysis.report.model_copy(update={"design": design})
+    page = render_explorer(replace(analysis, report=report), library.paths)
     assert page.stat().st_size < 5_000_000
-    assert "stay under 5 MB: variants sagan, sn-d-only." in page.read_text()
+    assert ", variant sagan, variant sn-d-only." in page.read_text()

@@ -1,55 +1,95 @@
-import json
+"""A report from records: what its tables and its page say, and that nothing on disk is shown as nothing."""
+
+import re
 import shutil
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from sagan.analysis.build import analyse
-from sagan.errors import UserError
-from sagan.report import render, tables
-from sagan.report.document import CHARTS, readme
+from sagan.analysis.build import read_analysis, write_analysis
+from sagan.analysis.words import title
+from sagan.report import render, render_index
+from sagan.report.charts import CHARTS
+from sagan.report.choice import SHOWN, shown_variants, told_questions
+from sagan.report.document import readme
+from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT
+from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
 
+def first_screen(text):
+    return re.split(r"\n## |\n<details>", text)[0]
+
+
 def test_same_records_give_the_same_bytes_elsewhere(make_library, tmp_path):
-    reports = []
-    for name in ("here", "there"):
-        library = make_library(tmp_path / name, ["few"])
-        reports.append(contents(render("few", library.plan, library.params, library.paths).parent))
-    assert reports[0].keys() == reports[1].keys()
-    assert [name for name in reports[0] if reports[0][name] != reports[1][name]] == []
+    reports = [contents(report(make_library(tmp_path / name, ["few"]))) for name in ("here", "there")]
+    assert reports[0] == reports[1]
     assert not any(str(tmp_path).encode() in data for data in reports[0].values())
+
+
+def test_a_report_is_made_anew_of_its_tables_where_the_runs_are_elsewhere(make_library, tmp_path):
+    library = make_library(tmp_path, ["factorial"])
+    folder = report(library, "factorial")
+    before = contents(folder)
+    shutil.rmtree(tmp_path / "results")
+    render(read_analysis(folder), library.paths)
+    assert contents(folder) == before
+    assert any(name.startswith("figures/samples") for name in before)
+
+
+def test_the_first_screen_answers_each_question_per_step_and_per_second(rendered, library):
+    text = (rendered("factorial") / "README.md").read_text()
+    screen = first_screen(text)
+    analysis = found(library, "factorial")
+    for question in analysis.report.questions:
+        [line] = [line for line in screen.splitlines() if line.startswith(f"| {title(question, analysis.design)} |")]
+        _, _, steps, time, cost, _ = line.split("|")
+        assert question.steps.effect.answer in steps and question.time.effect.answer in time
+        assert f"{abs(question.steps.effect.estimate):.1f} %" in steps
+        assert f"{question.cost.ratio:.2f} times" in cost
+    for said in ("digits", "400 steps", "4 seeds", "lower is better", "cpu (Made-up 3000)", "figures/answers.png"):
+        assert said in screen
 
 
 def test_every_cell_is_a_row_whatever_became_of_it(rendered):
     results = pd.read_csv(rendered("made-up") / "results.csv")
-    assert len(results) == 35
     assert results["status"].value_counts().to_dict() == {"measured": 31, "diverged": 2, "missing": 2}
-    assert results.set_index(["variant", "seed"]).loc[("sn-d-only", 4), "collapsed"] == 1
-    assert pd.isna(results.set_index(["variant", "seed"]).loc[("dcgan", 3), "fid"])
+    text = (rendered("made-up") / "README.md").read_text()
+    assert "**31 of 35 runs were measured**; 2 diverged, 1 collapsed, 0 ended badly, 2 missing" in first_screen(text)
+    assert "- dcgan, seed 3: diverged at step 230" in text and "- ttur-1, seed 2: missing" in text
+    assert "- sn-d-only, seed 4: collapsed from step 400 to the end" in text
 
 
-def test_summary_is_a_flat_metric_of_numbers(rendered):
-    summary = json.loads((rendered("made-up") / "summary.json").read_text())
-    assert all(isinstance(value, int | float) for value in summary.values())
-    assert summary["dcgan.diverged"] == 2
-    assert summary["sagan.fid"] == pytest.approx(13.788)
-    assert summary["noise_floor.fid"] == 0.9
+def test_what_a_user_writes_stays_text(rendered, library):
+    text = (rendered("made-up") / "README.md").read_text()
+    assert "a name with \\| and \\<b\\>" in text
+    assert "<b>" not in (library.paths.pages("made-up") / "report.html").read_text()
 
 
-def test_a_further_space_has_a_table_a_file_and_names_of_its_own(rendered):
-    folder = rendered("few")
-    first, other = (pd.read_csv(folder / name) for name in ("results.csv", "results-inception.csv"))
-    assert other["fid"].tolist() == pytest.approx((4 * first["fid"]).tolist())
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["inception/sagan.fid"] == pytest.approx(4 * summary["sagan.fid"])
-    assert summary["inception/noise_floor.fid"] == 3.1
-    assert "inception/sagan.images_per_second" not in summary and "inception/sagan.missing" not in summary
-    text = (folder / "README.md").read_text()
-    rank, space = text.index("Lowest mean FID: sagan"), text.index("## In other feature spaces")
-    assert "13.78" not in text[space : text.index("## Claims")] and rank < space
-    assert "fid4000_train.inception" in text[text.index("## Protocol") :]
+def test_a_suite_that_asks_nothing_tells_variants_against_the_baseline(rendered):
+    screen = first_screen((rendered("made-up") / "README.md").read_text())
+    assert re.search(r"\| no-attention instead of sagan \| \*\*hurts\*\*: \+\d", screen)
+
+
+def test_other_metrics_and_features_stand_beside(rendered, library):
+    text = (rendered("few") / "README.md").read_text()
+    assert "All metrics in features of inception" in text
+    spaces = {space.name: space.means["sagan"]["fid"].mean for space in found(library, "few").report.spaces}
+    assert spaces["inception"] == pytest.approx(4 * spaces["classifier"])
+    assert f"| sagan | {spaces['inception']:.2f} |" in text
+
+
+def test_what_could_not_be_measured_is_said_with_the_reason(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
+            record["metrics"]["recall"]["value"] = 0.001
+    text = readme(found(library), {})
+    assert "Not measured: IS (refused: no classifier layer)." in text
+    assert "recall ↑<br>uninformative at this budget" in text
 
 
 def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, tmp_path):
@@ -59,94 +99,37 @@ def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, t
         library.plan.runs[cell.run].config["image"]["classes"] = ["cat", "dog"]
         folder = library.paths.evaluation(cell.evaluation)
         shutil.copy(folder / "samples.png", folder / "samples-by-class.png")
-    readme_path = render("few", library.plan, library.params, library.paths)
-    assert "Rows, from the top: sagan: cat, dog." in readme_path.read_text()
-    assert (readme_path.parent / "figures" / "samples-by-class.png").exists()
+    folder = report(library)
+    assert "sagan: cat, dog." in (folder / "README.md").read_text()
+    assert (folder / "figures" / "samples-by-class.png").exists()
 
 
-def test_curves_have_the_seconds_of_their_steps(rendered):
-    curves = pd.read_csv(rendered("made-up") / "curves.csv").set_index(["variant", "seed", "step"])
-    assert curves.loc[("sagan", 0, 0), "seconds"] == 0
-    assert curves.loc[("sagan", 0, 400), "images"] == 400 * 32
-    assert curves.loc[("sagan", 0, 400), "seconds"] == pytest.approx(400 * 32 / 820)
-    assert curves.loc[("sagan", 0, 400), ["recall", "diversity"]].tolist() == [0.4, 0.9]
-
-
-@pytest.fixture
-def few_images(make_library, tmp_path):
-    """The suite "few" where FID at snapshots, and every IS, could not be measured; nor the noise floor."""
-    library = make_library(tmp_path, ["few"], pictures=False)
-    for cell in library.plan.suites["few"]:
-        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
-            for point in record["curve"]:
-                point |= {"fid": None, "status": "too few images: 20, and 128 features need 128"}
-            record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
-    with edited(library.paths.reference(next(iter(library.plan.references))) / "reference.json") as record:
-        record["floor"] |= {"fid": None, "what": "one half of the train split against the other, 60 each"}
-        record |= {"feature_dim": 128}
-    return library
-
-
-def test_what_could_not_be_measured_is_said_with_the_reason(few_images):
-    text = render("few", few_images.plan, few_images.params, few_images.paths).read_text()
-    assert "*Not measured: IS (refused: no classifier layer).*" in text
-    assert "no best snapshot: too few images: 20, and 128 features need 128." in text
-    assert text.index("## Claims") < text.index("## Training curves") < text.index("fid-against-cost.png")
-
-
-def test_recall_and_diversity_are_kept_where_there_is_no_fid(few_images):
-    _, lines = tables.curves(analyse("few", few_images.plan, few_images.params, few_images.paths))
-    assert len(lines) == 4 * 5 and {line["fid"] for line in lines} == {None}
-    assert [line["recall"] for line in lines[:2]] == [0.0, 0.1] and {line["diversity"] for line in lines} == {0.9}
-
-
-def test_summary_leaves_out_what_was_not_measured(rendered):
-    summary = json.loads((rendered("empty") / "summary.json").read_text())
-    assert set(summary.values()) == {0, 3, 0.9}
-
-
-def test_nothing_on_disk_is_a_report_that_says_so(rendered):
-    text = (rendered("empty") / "README.md").read_text()
-    assert "No run gave a figure" in text
-    assert len(pd.read_csv(rendered("empty") / "results.csv")) == 6
-
-
-def test_a_report_of_measured_runs_is_not_emptied_where_none_is_measured_here(make_library, tmp_path):
+def test_a_broken_picture_costs_that_picture_alone(make_library, tmp_path):
     library = make_library(tmp_path, ["few"])
-    folder = render("few", library.plan, library.params, library.paths).parent
-    before = contents(folder)
-    shutil.rmtree(tmp_path / "results")
-    with pytest.raises(UserError, match=r"4 measured runs.*`dvc repro`.*delete the folder"):
-        render("few", library.plan, library.params, library.paths)
-    assert contents(folder) == before
-    shutil.rmtree(folder)
-    assert "No run gave a figure" in render("few", library.plan, library.params, library.paths).read_text()
+    pictures = [library.paths.evaluation(cell.evaluation) / "samples.png" for cell in library.plan.suites["few"]]
+    for picture in pictures[:2]:
+        picture.write_bytes(picture.read_bytes()[:200])
+    folder = report(library)
+    assert "A picture is broken and left out" in (folder / "README.md").read_text()
+    with Image.open(folder / "figures" / "samples.png") as sheet:
+        assert sheet.height < 2 * 448  # the other variant's
 
 
-def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
-    library = make_library(tmp_path, ["few"], pictures=False)
-
-    def text():
-        return readme(analyse("few", library.plan, library.params, library.paths), {})
-
-    assert "from different machines" not in text()
-    with edited(library.paths.run(library.cell("few", "sagan", 1).run) / "run.json") as record:
-        record["provenance"]["device"] = "cpu (Made-up 5000)"
-    told = "(cpu (Made-up 3000), 1 thread(s) (3 runs); cpu (Made-up 5000), 1 thread(s) (1 runs))"
-    assert f"- **The runs are from different machines** {told}: a seed gives other weights" in text()
-
-
-@pytest.mark.parametrize("lost", ["diverged", "not finite"])
-def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost):
-    library = make_library(tmp_path, ["few"], pictures=False)
-    for cell in library.plan.suites["few"]:
-        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
-            if lost == "not finite":
-                for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
-                    metric["value"] = None
-            else:
-                record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
-    assert "No run gave a figure" in readme(analyse("few", library.plan, library.params, library.paths), {})
+@pytest.mark.parametrize("lost", ["diverged", "not finite", "not there"])
+def test_a_suite_without_a_single_figure_is_reported(make_library, rendered, tmp_path, lost):
+    if lost == "not there":
+        text = (rendered("empty") / "README.md").read_text()
+    else:
+        library = make_library(tmp_path, ["few"], pictures=False)
+        for cell in library.plan.suites["few"]:
+            with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+                if lost == "not finite":
+                    for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
+                        metric["value"] = None
+                else:
+                    record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
+        text = readme(found(library), {})
+    assert "No run gave a figure" in first_screen(text) if lost != "not finite" else "without a finite figure" in text
 
 
 @pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
@@ -160,42 +143,56 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     }
     for folder in folders.get(gone, []):
         shutil.rmtree(folder)
-    if gone == "logs":
-        for folder in folders["runs"]:
-            (folder / "log.jsonl").unlink()
-    records = analyse("few", library.plan, library.params, library.paths)
-    drawn = {name: "" for name, draw in CHARTS.items() if draw(records, LIGHT)}
+    for cell in cells if gone == "logs" else []:
+        (library.paths.run(cell.run) / "log.jsonl").unlink()
+    analysis = found(library)
+    drawn = {name: "" for name, draw in CHARTS.items() if draw(analysis, LIGHT)}
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
-    assert ("fid-by-variant" in drawn) == (gone != "evaluations")
-    assert f"| no-attention | {0 if gone == 'evaluations' else 2} of 2" in readme(records, drawn)
-    assert len(tables.results(records.space)[1]) == 4
+    assert ("curves" in drawn) == (gone != "evaluations")
+    assert ("No run gave a figure" if gone == "evaluations" else "| 2 of 2 |") in readme(analysis, drawn)
 
 
-def test_unknown_suite_and_broken_record_are_named(make_library, tmp_path, capsys):
-    library = make_library(tmp_path, ["few"])
-    with pytest.raises(UserError, match="no suite 'nope'"):
-        render("nope", library.plan, library.params, library.paths)
-    record = library.paths.run(library.cell("few", "sagan", 0).run) / "run.json"
-    record.write_text("{")
-    render("few", library.plan, library.params, library.paths)
-    assert f"{record}: no whole record" in capsys.readouterr().err
+def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    assert "from different machines" not in readme(found(library), {})
+    with edited(library.paths.run(library.cell("few", "sagan", 1).run) / "run.json") as record:
+        record["provenance"]["device"] = "cpu (Made-up 5000)"
+    assert "(cpu (Made-up 3000), 1 thread(s); cpu (Made-up 5000), 1 thread(s))" in readme(found(library), {})
 
 
-def test_effects_shown_stand_in_a_table_with_all_their_digits(rendered):
-    folder = rendered("made-up")
-    table = pd.read_csv(folder / "effects.csv").set_index(["table", "name"])
-    row = table.loc[("baseline", "no-attention")]
-    text = (folder / "README.md").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("| no-attention | **+"))
-    assert f"{row['fid_percent']:.1f} %" in line and f"{row['p_holm']:.2g}" in line and row["answer"] == "hurts"
-    assert table.loc["baseline"].index.size == 6
+def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path):
+    text = PARAMS.replace("\nsuites:", "\n  matched: {like: sagan, ranked: false, n_dis: 3}\nsuites:")
+    text = text.replace("variants: [sagan, no-attention]", "variants: [sagan, no-attention, matched]")
+    library = make_library(tmp_path, ["few"], {"matched": 3.0}, pictures=False, text=text)
+    page = readme(found(library), {})
+    [line] = [line for line in page.splitlines() if line.startswith("| matched |") and "2 of 2" in line]
+    assert "not ranked" in line
+    assert "matched" not in first_screen(page)
+    assert found(library).report.ranking("steps").standings[0].variant == "sagan"
 
 
-def test_two_snapshots_are_no_curve(make_library, tmp_path):
-    library = make_library(tmp_path, ["few"])
-    for run in library.plan.runs.values():
-        run.config["training"]["snapshots"] = [0, 400]
-    page = render("few", library.plan, library.params, library.paths)
-    drawn = {path.stem for path in (page.parent / "figures").iterdir()}
-    assert not drawn & {"fid-against-step", "fid-against-time", "film"} and {"fid-against-cost", "samples"} <= drawn
-    assert "too few points for a curve" in page.read_text()
+def test_a_large_suite_shows_the_best_and_the_worst(make_library, tmp_path):
+    names = [f"ratio-{number:02d}" for number in range(19)]
+    more = "".join(f"\n  {name}: {{like: sagan, optimizer: {{lr_ratio: 1.{name[6:]}1}}}}" for name in names)
+    text = PARAMS.replace("\nsuites:", f"{more}\nsuites:").replace("seeds: 2", "seeds: 3")
+    text = text.replace("variants: [sagan, no-attention]", f"variants: [sagan, {', '.join(names)}]")
+    fid = {name: 20.0 + 4 * number for number, name in enumerate(names)}
+    shown = found(make_library(tmp_path, ["few"], fid, pictures=False, text=text)).report
+    assert shown_variants(shown) == ["sagan", *names[:4], *names[-3:]]
+    assert [of.level for of in told_questions(shown)] == [*names[:4], *names[-4:]] and SHOWN == 8
+
+
+def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
+    library = make_library(tmp_path, ["factorial", "few"], pictures=False)
+    for suite in ("factorial", "few"):
+        library.paths.report(suite).mkdir(parents=True)
+        write_analysis(found(library, suite), library.paths.report(suite))
+    text = render_index(library.paths).read_text()
+    assert "[factorial](factorial/README.md): digits, 400 steps, 16 runs" in text
+    [steps] = [line for line in text.splitlines() if line.startswith("| attention, per step |")]
+    assert found(library, "factorial").report.questions[0].steps.effect.answer in steps
+    assert "| few |" not in text and "4 of 4 measured" in text
+    (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nformer\n{END}\nafter\n")
+    front = render_front(library.paths).read_text()
+    assert steps in front and "(reports/factorial/README.md)" in front
+    assert "former" not in front and front.startswith("before\n") and front.endswith("\nafter\n")

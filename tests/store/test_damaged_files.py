@@ -29,7 +29,7 @@ def sagan(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["sagan", *map(str, arguments)])
-        reading.warn.cache_clear()  # as in a process of its own
+        reading.warn_once.cache_clear()  # as in a process of its own
         with pytest.raises(SystemExit) as left:
             main()
         return left.value.code or 0, *capsys.readouterr()
@@ -131,7 +131,7 @@ def test_the_report_shows_a_damaged_record_as_missing(sagan, records):
     records["metrics.json"].write_text("{}")
     code, _, errors = sagan("report")
     assert code == 0 and errors.count("\n") == 1 and str(records["metrics.json"]) in errors
-    assert "27 are missing" in Path("reports/quick/README.md").read_text()
+    assert "27 are missing" in Path("reports/quick/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", DAMAGED)
@@ -147,6 +147,30 @@ def test_a_manifest_that_is_none_is_named_with_what_makes_it(sagan, plan, conten
 def test_a_plan_file_that_is_none_is_named(sagan, content):
     Path("plan.json").write_bytes(content)
     assert_one_line(sagan("train", "x-s0-0123456789", "--plan", "plan.json"), "plan.json: no plan", "plan --out")
+
+
+@pytest.mark.parametrize("key", ["../../../precious", "/precious", "a/b", "a\n", "-rf", "x" * 300])
+@pytest.mark.parametrize("place", ["runs", "evaluation", "cell", "dataset"])
+def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, paths, key, place):
+    plan.save(paths.root / "plan.json")
+    tree = read_json(paths.root / "plan.json")
+    run, evaluation = next(iter(tree["runs"])), next(iter(tree["evaluations"]))
+    if place == "runs":
+        tree["runs"][key] = tree["runs"].pop(run) | {"key": key}
+    elif place == "evaluation":
+        tree["evaluations"][evaluation]["reference"] = key
+    elif place == "cell":
+        tree["suites"]["quick"][0]["run"] = key
+    else:
+        tree["runs"][run]["dataset"] = key
+    write_json(paths.root / "plan.json", tree)
+    assert_one_line(sagan("train", run, "--plan", "plan.json"), "is no key of a plan")
+
+
+def test_the_command_of_another_clone_is_refused(sagan):
+    Path("sagan").mkdir()
+    Path("sagan/__init__.py").touch()
+    assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
 
 
 def test_another_file_as_a_plan_is_named(sagan):
@@ -166,14 +190,14 @@ def test_another_file_as_a_plan_is_named(sagan):
 )
 def test_a_place_that_cannot_be_written_is_named(sagan, plan, out, named):
     assert_one_line(sagan("plan", "--out", out), named)
-    assert "suites:" in Path("params.yaml").read_text()
+    assert "suites:" in Path("params.yaml").read_text(encoding="utf-8")
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(sagan, records):
-    Path("reports").write_text("")
+    Path("reports").write_text("", encoding="utf-8")
     assert_one_line(sagan("report"), "reports", "file where a folder has to be")
     shutil.rmtree("results")
-    Path("results").write_text("")
+    Path("results").write_text("", encoding="utf-8")
     assert_one_line(sagan("plan"), "sagan: results: there is a file where a folder has to be")
 
 

@@ -3,16 +3,20 @@
 import json
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from sagan.plan import Cell, Run
 from sagan.store import reading
-from sagan.store.records import NotARecord, write_json
+from sagan.store.folders import set_aside_spoilt_evaluation
+from sagan.store.records import kept_files, write_json
+from sagan.store.tensors import read_tensors, save_tensors
 from sagan.store.types import LogLine
-from tests.made_up import evaluation_record, run_record
+from tests.made_up import PROVENANCE, evaluation_record, run_record
 
 LAST = {"step": 800, "images": 25_600, "seconds": 80.0}
 CONFIG = {"variant": {}, "image": {}, "training": {}}
+EVALUATION = "tiny-s0-0123456789.0123456789"
 RUN = Run("tiny-s0-0123456789", "tiny", 0, "noise", "d", "c", CONFIG, {})
 
 
@@ -61,7 +65,7 @@ def test_a_light_copy_is_there_without_what_it_names(paths):
     ],
 )
 def test_a_record_of_another_form_is_spoilt_and_named_once(paths, capsys, changes, why):
-    reading.warn.cache_clear()
+    reading.warn_once.cache_clear()
     folder = written(paths, **changes)
     assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found("spoilt", why=why)] * 2
     assert capsys.readouterr().err == (
@@ -90,8 +94,64 @@ def test_a_line_of_the_log_has_its_scalars_by_name(paths):
     [found] = reading.read_log(RUN.key, paths)
     assert found.values == {"loss_d": 0.5, "gamma.generator.14": None} and found.content() == line
     (folder / "log.jsonl").write_text(json.dumps(line) + '\n{"step": 20}\n')
-    with pytest.raises(NotARecord, match=r"log\.jsonl: .*line 2: images is missing"):
-        reading.read_log(RUN.key, paths)
+    assert reading.read_log(RUN.key, paths) == [found]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to(path.name)])
+def test_a_folder_or_a_circle_in_a_records_place_is_no_record(paths, make):
+    paths.run(RUN.key).mkdir(parents=True)
+    make(paths.run(RUN.key) / "run.json")
+    assert reading.read_run(RUN.key, paths).state == "spoilt"
+
+
+def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):
+    """A crash of a file system leaves NULs."""
+    folder = paths.run(RUN.key)
+    folder.mkdir(parents=True)
+    lines = [json.dumps({"step": step, "images": step, "seconds": 1.0, "time": 1.0}) for step in (1, 2, 3)]
+    (folder / "log.jsonl").write_bytes(f"{lines[0]}\n".encode() + b"\0" * 99 + f"\n{lines[1]}\n{lines[2]}\n".encode())
+    reading.warn_once.cache_clear()
+    for _ in range(2):
+        assert [line.step for line in reading.read_log(RUN.key, paths)] == [1, 2, 3]
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and f"{folder}/log.jsonl: line 2" in errors
+
+
+def test_a_file_of_tensors_that_is_cut_short_is_left_out_and_said(tmp_path, capsys):
+    file = tmp_path / "generator-14.safetensors"
+    assert read_tensors(file) is None and capsys.readouterr().err == ""
+    save_tensors(file, {"queries": torch.ones(3)})
+    assert torch.equal(read_tensors(file)["queries"], torch.ones(3))
+    file.write_bytes(file.read_bytes()[:-2])
+    assert read_tensors(file) is None
+    assert str(file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_measurement_whose_files_are_damaged_is_set_aside(paths, damage):
+    folder = paths.evaluation(EVALUATION)
+    (folder / "attention").mkdir(parents=True)
+    file = folder / "attention" / "generator-14.safetensors"
+    file.write_bytes(b"queries and keys")
+    record = {"key": EVALUATION, "status": "measured", "metrics": {}, "curve": [], "provenance": PROVENANCE}
+    record |= {"reference": "r", "run": RUN.key, "variant": "sagan", "seed": 0, "files": kept_files(folder)}
+    write_json(folder / "metrics.json", record)
+    assert set_aside_spoilt_evaluation(EVALUATION, paths) is None
+    file.write_bytes(b"queries" if damage == "cut" else b"queries And keys")
+    assert set_aside_spoilt_evaluation(EVALUATION, paths) is not None
+    assert reading.read_evaluation(EVALUATION, paths).state == "missing"
+
+
+def test_a_link_is_a_results_own_file_only_within_it_or_into_dvcs_cache(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    private, cached = tmp_path / "private.png", tmp_path / "cache/files/md5/ab" / ("c" * 30)
+    cached.parent.mkdir(parents=True)
+    for file in (private, cached, folder / "own.png"):
+        file.write_bytes(b"x")
+    for name, target in {"a": private, "b": cached, "c": folder / "own.png", "d": tmp_path / "nothing"}.items():
+        (folder / name).symlink_to(target)
+    assert [name for name in "abcd" if reading.is_own_file(folder / name, folder)] == ["b", "c"]
 
 
 def test_records_cannot_be_changed():

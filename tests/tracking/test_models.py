@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -29,7 +30,6 @@ from sagan.nn.files import load_generator
 from sagan.nn.reparametrised import folded_state, plain
 from sagan.store.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
-from sagan.tracking.models import send_figures
 from tests.tracking.conftest import PARAMS
 
 torch.set_num_threads(1)
@@ -107,12 +107,15 @@ def test_one_made_before_the_run_was_measured_gets_its_figures_later_and_once(wo
     assert not model.metrics
     workspace.evaluation(cell)
 
-    def lost(*args):
-        send_figures(*args)
-        raise ConnectionResetError("lost")
+    write = MlflowClient.log_batch
+
+    def lost(client, run_id, metrics=(), **others):
+        write(client, run_id, metrics=metrics, **others)
+        if any(metric.model_id for metric in metrics):
+            raise ConnectionResetError("lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sagan.tracking.sending.send_figures", lost)
+        patch.setattr(MlflowClient, "log_batch", lost)
         with pytest.raises(TrackingUnavailable):
             workspace.send()
     assert workspace.send().sent == [cell.run]
@@ -179,7 +182,8 @@ print(sys.modules["sagan"].__file__)
     assert out[0] == "(2, 28, 28, 1)" and out[1].startswith(str(tmp_path / "elsewhere" / "code"))
 
 
-def test_a_model_of_own_code_takes_that_code_along(workspace, tmp_path):
+def test_a_model_of_own_code_takes_that_code_along(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     cell = workspace.cells[0]
     workspace.finish(cell)
     folder, file = workspace.paths.run(cell.run), Path("extensions/examples/upsampling.py")
@@ -189,6 +193,9 @@ def test_a_model_of_own_code_takes_that_code_along(workspace, tmp_path):
     save_tensors(folder / "generator.safetensors", generator.state_dict(), {"config": json.dumps(config)})
     (folder / "extension").mkdir()
     shutil.copyfile(file, folder / "extension" / "main.py")
+    workspace.send()
+    assert models(workspace) == []  # code that `sample` refuses
+    shutil.copytree("extensions", workspace.paths.root / "extensions")
     workspace.send()
     shutil.copytree(folder_of_the_model(workspace), tmp_path / "elsewhere")
     script = """
@@ -203,7 +210,7 @@ print(model.predict({"z": numpy.zeros((2, 128), numpy.float32)}).tolist())
 
 
 def test_the_page_loads_one_and_leaves_nothing_but_the_store_behind(workspace, sent):
-    page = Path("docs/mlflow.md").read_text()
+    page = Path("docs/mlflow.md").read_text(encoding="utf-8")
     lines = re.search(r"In Python:\n\n((?:    .+\n)+)", page)[1].replace("    ", "")
     (model,) = models(workspace)
     script = "import mlflow, numpy\nz = numpy.zeros((2, 128), numpy.float32)\n"
@@ -224,6 +231,43 @@ def test_sending_leaves_nothing_in_the_current_directory(workspace, tmp_path, mo
     workspace.send()
     assert len(models(workspace)) == 1
     assert list(elsewhere.iterdir()) == []
+
+
+def test_links_to_dvcs_cache_are_sent_by_content(workspace, tmp_path):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    weights = write_weights(workspace, cell)
+    content = weights.read_bytes()
+    cached(weights, tmp_path)
+    cached(workspace.paths.evaluation(cell.evaluation) / "samples.png", tmp_path)
+    workspace.send()
+    folder = folder_of_the_model(workspace)
+    assert (folder / "artifacts/generator.safetensors").read_bytes() == content
+    assert "samples.png" in [name for name, _ in workspace.mirror(cell)["files"]]
+
+
+def cached(path, cache) -> None:
+    """Make a file a link to its content in a cache, as `dvc config cache.type symlink` does."""
+    content = path.read_bytes()
+    digest = hashlib.md5(content).hexdigest()
+    place = cache / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    path.symlink_to(place)
+
+
+def test_weights_that_changed_after_they_were_measured_make_no_model(workspace, capsys):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    weights = write_weights(workspace, cell)
+    content = bytearray(weights.read_bytes())
+    kept = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    workspace.result(cell, files={"generator.safetensors": kept})
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    workspace.send()
+    assert models(workspace) == []
+    assert "generator.safetensors: other bytes than were measured" in capsys.readouterr().err
 
 
 def test_runs_that_diverged_or_left_no_weights_have_none(workspace):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
+import math
 import subprocess
 import sys
+from pathlib import Path
 
-import PIL.Image
 import pytest
 from mlflow import MlflowClient
 
-from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
 from tests.tracking.conftest import PARAMS
@@ -86,7 +85,7 @@ def test_sending_twice_changes_nothing(workspace, everything):
 @pytest.mark.parametrize("requests", range(0, 11, 2))
 def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
     """The connection is lost after so many requests that write."""
-    monkeypatch.setattr("sagan.tracking.points._BATCH", 30)
+    monkeypatch.setattr("sagan.tracking.sending._BATCH", 30)
     workspace, whole = make("broken"), make("whole")
     workspace.finish(workspace.cells[0])
     whole.finish(whole.cells[0])
@@ -197,56 +196,77 @@ def test_a_mirror_that_was_deleted_comes_back(workspace, everything):
     assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
 
 
-def test_the_film_becomes_a_slider_over_steps(workspace, tmp_path):
-    cell = workspace.cells[0]
-    workspace.finish(cell)
-    workspace.send()
-    names = [name for name, _ in workspace.mirror(cell)["files"]]
-    film = sorted(name for name in names if name.startswith("images/film+step+") and name.endswith(".png"))
-    assert [name.split("+")[2] for name in film] == ["0", "100", "50"]
-    assert [name for name in names if name.startswith("images/samples+step+100+") and name.endswith("+compressed.webp")]
-    client = workspace.client
-    run = client.search_runs([client.get_experiment_by_name("sagan-quick").experiment_id])[0]
-    last = PIL.Image.open(client.download_artifacts(run.info.run_id, film[1], str(tmp_path)))
-    whole = PIL.Image.open(workspace.paths.evaluation(cell.evaluation) / "film.png")
-    assert last.tobytes() == whole.crop((60, 0, 92, 64)).tobytes()
-
-
 def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
     workspace.send()
     client = workspace.client
     experiment = client.get_experiment_by_name("sagan-quick")
-    note = experiment.tags["mlflow.note.content"]
-    assert "reports/quick/README.md" in note
-    for view in re.findall(r"viewStateShareKey=(\w+)", note):
-        saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{view}"])
-        assert json.loads(saved["state"])["compareRunCharts"]
+    assert "reports/quick/README.md" in experiment.tags["mlflow.note.content"]
     client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
     workspace.send()
     assert client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"] == "mine"
 
 
-def test_the_note_and_the_views_follow_the_runs(workspace):
+def test_names_that_mlflow_does_not_take_are_made_to_fit(make):
+    text = PARAMS.replace("\n  grid:\n", "\n  lr+attention:\n").replace("      attention: {on", "      on $8x8^{$: {on")
+    text = text.replace("variants: [sagan, plain]", "variants: [lr+attention]")
+    workspace = make(text=text)
+    workspace.finish(workspace.cells[0])
     workspace.send()
+    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.factor.on _8x8___"] == "on"
+    assert workspace.send().sent == []
+
+
+def test_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    path = workspace.paths.run(cell.run) / "log.jsonl"
+    lines = [json.loads(line) | {"timing(s)/gen@1": 1.0} for line in path.read_text().splitlines()]
+    lines[3]["loss_g"] = math.inf
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    workspace.send()
+    points = workspace.mirror(cell)["points"]
+    assert len(points["train/timing_s_/gen_1"]) == 10
+    assert len(points["train/loss_g"]) == 9
+
+
+def test_a_picture_that_is_cut_short_costs_no_sending(workspace):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    film = workspace.paths.evaluation(cell.evaluation) / "film.png"
+    film.write_bytes(film.read_bytes()[:50])
+    assert workspace.send().sent == [cell.run]
+
+
+def test_a_long_reason_is_cut_and_sent_once(workspace):
+    cell = workspace.cells[0]
+    workspace.log(cell, range(10, 31, 10))
+    workspace.result(cell, diverged_at=30, reason="x" * 20_000)
+    workspace.send()
+    assert workspace.mirror(cell)["tags"]["sagan.reason"].startswith("xxx")
+    assert workspace.send().sent == []
+
+
+def test_a_suites_report_is_a_run_of_tables_and_pictures(workspace):
+    folder = workspace.paths.report("quick")
+    (folder / "figures").mkdir(parents=True)
+    rows = ["variant,seed,run,attention,fid", "plain,0,p-s0,off,30.5", "sagan,0,s-s0,on,20.5", "plain,1,p-s1,off,"]
+    (folder / "results.csv").write_text("\n".join(rows) + "\n")
+    (folder / "effects.csv").write_text("question,estimate\nattention,-3.5\n")
+    (folder / "figures" / "fid.png").write_bytes(b"picture")
+    for _ in range(2):
+        workspace.send()
     client = workspace.client
-    assert "2 variants x 2 seeds" in client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"]
-    suite = workspace.params.suites["quick"].model_copy(update={"seeds": 5})
-    workspace.params = workspace.params.model_copy(update={"suites": {"quick": suite}})
+    experiment = client.get_experiment_by_name("sagan-quick").experiment_id
+    [run] = client.search_runs([experiment], "tags.`sagan.report` = 'quick'")
+    results = json.loads(Path(client.download_artifacts(run.info.run_id, "results.json")).read_text(encoding="utf-8"))
+    assert results["columns"] == ["variant", "seed", "attention", "fid", "run"]
+    assert [row[3] for row in results["data"]] == [20.5, 30.5, None]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "figures")] == ["figures/fid.png"]
+    assert client.list_artifacts(run.info.run_id, "effects.json") is not None
+    (folder / "effects.csv").write_text("question,estimate\nattention,-4.5\n")
     workspace.send()
-    tags = client.get_experiment_by_name("sagan-quick").tags
-    assert "2 variants x 5 seeds" in tags["mlflow.note.content"]
-    state = json.loads(json.loads(tags["mlflow.sharedViewState.seeds"])["state"])
-    fid = state["compareRunCharts"][0]
-    assert (fid["metricKey"], fid["scaleType"]) == ("curve/fid", "log")
-
-
-def test_the_note_counts_seeds_that_were_added(make):
-    asked = PARAMS.replace("seeds: 2", "seeds: {least: 2, most: 4}\n    questions: [attention]")
-    workspace = make(text=asked)
-    workspace.plan = make_plan(workspace.params, workspace.paths, seeds={"quick": 4})
-    workspace.send()
-    note = workspace.client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"]
-    assert "2 variants x 4 seeds" in note
+    [again] = client.search_runs([experiment], "tags.`sagan.report` = 'quick'")
+    assert again.info.run_id != run.info.run_id
 
 
 def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(workspace, monkeypatch):
@@ -258,9 +278,6 @@ def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(worksp
         beside.finish(cell)
     with monkeypatch.context() as experiment:
         experiment.setenv("DVC_EXP_NAME", "wide")
-        beside.params = workspace.params.model_copy(
-            update={"suites": {"quick": workspace.params.suites["quick"].model_copy(update={"title": "other"})}}
-        )
         beside.plan = dataclasses.replace(workspace.plan, suites={"quick": [kept, new]})
         assert beside.send().sent == [new.run]
     assert not (beside.paths.root / "state/mlflow").exists()
@@ -270,8 +287,6 @@ def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(worksp
         return tags["sagan.plan"], tags.get("sagan.experiment")
 
     assert (marks(kept), marks(new)) == (("current", None), ("experiment", "wide"))
-    experiment = workspace.client.get_experiment_by_name("sagan-quick")
-    assert "other" not in experiment.tags["mlflow.note.content"]
     # The workspace asks for one of the two, then for both.
     both = workspace.plan
     workspace.plan = dataclasses.replace(both, suites={"quick": [kept]})

@@ -1,6 +1,7 @@
 """Originals that changed are named before DVC, which does not know them, says that all is up to date."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def prepare_pets(paths, add_image):
     tree = YAML().load(PACKAGE.parent / "params.yaml")
     tree["datasets"]["pets"] = {"kind": "folder", "source": "pets", "resolution": 32}
     tree["suites"]["quick"]["dataset"] = "pets"
+    tree["suites"]["quick"]["evaluation"]["extractor"] = "random"
     YAML().dump(tree, paths.params)
     for seed in range(4):
         add_image(seed)
@@ -89,3 +91,31 @@ def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
         capsys.readouterr().err
         == f"sagan: {paths.params}: is a folder, not a file; mend that and run again: what is done stays\n"
     )
+
+
+def test_a_zip_of_the_code_is_told_how_to_become_a_repository(paths, capsys):
+    assert originals.place(paths.root) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and "git init" in errors
+
+
+def test_a_clone_of_another_user_is_told_gits_word(paths, monkeypatch, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert originals.place(paths.root) == 2
+    assert "safe.directory" in capsys.readouterr().err
+
+
+def test_a_clone_that_cannot_be_written_is_one_line(paths, monkeypatch, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    (paths.root / ".dvc").write_text("")  # root may write anywhere
+    assert originals.place(paths.root) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and str(paths.root / ".dvc") in errors
+
+
+def test_a_folder_of_results_on_another_disk_is_told_dvcs_way(paths, tmp_path_factory, capsys):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+    (paths.root / "results").symlink_to(tmp_path_factory.mktemp("disk"))
+    assert originals.place(paths.root) == 2
+    assert "cache.type symlink" in capsys.readouterr().err

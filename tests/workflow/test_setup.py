@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.install import Progress
+from workflow.install import Progress, locked
 
 VENV = Path(__file__).parents[2] / "workflow" / "venv"
 # A stand-in for an interpreter: new enough or not, it makes environments that hold itself and answers for their pip.
@@ -100,3 +100,10 @@ def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_
     assert describe(tmp_path / "clone/deep/down").stdout.startswith("| variant")
     outside = describe(tmp_path)
     assert outside.returncode == 2 and outside.stderr.count("\n") == 1 and "inside a clone" in outside.stderr
+
+
+def test_the_lock_tells_one_package_with_its_hashes():
+    """Packages of source archives are built with it, fetched by its hash."""
+    lines = locked("setuptools").splitlines()
+    assert lines[0].startswith("setuptools==") and len(lines) > 1
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])

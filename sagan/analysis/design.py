@@ -1,0 +1,184 @@
+"""What a suite asks, from params.yaml: factors with their levels, variants with what they differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sagan.analysis.deciding import doubling_looks
+from sagan.analysis.model import Design, Factor, Look, Variant, Why
+from sagan.params import Params
+from sagan.params.recipes import resolved_variant
+from sagan.params.suites import Listed, Suite, UntilDecided
+from sagan.store.records import Json
+
+# An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
+INGREDIENTS = {
+    "attention": ("generator.attention_at", "discriminator.attention_at"),
+    "form of attention": ("generator.attention", "discriminator.attention"),
+    "spectral norm in the generator": ("generator.spectral_norm",),
+    "spectral norm in the discriminator": ("discriminator.spectral_norm",),
+    "power iterations": ("generator.power_iterations", "discriminator.power_iterations"),
+    "learning-rate ratio": ("optimizer.lr_ratio",),
+    "discriminator steps per generator step": ("n_dis",),
+    "own code": ("extension",),
+}
+
+
+def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
+    """The design of a suite.
+
+    Args:
+        variants: those that have rows, in order; a recipe with several names has one.
+    """
+    suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
+    listed = params.rows[name]
+    recipes = {v: resolved_variant(params.variants[v], dataset.resolution).model_dump() for v in variants}
+    grid, cells = _grid(suite, params, variants)
+    baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
+    return Design(
+        suite=name,
+        title=suite.title,
+        dataset=suite.dataset,
+        kind=dataset.kind,
+        resolution=dataset.resolution,
+        variants={
+            v: Variant(
+                description=_description(listed[v], params),
+                differs=differing(recipes[v], recipes[baseline]),
+                ranked=params.variants[v].ranked,
+            )
+            for v in variants
+        },
+        baseline=baseline,
+        recipe=flat(recipes[baseline]),
+        questions=suite.questions if cells else [],
+        grid=grid,
+        factors=_factors(cells, recipes, baseline),
+        alpha=suite.alpha,
+        smallest_effect=suite.smallest_effect,
+        looks=looks_of(suite),
+        spaces=suite.evaluation.spaces,
+        steps=suite.training.steps,
+        training=flat(suite.training.model_dump()),
+        evaluation=flat(suite.evaluation.model_dump(exclude={"also"})),
+        no_shorter=_no_shorter(recipes),
+    )
+
+
+def looks_of(suite: Suite) -> list[Look]:
+    """When the suite's seeds are looked at, and at which level: a plain number of seeds is one look at all of it."""
+    if isinstance(suite.seeds, UntilDecided):
+        return doubling_looks(suite.seeds.least, suite.seeds.most, suite.alpha)
+    return [Look(seeds=len(suite.seed_list()), level=suite.alpha)]
+
+
+def cells_of(design: Design, params: Params) -> dict[str, dict[str, str]]:
+    """variant -> factor -> level, of the grid that answers."""
+    return params.grids.get(design.grid, {})
+
+
+def flat(tree: Json, prefix: str = "") -> dict[str, str]:
+    """{"a": {"b": 1}} as {"a.b": "1"}: a recipe's settings in words."""
+    flattened: dict[str, str] = {}
+    for key, value in tree.items():
+        if key == "extension" and value is not None:
+            flattened[key] = ", ".join([value["file"], *(f"{name} {said}" for name, said in value["options"].items())])
+        elif isinstance(value, Mapping):
+            flattened |= flat(value, f"{prefix}{key}.")
+        else:
+            flattened[f"{prefix}{key}"] = _in_a_word(value)
+    return flattened
+
+
+def differing(recipe: Json, other: Json) -> dict[str, str]:
+    """The settings of one recipe that another has not so."""
+    mine, theirs = flat(recipe), flat(other)
+    return {key: mine.get(key, "none") for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)}
+
+
+def only_ingredient(settings: Sequence[str]) -> str | None:
+    """The ingredient that these settings are of, where they are of one; a setting of none stands for itself."""
+    for ingredient, of in INGREDIENTS.items():
+        if settings and set(settings) <= set(of):
+            return ingredient
+    return settings[0] if len(settings) == 1 else None
+
+
+def _grid(suite: Suite, params: Params, variants: Sequence[str]) -> tuple[str, dict[str, dict[str, str]]]:
+    """The suite's first grid that has all of its questions: its name, and variant -> levels."""
+    for grid, cells in params.grids.items():
+        has = set(suite.questions) <= next(iter(cells.values())).keys()
+        if suite.questions and has and cells.keys() <= set(variants):
+            return grid, cells
+    return "", {}
+
+
+def _factors(cells: Mapping[str, Mapping[str, str]], recipes: Mapping[str, Json], baseline: str) -> dict[str, Factor]:
+    """Each factor in words, its first level being what the others replace: off rather than on, less rather than more;
+    of names the one that the baseline has not."""
+    if not cells:
+        return {}
+    start = baseline if baseline in cells else next(iter(cells))
+    factors = {}
+    for name in cells[start]:
+        along = {of[name]: v for v, of in cells.items() if all(of[f] == cells[start][f] for f in of if f != name)}
+        differs = {key for v in along.values() for key in differing(recipes[v], recipes[start])}
+        ingredient = only_ingredient(sorted(differs))
+        words = {level: _level(recipes[v], ingredient, level) for level, v in along.items()}
+        amounts = {level: _amount(recipes[v], ingredient) for level, v in along.items()}
+        first = min(along, key=lambda level: level == cells[start][name])
+        if None not in amounts.values() and len(set(amounts.values())) == len(amounts):
+            first = min(along, key=lambda level: amounts[level])
+        order = [first, *(level for level in along if level != first)]
+        title = ingredient if ingredient in INGREDIENTS else name.replace("_", " ")
+        factors[name] = Factor(title=title, levels={level: words[level] for level in order})
+    return factors
+
+
+def _level(recipe: Json, ingredient: str | None, level: str) -> str:
+    """A recipe's setting of an ingredient in words, both networks' where they differ; the level's name without one."""
+    if ingredient is None:
+        return level
+    words = [flat(recipe).get(key, "none") for key in INGREDIENTS.get(ingredient, (ingredient,))]
+    return words[0] if len(set(words)) == 1 else ", ".join(f"{n} {word}" for n, word in zip("GD", words, strict=True))
+
+
+def _amount(recipe: Json, ingredient: str | None) -> float | None:
+    """How much of an ingredient there is: of numbers and switches the sum, of places how many, of names nothing."""
+    if ingredient is None:
+        return None
+    values = [_setting(recipe, key) for key in INGREDIENTS.get(ingredient, (ingredient,))]
+    if any(value is None or isinstance(value, str | Mapping) for value in values):
+        return None
+    return float(sum(len(value) if isinstance(value, list | tuple) else value for value in values))
+
+
+def _setting(recipe: Json, key: str) -> object:
+    value: object = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _in_a_word(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        if all(isinstance(item, int) for item in value):  # sides of feature maps
+            return f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _description(row: Listed, params: Params) -> str:
+    """Of a combination of a grid, that of a variant which says the same recipe."""
+    return next(filter(None, (params.variants[name].description for name in (row.name, *row.aliases))), "")
+
+
+def _no_shorter(recipes: Mapping[str, Json]) -> Why | None:
+    """Where rates decay or networks grow with the budget, a snapshot is not what a shorter training gives."""
+    if any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values()):
+        return "learning rates decay"
+    return "networks grow" if any(of["backbone"] == "progressive" for of in recipes.values()) else None

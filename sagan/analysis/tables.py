@@ -1,0 +1,159 @@
+"""Tidy tables: one row a run and feature space, one a snapshot, one a logged step; and their CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from sagan.analysis.metrics import METRICS
+from sagan.analysis.rows import Row, SuiteRecords
+from sagan.store.records import Json
+from sagan.store.types import RunRecord
+
+# Lines of training.csv a run.
+LOG_POINTS = 200
+NETWORKS = ("generator", "discriminator")
+Cells = Mapping[str, Mapping[str, str]]  # variant -> factor -> level
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a report is made of.
+
+    Attributes:
+        runs: results.csv: variant, seed, a column for each factor, space, status, lost, every metric, step_seconds
+            (seconds of a step), load, device, threads, ... Of layers `gamma.<layer>` and `entropy.<layer>`, the latter
+            over that of uniform maps.
+        snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
+        training: training.csv: the runs' logs, thinned.
+        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and seed.
+    """
+
+    runs: pd.DataFrame
+    snapshots: pd.DataFrame
+    training: pd.DataFrame
+    costs: pd.DataFrame | None = None
+
+
+FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
+
+
+def tables_of(records: SuiteRecords, cells: Cells) -> Tables:
+    """The tables of a suite's records, the further feature spaces below the first."""
+    factors = list(next(iter(cells.values()), {}))
+    runs = [_run(row, of.extractor) for of in records.spaces for row in of.rows]
+    snapshots = [line for of in records.spaces for row in of.rows for line in _snapshots(row, of.extractor)]
+    training = [line for row in records.rows for line in _training(row)]
+    keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
+    logged = sorted({name for line in training for name in line} - set(keys))
+    first = ["variant", "seed", "step", "images", "seconds"]
+    return Tables(
+        with_factors(pd.DataFrame(runs), factors, cells),
+        with_factors(pd.DataFrame(snapshots, columns=keys), factors, cells),
+        pd.DataFrame(training, columns=[*first, *logged]),
+    )
+
+
+def with_factors(table: pd.DataFrame, factors: list[str], cells: Cells) -> pd.DataFrame:
+    """With a column for each factor behind the seed, empty for a variant outside of the grid."""
+    levels = {name: table["variant"].map({v: of[name] for v, of in cells.items()}).astype(object) for name in factors}
+    keys = ["variant", "seed"]
+    rest = table.drop(columns=[*keys, *(name for name in factors if name in table)])
+    return pd.concat([table[keys], pd.DataFrame(levels, index=table.index, columns=factors), rest], axis=1)
+
+
+def write_tables(tables: Tables, folder: Path) -> None:
+    for name, file in FILES.items():
+        getattr(tables, name).to_csv(folder / file, index=False, lineterminator="\n")
+    if tables.costs is not None:
+        tables.costs.to_csv(folder / "costs.csv", index=False, lineterminator="\n")
+
+
+def read_tables(folder: Path, factors: list[str]) -> Tables:
+    """The tables that a report left. FileNotFoundError where one is not there."""
+    words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
+
+    def read(file: str) -> pd.DataFrame:
+        # Levels such as "none" are words; only an empty field is nothing.
+        return pd.read_csv(folder / file, dtype=words, keep_default_na=False, na_values=[""])
+
+    costs = read("costs.csv") if (folder / "costs.csv").exists() else None
+    return replace(Tables(*(read(file) for file in FILES.values())), costs=costs)
+
+
+def _run(row: Row, space: str) -> Json:
+    run, evaluation = row.training, row.evaluation
+    best = evaluation and evaluation.best
+    loads = [line.load for line in row.log if line.load is not None]
+    return {
+        "variant": row.variant,
+        "seed": row.seed,
+        "space": space,
+        "run": row.run,
+        "evaluation": row.evaluation_key,
+        "status": row.status,
+        "lost": int(row.lost),
+        "collapsed": int(row.collapsed),
+        "went_wrong": int(row.went_wrong),
+        "collapsed_at": evaluation and evaluation.collapse.began,
+        "diverged_at": run and run.diverged_at,
+        **{metric: row.metric(metric) for metric in METRICS},
+        "fid_untrained": row.fid_untrained,
+        "fid_best": best and best.fid.value,
+        "best_step": best and best.step,
+        "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
+        "steps": run and run.steps,
+        "images": run and run.images,
+        "images_per_second": run and run.images_per_second,
+        "seconds": run and run.seconds,
+        "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
+        "load": median(loads) if loads else None,
+        "generated_per_second": evaluation and evaluation.generated_per_second,
+        "evaluation_seconds": evaluation and evaluation.seconds,
+        "parameters_generator": run and run.parameters.get("generator"),
+        "parameters_discriminator": run and run.parameters.get("discriminator"),
+        "generator_sha256": run and _digest(run, "generator.safetensors"),
+        "device": run and run.provenance.device,
+        "threads": run and run.provenance.threads,
+        **_layers(row),
+    }
+
+
+def _layers(row: Row) -> Json:
+    """Of each attention layer gamma at the end, and entropy over that of uniform maps at the end and at the start."""
+    found: Json = {}
+    for layer, entry in (row.evaluation.attention if row.evaluation else {}).items():
+        found |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
+    for point in row.evaluation.curve if row.evaluation else []:
+        if point.step == 0:
+            found |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
+    return found
+
+
+def _digest(run: RunRecord, file: str) -> str | None:
+    return run.files[file].sha256 if file in run.files else None
+
+
+def _snapshots(row: Row, space: str) -> list[Json]:
+    return [
+        {"variant": row.variant, "seed": row.seed, "space": space, "step": point.step, **row.at_step(point.step)}
+        | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity}
+        for point in (row.evaluation.curve if row.evaluation else [])
+    ]
+
+
+def _training(row: Row) -> list[Json]:
+    """About `LOG_POINTS` lines of the log, the first and the last among them; of sigmas each network's largest."""
+    lines, every = [], -(-len(row.log) // LOG_POINTS) or 1
+    for line in [*row.log[:-1:every], *row.log[-1:]]:
+        kept = {k: v for k, v in line.content().items() if k != "time" and not k.startswith("sigma.")}
+        for network in NETWORKS:
+            sigmas = [v for k, v in line.values.items() if k.startswith(f"sigma.{network}.") and v is not None]
+            if sigmas:
+                kept[f"sigma_max.{network}"] = max(sigmas)
+        lines.append({"variant": row.variant, "seed": row.seed, **kept})
+    return lines

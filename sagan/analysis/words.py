@@ -1,0 +1,119 @@
+"""Figures and answers in words: number formats, and the sentences that every page and command tells."""
+
+from __future__ import annotations
+
+from sagan.analysis.deciding import main_metric
+from sagan.analysis.metrics import metric_of
+from sagan.analysis.model import Answer, Cost, Design, Effect, Question
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+# Nobody runs more.
+MANY_SEEDS = 100
+NO_ANSWER = {
+    "too few runs": "no answer, too few runs",
+    "no step times": "cannot be said, no step times",
+    "several machines": "cannot be said, several kinds of machine trained",
+    "too few snapshots": "cannot be said, too few snapshots",
+    "learning rates decay": "cannot be said, since a snapshot is no shorter training where learning rates decay",
+    "networks grow": "cannot be said, since a snapshot is no shorter training where networks grow",
+}
+
+
+def decimals(*values: float) -> int:
+    """So many decimals that the largest of some figures has about three significant digits."""
+    largest = max(map(abs, values))
+    return 1 if largest >= 100 else 2 if largest >= 1 else 3 if largest >= 0.05 or largest == 0 else 4
+
+
+def number(value: float | None, signed: bool = False, places: int | None = None) -> str:
+    """A figure with a true minus, and as many decimals as asked for or as it needs: 123.4, 12.34, 0.123."""
+    if value is None or value != value:
+        return NOTHING
+    text = f"{abs(value):.{decimals(value) if places is None else places}f}"
+    is_zero = float(text) == 0
+    return (MINUS if value < 0 and not is_zero else "+" if signed and not is_zero else "") + text
+
+
+def change(percent: float | None) -> str:
+    """A change in percent with its sign."""
+    return NOTHING if percent is None else f"{number(percent, signed=True, places=1)} %"
+
+
+def size(effect: Effect) -> str:
+    """An estimate with its 95 % interval: "+42.8 % (36.2 to 49.7)", or a difference in the metric's unit as shown."""
+    if effect.estimate is None:
+        return NOTHING
+    if effect.scale == "ratio":
+        low, high = (number(end, signed=True, places=1) for end in (effect.low, effect.high))
+        return f"{change(effect.estimate)} ({low} to {high})"
+    factor = metric_of(effect.metric).factor
+    ends = [factor * end for end in (effect.estimate, effect.low, effect.high)]
+    told = [number(end, signed=True, places=decimals(*ends)) for end in ends]
+    return f"{told[0]} ({told[1]} to {told[2]})"
+
+
+def change_with_interval(effect: Effect) -> str:
+    """A metric's title with its change."""
+    return f"{metric_of(effect.metric).title} {size(effect)}"
+
+
+def ratio_with_interval(cost: Cost) -> str:
+    """What a step costs: "2.21 times the time a step (2.16 to 2.27)"."""
+    return f"{cost.ratio:.2f} times the time a step ({cost.low:.2f} to {cost.high:.2f})"
+
+
+def answer(of: Answer) -> str:
+    """The answer in a few words, with what qualifies it."""
+    if of.effect is None:
+        return NO_ANSWER[of.why] if of.why else "no answer"
+    return ", ".join([of.effect.answer or "no answer", *qualifiers(of)])
+
+
+def qualifiers(of: Answer) -> list[str]:
+    """What an answer has to be told with."""
+    parts = []
+    if of.depends_on:
+        parts.append(f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}")
+    if of.contradicted_by:
+        parts.append(f"{' and '.join(of.contradicted_by)} says the opposite")
+    if of.still_changing:
+        parts.append("still changing")
+    if of.answered_at:
+        parts.append(f"answered at {of.answered_at} seeds")
+    if of.lost:
+        parts.append(f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst")
+    return parts
+
+
+def parts_of_title(question: Question, design: Design) -> tuple[str, str]:
+    """What is asked, such as "attention" and "at 14x14 instead of off"."""
+    factor = design.factors.get(question.question)
+    if factor is None:
+        return question.level, f"instead of {question.instead_of}"
+    level, other = (factor.levels[name] for name in (question.level, question.instead_of))
+    return factor.title, f"{level} instead of {other}"
+
+
+def title(question: Question, design: Design) -> str:
+    """What is asked in one line: "attention, at 14x14 instead of off"."""
+    return (
+        (", " if question.question in design.factors else " ").join(parts_of_title(question, design)).removeprefix(", ")
+    )
+
+
+def sentence(question: Question, design: Design) -> str:
+    """Both answers of a question in one line, with sizes and cost."""
+    metric = main_metric(design).title
+    parts = []
+    for name, of in (("per step", question.steps), ("per second", question.time)):
+        told = f": {metric} {size(of.effect)}" if of.effect else ""
+        parts.append(f"{name} {answer(of)}{told}")
+    if question.cost:
+        parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
+    if question.worth:
+        parts.append(f"worth {question.worth.times:.2f} times the steps")
+    if needed := question.steps.needed:
+        count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
+        parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")
+    return f"{title(question, design)}: {'; '.join(parts)}"

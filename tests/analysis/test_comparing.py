@@ -1,0 +1,108 @@
+"""`compare`: two reports, or two variants of one."""
+
+import math
+import subprocess
+
+import pytest
+
+from sagan.analysis.build import Analysis, analysis_of, write_analysis
+from sagan.analysis.comparing import compare, compare_reports
+from sagan.analysis.model import Provenance, Space, Variant
+from sagan.analysis.tables import Tables
+from sagan.errors import UserError
+from sagan.store.paths import Paths
+from tests.analysis.made import design, tables
+
+ONE = {"variant": ("a", "b")}
+
+
+def report(name, by=1.0, seed=0, cost=1.0, recipe=None, steps=(200, 400, 600, 800), seeds=3, **changes) -> Analysis:
+    """Two variants, whose FID is `by` times another report's and whose steps take `cost` times the time."""
+    runs, snapshots = tables({}, seeds, 0.02, factors=ONE, seed=seed, steps=steps)
+    for table in (runs, snapshots):
+        table["fid"] *= by
+    snapshots[["seconds", "step_seconds"]] *= cost
+    runs = runs.assign(run=[f"{name}-{i}" for i in range(len(runs))], steps=steps[-1])
+    settings = {"factors": {}, "questions": [], "grid": "", "recipe": recipe or {"lr": "0.1"}, "steps": steps[-1]}
+    variants = {"a": Variant(), "b": Variant(differs={"norm": "layer"})}
+    asked = design(seeds, ONE).model_copy(update={**settings, "variants": variants, **changes})
+    log = runs[["variant", "seed"]].assign(step=1)
+    return analysis_of(asked, Tables(runs, snapshots, log), Provenance(), [Space(name="classifier")])
+
+
+def lines(a, b):
+    return list(compare_reports(("A", a), ("B", b)).lines())
+
+
+def test_a_recipe_that_differs_in_all_variants_is_one_line_and_they_answer_together():
+    found = lines(report("x"), report("y", by=0.75, seed=1, cost=1.5, recipe={"lr": "0.2"}))
+    assert found[0] == "lr: 0.1, 0.2 (all variants)"
+    assert found[1].startswith("B instead of A: per step helps: FID \N{MINUS SIGN}2")
+    assert "a step takes 1.50 times the time" in found[1]
+
+
+def test_equal_seeds_of_two_sides_are_two_runs():
+    found = compare_reports(("A", report("x")), ("B", report("y", seed=1)))
+    assert found.question.steps.effect.runs == 12 and found.question.steps.seeds == 3
+
+
+def test_runs_that_both_sides_share_say_nothing():
+    one, other = report("x"), report("x", recipe={"lr": "0.2"})
+    assert lines(one, other)[-2:] == ["the same runs on both sides, so left out: a, b", "no runs to compare"]
+
+
+def test_other_budgets_are_compared_where_both_were_measured():
+    found = compare_reports(("A", report("x")), ("B", report("y", seed=1, steps=(400, 600, 1200))))
+    assert "budgets differ: compared at step 600" in found.notes
+    assert found.question.steps.effect.budget == 600
+    none = compare_reports(("A", report("x")), ("B", report("y", seed=1, steps=(100, 1200))))
+    assert none.question is None and "no common step" in none.notes[-1]
+
+
+def test_what_was_measured_differently_is_not_compared():
+    found = lines(report("x"), report("y", evaluation={"samples": "500"}))
+    assert found[-1] == "not comparable: measured differently" and "evaluation.samples: none, 500" in found
+
+
+def folder_of(root, analysis):
+    root.mkdir(parents=True)
+    write_analysis(analysis, root)
+
+
+def test_names_are_the_workspace_experiments_commits_folders_and_variants(tmp_path):
+    paths = Paths(tmp_path)
+    folder_of(paths.report("s"), report("x"))
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    for file in paths.report("s").iterdir():
+        file.unlink()
+    paths.report("s").rmdir()
+    folder_of(paths.report("s"), report("y", by=1.3, seed=1))
+    folder_of(Paths(paths.experiment("wide")).report("s"), report("z", by=0.7, seed=2))
+    for a, b, said in (
+        ("HEAD", "workspace", "hurts"),
+        ("workspace", "wide", "helps"),
+        (str(paths.report("s")), "wide", "helps"),
+        ("a", "b", ""),
+    ):
+        last = list(compare(a, b, "s", paths).lines())[-1]
+        assert last.startswith(f"{b} instead of {a}: per step {said}"), (a, b)
+    with pytest.raises(UserError, match=r"wid: no experiment, commit or folder .*did you mean 'wide'"):
+        compare("wid", "workspace", "s", paths)
+    with pytest.raises(UserError, match="compared with itself"):
+        compare("HEAD", "HEAD", "s", paths)
+
+
+def test_a_single_pair_needs_three_runs_a_side():
+    one = report("x", seeds=2)
+    two = report("y", seeds=2, seed=1)
+    for of in (one, two):
+        of.design.variants.pop("b")
+    found = compare_reports(("A", one), ("B", two))
+    assert found.question.steps.why == "too few runs"
+
+
+def test_per_second_is_read_off_the_dearer_sides_curve():
+    found = compare_reports(("A", report("x")), ("B", report("y", seed=1, cost=1.5)))
+    assert found.question.time.effect.estimate == pytest.approx(100 * (math.sqrt(1.5) - 1), abs=4)
+    assert found.question.time.effect.answer == "hurts"

@@ -1,0 +1,81 @@
+"""Contrasts of cell means, against scipy and against sums by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sagan.analysis.contrasts import cell_figures, contrast, effect_weights, interaction_weights, wins
+from tests.analysis.made import FACTORS, tables
+
+
+def test_two_cells_are_welchs_test():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0, 1, 4), rng.normal(1, 3, 6)
+    found = contrast({("a",): one, ("b",): other}, {("a",): 1.0, ("b",): -1.0})
+    welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.9)
+    assert found.interval(0.1) == pytest.approx((welch.low, welch.high))
+    assert (found.runs, found.fewest) == (10, 4)
+
+
+def test_an_effect_is_the_mean_over_the_settings_of_the_other_factors():
+    runs, _ = tables({"attention": 0.2, "norm": -0.1}, spread=0.0001)
+    figures = cell_figures(runs, list(FACTORS), "fid", log=True, lower_is_better=True)
+    for place, (truth, levels) in enumerate(zip((0.2, -0.1, 0.0), FACTORS.values(), strict=True)):
+        found = contrast(figures, effect_weights(list(figures), place, levels[1], levels[0]))
+        assert found.estimate == pytest.approx(truth, abs=1e-3)
+        assert found.runs == 24
+
+
+def test_each_of_three_levels_against_the_first():
+    factors = {"depth": ("1", "2", "3"), "norm": ("a", "b")}
+    runs, _ = tables({"depth": 0.3}, spread=0.0001, factors=factors)
+    figures = cell_figures(runs, list(factors), "fid", log=True, lower_is_better=True)
+    sizes = [contrast(figures, effect_weights(list(figures), 0, level, "1")).estimate for level in ("2", "3")]
+    assert sizes == pytest.approx([0.0, 0.3], abs=1e-3)
+
+
+def test_a_setting_that_lacks_a_cell_does_not_count():
+    cells = [("on", "a"), ("off", "a"), ("on", "b")]
+    assert effect_weights(cells, 0, "on", "off") == {("on", "a"): 1.0, ("off", "a"): -1.0}
+    assert effect_weights(cells, 1, "b", "a") == {("on", "b"): 1.0, ("on", "a"): -1.0}
+    assert effect_weights(cells[::2], 0, "on", "off") == {}
+
+
+def test_an_interaction_is_a_difference_of_effects():
+    cells = {("on", "a"): 1.0, ("off", "a"): 2.0, ("on", "b"): 4.0, ("off", "b"): 3.0}
+    figures = {cell: np.array([y - 0.1, y + 0.1]) for cell, y in cells.items()}
+    weights = interaction_weights(list(cells), (0, 1), (("on", "off"), ("b", "a")))
+    assert contrast(figures, weights).estimate == pytest.approx((4 - 3) - (1 - 2))
+    assert interaction_weights(list(cells)[:3], (0, 1), (("on", "off"), ("b", "a"))) == {}
+
+
+def test_a_lost_run_takes_the_worst_figure_and_a_missing_one_is_left_out():
+    runs = pd.DataFrame(
+        {"arm": list("aaabbb"), "lost": [0, 0, 1, 0, 0, 0], "fid": [1.0, 2.0, np.nan, 3.0, 5.0, np.nan]}
+    )
+    figures = cell_figures(runs, ["arm"], "fid", log=False, lower_is_better=True)
+    assert figures["a",].tolist() == [1, 2, 5] and figures["b",].tolist() == [3, 5]
+    figures = cell_figures(runs, ["arm"], "fid", log=False, lower_is_better=False)
+    assert figures["a",].tolist() == [1, 2, 1]
+    logs = cell_figures(runs, ["arm"], "fid", log=True, lower_is_better=True)
+    assert logs["a",].tolist() == pytest.approx([0, math.log(2), math.log(5)])
+
+
+def test_a_cell_with_one_figure_makes_no_answer():
+    assert contrast({("a",): np.array([1.0]), ("b",): np.array([1.0, 2.0])}, {("a",): 1.0, ("b",): -1.0}) is None
+    assert contrast({}, {}) is None
+
+
+def test_a_cell_without_spread_has_an_interval_of_one_point():
+    found = contrast({("a",): np.ones(3), ("b",): np.zeros(3)}, {("a",): 1.0, ("b",): -1.0})
+    assert found.interval() == (1.0, 1.0)
+
+
+def test_wins_are_of_all_pairs_of_runs_of_a_setting():
+    figures = {("on", "a"): np.array([1, 2]), ("off", "a"): np.array([1.5, 3]), ("on", "b"): np.array([9])}
+    weights = effect_weights(list(figures), 0, "on", "off")
+    assert wins(figures, weights, lower_is_better=True) == (3, 4)
+    assert wins(figures, weights, lower_is_better=False) == (1, 4)

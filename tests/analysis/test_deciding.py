@@ -1,0 +1,117 @@
+"""One interval decides: what it says, of which family, at which look."""
+
+import math
+
+import pytest
+
+from sagan.analysis.deciding import doubling_looks, verdict
+from sagan.analysis.effects import all_effects
+from sagan.analysis.looks import replay
+from sagan.analysis.model import Effect, Look
+from tests.analysis.made import design, tables
+
+
+def effect(low, high, scale="ratio"):
+    return Effect(
+        question="q", level="on", instead_of="off", metric="fid", space="s", at="steps", budget=1, scale=scale,
+        estimate=(low + high) / 2, decide_low=low, decide_high=high,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-20, -6, "helps"),
+        (0.1, 30, "hurts"),
+        (-4, 4.9, "no difference worth having"),
+        (-4, -0.1, "helps, by less than is worth having"),
+        (0.1, 4, "hurts, by less than is worth having"),
+        (-4, 5.1, "not decided"),
+        (-5.1, 4, "not decided"),
+        (-30, 0.1, "not decided"),
+    ],
+)
+def test_what_an_interval_says(low, high, said):
+    assert verdict(effect(low, high), True, 0.05) == said
+    turned = said.replace("helps", "@").replace("hurts", "helps").replace("@", "hurts")
+    assert verdict(effect(low, high), False, 0.05) == turned
+
+
+def test_an_average_of_opposite_effects_is_no_small_one():
+    assert verdict(effect(-4, 4), True, 0.05, depends=True) == "not decided"
+    assert verdict(effect(-20, -6), True, 0.05, depends=True) == "helps"
+
+
+def test_a_difference_has_no_size_that_is_worth_having():
+    assert verdict(effect(-0.01, 0.01, "difference"), False, 0.05) == "not decided"
+
+
+def test_looks_halve_the_level_and_take_no_look_at_two_seeds():
+    assert doubling_looks(3, 12, 0.05) == [
+        Look(seeds=3, level=0.025),
+        Look(seeds=6, level=0.0125),
+        Look(seeds=12, level=0.00625),
+    ]
+    assert doubling_looks(3, 10, 0.05) == doubling_looks(3, 6, 0.05)
+    assert doubling_looks(2, 4, 0.05) == [Look(seeds=4, level=0.05)]
+    assert doubling_looks(2, 2, 0.05) == [Look(seeds=2, level=0.05)]
+
+
+def test_the_questions_share_the_level_and_the_interval_says_so():
+    runs, snapshots = tables({"attention": math.log(1.3)})
+    made, _ = all_effects(design(), runs, snapshots)
+    [row] = [r for r in made.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given]
+    assert row.answer == "hurts" and row.decide_low < row.low < row.estimate < row.high < row.decide_high
+    alone, _ = all_effects(design(questions=["attention"]), runs, snapshots)
+    [single] = [
+        r for r in alone.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given
+    ]
+    assert (single.decide_low, single.decide_high) == pytest.approx((single.low, single.high))
+
+
+def test_a_lost_run_counts_as_the_worst_and_is_counted():
+    runs, snapshots = tables({"attention": math.log(0.8)}, spread=0.01)
+    before = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    runs.loc[runs["attention"] == "on", "lost"] = [1] + [0] * 11
+    after = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    assert before.effect.answer == "helps" and (before.lost, after.lost) == (0, 1)
+    assert after.effect.estimate > before.effect.estimate
+
+
+def test_a_sure_interaction_is_told_with_the_effect_at_each_level():
+    runs, snapshots = tables({"attention": math.log(0.9)}, spread=0.001)
+    both = (runs["attention"] == "on") & (runs["norm"] == "spectral")
+    runs.loc[both, "fid"] *= 1.23
+    made, state = all_effects(design(), runs, snapshots)
+    [sure] = [found for found in state.interactions if found.sure]
+    assert (sure.question, sure.by, round(sure.estimate)) == ("attention", "norm", 23)
+    answer = made.questions[0].steps
+    assert answer.depends_on == ["norm"] and answer.effect.answer != "no difference worth having"
+    at = {row.given: row.answer for row in made.rows if row.question == "attention" and row.given.startswith("norm")}
+    assert at == {"norm=batch": "helps", "norm=spectral": "hurts"}
+
+
+def test_a_look_waits_for_all_of_its_runs():
+    runs, _ = tables({}, seeds=3)
+    runs.loc[0, "status"] = "missing"
+    state = replay(design(), runs)
+    assert state.look is None and state.asked == 3 and not state.answers
+
+
+def test_first_answers_stand_and_sizes_are_of_the_last_look():
+    looks = doubling_looks(3, 6, 0.05)
+    runs, _ = tables({"attention": math.log(1.3)}, seeds=6, spread=0.03)
+    late = (runs["seed"] >= 3) & (runs["attention"] == "on")
+    runs.loc[late, "fid"] /= 1.3
+    state = replay(design(looks=looks), runs)
+    row = state.answers["attention", "on"]
+    assert state.look.seeds == 6 and state.answered_at["attention", "on"] == 3
+    assert row.answer == "hurts" and row.decide_low > 0 and row.estimate < 20 and row.runs == 48
+
+
+def test_nothing_more_is_asked_for_when_all_is_decided():
+    runs, _ = tables({name: math.log(2.0) for name in ("attention", "norm", "ratio")}, seeds=3, spread=0.01)
+    state = replay(design(looks=doubling_looks(3, 12, 0.05)), runs)
+    assert (state.asked, state.look.seeds) == (3, 3)
+    runs, _ = tables({}, seeds=3, spread=0.3)
+    assert replay(design(looks=doubling_looks(3, 12, 0.05)), runs).asked == 6

@@ -1,0 +1,143 @@
+"""Runs of any code base, from a CSV file."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sagan.analysis.foreign import Columns, analyse_results, compare_variants, read_results
+from sagan.errors import UserError
+
+
+def table(seeds=6, norms=("batch", "layer", "none"), **changes):
+    """Attention costs half as much again and changes nothing; layer norm adds 10 %; four snapshots a run."""
+    rng, rows = np.random.default_rng(0), []
+    for attention in ("off", "on"):
+        for norm in norms:
+            for seed in range(seeds):
+                noise = rng.normal(0, 0.01)
+                for step in (100, 200, 400, 800):
+                    rows.append(
+                        {
+                            "attention": attention,
+                            "norm": norm,
+                            "seed": seed,
+                            "step": step,
+                            "seconds": 0.01 * step * (1.5 if attention == "on" else 1.0),
+                            "fid": math.exp(3 - 0.5 * math.log(step / 800) + 0.1 * (norm == "layer") + noise),
+                        }
+                    )
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def at_end(**changes):
+    return table(**changes).query("step == 800").drop(columns=["step", "seconds"])
+
+
+def analysed(of, *factors, metric="fid", **columns):
+    return analyse_results(of, Columns(factors, metric, **columns), "results.csv")
+
+
+def answers(found):
+    return {(of.question, of.level): of.steps.effect and of.steps.effect.answer for of in found.effects.questions}
+
+
+def test_each_level_against_the_first_per_step_and_per_second():
+    found = analysed(table(), "attention", "norm", time="seconds", step="step")
+    assert answers(found)["attention", "on"] == "no difference worth having"
+    assert answers(found)["norm", "layer"] == "hurts" and ("norm", "none") in answers(found)
+    attention = found.effects.questions[0]
+    assert attention.time.effect.answer == "hurts" and attention.cost.ratio == pytest.approx(1.5)
+    assert attention.time.effect.estimate == pytest.approx(100 * (1.5**0.5 - 1), abs=3)
+    assert {row.given for row in found.effects.rows if row.question == "attention"} >= {"norm=batch", "norm=none"}
+
+
+def test_the_level_that_others_replace_may_be_named():
+    found = analysed(at_end(), "norm=none", "attention")
+    assert [(of.level, of.instead_of) for of in found.effects.questions[:2]] == [("batch", "none"), ("layer", "none")]
+
+
+def test_missing_cells_are_said_and_leave_the_rest():
+    rows = at_end()
+    found = analysed(rows[~((rows["attention"] == "on") & (rows["norm"] == "layer"))], "attention", "norm")
+    assert answers(found)["norm", "layer"] == "hurts" and answers(found)["attention", "on"]
+    assert found.notes == [
+        "no run of attention=on, norm=layer: settings of the other factors without a pair are left out"
+    ]
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_rows_without_a_figure_are_left_out_and_counted(nothing):
+    rows = at_end()
+    rows.loc[rows.index[:2], "fid"] = nothing
+    found = analysed(rows, "attention", "norm")
+    assert found.notes == ["2 rows without a figure left out"]
+    assert found.effects.questions[0].steps.effect.runs == 34
+
+
+def test_one_run_a_cell_says_nothing():
+    found = analysed(at_end(seeds=1), "attention", "norm")
+    assert {of.steps.why for of in found.effects.questions} == {"too few runs"} and not any(answers(found).values())
+
+
+def test_two_cells_with_two_runs_each_are_too_few():
+    rows = at_end(seeds=2, norms=("batch",))
+    assert answers(analysed(rows, "attention")) == {("attention", "on"): None}
+    assert answers(analysed(at_end(seeds=3, norms=("batch",)), "attention"))["attention", "on"]
+
+
+def test_a_metric_of_which_more_is_better_is_a_difference():
+    rows = at_end().assign(accuracy=lambda of: 1 - of["fid"] / 100)
+    found = analysed(rows, "norm", metric="accuracy", lower_is_better=False)
+    layer = found.effects.questions[0].steps.effect
+    assert (layer.answer, layer.scale) == ("hurts", "difference") and layer.estimate == pytest.approx(-0.02, abs=0.01)
+
+
+def test_numbers_are_levels_as_the_file_has_them():
+    rows = at_end().assign(depth=lambda of: np.where(of["norm"] == "layer", 4.0, 2.0))
+    found = analysed(rows, "depth=2")
+    assert [(of.level, of.instead_of) for of in found.effects.questions] == [("4", "2")]
+
+
+@pytest.mark.parametrize(
+    ("change", "columns", "message"),
+    [
+        ({}, {"factors": ("atention",)}, r"results\.csv: no column 'atention', did you mean 'attention'\?"),
+        ({"norm": "batch"}, {"factors": ("norm",)}, r"norm has one level \(batch\)"),
+        ({"fid": "good"}, {}, r"fid, line 2: 'good' is no number"),
+        ({"fid": np.nan}, {}, r"no figure under 'fid'"),
+        ({"loss": 1.0}, {"metric": "loss"}, r"--metric loss: say --lower-is-better or --higher-is-better"),
+        ({}, {"factors": ("norm=nne",)}, r"--factor norm=nne: no such level, did you mean 'none'\?"),
+        ({"seed": 0}, {"step": "step"}, r"two rows of one run at step 100"),
+    ],
+)
+def test_what_is_wrong_is_one_line(change, columns, message):
+    settings = {"factors": ("attention",), "metric": "fid"} | columns
+    with pytest.raises(UserError, match=message):
+        analyse_results(table(seeds=2).assign(**change), Columns(**settings), "results.csv")
+
+
+def test_snapshots_of_runs_that_nothing_tells_apart_are_refused():
+    with pytest.raises(UserError, match="--run COLUMN tells runs apart"):
+        analysed(table().drop(columns="seed"), "attention", step="step")
+
+
+def test_a_file_that_is_none_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_results(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="no CSV"):
+        read_results(tmp_path / "empty.csv")
+    (tmp_path / "words.csv").write_text("norm,fid\nnone,1\nNA,2\n,nan\n")
+    assert read_results(tmp_path / "words.csv")["norm"].tolist()[:2] == ["none", "NA"]
+
+
+def test_two_variants_of_a_table_of_runs():
+    """As an MLflow experiment gives them: settings are words, figures numbers."""
+    rows = at_end().assign(variant=lambda of: of["norm"], lr="0.1", run=lambda of: [f"r{i}" for i in range(len(of))])
+    rows.loc[rows["variant"] == "layer", "lr"] = "0.2"
+    lines = compare_variants(rows.drop(columns=["attention"]), "batch", "layer", "fid", "mlflow")
+    assert "lr: 0.1, 0.2" in lines and lines[-1].startswith("variant, layer instead of batch: per step hurts: FID +1")
+    with pytest.raises(UserError, match=r"no run of variant 'layr', did you mean 'layer'"):
+        compare_variants(rows, "batch", "layr", "fid", "mlflow")

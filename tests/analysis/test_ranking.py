@@ -1,0 +1,101 @@
+"""Which variant, which level is steadier, and what several suites say together."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sagan.analysis.build import read_report
+from sagan.analysis.costs import step_costs
+from sagan.analysis.model import Answer, Effect, Variant
+from sagan.analysis.ranking import across_suites, rankings, steadier
+from tests.analysis.made import design, tables
+
+REPORTS = Path(__file__).parents[2] / "reports"
+ONE = {"variant": ("a", "b", "c")}
+
+
+def ranked(runs, snapshots, **changes):
+    asked = design(factors=ONE, questions=[], **changes)
+    return {of.at: of for of in rankings(asked, runs, snapshots, step_costs(runs, snapshots))}
+
+
+def variants(**settings):
+    return tables({}, factors=ONE, **settings)
+
+
+def scale(table, variant, by):
+    return table.assign(fid=table["fid"].where(table["variant"] != variant, table["fid"] * by))
+
+
+def test_what_is_surely_worse_than_any_other_may_not_be_best():
+    runs, snapshots = variants(seeds=4, spread=0.03)
+    runs = scale(scale(runs, "b", 1.01), "c", 1.5)
+    found = ranked(runs, snapshots)["steps"]
+    assert {of.variant: of.may_be_best for of in found.standings} == {"a": True, "b": True, "c": False}
+    assert found.standings[-1].variant == "c" and found.standings[-1].beats_best == 0.0
+    best = found.standings[0]
+    assert best.beats_best is None and best.mean == pytest.approx(
+        math.exp(np.log(runs.loc[runs["variant"] == best.variant, "fid"]).mean())
+    )
+
+
+def test_the_best_is_rarely_excluded():
+    excluded = 0
+    for seed in range(100):
+        runs, snapshots = variants(seeds=3, spread=0.1, seed=seed)
+        excluded += not all(of.may_be_best for of in ranked(runs, snapshots)["steps"].standings if of.variant == "a")
+    assert excluded / 100 < 0.1
+
+
+def test_at_equal_time_a_dear_variant_is_read_off_its_curve():
+    runs, snapshots = variants(cost={"variant": 1.5}, spread=0.001)
+    found = ranked(runs, snapshots)
+    means = {of.variant: of.mean for of in found["time"].standings}
+    assert found["time"].budget == pytest.approx(8, rel=0.01)
+    assert means["c"] / means["a"] == pytest.approx(1.5**0.5, rel=0.01)
+    assert "time" not in ranked(runs, snapshots, no_shorter="networks grow")
+
+
+def test_what_is_not_ranked_is_left_out():
+    runs, snapshots = variants()
+    names = {name: Variant() for name in "ab"} | {"c": Variant(ranked=False)}
+    found = ranked(runs, snapshots, variants=names)["steps"]
+    assert found.left_out == ["c"] and len(found.standings) == 2
+
+
+def test_a_level_that_spreads_less_is_steadier():
+    runs, _ = tables({}, seeds=12, spread=0.05)
+    on = runs["attention"] == "on"
+    centre = runs.groupby("variant")["fid"].transform(lambda y: np.exp(np.log(y).mean()))
+    runs.loc[on, "fid"] = (centre * (runs["fid"] / centre) ** 0.2)[on]
+    found = {of.question: of for of in steadier(design(12), runs, 0.05)}
+    assert found["attention"].answer == "steadier" and found["attention"].ratio == pytest.approx(0.2, rel=0.4)
+    assert found["norm"].answer == "not decided"
+    assert steadier(design(12), runs.assign(lost=[1] + [0] * (len(runs) - 1)), 0.05) == []
+
+
+def answer(estimate, error):
+    effect = Effect(
+        question="q", level="on", instead_of="off", metric="fid", space="s", at="steps", budget=1, scale="ratio",
+        estimate=100 * math.expm1(estimate),
+    )  # fmt: skip
+    return Answer(effect=effect, error=error)
+
+
+def test_suites_that_agree_predict_what_they_say_and_two_predict_nothing():
+    found = across_suites([answer(0.1, 0.02)] * 4)
+    assert found.mean == pytest.approx(100 * math.expm1(0.1)) and found.spread_share == 0
+    assert (found.new_low, found.new_high) == pytest.approx((found.low, found.high))
+    assert across_suites([answer(0.1, 0.02)] * 2) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "ends"), [("attention", (-16, 9)), ("spectral_norm", (-15, 44)), ("ratio", (-16, 33))]
+)
+def test_the_committed_suites_differ_by_more_than_their_errors(question, ends):
+    reports = [read_report(REPORTS / suite) for suite in ("quick", "mnist-cpu", "celeba64-cpu")]
+    found = across_suites([of.steps for report in reports for of in report.questions if of.question == question])
+    assert (found.new_low, found.new_high) == pytest.approx(ends, abs=0.5)
+    assert 0.83 <= round(found.spread_share, 2) <= 0.96

@@ -1,0 +1,175 @@
+"""Records to tidy tables, and tables to files and back."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from sagan.analysis.build import analyse, current, read_analysis, read_effects, read_report, summary, write_analysis
+from sagan.analysis.design import cells_of, design_of
+from sagan.analysis.rows import collect
+from sagan.analysis.tables import read_tables, tables_of
+from tests.report.outcomes import edited, lose
+
+
+def tables(library, suite="made-up"):
+    records = collect(suite, library.plan, library.params, library.paths)
+    design = design_of(suite, library.params, records.variants)
+    return tables_of(records, cells_of(design, library.params))
+
+
+@pytest.fixture(scope="module")
+def asking(library):
+    """The library, whose factorial suite asks about both factors."""
+    suites = library.params.suites
+    asks = suites["factorial"].model_copy(update={"questions": ["attention", "sn"]})
+    return replace(library, params=library.params.model_copy(update={"suites": {**suites, "factorial": asks}}))
+
+
+@pytest.fixture(scope="module")
+def made_up(library):
+    return tables(library).runs.set_index(["variant", "seed"])
+
+
+def changed_record(library, change):
+    """The row of a run of suite `few` after a change of its metrics.json."""
+    with edited(library.paths.evaluation(library.cell("few", "sagan", 1).evaluation) / "metrics.json") as record:
+        change(record)
+    runs = tables(library, "few").runs
+    return runs[(runs["variant"] == "sagan") & (runs["seed"] == 1) & (runs["space"] == "classifier")].iloc[0]
+
+
+def test_status_tells_missing_diverged_and_unevaluated_apart(made_up):
+    assert made_up.loc[("ttur-1", 2), "status"] == "missing" and pd.isna(made_up.loc[("ttur-1", 2), "seconds"])
+    assert made_up.loc[("ttur-1", 4), "status"] == "missing" and made_up.loc[("ttur-1", 4), "seconds"] > 0
+    assert made_up.loc[("dcgan", 3), ["status", "lost", "diverged_at"]].tolist() == ["diverged", 1, 230]
+    assert made_up.loc[("sagan", 0), ["status", "lost"]].tolist() == ["measured", 0]
+    assert made_up.index[made_up["collapsed"] == 1].tolist() == [("sn-d-only", 4)]
+
+
+def test_what_went_wrong_without_a_collapse_is_told_apart(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], {"sagan": 300.0}, pictures=False)
+    runs = tables(library, "few").runs.query("variant == 'sagan' and space == 'classifier'")
+    assert runs["went_wrong"].tolist() == [1, 1] and runs["collapsed"].tolist() == [0, 0]
+
+    def end_far_from_its_best(record):
+        record["curve"][-2]["fid"] = 0.4 * record["curve"][-1]["fid"]
+        record["untrained"]["fid"]["value"] = 1000.0
+
+    row = changed_record(library, end_far_from_its_best)
+    assert row["went_wrong"] and not row["collapsed"]
+
+
+def test_the_untrained_generator_of_seed_0_stands_for_its_recipe(make_library, tmp_path):
+    def not_measured(record):
+        record["untrained"]["fid"]["value"] = None
+        record["metrics"]["fid"]["value"] = 400.0
+
+    row = changed_record(make_library(tmp_path, ["few"], pictures=False), not_measured)
+    assert row["fid_untrained"] == 210.0 and row["went_wrong"]
+
+
+def test_too_few_images_are_no_lost_run_and_images_all_the_same_are_a_collapse(make_library, tmp_path):
+    def without_fid(record):
+        record["metrics"]["fid"] |= {"value": None, "status": "too few images: 100, and 2048 features need 2048"}
+
+    row = changed_record(make_library(tmp_path / "a", ["few"], pictures=False), without_fid)
+    assert (row["lost"], row["collapsed"], row["went_wrong"]) == (0, 0, 0)
+
+    def not_finite(record):
+        record["metrics"]["fid"] |= {"value": None, "status": "features are not finite"}
+
+    assert changed_record(make_library(tmp_path / "b", ["few"], pictures=False), not_finite)["lost"] == 1
+
+    def constant(record):
+        record["metrics"]["fid"]["status"] = "the generator is constant"
+
+    assert changed_record(make_library(tmp_path / "c", ["few"], pictures=False), constant)["collapsed"] == 1
+
+
+def test_a_further_space_has_rows_of_its_own(library):
+    runs = tables(library, "few").runs
+    first, other = (runs[runs["space"] == space].reset_index(drop=True) for space in ("classifier", "inception"))
+    assert first["run"].tolist() == other["run"].tolist() and (other["fid"] == 4 * first["fid"]).all()
+    assert (first["evaluation"] != other["evaluation"]).all()
+
+
+def test_a_grids_runs_have_their_levels(asking):
+    found = tables(asking, "factorial")
+    for table in (found.runs, found.snapshots):
+        assert set(map(tuple, table[["attention", "sn"]].to_numpy())) == {
+            ("on", "gd"), ("on", "d"), ("off", "gd"), ("off", "d"),
+        }  # fmt: skip
+    assert list(found.runs.columns[:5]) == ["variant", "seed", "attention", "sn", "space"]
+
+
+def test_seconds_between_log_lines_are_interpolated(library):
+    row = collect("made-up", library.plan, library.params, library.paths).rows[0]
+    assert row.at_step(0) == {"images": 0, "seconds": 0, "step_seconds": 0}
+    expected = {"images": 480, "seconds": 480 / 820, "step_seconds": 0.9 * 480 / 820}
+    assert row.at_step(15) == pytest.approx(expected)
+
+
+def test_figures_of_another_classifier_than_the_references_do_not_count(make_library, tmp_path):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    reference = library.paths.reference(next(iter(library.plan.references))) / "reference.json"
+    reference.write_text(json.dumps(json.loads(reference.read_text()) | {"weights_digest": "1" * 64}))
+    for cell, digest in zip(library.plan.suites["few"], "1211", strict=True):
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            record |= {"curve_protocol": {"weights_digest": digest * 64}}
+    lose(library.paths, library.plan.suites["few"][2])
+    found = analyse("few", library.plan, library.params, library.paths)
+    runs = found.tables.runs[found.tables.runs["space"] == "classifier"]
+    assert runs["status"].tolist() == ["measured", "missing", "diverged", "measured"]
+    [told] = [line for line in found.report.provenance.warnings if "other weights" in line]
+    assert told.startswith("sagan, seed 1, classifier: measured with other weights (222222222222) than the reference")
+    assert f"delete results/evaluations/{library.plan.suites['few'][1].evaluation} and run" in told
+
+
+@pytest.mark.parametrize("suite", ["factorial", "made-up", "few", "empty"])
+def test_a_report_is_the_same_from_its_records_and_from_its_tables(asking, tmp_path, suite):
+    found = analyse(suite, asking.plan, asking.params, asking.paths)
+    write_analysis(found, tmp_path)
+    again = read_analysis(tmp_path)
+    assert read_report(tmp_path) == found.report == again.report
+    assert read_effects(tmp_path) == found.effects == again.effects
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write_analysis(again, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    assert {"effects.csv", "results.csv", "curves.csv", "training.csv", "report.json", "summary.json"} == files.keys()
+
+
+def test_where_no_record_is_here_the_tables_that_a_report_left_are_read(make_library, tmp_path):
+    library = make_library(tmp_path, ["factorial"], pictures=False)
+    found = analyse("factorial", library.plan, library.params, library.paths)
+    folder = library.paths.report("factorial")
+    folder.mkdir(parents=True)
+    write_analysis(found, folder)
+    assert current("factorial", library.params, library.paths).report == found.report
+
+
+def test_levels_that_look_like_nothing_are_words(tmp_path):
+    (tmp_path / "results.csv").write_text("variant,seed,norm,space\na,0,none,s\nb,0,NA,s\nc,0,,s\n")
+    for name in ("curves.csv", "training.csv"):
+        (tmp_path / name).write_text("variant,seed,norm,space\n")
+    runs = read_tables(tmp_path, ["norm"]).runs
+    assert runs["norm"].tolist()[:2] == ["none", "NA"] and pd.isna(runs["norm"][2])
+
+
+def test_the_summary_is_flat_and_short(asking):
+    flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths))
+    assert all(isinstance(value, int | float) for value in flat.values()) and len(flat) <= 12
+    assert flat["runs.measured"] == 16 and flat["sagan.fid"] < flat["no-attention.fid"]
+    assert flat["question/attention.percent_per_step"] < 0
+
+
+def test_a_suites_questions_are_answered_from_its_records(asking):
+    found = analyse("factorial", asking.plan, asking.params, asking.paths)
+    attention = found.report.asked("attention", "on")
+    assert (attention.instead_of, attention.steps.effect.answer) == ("off", "helps")
+    assert found.design.factors["attention"].title == "attention" and found.report.seeds == 4
+    assert found.design.factors["sn"].title == "spectral norm in the generator"
+    assert list(found.design.factors["sn"].levels) == ["d", "gd"], "more of it instead of less"
+    assert found.report.asked("attention", "on").cost.ratio == pytest.approx(1000 / 820, rel=0.01)
+    assert {"variant", "attention", "sn"} == {row.question for row in found.effects}
