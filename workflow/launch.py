@@ -237,7 +237,7 @@ def alone(path: Path) -> Iterator[int | None]:
     The kernel drops the lock with its last holder, so that a free lock proves that Snakemake's own lock on the folder
     has no living owner. Experiments in copies of this workspace take the same one: each launch has all cores and GPUs.
     """
-    for lock in waited_for(path, f"{path.parent.resolve().parent}: this workspace"):
+    for lock in waited_for(path, "this workspace"):
         if lock is None:
             time.sleep(1.0)
     try:
