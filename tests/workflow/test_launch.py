@@ -1,5 +1,7 @@
 """What a launch refuses before it starts."""
 
+from pathlib import Path
+
 import pytest
 
 from sagan.errors import UserError
@@ -18,3 +20,12 @@ def test_more_threads_than_cores_are_refused(with_training, monkeypatch, section
     check_threads(plan, 64)
     monkeypatch.setattr(launch, "missing", lambda *_: ([], [], []))
     check_threads(plan, 2)  # brought from a larger machine, with nothing to make
+
+
+def test_a_profile_says_where_jobs_run_and_how_long_a_batch_may_be():
+    profiles = Path(launch.__file__).parent / "profiles"
+    here, slurm = launch.Profile(profiles / "default"), launch.Profile(profiles / "slurm")
+    assert (here.is_local, here.batch_seconds) == (True, launch.MOST_SECONDS)
+    assert (slurm.is_local, slurm.batch_seconds) == (False, 3600.0)
+    with pytest.raises(UserError, match="no such profile"):
+        launch.Profile(profiles / "nowhere")
