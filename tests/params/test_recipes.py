@@ -74,7 +74,7 @@ def test_a_combination_is_named_by_its_levels_whatever_else_is_named(load):
         variant("quick-one", like="v", optimizer={"lr_g": 4e-4}),
     ):
         params = load(change)
-        assert params.suites["s"].variants == [*names, "w"]
+        assert list(params.rows["s"]) == [*names, "w"] and set(params.suites["s"].variants) == {*names, "v", "w"}
         assert [row.levels for row in params.rows["s"].values()][:2] == [
             {"attention": "on", "rate": "slow"},
             {"attention": "on", "rate": "fast"},
@@ -167,7 +167,7 @@ def test_a_variants_training_lies_over_the_suites(load):
 def test_training_can_be_a_factor(load):
     grid = {"batch": {"four": {}, "eight": {"training": {"batch_size": 8}}, "two": {"training": {"batch_size": 2}}}}
     params = load(listed("h", baseline="v", h={"like": "v", "grid": grid}))
-    sizes = [suite_training(params.suites["s"], n, params.variants[n]).batch_size for n in params.suites["s"].variants]
+    sizes = [suite_training(params.suites["s"], n, params.variants[n]).batch_size for n in params.rows["s"]]
     assert sizes == [4, 8, 2] and params.rows["s"]["h-four"].aliases == ["v"]
 
 
