@@ -160,7 +160,7 @@ def test_levels_that_look_like_nothing_are_words(tmp_path):
 def test_the_summary_is_flat_and_short(asking):
     flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths))
     assert all(isinstance(value, int | float) for value in flat.values()) and len(flat) <= 12
-    assert flat["runs.measured"] == 16 and flat["sagan.fid"] < flat["no-attention.fid"]
+    assert flat["runs.measured"] == 16 and flat["grid-on-gd.fid"] < flat["grid-off-gd.fid"]
     assert flat["question/attention.percent_per_step"] < 0
 
 
