@@ -20,7 +20,7 @@ FLOORS = [
     {"metrics"},
     {"generators"},
     {"analysis"},
-    {"report", "tracking", "verifying", "making"},
+    {"report", "tracking", "scoring", "verifying", "making"},
     {"cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -76,6 +76,19 @@ def analyse(
 
 
 @app.command()
+def score(
+    folder: Annotated[Path, typer.Argument(help="Images, of the dataset's size, at any depth.")],
+    dataset: Annotated[str, typer.Option(help="A dataset of params.yaml, whose real images they are compared with.")],
+    space: Annotated[str, typer.Option(help="A feature space that a suite on this dataset measures in.")],
+) -> None:
+    """Measure a folder of images, of any model, by the protocol of the suites on a dataset."""
+    from sagan.scoring import score as scored
+
+    for line in scored(folder, dataset, space, load_params(PATHS.params), PATHS).lines():
+        print(line)
+
+
+@app.command()
 def compare(
     a: Annotated[
         str, typer.Argument(metavar="A", help="`workspace`, a DVC experiment, a commit, a folder, a variant.")

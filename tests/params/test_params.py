@@ -47,8 +47,9 @@ def test_the_committed_file_is_good_and_has_the_promised_suites():
     assert len(params.suites["quick"].variants) >= 6 and len(params.suites["quick"].seed_list()) == 3
     names = {"dcgan", "sngan", "sagan", "sagan-no-attention", "sagan-sn-d-only", "sagan-ttur-1", "sagan-ttur-2"}
     for name in ("mnist", "celeba64"):
-        suite = params.suites[name]
-        assert names <= set(suite.variants) and suite.questions and len(suite.seed_list()) >= 4
+        suite, listed = params.suites[name], params.rows[name].values()
+        assert names <= {known for row in listed for known in (row.name, *row.aliases)}
+        assert suite.questions and len(suite.seed_list()) >= 4
 
 
 def test_one_factor_variants_differ_from_sagan_in_that_factor_alone():
