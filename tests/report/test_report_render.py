@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sagan.analysis.build import read_analysis
+from sagan.analysis.build import read_analysis, write_analysis
 from sagan.analysis.words import title
 from sagan.report import render, render_index
+from sagan.report.charts import CHARTS
 from sagan.report.choice import SHOWN, shown_variants, told_questions
 from sagan.report.document import readme
 from sagan.report.index import BEGIN, END, render_front
+from sagan.report.style import LIGHT
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
@@ -85,7 +87,7 @@ def test_what_could_not_be_measured_is_said_with_the_reason(make_library, tmp_pa
         with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
             record["metrics"]["is"] |= {"value": None, "status": "refused: no classifier layer"}
             record["metrics"]["recall"]["value"] = 0.001
-    text = (report(library) / "README.md").read_text()
+    text = readme(found(library), {})
     assert "Not measured: IS (refused: no classifier layer)." in text
     assert "recall ↑<br>uninformative at this budget" in text
 
@@ -126,7 +128,7 @@ def test_a_suite_without_a_single_figure_is_reported(make_library, rendered, tmp
                         metric["value"] = None
                 else:
                     record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
-        text = (report(library) / "README.md").read_text()
+        text = readme(found(library), {})
     assert "No run gave a figure" in first_screen(text) if lost != "not finite" else "without a finite figure" in text
 
 
@@ -143,11 +145,11 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
         shutil.rmtree(folder)
     for cell in cells if gone == "logs" else []:
         (library.paths.run(cell.run) / "log.jsonl").unlink()
-    folder = report(library)
-    drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+    analysis = found(library)
+    drawn = {name: "" for name, draw in CHARTS.items() if draw(analysis, LIGHT)}
     assert ("losses" in drawn) == (gone not in ("runs", "logs"))
     assert ("curves" in drawn) == (gone != "evaluations")
-    assert len(pd.read_csv(folder / "results.csv").query("space == 'classifier'")) == 4
+    assert ("No run gave a figure" if gone == "evaluations" else "| 2 of 2 |") in readme(analysis, drawn)
 
 
 def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
@@ -183,7 +185,8 @@ def test_a_large_suite_shows_the_best_and_the_worst(make_library, tmp_path):
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
     library = make_library(tmp_path, ["factorial", "few"], pictures=False)
     for suite in ("factorial", "few"):
-        report(library, suite)
+        library.paths.report(suite).mkdir(parents=True)
+        write_analysis(found(library, suite), library.paths.report(suite))
     text = render_index(library.paths).read_text()
     assert "[factorial](factorial/README.md): digits, 400 steps, 16 runs" in text
     [steps] = [line for line in text.splitlines() if line.startswith("| attention, per step |")]
