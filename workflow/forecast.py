@@ -51,7 +51,8 @@ class Forecast:
         to_go = [cost * self._share(key, steps) for key, cost in whole.items() if cost is not None]
         if not to_go:
             return None
-        together = max(1, min(len(left), self._slots(left) if self._cores else len(at_work)))
+        # Those that take turns are each slower than by themselves, and together faster.
+        together = max(1, min(len(left), max(self._slots(left) if self._cores else 0, len(at_work))))
         return max(sum(to_go) / together, *to_go), len(to_go) < len(left)
 
     def _learn(self, left: int) -> None:

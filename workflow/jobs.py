@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -25,38 +24,27 @@ from workflow.batches import Batch
 
 _KEPT_FOLDERS = 20
 _LAST_LOOK_SECONDS = 5.0
+# A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
+_DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 # A process that says itself what was wrong leaves with one of these.
 _EXPLAINED = (1, 2, *STOPPED)
 
 
-@dataclass
 class Jobs:
     """Batches as Snakemake's jobs, in a folder of their own: their list, logs and marks."""
 
-    batches: Sequence[Batch]
-    paths: Paths
-    folder: Path = field(init=False)
-    was_stopped: bool = False
-
-    def __post_init__(self) -> None:
-        root = self.paths.root / "state" / "batches"
+    def __init__(self, batches: Sequence[Batch], paths: Paths) -> None:
+        root = paths.root / "state" / "batches"
         for old in sorted(root.glob("*"))[: -_KEPT_FOLDERS + 1]:
             shutil.rmtree(old, ignore_errors=True)
         # Jobs of an earlier launch may still wait in a cluster's queue.
-        self.folder = root / str(time.time_ns())
-        self.folder.mkdir(parents=True)
-        self._named = {f"{number:04d}": batch for number, batch in enumerate(self.batches)}
+        self.paths, self.folder, self.was_stopped = paths, root / str(time.time_ns()), False
+        self._named = {f"{number:04d}": batch for number, batch in enumerate(batches)}
         listed = {name: dataclasses.asdict(batch) for name, batch in self._named.items()}
         write_json(self.folder / "batches.json", listed)
 
     def run(
-        self,
-        plan_file: Path,
-        profile: str,
-        cores: int | None,
-        gpus: int,
-        inherited: int | None,
-        deadline: float | None,
+        self, plan_file: Path, profile: str, cores: int | None, gpus: int, inherited: int, deadline: float | None
     ) -> int:
         """Run Snakemake to its end; returns its exit status.
 
@@ -65,51 +53,57 @@ class Jobs:
             inherited: a file descriptor that it holds for as long as it lives.
             deadline: when all is to be stopped, by `time.monotonic`.
         """
-        command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
+        command = [*_DEAF, sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
         # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
         command += ["--workflow-profile", "none", "--config", f"plan={plan_file}", f"batches={self.folder}"]
         if cores is not None:
             command += ["--cores", str(cores), "--resources", f"gpus_here={gpus}"]
-        fds = () if inherited is None else (inherited,)
-        for descriptor in fds:
-            os.set_inheritable(descriptor, True)
+        os.set_inheritable(inherited, True)
         log = self.paths.log("snakemake")
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output, _outlast_interrupts(self), _hang_up_is_ours():
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=fds, env=environment(self.paths)
+        with log.open("wb") as output, self._stopped_in_order(deadline):
+            self._snakemake = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(inherited,), env=environment(self.paths)
             )
-            with self._stopped_by_signals(process), self._stopped_at(deadline, process):
-                return process.wait()
+            return self._snakemake.wait()
 
     @contextmanager
-    def _stopped_by_signals(self, process: subprocess.Popen) -> Iterator[None]:
-        numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-        previous = {n: signal.signal(n, lambda number, frame: self._stop(process)) for n in numbers}
+    def _stopped_in_order(self, deadline: float | None) -> Iterator[None]:
+        """Answer Ctrl-C, however often it comes, with a line; SIGTERM, SIGHUP and the deadline stop all jobs.
+
+        After each, go on waiting: to leave before trainings finish their step would unlock the workspace that they are
+        at work in. Ctrl-C reaches Snakemake and them by itself. What is ignored stays so: a script that put this into
+        the background, or `nohup`, meant it.
+        """
+        handlers = {signal.SIGINT: self._answer, signal.SIGTERM: self._stop, signal.SIGHUP: self._stop}
+        heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, handlers[number]) for number in heard}
+        timer = None if deadline is None else threading.Timer(max(0.0, deadline - time.monotonic()), self._stop)
         try:
+            if timer:
+                timer.start()
             yield
         finally:
+            if timer:
+                timer.cancel()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    @contextmanager
-    def _stopped_at(self, deadline: float | None, process: subprocess.Popen) -> Iterator[None]:
-        if deadline is None:
-            yield
-            return
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._stop, [process])
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def _answer(self, *signalled: object) -> None:
+        self.was_stopped = True
+        print(
+            "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
+            f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
+            file=sys.stderr,
+            flush=True,
+        )
 
-    def _stop(self, snakemake: subprocess.Popen) -> None:
+    def _stop(self, *signalled: object) -> None:
         """No new jobs, and those at work write a checkpoint and leave."""
         self.was_stopped = True
         with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(snakemake.pid).children(recursive=True)
-            snakemake.terminate()
+            family = psutil.Process(self._snakemake.pid).children(recursive=True)
+            self._snakemake.terminate()
             for process in family:
                 # Some may have left by themselves meanwhile.
                 with suppress(psutil.NoSuchProcess):
@@ -153,43 +147,6 @@ def environment(paths: Paths) -> dict[str, str]:
     }
     given = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     return usual | given | caches
-
-
-@contextmanager
-def _hang_up_is_ours() -> Iterator[None]:
-    """Snakemake and its jobs inherit that a closed terminal is nothing to them: the launch stops them."""
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, previous)
-
-
-@contextmanager
-def _outlast_interrupts(jobs: Jobs) -> Iterator[None]:
-    """Answer Ctrl-C, however often it comes, with a line and go on waiting.
-
-    Snakemake and the trainings get the signal too, and finish their step first. To leave before them would unlock
-    the workspace that they are at work in.
-    """
-
-    def answer(number: int, frame: object) -> None:
-        jobs.was_stopped = True
-        print(
-            "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
-            f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    previous = signal.getsignal(signal.SIGINT)
-    # Ignored where a script put this into the background: Ctrl-C is not for it then, nor for Snakemake.
-    if previous is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, answer)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

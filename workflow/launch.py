@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psutil
-from filelock import SoftFileLock
 from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
@@ -199,7 +197,7 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
     return status
 
 
-def _made(plan: Plan, profile: Profile, cores: int | None, inherited: int | None, deadline: float | None) -> int:
+def _made(plan: Plan, profile: Profile, cores: int | None, inherited: int, deadline: float | None) -> int:
     """Batches, until all is there or the rest cannot be; returns the exit status of the summary."""
     plan_file, gpus = PATHS.plan(plan.digest()), 0
     if any(plan.job(key).execution["device"] != "cpu" for keys in missing(plan, PATHS) for key in keys):
@@ -231,31 +229,20 @@ def is_missing(plan: Plan, key: str) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[int | None]:
+def alone(path: Path) -> Iterator[int]:
     """This workspace for one launch at a time; yields the lock's file descriptor, for Snakemake to hold it too.
 
     The kernel drops the lock with its last holder, so that a free lock proves that Snakemake's own lock on the folder
     has no living owner. Experiments in copies of this workspace take the same one: each launch has all cores and GPUs.
     """
-    for lock in waited_for(path, f"{path.parent.resolve().parent}: this workspace"):
+    for lock in waited_for(path, "this workspace"):
         if lock is None:
             time.sleep(1.0)
     try:
-        is_soft = isinstance(lock, SoftFileLock)
-        while is_soft and snakemake_lives(Path.cwd()):
-            time.sleep(1.0)
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        yield None if is_soft else lock._context.lock_file_fd
+        yield lock._context.lock_file_fd
     finally:
         release(lock)
-
-
-def snakemake_lives(folder: Path) -> bool:
-    """Whether a Snakemake is at work in a folder: one that outlived its launch, where no kernel's lock tells."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if "snakemake" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
-            return True
-    return False
 
 
 def check_writable(*folders: Path) -> None:

@@ -48,6 +48,7 @@ def summary(
     failed = [key for key in noted if key not in stopped]
     # Of these nothing could be said any more when their process ended.
     lost = [key for key in absent if key not in noted and jobs.died(_job(key, plan))]
+    lost = [key for key in lost if _job(key, plan) == key or _job(key, plan) not in absent]
     counts = f"{finished} finished, {len(diverged)} diverged, {len(failed) + len(lost)} failed"
     counts += f", {len(stopped)} stopped by a signal" if stopped else ""
     print(f"runs: {counts}, {len(absent)} jobs not done")
