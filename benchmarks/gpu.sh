@@ -1,9 +1,9 @@
 #!/bin/sh
 # What was never run on a GPU, settled in eight minutes on a borrowed one.
 #
-#   sh benchmarks/gpu.sh [OUT]               OUT: a folder for what is found; default build/gpu
-#   REHEARSE=1 sh benchmarks/gpu.sh [OUT]    the same on a CPU, in small, to see that every part runs
-#   sh benchmarks/gpu.sh --wheels            fetches wheels for the borrowed machine, where there is a package index
+#   sh benchmarks/gpu.sh [OUT [--part NAME ...]]   OUT: a folder for what is found, default build/gpu; of all parts, those
+#   REHEARSE=1 sh benchmarks/gpu.sh ...            the same on a CPU, in small and slower, to see that every part runs
+#   sh benchmarks/gpu.sh --wheels                  fetches the wheels, where there is a package index
 #
 # Needs Linux and PYTHON (default python3) with torch, torchvision, numpy, scipy, pandas, pillow, psutil, filelock, jinja2,
 # markdown-it-py, matplotlib, rich, safetensors, typer, tqdm, pytest and timm; no network. What else is missing (pydantic,
@@ -28,12 +28,17 @@ if [ "${1:-}" = --wheels ]; then
 fi
 
 OUT=${1:-build/gpu}
+[ $# -eq 0 ] || shift
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) && WORK=$(mktemp -d) && mkdir "$WORK/site" || exit 2
 trap 'rm -rf "$WORK"' EXIT
 if ls "$WHEELS"/*.whl >/dev/null 2>&1; then
     "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$WORK/site" "$WHEELS"/*.whl ||
         exit 2
 fi
-[ -z "${REHEARSE:-}" ] || cp benchmarks/rehearsal.py "$WORK/site/sitecustomize.py"
+if [ -n "${REHEARSE:-}" ]; then
+    cp benchmarks/rehearsal.py "$WORK/site/sitecustomize.py"
+    export OMP_NUM_THREADS=1
+fi
 export PYTHONPATH="$WORK/site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-"$PYTHON" -m benchmarks.gpu --out "$OUT" --work "$WORK" --mnist "${MNIST:-originals/mnist}" ${REHEARSE:+--rehearse}
+"$PYTHON" -m benchmarks.gpu --out "$OUT" --work "$WORK" --mnist "${MNIST:-originals/mnist}" \
+    ${REHEARSE:+--rehearse} "$@"

@@ -22,10 +22,10 @@ LARGEST = 15 * 2**20
 SHORT = {"steps": 40, "batch_size": 8, "ema": {"decay": 0.9, "start": 5}, "snapshots": [20, 40]}
 
 
-def sagan(root: Path, *words: str, hidden: bool = False) -> subprocess.Popen:
+def sagan(root: Path, *words: str, hidden: bool = False, stdout: int | None = None) -> subprocess.Popen:
     """A verb of the product, begun in a folder; `hidden`: it sees no GPU."""
     environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})}
-    return subprocess.Popen([sys.executable, "-m", "sagan", *words], cwd=root, env=environment)
+    return subprocess.Popen([sys.executable, "-m", "sagan", *words], cwd=root, env=environment, stdout=stdout)
 
 
 def prepared(options: argparse.Namespace, name: str, edits: dict[str, object]) -> tuple[Path, dict[str, Any]]:
@@ -43,7 +43,7 @@ def prepared(options: argparse.Namespace, name: str, edits: dict[str, object]) -
         section[last] = value
     with open(root / "params.yaml", "w", encoding="utf-8") as stream:
         yaml.dump(params, stream)
-    if sagan(root, "data").wait() or sagan(root, "plan", "--out", "plan.json").wait():
+    if sagan(root, "data").wait() or sagan(root, "plan", "--out", "plan.json", stdout=subprocess.DEVNULL).wait():
         sys.exit("no data or no plan; see above")
     return root, json.loads((root / "plan.json").read_text(encoding="utf-8"))
 
@@ -129,7 +129,7 @@ def resuming(options: argparse.Namespace) -> None:
 
 
 def grid(options: argparse.Namespace) -> None:
-    """With what is left: `mnist-cpu`'s grid at 20,000 steps, as many runs as fit, packed."""
+    """With what is left: `mnist-cpu`'s grid at 20,000 steps, in one feature space, as many runs as fit, packed."""
     if not options.mnist.exists():
         found(options, "grid", f"left out: {options.mnist} is not there")
         return
@@ -138,6 +138,7 @@ def grid(options: argparse.Namespace) -> None:
         "repro": ["mnist-cpu"],
         "datasets.mnist.source": str(options.mnist.resolve()),
         "suites.mnist-cpu.seeds": 4,
+        "suites.mnist-cpu.evaluation.also": [],
         "suites.mnist-cpu.training": SHORT if options.rehearse else {"steps": 20_000, **training},
     }
     if options.rehearse:
@@ -149,18 +150,21 @@ def grid(options: argparse.Namespace) -> None:
     chosen = keys[:2] if options.rehearse else keys
     process = sagan(root, "make", *chosen, "--plan", "plan.json", "--together", str(width))
     try:
-        process.wait(max(options.until - time.monotonic() - 15, 5))
+        process.wait(max(options.until - time.monotonic() - 25, 5))
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
-        process.wait(8)
-    finally:
-        seconds = round(time.monotonic() - began, 1)
-        counts = {
-            what: len(list((root / "results").glob(f"{what}/*/{file}")))
-            for what, file in (("runs", "run.json"), ("evaluations", "metrics.json"))
-        }
-        left_out = pack(root / "results", options.out / "results.tar.gz")
-        found(options, "grid", "finished", **counts, at_once=width, seconds=seconds, not_packed=left_out)
+    try:
+        code = process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    counts = {
+        what: len(list((root / "results").glob(f"{what}/*/{file}")))
+        for what, file in (("runs", "run.json"), ("evaluations", "metrics.json"))
+    }
+    seconds = round(time.monotonic() - began, 1)
+    found(options, "grid", "finished", **counts, at_once=width, seconds=seconds, code=code)
+    found(options, "grid", "packed", without=pack(root / "results", options.out / "results.tar.gz"))
 
 
 def runs_at_once(options: argparse.Namespace) -> int:
