@@ -36,12 +36,19 @@ def configuration(variant: str, steps: int, options: argparse.Namespace) -> RunC
         resolved = merge(resolved, {"generator": network, "discriminator": network})
     numerics = {name: getattr(options, name) for name in NUMERICS}
     training = Training(steps=steps, batch_size=options.batch_size, ema=Ema(decay=0.99), snapshots=4, **numerics)
+    classes = [str(digit) for digit in range(10)] if resolved["condition"] else None
     return RunConfig(
         variant=resolved,
         training={**training.model_dump(), "snapshots": training.snapshot_steps()},
         seed=0,
-        image={"channels": options.channels, "resolution": options.resolution},
+        image={"channels": options.channels, "resolution": options.resolution, "classes": classes},
     )
+
+
+def noise_labels(config: RunConfig) -> np.ndarray | None:
+    """Classes of `noise_images` in turn, int64 [2000], where the variant is told of them."""
+    classes = config.image.classes
+    return None if classes is None else np.arange(2000) % len(classes)
 
 
 def noise_images(options: argparse.Namespace) -> np.ndarray:

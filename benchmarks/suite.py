@@ -62,7 +62,7 @@ def run_bare(folder: Path, suite: str) -> None:
     run(folder, *SAGAN, "data")
     run(folder, *SAGAN, "plan", "--out", "plan.json")
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    threads = next(iter(plan["runs"].values()))["execution"]["threads"]
+    threads = next(iter(plan["runs"].values()))["config"]["training"]["threads"]
     with_plan = ("--plan", "plan.json")
     for key in plan["references"]:
         run(folder, *SAGAN, "reference", key, *with_plan)

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.settings import NUMERICS, add_options, configuration, noise_images
+from benchmarks.settings import NUMERICS, add_options, configuration, noise_images, noise_labels
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
 from sagan.training.numerics import set_numerics
@@ -66,17 +66,18 @@ def main() -> None:
 
 
 class Loop:
-    """One variant's networks and data, ready to step."""
+    """One variant's networks and data, ready to step; behind the first step, where that is to count operations."""
 
-    def __init__(self, variant: str, arguments: argparse.Namespace, device: torch.device) -> None:
+    def __init__(self, variant: str, arguments: argparse.Namespace, device: torch.device, counts: bool = True) -> None:
         config = configuration(variant, 10**6, arguments)
         set_numerics(arguments.deterministic, arguments.precision)
         self.device, self.position = device, 0
-        self.trainer = Trainer(config, device, graphs=arguments.graphs)
-        self.real = RealBatches(noise_images(arguments), arguments.batch_size, 0, False, device)
+        labels = noise_labels(config)
+        self.trainer = Trainer(config, device, labels, graphs=arguments.graphs)
+        self.real = RealBatches(noise_images(arguments), arguments.batch_size, 0, False, device, labels)
         self.noise = Noise(arguments.batch_size, self.trainer.generator.z_dim, 0, "z", device)
         # Of the first step, which no graph hides from the counter.
-        self.flops = self._flops()
+        self.flops = self._flops() if counts else 0
 
     def step(self) -> None:
         self.position += 1

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from mlflow.utils.validation import _validate_tag_name
 
 from sagan import names
+from sagan.analysis.tables import Tables, write_tables
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 
@@ -111,3 +113,9 @@ def test_what_other_programs_say_is_read_in_a_stated_encoding():
                     is_text = is_process and bool(words & {"text", "universal_newlines"})
                     is_text |= getattr(node.func, "attr", "") in ("read_text", "write_text")
                     assert not is_text or "encoding" in words, f"{path}:{node.lineno}"
+
+
+def test_a_tables_texts_of_records_are_no_formulas(tmp_path):
+    runs = pd.DataFrame({"variant": ["a"], "fid": [-1.5], "device": ["=cmd|' /C calc'!A0"], "lost": [None]})
+    write_tables(Tables(runs, runs[["variant"]], runs[["variant"]]), tmp_path)
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()[1].startswith("a,-1.5,'=cmd")

@@ -19,6 +19,7 @@ from pathlib import Path
 from sagan.plan import Plan
 from sagan.plan.listing import missing
 from sagan.store.paths import Paths
+from sagan.store.reading import is_own_file
 
 _PART_BYTES = 15 * 2**20
 
@@ -63,9 +64,9 @@ def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, byte
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.name == "run.json":
             continue
-        if not path.resolve().is_relative_to(root.resolve()):
+        if not is_own_file(path, folder):
             # In a folder that was copied in, a link may lead anywhere.
-            print(f"{path}: leads out of this clone, so it is not packed", file=sys.stderr)
+            print(f"{path}: leads out of its folder, so it is not packed", file=sys.stderr)
         elif light and is_run and path.suffix == ".safetensors":
             left_behind.append(path.relative_to(folder).as_posix())
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sagan.analysis.deciding import doubling_looks
 from sagan.analysis.model import Design, Factor, Look, Variant, Why
 from sagan.params import Params
-from sagan.params.recipes import resolved_variant
+from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.suites import Listed, Suite, UntilDecided
 from sagan.store.records import Json
 
@@ -33,6 +33,9 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
     suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
     listed = params.rows[name]
     recipes = {v: resolved_variant(params.variants[v], dataset.resolution).model_dump() for v in variants}
+    trained = {v: suite_training(suite, v, params.variants[v]).model_dump() for v in variants}
+    if any(of != trained[variants[0]] for of in trained.values()):
+        recipes = {v: {**recipe, "training": trained[v]} for v, recipe in recipes.items()}
     grid, cells = _grid(suite, params, variants)
     baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
     return Design(

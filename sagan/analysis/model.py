@@ -395,5 +395,10 @@ class Report(Part):
         """A question by its factor and level."""
         return next((q for q in self.questions if (q.question, q.level) == (question, level)), None)
 
+    @property
+    def dependences(self) -> list[Interaction]:
+        """Sure interactions, one of each pair of an effect and a factor."""
+        return list({(one.question, one.level, one.by): one for one in self.interactions if one.sure}.values())
+
     def ranking(self, at: At) -> Ranking | None:
         return next((ranking for ranking in self.rankings if ranking.at == at), None)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.rows import Row, SuiteRecords
+from sagan.names import for_csv
 from sagan.store.records import Json
 from sagan.store.types import RunRecord
 
@@ -68,7 +69,10 @@ def with_factors(table: pd.DataFrame, factors: list[str], cells: Cells) -> pd.Da
 
 def write_tables(tables: Tables, folder: Path) -> None:
     for name, file in FILES.items():
-        getattr(tables, name).to_csv(folder / file, index=False, lineterminator="\n")
+        table = getattr(tables, name)
+        # Of records, which may have been copied from elsewhere; other texts are names of params.yaml.
+        texts = {column: table[column].map(for_csv) for column in ("device", "generator_sha256") if column in table}
+        table.assign(**texts).to_csv(folder / file, index=False, lineterminator="\n")
     if tables.costs is not None:
         tables.costs.to_csv(folder / "costs.csv", index=False, lineterminator="\n")
 

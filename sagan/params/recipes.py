@@ -10,7 +10,7 @@ from sagan.errors import UserError, did_you_mean, meant
 from sagan.params import Params
 from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
-from sagan.params.run import RunConfig, switched_on
+from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
 from sagan.params.variants import Discriminator, Generator, Recipe, Regularisers, Variant
 from sagan.shapes import resolve_side
@@ -106,7 +106,7 @@ def _levels(params: Params, name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class RecipeTable:
+class _Table:
     """Recipes beside each other. Settings that are off in all of them are left out.
 
     Attributes:
@@ -120,20 +120,8 @@ class RecipeTable:
     rows: dict[str, list[str]]
 
 
-def recipe_table(configs: Mapping[str, Json]) -> RecipeTable:
-    """The recipes of some variants, from the configuration of one run of each (seeds and images are not shown).
-
-    A setting of both networks that is the same in both, in each recipe, is one: `width` for `generator.width` and
-    `discriminator.width`.
-    """
-    found = {}
-    for name, config in configs.items():
-        typed = RunConfig.model_validate(config)
-        found[name] = {**switched_on(typed.variant), "training": switched_on(typed.training)}
-    return _tabulated({name: dict(leaves(said)) for name, said in found.items()})
-
-
-def _tabulated(recipes: Mapping[str, Mapping[str, Any]]) -> RecipeTable:
+def _tabulated(recipes: Mapping[str, Mapping[str, Any]]) -> _Table:
+    """A setting of both networks that is the same in both, in each recipe, is one: `width` for both widths."""
     found = {name: {path: as_text(value) for path, value in said.items()} for name, said in recipes.items()}
     for setting in {path.partition(".")[2] for said in found.values() for path in said if path.startswith(NETWORKS)}:
         generator, discriminator = (f"{role}.{setting}" for role in NETWORKS)
@@ -145,7 +133,7 @@ def _tabulated(recipes: Mapping[str, Mapping[str, Any]]) -> RecipeTable:
     values = {path: {said.get(path, "off") for said in found.values()} for path in settings}
     # What belongs to a switch is the same wherever that is on, if it is.
     columns = [path for path in settings if len(values[path] - ({"off"} if _belongs(path) else set())) > 1]
-    return RecipeTable(
+    return _Table(
         shared={path: max(values[path] - {"off"}) for path in settings if path not in columns},
         columns=columns,
         rows={name: [said.get(path, "off") for path in columns] for name, said in found.items()},

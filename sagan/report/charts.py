@@ -17,7 +17,7 @@ from sagan.analysis.model import Design, Effect, Question
 from sagan.analysis.words import parts_of_title
 from sagan.names import for_figure
 from sagan.report.choice import shown_variants, told_questions
-from sagan.report.style import Look, Theme, looks
+from sagan.report.style import Theme, looks
 
 WIDTH = 8.0
 PANELS_PER_ROW = 4
@@ -75,7 +75,7 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
     for ax, found in zip(axes, asked, strict=False):
         ax.axhline(0, color=theme.ink, lw=0.8, zorder=1)
         last = max(row.budget for row in rows if _is_of(row, found, "steps"))
-        for at, look in (("steps", Look(theme.ink, "-", "o")), ("time", Look(theme.cycle[1], "--", "s"))):
+        for at, color, marker in (("steps", theme.ink, "o"), ("time", theme.cycle[1], "s")):
             of = sorted((row for row in rows if _is_of(row, found, at)), key=lambda row: row.budget)
             if of:
                 # Time in units of the cheaper level's steps, so that both stand on one axis.
@@ -83,7 +83,7 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
                 x = [row.budget * unit + (0.012 * last if at == "time" else 0) for row in of]
                 y = [row.estimate for row in of]
                 error = [[row.estimate - row.low for row in of], [row.high - row.estimate for row in of]]
-                ax.errorbar(x, y, error, color=look.color, ls=look.line, marker=look.marker, ms=4, lw=1.4)
+                ax.errorbar(x, y, error, color=color, marker=marker, ms=4, lw=1.4)
         ax.set_title(_name(found, analysis.design), fontsize=8.5)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %" if value else "0"))

@@ -8,13 +8,13 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file
 
 from sagan.analysis.build import Analysis
 from sagan.analysis.words import number
 from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
 from sagan.store.records import Json, canonical
+from sagan.store.tensors import read_arrays
 
 # The page stays under 5 MB: what is left of that is for the page itself.
 _DATA_BYTES = 4_600_000
@@ -66,7 +66,8 @@ def _read(row: pd.Series, paths: Paths) -> Json | None:
     layers, images = [], None
     for file in (paths.evaluation(row["evaluation"]) / "attention").glob("*.safetensors"):
         network, _, side = file.stem.partition("-")
-        tensors = load_file(file)
+        if (tensors := read_arrays(file)) is None:
+            continue
         images = tensors["images"]
         gamma, share = (row.get(f"{what}.{network}.{side}") for what in ("gamma", "entropy"))
         figures = {"gamma": None if pd.isna(gamma) else gamma, "entropy": None if pd.isna(share) else share}

@@ -56,7 +56,6 @@ DARK = Theme(
 )
 THEMES = (LIGHT, DARK)
 _LINES = ("-", "--", ":")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,14 @@ class Look:
 
     color: str
     line: str
-    marker: str
 
 
 def looks(variants: list[str], baseline: str, theme: Theme) -> dict[str, Look]:
-    """The baseline in ink; the others in the cycle, with other line styles and markers once the colours are used up."""
-    assigned = {baseline: Look(theme.ink, "-", "o")}
+    """The baseline in ink; the others in the cycle, with other line styles once the colours are used up."""
+    assigned = {baseline: Look(theme.ink, "-")}
     for i, variant in enumerate(v for v in variants if v != baseline):
         round_, place = divmod(i, len(theme.cycle))
-        marker = _MARKERS[(place + round_) % len(_MARKERS)]
-        assigned[variant] = Look(theme.cycle[place], _LINES[round_ % len(_LINES)], marker)
+        assigned[variant] = Look(theme.cycle[place], _LINES[round_ % len(_LINES)])
     return assigned
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.numpy import load_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sagan.errors import first_line
@@ -14,8 +16,8 @@ from sagan.store.reading import warn_once
 from sagan.store.records import atomic
 
 
-def read_tensors(path: Path) -> dict[str, Tensor] | None:
-    """The tensors in a file; None where it is not there, or is not whole, which is said once."""
+def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The tensors in a file, as arrays; None where it is not there, or is not whole, which is said once."""
     try:
         return load_file(path)
     except FileNotFoundError:

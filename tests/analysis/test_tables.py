@@ -10,6 +10,8 @@ from sagan.analysis.build import analyse, current, read_analysis, read_effects, 
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.rows import collect
 from sagan.analysis.tables import read_tables, tables_of
+from sagan.params.loading import load_params
+from tests.report.conftest import PARAMS
 from tests.report.outcomes import edited, lose
 
 
@@ -160,7 +162,7 @@ def test_levels_that_look_like_nothing_are_words(tmp_path):
 def test_the_summary_is_flat_and_short(asking):
     flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths))
     assert all(isinstance(value, int | float) for value in flat.values()) and len(flat) <= 12
-    assert flat["runs.measured"] == 16 and flat["sagan.fid"] < flat["no-attention.fid"]
+    assert flat["runs.measured"] == 16 and flat["grid-on-gd.fid"] < flat["grid-off-gd.fid"]
     assert flat["question/attention.percent_per_step"] < 0
 
 
@@ -173,3 +175,19 @@ def test_a_suites_questions_are_answered_from_its_records(asking):
     assert list(found.design.factors["sn"].levels) == ["d", "gd"], "more of it instead of less"
     assert found.report.asked("attention", "on").cost.ratio == pytest.approx(1000 / 820, rel=0.01)
     assert {"variant", "attention", "sn"} == {row.question for row in found.effects}
+
+
+def test_a_factor_of_training_is_in_the_recipes(tmp_path):
+    text = PARAMS.replace(
+        "suites:\n",
+        "  sizes: {like: sagan, grid: {batch: {small: {}, large: {training: {batch_size: 64}}}}}\nsuites:\n"
+        '  training: {<<: &t {title: "", dataset: digits, seeds: 2, training: {steps: 400, batch_size: 32, '
+        "ema: {decay: 0.99}, snapshots: 2}, evaluation: {extractor: classifier, split: train, samples: 4000, "
+        "curve_samples: 1000}}, variants: [sizes], baseline: sagan, questions: [batch]}\n",
+        1,
+    )
+    (tmp_path / "params.yaml").write_text(text)
+    params = load_params(tmp_path / "params.yaml")
+    design = design_of("training", params, list(params.rows["training"]))
+    assert design.variants["sizes-large"].differs == {"training.batch_size": "64"}
+    assert design.factors["batch"].levels == {"small": "32", "large": "64"}

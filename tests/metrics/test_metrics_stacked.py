@@ -171,4 +171,4 @@ def test_the_stacked_suite_has_the_published_protocols_counts():
     suite = params.suites["stacked"]
     assert params.datasets[suite.dataset] == StackedMnist(kind="stacked-mnist") and suite.evaluation.samples == 26_000
     assert params.datasets[suite.dataset].stacks == 128_000 and suite.training.batch_size == 64
-    assert {"dcgan", "sngan", "sagan", "modern"} == set(suite.variants)
+    assert {f"{name}-stacked" for name in ("dcgan", "sngan", "sagan", "modern")} == set(suite.variants)

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
 from sagan.params.loading import load_params
-from sagan.params.recipes import recipe_table, suite_training
+from sagan.params.recipes import recipe_lines, suite_training
 
 FILE = """
 repro: [s]
@@ -74,7 +74,7 @@ def test_a_combination_is_named_by_its_levels_whatever_else_is_named(load):
         variant("quick-one", like="v", optimizer={"lr_g": 4e-4}),
     ):
         params = load(change)
-        assert params.suites["s"].variants == [*names, "w"]
+        assert list(params.rows["s"]) == [*names, "w"] and set(params.suites["s"].variants) == {*names, "v", "w"}
         assert [row.levels for row in params.rows["s"].values()][:2] == [
             {"attention": "on", "rate": "slow"},
             {"attention": "on", "rate": "fast"},
@@ -167,7 +167,7 @@ def test_a_variants_training_lies_over_the_suites(load):
 def test_training_can_be_a_factor(load):
     grid = {"batch": {"four": {}, "eight": {"training": {"batch_size": 8}}, "two": {"training": {"batch_size": 2}}}}
     params = load(listed("h", baseline="v", h={"like": "v", "grid": grid}))
-    sizes = [suite_training(params.suites["s"], n, params.variants[n]).batch_size for n in params.suites["s"].variants]
+    sizes = [suite_training(params.suites["s"], n, params.variants[n]).batch_size for n in params.rows["s"]]
     assert sizes == [4, 8, 2] and params.rows["s"]["h-four"].aliases == ["v"]
 
 
@@ -188,33 +188,19 @@ def test_each_value_knows_where_it_is_said(load):
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def config(**changes):
-    variant = {
-        "generator": {"width": 8},
-        "discriminator": {"width": 8, "spectral_norm": True},
-        "objective": "hinge",
-        "optimizer": {"lr_g": 8e-3, "betas": [0.0, 0.9]},
-    }
-    training = {"steps": 10, "batch_size": 4, "ema": {"decay": 0.9}, "snapshots": [0, 10]}
-    return {
-        "variant": variant | changes.get("variant", {}),
-        "training": training | changes.get("training", {}),
-        "seed": 0,
-        "image": {"channels": 1, "resolution": 28},
-    }
+def test_what_a_grids_recipes_share_is_said_once_and_what_differs_has_a_column(load):
+    def change(tree):
+        both = {"generator": {"attention_at": [14]}, "discriminator": {"attention_at": [14]}}
+        grid = {"attention": {"off": {"generator": {"attention_at": []}}, "both": both}}
+        grid["batch"] = {"four": {}, "eight": {"training": {"batch_size": 8}}}
+        tree["variants"]["h"] = {"like": "v", "grid": grid}
+        tree["suites"]["s"]["variants"] = ["h"]
+        tree["suites"]["s"]["baseline"] = "h-off-four"
 
-
-def test_what_recipes_share_is_said_once_and_what_differs_has_a_column():
-    attention = {"generator": {"width": 8, "attention_at": [14, 7]}}
-    table = recipe_table({"a": config(), "b": config(variant=attention, training={"batch_size": 8})})
-    assert table.shared["width"] == "8" and table.shared["optimizer.lr_g"] == "0.008"
-    assert table.shared["discriminator.spectral_norm"] == "on" and "generator.spectral_norm" not in table.shared
-    assert table.columns == ["training.batch_size", "generator.attention_at"]
-    assert table.rows == {"a": ["4", "off"], "b": ["8", "14, 7"]}
-    assert table.shared["generator.attention"] == "official"  # wherever there is any
-    assert not {"seed", "image.channels"} & table.shared.keys()
-
-
-def test_a_setting_that_differs_between_the_networks_keeps_its_network():
-    table = recipe_table({"a": config(), "b": config(variant={"generator": {"width": 16}})})
-    assert table.columns == ["generator.width"] and table.shared["discriminator.width"] == "8"
+    lines = [line.split("  ") for line in recipe_lines(load(change), "h", "s")]
+    shared = {cells[0].strip(): cells[-1].strip() for cells in lines if len(cells) > 1}
+    assert (shared["width"], shared["attention"], shared["optimizer.lr_g"]) == ("8", "official", "0.0001")
+    assert shared["discriminator.spectral_norm"] == "on" and "generator.spectral_norm" not in shared
+    words = [" ".join(cells).split() for cells in lines]
+    assert ["variant", "training.batch_size", "attention_at"] in words
+    assert ["h-both-eight", "8", "14"] in words and ["h-off-four", "4", "off"] in words

@@ -179,7 +179,7 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
     reference = Reference(REFERENCE, "digits", 28, "d" * 64, "classifier", "train", 1, "c" * 64, {})
     plan.references[reference.key] = reference
     plan.suites[suite] = []
-    for variant in settings.variants:
+    for variant in params.rows[suite]:
         for seed in settings.seed_list():
             recipe = params.variants[variant].model_dump(exclude={"description", "training", "ranked"})
             row = params.rows[suite][variant]

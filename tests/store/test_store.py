@@ -10,7 +10,7 @@ from sagan.plan import Cell, Run
 from sagan.store import reading
 from sagan.store.folders import set_aside_spoilt_evaluation
 from sagan.store.records import kept_files, write_json
-from sagan.store.tensors import read_tensors, save_tensors
+from sagan.store.tensors import read_arrays, save_tensors
 from sagan.store.types import LogLine
 from tests.made_up import PROVENANCE, evaluation_record, run_record
 
@@ -119,11 +119,11 @@ def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):
 
 def test_a_file_of_tensors_that_is_cut_short_is_left_out_and_said(tmp_path, capsys):
     file = tmp_path / "generator-14.safetensors"
-    assert read_tensors(file) is None and capsys.readouterr().err == ""
+    assert read_arrays(file) is None and capsys.readouterr().err == ""
     save_tensors(file, {"queries": torch.ones(3)})
-    assert torch.equal(read_tensors(file)["queries"], torch.ones(3))
+    assert list(read_arrays(file)["queries"]) == [1, 1, 1]
     file.write_bytes(file.read_bytes()[:-2])
-    assert read_tensors(file) is None
+    assert read_arrays(file) is None
     assert str(file) in capsys.readouterr().err
 
 

@@ -1,0 +1,106 @@
+"""Each benchmark runs, in its smallest form; what it measures is nobody's business here."""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--width", "4", "--batch-size", "2"]
+
+
+def run(monkeypatch, name, *words):
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    importlib.import_module(f"benchmarks.{name}").main()
+
+
+def program(*words):
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_throughput_tells_each_variants_time(monkeypatch, tmp_path, capsys):
+    # A product small enough for a test.
+    monkeypatch.setattr("benchmarks.throughput.matrix_product_rate", lambda device, dtype: 1e9)
+    words = [*SMALL, "--variant", "sagan-conditional", "--variant", "dcgan", "--rounds", "1", "--steps", "1"]
+    run(monkeypatch, "throughput", *words, "--json", str(tmp_path / "figures.json"))
+    rows = json.loads((tmp_path / "figures.json").read_text())["variants"]
+    assert [row["variant"] for row in rows] == ["sagan-conditional", "dcgan"]
+    assert all(row["ms_a_step"] > 0 and row["gflop_a_step"] > 0 for row in rows)
+    assert "| sagan-conditional |" in capsys.readouterr().out
+
+
+def test_loop_compares_a_run_with_its_steps(monkeypatch, capsys):
+    run(monkeypatch, "loop", *SMALL, "--steps", "4", "--rounds", "1")
+    assert "ratio " in capsys.readouterr().out
+
+
+@pytest.mark.exhaustive
+def test_against_compares_with_another_checkout():
+    assert "ratio " in program("-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1")
+
+
+def test_evaluation_tells_the_speed_of_each_part(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.evaluation.import_seconds", dict)
+    run(monkeypatch, "evaluation", "--images", "260", "--device", "cpu")
+    record = json.loads(capsys.readouterr().out)
+    assert record["reference"]["seconds"] > 0 and record["metrics"]["kid"]["seconds"] > 0
+
+
+def test_preparation_tells_images_a_second(monkeypatch, capsys):
+    run(monkeypatch, "preparation", "--images", "20", "--workers", "1", "--repeat", "1", "--resolution", "32")
+    assert json.loads(capsys.readouterr().out)["runs"][0]["images"] == 20
+
+
+def test_power_fills_its_tables(monkeypatch, capsys):
+    run(monkeypatch, "power", "--draws", "20")
+    assert "| 3, 6, 12 (looks) |" in capsys.readouterr().out
+
+
+def test_peers_makes_steps_of_ours():
+    """Of a network with as many parameters as mimicry's, which is no dependency."""
+    from benchmarks import peers
+
+    options = argparse.Namespace(network="sngan-32", batch_size=2, precision="float32", n_dis=1)
+    step, parameters = peers.our_step(options, torch.device("cpu"))
+    step()
+    assert parameters == 5_330_564
+
+
+def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
+    """Or goes on where there is one: here the first part alone is asked for."""
+    words = ["sh", "benchmarks/gpu.sh", str(tmp_path), "--part", "device"]
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "WHEELS": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, encoding="utf-8", check=False, env=env)
+    found = [json.loads(line) for line in (tmp_path / "findings.jsonl").read_text().splitlines()]
+    assert found[0]["available"] is torch.cuda.is_available()
+    assert done.returncode == (0 if torch.cuda.is_available() else 2), done.stderr
+    if done.returncode:
+        assert "REHEARSE=1" in done.stderr
+
+
+@pytest.mark.exhaustive
+def test_every_part_for_a_gpu_runs_on_a_cpu(tmp_path):
+    words = ["-m", "benchmarks.gpu", "--rehearse", "--out", str(tmp_path / "out"), "--work", str(tmp_path)]
+    (tmp_path / "site").mkdir()
+    program(*words)
+    found = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
+    parts = importlib.import_module("benchmarks.gpu").LIMITS
+    assert [line["part"] for line in found if line["what"] == "done"] == list(parts)
+    assert all(line["equal_bytes"] for line in found if "equal_bytes" in line)
+    assert [line["equal"] for line in found if line["what"] == "weights"] == [True]
+    assert not [line for line in found if "failed" in line]
+
+
+@pytest.mark.exhaustive
+def test_overhead_and_suite_run_the_tools(tmp_path):
+    told = program("benchmarks/overhead.py", "--runs", "2", "--jobs", "2", "--folder", str(tmp_path / "overhead"))
+    assert "launch, everything there" in told and "report" in told
+    told = program("benchmarks/suite.py", "--steps", "20", "--folder", str(tmp_path / "suite"))
+    assert "the tools add" in told
