@@ -146,7 +146,7 @@ def near(before: State, after: State, replayed: State) -> bool:
 
 def _random_states() -> list[Tensor]:
     """Of the generators that own code may draw from: the CPU's, and the device's at hand."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]
 
 
 def _set_random_states(states: list[Tensor]) -> None:
