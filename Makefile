@@ -13,6 +13,8 @@ $(shell test -x $(BIN)/python || rm -f $(READY) 2>/dev/null)
 # Everything lands in the clone.
 export DVC_NO_ANALYTICS := 1
 export PYTHONDONTWRITEBYTECODE :=
+# Commands import the code that lies here.
+export PYTHONSAFEPATH :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-all check format ui plan readme lock clean

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -182,8 +182,9 @@ class Making:
             self._failed.add(key)
             self.status = _worse(self.status, code)
         print(f"sagan: {told}", file=sys.stderr, flush=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{told}\nmake left with exit code {code}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk ends nothing else either
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"{told}\nmake left with exit code {code}\n", encoding="utf-8")
 
 
 def _worse(one: int, other: int) -> int:

@@ -1,9 +1,9 @@
 """The `runs` stage: everything that the suites under `repro:` ask for and that is not there yet, made by Snakemake.
 
-    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--dry-run]
+    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR] [--dry-run]
 
-It freezes the plan in a file, finds the GPUs, clears a lock that a killed Snakemake left behind, shows one live
-line, and ends with a summary: finished, diverged, and for each failed job the last lines of its log.
+It freezes the plan in a file, packs what is missing into batches, finds the GPUs, clears a lock that a killed Snakemake
+left behind, shows one live line, and ends with a summary: finished, diverged, and why the rest is not there.
 The environment variable SAGAN_PROFILE names the profile too, so that `dvc repro` can be sent to a cluster.
 """
 
@@ -13,16 +13,15 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import SoftFileLock
 from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
@@ -34,16 +33,21 @@ from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside_torn
+from sagan.store.locks import release, waited_for
 from sagan.store.paths import Paths, main_workspace
+from sagan.store.records import Json
+from workflow.batches import MOST_SECONDS, batches
+from workflow.jobs import Jobs, follower
 from workflow.machine import gpu_count, usable_cores
-from workflow.mirror import Mirror
+from workflow.packing import pack
 from workflow.progress import LiveLine
 from workflow.sharing import bring, publish
 from workflow.summary import log_stamps, summary
-from workflow.warm import WarmStart, can_fork
 
 PATHS = Paths()
 PROFILE = "workflow/profiles/default"
+# Of --minutes, for stopping trainings at a step's end and for packing.
+RESERVE_SECONDS = 20.0
 
 
 def main() -> int:
@@ -55,10 +59,17 @@ def main() -> int:
         help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
+    parser.add_argument("--minutes", type=float, help="stop behind checkpoints in time, packing included")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="pack what is there in the end, for another clone")
+    parser.add_argument("--light", action="store_true", help="with --pack: finished runs without their weights")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     speak_any_locale()
     try:
+        if arguments.minutes is not None and not RESERVE_SECONDS < 60 * arguments.minutes < float("inf"):
+            least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
+            raise UserError(f"--minutes {arguments.minutes:g}: say a number above {least}")
+        deadline = arguments.minutes and time.monotonic() + 60 * arguments.minutes - RESERVE_SECONDS
         params = load_params(PATHS.params)
         plan = planned(params, PATHS, arguments.suite)
         check_own_networks(plan, PATHS)
@@ -66,20 +77,13 @@ def main() -> int:
             print(f"runs: note: {line}")
         if arguments.dry_run:
             return dry_run(plan)
-        is_local = profile_is_local(Path(arguments.profile))
-        if is_local:
+        profile = Profile(Path(arguments.profile))
+        if profile.is_local:
             check_threads(plan, arguments.cores)
-        cores = arguments.cores if is_local else None
-        while True:
-            if status := launch(plan, arguments.profile, cores):
-                return status
-            before, plan = plan, planned(params, PATHS, arguments.suite)
-            if changed(before, plan, params):
-                print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
-                return 1
-            if plan.digest() == before.digest():
-                return 0
-            print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
+        status = decided(plan, params, arguments.suite, profile, arguments.cores, deadline)
+        if arguments.pack is not None:
+            pack(planned(params, PATHS, arguments.suite), PATHS, arguments.pack, arguments.light)
+        return status
     except KeyboardInterrupt:
         print("sagan: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -91,6 +95,22 @@ def main() -> int:
         return 2
 
 
+def decided(
+    plan: Plan, params: Params, suites: list[str] | None, profile: Profile, cores: int, deadline: float | None
+) -> int:
+    """Launch until the suites that add seeds are decided, or the time is up."""
+    while True:
+        if status := launch(plan, profile, cores if profile.is_local else None, deadline):
+            return status
+        before, plan = plan, planned(params, PATHS, suites)
+        if changed(before, plan, params):
+            print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
+            return 1
+        if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
+            return 0
+        print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
+
+
 def dry_run(plan: Plan) -> int:
     runs, references, evaluations = missing(plan, PATHS)
     for what, keys in (("reference", references), ("train", runs), ("evaluate", evaluations)):
@@ -100,16 +120,22 @@ def dry_run(plan: Plan) -> int:
     return 0
 
 
-def profile_is_local(profile: Path) -> bool:
-    """Whether a profile's jobs run on this machine: it names no executor.
+class Profile:
+    """A Snakemake profile: where jobs run.
 
     Raises:
         UserError: there is no such profile.
     """
-    if not (profile / "config.yaml").exists():
-        raise UserError(f"{profile}: no such profile (there is no config.yaml in it); see workflow/profiles")
-    settings = YAML(typ="safe", pure=True).load(profile / "config.yaml") or {}
-    return settings.get("executor", "local") == "local"
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "config.yaml"
+        if not file.exists():
+            raise UserError(f"{folder}: no such profile (there is no config.yaml in it); see workflow/profiles")
+        settings: Json = YAML(typ="safe", pure=True).load(file) or {}
+        self.folder = folder
+        self.is_local = settings.get("executor", "local") == "local"
+        minutes = (settings.get("config") or {}).get("batch_minutes")
+        self.batch_seconds = MOST_SECONDS if minutes is None else 60.0 * minutes
 
 
 def check_threads(plan: Plan, cores: int) -> None:
@@ -144,23 +170,16 @@ def more_seeds(before: Plan, now: Plan) -> list[str]:
     return [f"{name} has {new} a variant, not {old}" for name, (old, new) in counts.items() if new > old]
 
 
-def launch(plan: Plan, profile: str, cores: int | None) -> int:
+def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | None = None) -> int:
     """Run Snakemake over what is missing; 0 when all of it is there in the end. Without `cores`: on a cluster."""
     workspace = main_workspace(Path.cwd())
     shared = Paths(workspace) if workspace else PATHS
-    # The kernel drops this lock with its last holder. Snakemake inherits it, so that it is held for as long as
-    # either lives, and a free lock proves that Snakemake's own lock on the folder has no living owner.
-    # Experiments in copies of this workspace take the same one: each launch has all the cores and GPUs.
-    lock = FileLock(shared.root / "state" / "launch.lock")
-    check_writable(PATHS.root / "state", PATHS.root / "results", shared.root / "state")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        print("another launch is at work in this workspace; waiting for it", file=sys.stderr, flush=True)
-        held = lock.acquire()
-    with held:
-        shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        # By their bytes: DVC takes in what lies there when the stage ends.
+    check_writable(
+        *(PATHS.root / place for place in ("results", "state", "state/logs", "state/tmp")), shared.root / "state"
+    )
+    with alone(shared.root / "state" / "launch.lock") as inherited:
+        for left in (PATHS.root / "state" / "tmp").iterdir():
+            left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key in plan.runs:
             if (place := set_aside_torn(key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
@@ -174,28 +193,69 @@ def launch(plan: Plan, profile: str, cores: int | None) -> int:
             return 0
         print(f"runs: {len(runs)} to train, {len(evaluations)} to measure, {len(references)} references to make")
         sys.stdout.flush()
-        calm_times(plan)
-        plan_file = PATHS.plan(plan.digest())
-        plan.save(plan_file)
-        before = log_stamps(plan, PATHS)
-        status = _snakemake(plan, plan_file, profile, cores, lock, runs + references + evaluations)
+        status = _made(plan, profile, cores, inherited, deadline)
         if workspace:
             publish(plan, PATHS, shared)
-    return summary(plan, PATHS, status, before)
+    return status
 
 
-def calm_times(plan: Plan) -> None:
-    """Give files of the future the present time.
+def _made(plan: Plan, profile: Profile, cores: int | None, inherited: int | None, deadline: float | None) -> int:
+    """Batches, until all is there or the rest cannot be; returns the exit status of the summary."""
+    plan_file, gpus = PATHS.plan(plan.digest()), 0
+    if any(plan.job(key).execution["device"] != "cpu" for keys in missing(plan, PATHS) for key in keys):
+        # On a cluster the login node has none, and jobs ask for theirs.
+        gpus = gpu_count() if cores else 0
+    plan.save(plan_file)
+    by_themselves: set[str] = set()
+    before, is_live = log_stamps(plan, PATHS), load_params(PATHS.params).tracking.live
+    while True:
+        packed = batches(plan, PATHS, cores, gpus, profile.batch_seconds, by_themselves)
+        jobs = Jobs(packed, PATHS)
+        with ExitStack() as beside:
+            if is_live:
+                beside.enter_context(follower(plan_file, PATHS))
+            beside.enter_context(LiveLine(plan, PATHS, cores, gpus))
+            status = jobs.run(plan_file, str(profile.folder), cores, gpus, inherited, deadline)
+        # One that takes its whole process with it must not take others: once more, each by itself.
+        lost = {key for batch in packed for key in batch.keys if jobs.died(key) and is_missing(plan, key)}
+        if jobs.was_stopped or not (again := lost - by_themselves):
+            return summary(plan, PATHS, jobs, status, before, in_time=deadline is not None)
+        by_themselves |= again
+        print(f"runs: {len(again)} were in a process that was killed; they are tried once more, each by itself")
 
-    A clock that jumped, or a machine with another clock, leaves such files; Snakemake then throws away what was
-    made from them, because it looks older than they are.
+
+def is_missing(plan: Plan, key: str) -> bool:
+    """Whether a run, one of its measurements, or a reference is not there."""
+    runs, references, evaluations = missing(plan, PATHS)
+    return key in runs or key in references or any(plan.evaluations[e].run == key for e in evaluations)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[int | None]:
+    """This workspace for one launch at a time; yields the lock's file descriptor, for Snakemake to hold it too.
+
+    The kernel drops the lock with its last holder, so that a free lock proves that Snakemake's own lock on the folder
+    has no living owner. Experiments in copies of this workspace take the same one: each launch has all cores and GPUs.
     """
-    now = time.time()
-    inputs = [PATHS.run(key) / "run.json" for key in plan.runs]
-    inputs += [PATHS.reference(key) / "reference.json" for key in plan.references]
-    for path in inputs:
-        if path.exists() and path.stat().st_mtime > now:
-            os.utime(path, (now, now))
+    for lock in waited_for(path, f"{path.parent.resolve().parent}: this workspace"):
+        if lock is None:
+            time.sleep(1.0)
+    try:
+        is_soft = isinstance(lock, SoftFileLock)
+        while is_soft and snakemake_lives(Path.cwd()):
+            time.sleep(1.0)
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+        yield None if is_soft else lock._context.lock_file_fd
+    finally:
+        release(lock)
+
+
+def snakemake_lives(folder: Path) -> bool:
+    """Whether a Snakemake is at work in a folder: one that outlived its launch, where no kernel's lock tells."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if "snakemake" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
+            return True
+    return False
 
 
 def check_writable(*folders: Path) -> None:
@@ -211,75 +271,6 @@ def check_writable(*folders: Path) -> None:
                 file.write(bytes(4096))
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(folder)) from None
-
-
-def _snakemake(plan: Plan, plan_file: Path, profile: str, cores: int | None, lock: FileLock, keys: list[str]) -> int:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
-    # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
-    command += ["--workflow-profile", "none"]
-    gpus = gpu_count() if cores else 0
-    if cores is None:
-        command += ["--config", f"plan={plan_file}"]
-    else:
-        command += ["--cores", str(cores), "--resources", f"gpu_parts={60 * gpus}"]
-        command += ["--config", f"plan={plan_file}", f"gpus={gpus}"]
-    # It pays where a core has more than one job.
-    fit = sum(plan.job(key).threads == 1 for key in keys)
-    warm = WarmStart(PATHS.root) if cores and fit > cores and not gpus and can_fork() else None
-    if warm:
-        command.append(f"warm={warm.address}")
-    descriptor = lock._context.lock_file_fd
-    os.set_inheritable(descriptor, True)
-    log = PATHS.log("snakemake")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    mirror = Mirror(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
-    line = LiveLine(plan, PATHS, cores, gpus)
-    with _outlast_interrupts(), log.open("wb") as output, mirror, warm or nullcontext(), line:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(descriptor,))
-        previous = signal.signal(signal.SIGTERM, lambda number, frame: _stop(process))
-        try:
-            return process.wait()
-        finally:
-            signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _outlast_interrupts() -> Iterator[None]:
-    """Answer Ctrl-C, however often it comes, with a line and go on waiting.
-
-    Snakemake and the trainings get the signal too, and finish their step first. To leave before them would unlock
-    the workspace that they are at work in.
-    """
-
-    def answer(number: int, frame: object) -> None:
-        print(
-            "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
-            f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    previous = signal.getsignal(signal.SIGINT)
-    # Ignored where a script put this into the background: Ctrl-C is not for it then, nor for Snakemake.
-    if previous is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, answer)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _stop(snakemake: subprocess.Popen) -> None:
-    """SIGTERM came: no new jobs, and those at work write a checkpoint and leave."""
-    with suppress(psutil.NoSuchProcess):
-        family = psutil.Process(snakemake.pid).children(recursive=True)
-        snakemake.terminate()
-        for process in family:
-            # Some may have left by themselves meanwhile.
-            with suppress(psutil.NoSuchProcess):
-                # The shells around the jobs would leave before them.
-                if not process.children():
-                    process.terminate()
 
 
 if __name__ == "__main__":

@@ -25,9 +25,13 @@ def usable_cores() -> int:
 
 
 def gpu_count() -> int:
-    """GPUs that this process may use, as torch counts them (CUDA_VISIBLE_DEVICES respected)."""
+    """GPUs that this process may use.
+
+    Raises:
+        UserError: there are some, and PyTorch cannot use them.
+    """
     if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         return 0
-    import torch
+    from sagan.training.devices import usable_gpus  # PyTorch takes seconds to import
 
-    return torch.cuda.device_count()
+    return usable_gpus()

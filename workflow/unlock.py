@@ -4,25 +4,32 @@
 
 DVC notes who reads and writes which path in `.dvc/tmp/rwlock`, and drops a note itself where its process is gone.
 It takes a zombie (a container without an init keeps them) and a stranger that got the same PID for the owner, and
-cannot read a file that it was killed over.
+cannot read a file that it was killed over. A process number says nothing where another host, or a container with
+processes of its own, wrote it: such a note goes once no launch is at work here and the note is an hour old.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import psutil
 from filelock import FileLock
 
+from sagan.store.locks import is_locked
 from sagan.store.records import Json, write_json
 
+_OLD_SECONDS = 3600.0
 
-def main(folder: Path = Path(".dvc/tmp")) -> None:
+
+def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
     """Drop the notes of those that are not at work any more; those of living ones stay.
 
     Args:
         folder: DVC's temporary folder.
+        state: the clone's; `host` in it says where stages ran last (workflow/python).
     """
     path = folder / "rwlock"
     if not path.exists():
@@ -42,9 +49,22 @@ def main(folder: Path = Path(".dvc/tmp")) -> None:
             kept["read"] = {place: readers for place, readers in living.items() if readers}
         if "write" in notes:
             kept["write"] = {place: note for place, note in notes["write"].items() if _lives(note)}
-        if kept != notes:
+        if kept == notes:
+            return
+        is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS and not is_locked(state / "launch.lock")
+        if not (_is_here(state / "host") or is_old):
+            print(f"unlock: {path} is of another host or container, whose dvc may be at work; delete it if none is")
+        else:
             write_json(path, kept)
             print("unlock: a `dvc` that was killed had left .dvc/tmp/rwlock behind; cleared")
+
+
+def _is_here(host: Path) -> bool:
+    """Whether stages ran last where this process runs, or nobody knows."""
+    try:
+        return host.read_text(encoding="utf-8").split() == [os.uname().nodename, os.readlink("/proc/self/ns/pid")]
+    except OSError:
+        return True
 
 
 def _lives(note: Json) -> bool:

@@ -20,8 +20,9 @@ from sagan.analysis.model import Why
 
 # Between two snapshots further apart than this nothing is interpolated.
 WIDEST_GAP = 2.0
-# So many snapshots it takes to see by how much interpolation errs.
-FEWEST_SNAPSHOTS = 3
+FEWEST_SNAPSHOTS = 2
+# Curvature where two snapshots do not show it: a gap of a factor 4 errs by 7 % in `quick` and `mnist-cpu`.
+USUAL_CURVATURE = 0.07 / math.log(2) ** 2
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,13 @@ def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> fl
     """By how much interpolation may err at a step: the error of leaving snapshots out, scaled to the gap.
 
     Linear interpolation between a and b errs by half the curvature times (x - a)(b - x). Each inner snapshot that is
-    left out shows one such error; the largest curvature among them counts.
+    left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one.
 
     Args:
         steps: of the snapshots, float [S]. mean: y at each, over cells, float [S].
     """
     logs, x = np.log(steps), math.log(place)
-    curvature = 0.0
+    curvature = 0.0 if len(logs) > 2 else USUAL_CURVATURE
     for k in range(1, len(logs) - 1):
         a, b = logs[k - 1], logs[k + 1]
         error = np.interp(logs[k], [a, b], [mean[k - 1], mean[k + 1]]) - mean[k]

@@ -249,4 +249,5 @@ def _power(design: Design, state) -> list[Power]:
         return []
     metric = main_metric(design)
     figures = figures_of(state.runs, list(design.factors), metric)
-    return [design_power(design, figures, len(figures))] if figures and within(figures) else []
+    spread = within(figures)
+    return [design_power(design, spread, len(figures))] if spread else []

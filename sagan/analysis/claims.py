@@ -43,7 +43,6 @@ class _Suite:
     """What claims are decided from."""
 
     design: Design
-    questions: list[Question]
     rows: list[Effect]
     report: Report
     tables: Tables
@@ -52,7 +51,7 @@ class _Suite:
     def question(self, title: str) -> Question | None:
         """The question, or else the single pair, that tests one ingredient alone: more of it instead of less."""
         names = {name for name, factor in self.design.factors.items() if factor.title == title}
-        found = next((found for found in self.questions if found.question in names), None)
+        found = next((found for found in self.report.questions if found.question in names), None)
         return found or next((pair for of in self.report.pairs if (pair := self._pair(of, title))), None)
 
     def _pair(self, of: Question, title: str) -> Question | None:
@@ -74,12 +73,11 @@ def claims(report: Report, rows: list[Effect], tables: Tables) -> list[Claim]:
     runs = tables.runs[tables.runs["space"] == report.design.space]
     left_out = [name for name, of in report.design.variants.items() if not of.ranked]
     runs = runs[~runs["variant"].isin(left_out)]
-    suite = _Suite(report.design, report.questions, rows, report, tables, runs)
-    found = []
-    for text, source, clauses in CLAIMS:
-        told = [clause for of in clauses for clause in of(suite)]
-        found.append(Claim(text=text, source=source, clauses=told))
-    return found
+    suite = _Suite(report.design, rows, report, tables, runs)
+    return [
+        Claim(text=text, source=source, clauses=[clause for of in clauses for clause in of(suite)])
+        for text, source, clauses in CLAIMS
+    ]
 
 
 def _is_less(word: str, other: str) -> bool:
@@ -99,7 +97,9 @@ def _reversed(of: Question) -> Question:
         effect = effect.model_copy(update={**turned, "answer": answer})
     if cost is not None:
         cost = cost.model_copy(update={"ratio": 1 / cost.ratio, "low": 1 / cost.high, "high": 1 / cost.low})
-    return of.model_copy(update={"steps": of.steps.model_copy(update={"effect": effect}), "cost": cost})
+    steps = of.steps.model_copy(update={"effect": effect})
+    sides = {"level": of.instead_of, "instead_of": of.level}
+    return of.model_copy(update={**sides, "steps": steps, "cost": cost})
 
 
 def _inverse(percent: float | None) -> float | None:
@@ -119,11 +119,8 @@ def _improves(title: str, metric: str, text: str) -> Callable[[_Suite], list[Cla
         if not found:
             return _not_tested(text)
         small = found.answer.startswith("no difference") or "less than" in found.answer
-        verdict = "not decided"
-        if found.direction == "hurts" or small:
-            verdict = "contradicted"
-        elif found.direction == "helps":
-            verdict = "supported"
+        is_needless = found.direction == "hurts" or small
+        verdict = "contradicted" if is_needless else "supported" if found.direction == "helps" else "not decided"
         return [Clause(text=text, measured=change_with_interval(found), verdict=verdict)]
 
     return clause

@@ -144,7 +144,10 @@ def _compared(
             "steps": int(runs["steps"].max()) if runs["steps"].notna().any() else design.steps,
         }
     )
-    runs = runs[runs[factor].isin(levels)]
+    # An experiment may be on its way: what is there is compared.
+    runs = runs[runs[factor].isin(levels) & (runs["status"] != "missing")]
+    if runs.empty:
+        return Comparison(differs, None, None, [], [*notes, "no runs to compare"])
     made, _ = all_effects(asked, runs, snapshots)
     others = [
         f"{change_with_interval(row)} ({row.space})"

@@ -69,10 +69,9 @@ def seeds_needed(size: float, spread: float, cells: int, level: float, share: fl
     return most
 
 
-def design_power(design: Design, figures: Mapping[tuple, np.ndarray] | None, cells: int) -> Power:
-    """What a design finds, at the spread of its own figures where there are any."""
-    spread, look = within(figures or {}), design.looks[-1]
-    used = spread or TYPICAL_SPREAD
+def design_power(design: Design, spread: float | None, cells: int) -> Power:
+    """What a design finds at a spread of runs within their cells; None: the usual one."""
+    used, look = spread or TYPICAL_SPREAD, design.looks[-1]
     level = look.level / max(1, len(contrasts_asked(design)) or len(design.variants) - 1)
     finds = detectable(used, cells, look.seeds, level) if look.seeds >= FEWEST_SEEDS else None
     return Power(
@@ -93,13 +92,8 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
         snapshots: steps that are measured.
         measured: the suite's last report, for the spread of its runs.
     """
-    known = next((power for power in measured.power if power.measured), None) if measured else None
-    power = design_power(design, None, cells)
-    if known is not None:
-        level = design.looks[-1].level / max(1, len(contrasts_asked(design)) or len(design.variants) - 1)
-        finds = percent(detectable(known.spread, cells, power.seeds, level)) if power.finds is not None else None
-        needed = seeds_needed(math.log1p(design.smallest_effect), known.spread, cells, level)
-        power = power.model_copy(update={"finds": finds, "spread": known.spread, "measured": True, "needed": needed})
+    known = next((power.spread for power in measured.power if power.measured), None) if measured else None
+    power = design_power(design, known, cells)
     spread = f"a spread of {100 * power.spread:.1f} % within cells, {'as measured' if power.measured else 'assumed'}"
     what = f"{cells} cells" if design.questions else "a variant against the baseline"
     if len(design.variants) < 2:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -269,19 +271,35 @@ def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def track(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
-    """Send finished runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
-    from sagan.tracking import TrackingUnavailable, sync
+def track(
+    suite: SuiteOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Send runs while they train, until standard input ends.")
+    ] = False,
+    plan: PlanOption = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Send runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
+    stop = threading.Event()
+    if follow:
+        os.nice(19)
+        # Before what takes seconds to import.
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
+    from sagan import tracking
     from sagan.tracking.connection import tracking_uri
 
     params = load_params(PATHS.params)
-    made = planned(params, PATHS, suite)
+    made = planned(params, PATHS, suite) if plan is None else Plan.load(plan)
     if dry_run:
         print(would_track(made, PATHS, without_secrets(tracking_uri(params, PATHS))))
         return
     try:
-        print(f"mlflow: {sync(made, params, PATHS)}")
-    except TrackingUnavailable as error:
+        if follow:
+            logging.basicConfig(format="%(asctime)s %(message)s")
+            tracking.follow(made, params, PATHS, stop)
+        else:
+            print(f"mlflow: {tracking.sync(made, params, PATHS)}")
+    except tracking.TrackingUnavailable as error:
         print(f"sagan: warning: {error}", file=sys.stderr)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -124,11 +124,11 @@ def _originality(lists: dict[str, List]) -> Json:
     return {"original": all(check["original"] for check in originals.values()), "originals": originals}
 
 
-def _lines(data: bytes) -> list[tuple[int, list[str]]]:
+def _lines(data: bytes) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of each line that is not blank. Spaces, commas or semicolons part fields."""
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     lines = enumerate(text.replace(",", " ").replace(";", " ").splitlines(), start=1)
-    return [(number, fields) for number, line in lines if (fields := line.split())]
+    return ((number, fields) for number, line in lines if (fields := line.split()))
 
 
 def parse_partition(name: str, data: bytes) -> dict[str, int]:
@@ -157,14 +157,14 @@ def parse_attributes(name: str, data: bytes) -> tuple[list[str], dict[str, bytes
         UserError: with the line that does not hold one -1 or 1 for each attribute.
     """
     lines = _lines(data)
-    first, header = ([fields for _, fields in lines[:2]] + [[], []])[:2]
+    _, first = next(lines, (1, []))
     # The original begins with a count and a line of names; a CSV with the line alone, and a name for the images.
     counted = len(first) == 1 and first[0].isdigit()
-    names = header if counted else first[1:]
+    names = next(lines, (2, []))[1] if counted else first[1:]
     if not names or not (counted or first[0] == "image_id"):
         raise UserError(f"{name}: must begin with a count and a line of attribute names; fetch it again")
     attributes: dict[str, bytes] = {}
-    for number, (image, *values) in lines[1 + counted :]:
+    for number, (image, *values) in lines:
         if len(values) != len(names) or not set(values) <= _SIGNS.keys():
             raise UserError(f"{name}, line {number}: must be a name and {len(names)} times -1 or 1; fetch it again")
         attributes[image] = bytes(map(_SIGNS.__getitem__, values))

@@ -89,7 +89,7 @@ def photograph_content(spec: Photographs, collection: Collection, work: Path, wo
     }
     shape = (recipe.channels, recipe.resolution, recipe.resolution)
     labels = collection.labels[kept]
-    return Content([rows], shape, labels, collection.label_kind, collection.label_names, splits, facts)
+    return Content(rows, shape, labels, collection.label_kind, collection.label_names, splits, facts)
 
 
 def held_out(names: Sequence[str], part: float) -> np.ndarray:

@@ -23,7 +23,7 @@ AT_ONCE = 256
 
 def make_rows(
     images: Sequence, recipe: Recipe, work: Path, workers: int, title: str
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
+) -> tuple[Iterator[np.ndarray], list[tuple[int, str]]]:
     """Decode, crop and resize images.
 
     Args:
@@ -31,7 +31,7 @@ def make_rows(
         work: a folder for the rows, where nothing else lies.
 
     Returns:
-        The rows, uint8 [n, C, H, W], mapped from disk; and (position, reason) of the images that became none.
+        The rows, some at a time, uint8 [n, C, H, W]; and (position, reason) of the images that became none.
 
     Raises:
         UserError: a worker process died.
@@ -45,8 +45,13 @@ def make_rows(
             bad += [(start + offset, reason) for offset, reason in reasons]
             count += len(rows)
             update(count + len(bad))
-    shape = (count, recipe.channels, recipe.resolution, recipe.resolution)
-    return np.memmap(work / "rows", np.uint8, "r", shape=shape) if count else np.empty(shape, np.uint8), bad
+    return _blocks(work / "rows", (recipe.channels, recipe.resolution, recipe.resolution)), bad
+
+
+def _blocks(path: Path, shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    with path.open("rb") as file:
+        while len(block := np.fromfile(file, np.uint8, AT_ONCE * int(np.prod(shape)))):
+            yield block.reshape(-1, *shape)
 
 
 def _batch(images: list, recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, str]]]:

@@ -25,7 +25,7 @@ class Costs:
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
         for run in all_records("runs/*/run.json", paths, RunRecord):
             if run.steps and (shape := _shape(run.config)):
-                per_step = run.seconds / run.steps
+                per_step = _steady(run) or run.seconds / run.steps
                 exact[_recipe(run.config)].append(per_step)
                 similar[shape].append(per_step / run.config["training"]["batch_size"])
         for evaluation in all_records("evaluations/*/metrics.json", paths, EvaluationRecord):
@@ -59,6 +59,14 @@ class Costs:
         if per_step is None and (per_image := self._similar.get(_shape(run.config))) is not None:
             per_step = per_image * training["batch_size"]
         return None if per_step is None else per_step * (training["steps"] - from_step)
+
+
+def _steady(run: RunRecord) -> float | None:
+    """Seconds a step by the clock, without the first ones; those of a CPU were counted for all threads together."""
+    if not run.steady_steps:
+        return None
+    told = run.provenance
+    return run.steady_seconds / run.steady_steps / (told.threads if told.device_kind == "cpu" else 1)
 
 
 def _recipe(config: Json) -> str:

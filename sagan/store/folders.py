@@ -16,8 +16,8 @@ from sagan.store.reading import Found, last_logged_step, read_evaluation, read_r
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
 # takes it as "put it back in the queue".
 GO_ON_LATER = 75
-# That, and how the shell names SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
-_STOPPED = (GO_ON_LATER, 130, 143)
+# That, and how the shell names SIGHUP, SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
+STOPPED = (GO_ON_LATER, 129, 130, 143)
 
 
 def run_state(key: str, paths: Paths) -> str:
@@ -27,14 +27,14 @@ def run_state(key: str, paths: Paths) -> str:
     if is_locked(lock_of(paths.run(key))):
         return f"training at step {last_step(key, paths)}"
     checkpoint = last_checkpoint(key, paths)
-    if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
+    if (code := _exit_code(key, paths)) is not None and code not in STOPPED:
         return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
     return f"stopped at step {checkpoint}" if checkpoint else "missing"
 
 
 def was_stopped(key: str, paths: Paths) -> bool:
     """Whether a signal ended a job's last attempt, rather than a fault of its own."""
-    return _exit_code(key, paths) in _STOPPED
+    return _exit_code(key, paths) in STOPPED
 
 
 def _exit_code(key: str, paths: Paths) -> int | None:

@@ -15,6 +15,8 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 # Of a file system whose files the kernel cannot lock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _POLL_SECONDS = 0.5
+# So long a glance at a lock (`is_locked`) takes at most.
+_LOOK_SECONDS = 0.1
 
 
 def lock_of(folder: Path) -> Path:
@@ -60,7 +62,9 @@ def release(lock: BaseFileLock) -> None:
 def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
     """Tries to take a lock, once for each value; the last one is the lock. It says once that there is a wait."""
     said = False
-    while (lock := taken(path)) is None:
+    if (lock := taken(path)) is None:
+        time.sleep(_LOOK_SECONDS)
+    while (lock := lock or taken(path)) is None:
         if not said:
             print(
                 f"{what} is in the hands of another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True

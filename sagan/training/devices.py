@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import stat
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -31,20 +32,46 @@ def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.dev
         threads: CPU threads of this process.
 
     Raises:
-        UserError: "cuda" is asked for and there is none.
+        UserError: "cuda" is asked for and there is none, or PyTorch cannot use those that there are.
     """
     setting = execution["device"]
     torch.set_num_threads(threads)
     set_numerics()
-    available = torch.cuda.is_available()
-    if setting == "cuda" and not available:
+    gpus = 0 if setting == "cpu" else usable_gpus()
+    if setting == "cuda" and not gpus:
         raise UserError("execution.device = 'cuda': torch sees no GPU here; use 'auto' or 'cpu'")
-    if setting == "cpu" or not available:
+    if not gpus:
         yield torch.device("cpu")
         return
     with _OWN.held() as index, torch.cuda.device(index):
         # Graphs and collectives are made on the current device.
         yield torch.device("cuda", index)
+
+
+def usable_gpus() -> int:
+    """How many GPUs this process may use (CUDA_VISIBLE_DEVICES respected).
+
+    Raises:
+        UserError: there are some, which the driver's own library counts, and PyTorch cannot use them.
+    """
+    counted = torch.cuda.device_count()
+    if torch.cuda.is_available():
+        return counted
+    if counted:
+        raise UserError(
+            f"{counted} GPUs are here and PyTorch can use none of them: torch {torch.__version__} is built for CUDA "
+            f"{torch.version.cuda}, the driver is {driver()}; update it, or say execution.device: cpu"
+        )
+    return 0
+
+
+def driver() -> str | None:
+    """The version of NVIDIA's driver; None where nothing tells it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 class _Own:

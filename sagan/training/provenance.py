@@ -15,7 +15,7 @@ import sagan
 from sagan.code.fingerprint import PACKAGE
 from sagan.store.reading import warn_once
 from sagan.store.records import Json
-from sagan.training.devices import describe
+from sagan.training.devices import describe, driver
 
 # With these a user narrows the instructions that libraries compute with, which changes bytes.
 _NARROWING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
@@ -54,7 +54,7 @@ def provenance(device: torch.device, beginning: Beginning) -> Json:
             "sagan": sagan.__version__,
             "cuda": torch.version.cuda if on_gpu else None,
             "cudnn": torch.backends.cudnn.version() if on_gpu else None,
-            "driver": _driver() if on_gpu else None,
+            "driver": driver() if on_gpu else None,
         },
         "flags": {
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
@@ -75,12 +75,6 @@ def _instructions() -> Json:
         "cpu": [name for name in _INSTRUCTIONS if has.get(name)],
         "environment": {name: os.environ[name] for name in _NARROWING if name in os.environ},
     }
-
-
-def _driver() -> str | None:
-    """The version of NVIDIA's driver."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-    return _answer(command)
 
 
 def _git(*arguments: str) -> str | None:

@@ -41,6 +41,8 @@ def test_a_straight_curve_is_interpolated_without_error_and_a_bent_one_is_not():
     truth = abs(np.interp(math.log(300), np.log(steps), bent) - 0.1 * math.log(300) ** 2)
     assert told == pytest.approx(truth)
     assert budget.interpolation_error(steps, bent, 400) == 0
+    two = budget.interpolation_error(steps[-2:], straight[-2:], 800 / math.sqrt(2))
+    assert two == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
 
 
 def test_the_interval_holds_the_costs_error_and_the_interpolations():
@@ -68,7 +70,8 @@ def test_the_delta_method_agrees_with_drawing_cost_ratios():
     ("steps", "ratio", "why"),
     [
         ((800,), 1.5, "too few snapshots"),
-        ((400, 800), 1.5, "too few snapshots"),
+        ((300, 800), 1.5, "too few snapshots"),
+        ((400, 800), 1.5, None),
         ((100, 300, 800), 1.5, "too few snapshots"),  # 533 lies between two that are 2.7 apart
         ((400, 600, 800), 2.5, "too few snapshots"),  # 320 was not measured
         ((200, 400, 800), 1.5, None),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sagan.analysis.build import analysis_of
-from sagan.analysis.model import Factor, Provenance, Space
+from sagan.analysis.model import Factor, Provenance, Space, Variant
 from sagan.analysis.tables import Tables
 from tests.analysis.made import design, tables
 
@@ -86,3 +86,20 @@ def test_what_is_not_tested_here_says_so():
     clauses = claims()
     for name in ("One power", "With spectral", "gamma leaves", "Losses settle"):
         assert {clause.verdict for clause in clauses[name]} == {"not tested here"}, name
+
+
+def test_a_single_pair_is_turned_so_that_more_is_asked_instead_of_less():
+    """The baseline attends and the other variant does not: without it FID is higher, so that attention helps."""
+    runs, snapshots = tables(
+        {"attention": 0.2}, 4, 0.02, {"attention": 0.8}, factors={"attention": ("with", "without")}
+    )
+    places = {"generator.attention_at": "off", "discriminator.attention_at": "off"}
+    variants = {"with": Variant(), "without": Variant(differs=places)}
+    recipe = dict.fromkeys(places, "at 14x14")
+    asked = design(4, {"attention": ("with", "without")}).model_copy(
+        update={"variants": variants, "baseline": "with", "recipe": recipe, "questions": [], "factors": {}, "grid": ""}
+    )
+    log = pd.DataFrame(columns=["variant", "seed", "step"])
+    found = analysis_of(asked, Tables(runs, snapshots, log), Provenance(), [Space(name="classifier")]).report.claims
+    assert found[0].clauses[0].verdict == "supported" and "\N{MINUS SIGN}1" in found[0].clauses[0].measured
+    assert found[1].clauses[0].measured.startswith("1.25 times the time a step")

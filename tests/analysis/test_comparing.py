@@ -106,3 +106,12 @@ def test_per_second_is_read_off_the_dearer_sides_curve():
     found = compare_reports(("A", report("x")), ("B", report("y", seed=1, cost=1.5)))
     assert found.question.time.effect.estimate == pytest.approx(100 * (math.sqrt(1.5) - 1), abs=4)
     assert found.question.time.effect.answer == "hurts"
+
+
+def test_runs_that_are_still_to_come_are_left_out():
+    one, other = report("x"), report("y", by=0.75, seed=1)
+    other.tables.runs.loc[0, ["status", "fid"]] = ["missing", float("nan")]
+    found = compare_reports(("A", one), ("B", other))
+    assert found.question.steps.effect.runs == 11 and found.question.steps.effect.answer == "helps"
+    other.tables.runs["status"], one.tables.runs["status"] = "missing", "missing"
+    assert compare_reports(("A", one), ("B", other)).notes[-1] == "no runs to compare"

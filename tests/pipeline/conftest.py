@@ -53,7 +53,7 @@ class Clone:
             timeout=900,
         )
         if check and done.returncode:
-            logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("state/logs/*.log"))
+            logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("state/**/*.log"))
             pytest.fail(f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-4000:]}\n{logs}")
         return done.stdout
 

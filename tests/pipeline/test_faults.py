@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -97,7 +97,7 @@ def test_killed_at_a_random_moment_and_gone_on(clone, undisturbed, victim):
     print(f"{victim} is killed {pause:.3f} s after the first checkpoint")
     time.sleep(pause)
     if victim == "training":
-        child(process, "sagan", "train").kill()
+        child(process, "sagan", "make").kill()
     elif victim == "snakemake":
         child(process, "snakemake").kill()
     elif victim == "dvc":
@@ -110,15 +110,54 @@ def test_killed_at_a_random_moment_and_gone_on(clone, undisturbed, victim):
     if victim == "dvc":
         # A zombie, as in a container without an init: `make repro` starts with this.
         assert "cleared" in clone.run(sys.executable, "-m", "workflow.unlock")
-    if victim in ("training", "snakemake"):
+    if victim == "snakemake":
         output = process.communicate(timeout=120)[0]
         assert process.returncode != 0 and "`dvc repro` goes on from here" in output
-        if victim == "training":
-            assert "left with exit code 137" in output and f"state/logs/{clone.key}.log" in output
+    if victim == "training":
+        output = process.communicate(timeout=240)[0]
+        assert process.returncode == 0 and "in a process that was killed; they are tried once more" in output
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
     steps = [line.split('"step": ')[1] for line in log_lines(clone)]
     assert len(steps) == 60, "steps were logged twice or lost"
+
+
+@pytest.mark.parametrize("times", [4])
+def test_whatever_is_killed_again_and_again(clone, undisturbed, times):
+    """Of batch, Snakemake, launch and DVC one at random, each time; what it leaves at work is ended with it."""
+    shutil.rmtree(clone.folder / "results/references")
+    for _ in range(times):
+        process = clone.start(*REPRO)
+        time.sleep(random.uniform(3.0, 15.0))
+        if process.poll() is None:
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            victim = random.choice(family)
+            print("killed:", *victim.cmdline())
+            victim.kill()
+            time.sleep(random.uniform(0.0, 2.0))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    clone.run(sys.executable, "-m", "workflow.unlock")
+    clone.run(*REPRO)
+    assert_as_undisturbed(clone, undisturbed)
+    assert len(log_lines(clone)) == 60
+
+
+def test_a_run_that_takes_its_process_with_it_leaves_the_others_of_its_batch(clone, undisturbed):
+    """As where the system ends it for its memory: it is tried once more by itself."""
+    other = next(key for key in undisturbed.runs() if key != clone.key)
+    shutil.rmtree(clone.folder / "results/runs" / other)
+    clone.before = {}
+    doomed = 'import os\n\n        if self.run.key == os.environ.get("DOOMED"):\n            os.kill(os.getpid(), 9)\n'
+    begin = "    def _begin(self) -> None:\n"
+    clone.edit("sagan/training/loop.py", begin, f"{begin}        {doomed}")
+    launch = (sys.executable, "-m", "workflow.launch", "--cores", "1")
+    output = clone.run(*launch, check=False, DOOMED=clone.key)
+    assert "tried once more, each by itself" in output and "exit code 137" in output and "1 failed" in output
+    assert list(clone.runs()) == [other] and len(clone.evaluations()) == 1
+    assert "2 finished" in clone.run(*launch)
+    assert_as_undisturbed(clone, undisturbed)
 
 
 def log_lines(clone):

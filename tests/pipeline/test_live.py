@@ -45,7 +45,7 @@ def start(clone, *command, **environment):
 
 def followers(clone):
     found = psutil.process_iter(["cmdline", "cwd"])
-    return [p for p in found if "workflow.mirror" in (p.info["cmdline"] or []) and p.info["cwd"] == str(clone.folder)]
+    return [p for p in found if "--follow" in (p.info["cmdline"] or []) and p.info["cwd"] == str(clone.folder)]
 
 
 def points(clone):
@@ -85,7 +85,7 @@ def test_runs_appear_while_they_train_and_each_point_once_through_kills_and_a_se
     wait_for(lambda: not followers(clone))
     before = points(clone)
     (plan,) = (clone.folder / "state/plans").glob("*.json")
-    second = start(clone, "workflow.mirror", f"state/plans/{plan.name}")
+    second = start(clone, "sagan", "track", "--follow", "--plan", f"state/plans/{plan.name}")
     clone.run(sys.executable, "-m", "workflow.launch", "--cores", "2")
     assert followers(clone) == [psutil.Process(second.pid)]
     second.communicate()  # closes its input

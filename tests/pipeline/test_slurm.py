@@ -52,10 +52,10 @@ def clone(make_clone, slurm):
     return clone
 
 
-def slurm_job(clone, key):
+def slurm_job(clone):
     """Id of the job that trains."""
     listing = clone.run("squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
-    return next((line.split()[0] for line in listing.splitlines() if f"_{key}" in line or "train" in line), None)
+    return next((line.split()[0] for line in listing.splitlines() if "batch" in line), None)
 
 
 def wait_for(found, what, seconds=240):
@@ -87,7 +87,7 @@ def test_jobs_ask_for_gpus_and_go_on_after_preemption_and_stops(clone):
         wait_for(lambda: checkpoints(clone) or process.poll() is not None, "checkpoint")
         assert process.poll() is None, process.communicate()[0]
         key = checkpoints(clone)[0].parent.name
-        job = slurm_job(clone, key)
+        job = slurm_job(clone)
         assert "gres:gpu:1" in clone.run("scontrol", "show", "job", job).replace("gres/gpu", "gres:gpu")
         # Someone with a higher priority takes the whole node for a moment.
         clone.run("srun", "--partition=urgent", "--exclusive", "--immediate=60", "true")
@@ -99,7 +99,7 @@ def test_jobs_ask_for_gpus_and_go_on_after_preemption_and_stops(clone):
         output = process.communicate(timeout=300)[0]
     finally:
         process.kill()
-    logs = "\n".join(p.read_text()[-3000:] for p in clone.folder.glob("state/logs/*.log"))
+    logs = "\n".join(p.read_text()[-3000:] for p in clone.folder.glob("state/**/*.log"))
     assert process.returncode == 0, output + logs
     assert len(clone.runs()) == 1 and len(clone.evaluations()) == 1
     log = read_lines(clone.folder / "results/runs" / key / "log.jsonl")

@@ -1,9 +1,30 @@
-"""The last lines of a launch: what was stopped has not failed."""
+"""The last lines of a launch: what was stopped has not failed, and what failed says why."""
+
+import dataclasses
 
 import pytest
 
 from sagan.plan import Plan
+from sagan.training.loop import train
+from workflow.batches import Batch
+from workflow.jobs import Jobs
 from workflow.summary import summary
+
+
+@pytest.fixture
+def jobs(run, paths):
+    return Jobs([Batch([run.key], 1, 0)], paths)
+
+
+@pytest.fixture
+def plan(run):
+    return Plan({run.key: run}, {}, {}, {})
+
+
+def note(run, paths, text):
+    log = paths.log(run.key)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -12,15 +33,14 @@ from workflow.summary import summary
         (75, "0 failed, 1 stopped by a signal, 1 jobs not done"),
         (143, "0 failed, 1 stopped by a signal, 1 jobs not done"),
         (130, "0 failed, 1 stopped by a signal, 1 jobs not done"),
-        (137, "1 failed, 1 jobs not done"),
+        (129, "0 failed, 1 stopped by a signal, 1 jobs not done"),
+        (2, "1 failed, 1 jobs not done"),
         (1, "1 failed, 1 jobs not done"),
     ],
 )
-def test_what_a_signal_stopped_is_told_from_what_failed(run, paths, capsys, code, said):
-    log = paths.root / "state" / "logs" / f"{run.key}.log"
-    log.parent.mkdir(parents=True)
-    log.write_text(f"boom\ntrain left with exit code {code}\n")
-    assert summary(Plan({run.key: run}, {}, {}, {}), paths, status=1, before={}) == 1
+def test_what_a_signal_stopped_is_told_from_what_failed(run, plan, paths, jobs, capsys, code, said):
+    note(run, paths, f"boom\nmake left with exit code {code}\n")
+    assert summary(plan, paths, jobs, status=1, before={}) == 1
     printed = capsys.readouterr().out
     assert said in printed and "`dvc repro` goes on from here" in printed
     assert ("boom" in printed) == ("1 failed" in printed)
@@ -28,6 +48,35 @@ def test_what_a_signal_stopped_is_told_from_what_failed(run, paths, capsys, code
     assert "Snakemake left with status" not in printed
 
 
-def test_a_job_that_never_began_points_to_snakemakes_log(run, paths, capsys):
-    summary(Plan({run.key: run}, {}, {}, {}), paths, status=3, before={})
-    assert "0 failed, 1 jobs not done\n  Snakemake left with status 3" in capsys.readouterr().out
+def test_of_a_process_that_was_killed_the_batch_s_log_tells(plan, paths, jobs, capsys):
+    (jobs.folder / "0000.log").write_text("at step 3\nmake left with exit code 137\n")
+    assert summary(plan, paths, jobs, status=1, before={}) == 1
+    printed = capsys.readouterr().out
+    assert "1 failed, 1 jobs not done" in printed and "at step 3" in printed and "exit code 137" in printed
+
+
+@pytest.mark.parametrize("where", ["batch", "snakemake"])
+def test_where_no_job_says_why_the_last_that_was_written_does(plan, paths, jobs, capsys, where):
+    log = jobs.folder / "0000.log" if where == "batch" else paths.log("snakemake")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("PermissionError: /home/nobody\n")
+    summary(plan, paths, jobs, status=3, before={})
+    printed = capsys.readouterr().out
+    assert "Snakemake left with status 3" in printed and f"{log} ends:\n    PermissionError: /home/nobody" in printed
+
+
+def test_a_whole_record_is_success_however_its_process_left(run, plan, paths, jobs, images, capsys):
+    train(run, images, paths)
+    (jobs.folder / "0000.log").write_text("Segmentation fault\nmake left with exit code 139\n")
+    assert summary(plan, paths, jobs, status=1, before={}) == 0
+    assert "1 finished, 0 diverged, 0 failed, 0 jobs not done" in capsys.readouterr().out
+
+
+def test_what_a_time_limit_stopped_is_in_order(run, plan, paths, jobs):
+    note(run, paths, "stopped\nmake left with exit code 75\n")
+    jobs.was_stopped = True
+    assert summary(plan, paths, jobs, 1, {}, in_time=True) == 0
+    assert summary(plan, paths, jobs, 1, {}) == 1
+    other = dataclasses.replace(run, key="other-s0-0123456789")
+    note(other, paths, "boom\nmake left with exit code 1\n")
+    assert summary(Plan({run.key: run, other.key: other}, {}, {}, {}), paths, jobs, 1, {}, in_time=True) == 1

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from sagan.store.locks import release, taken
 from workflow import unlock
 
 SLEEP = "import time; time.sleep(60)"
@@ -77,3 +78,30 @@ def test_a_torn_file_goes(tmp_path):
 def test_nothing_is_made_where_dvc_never_was(tmp_path):
     unlock.main(tmp_path / "none")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_number_of_another_host_s_process_says_nothing(tmp_path, stranger, capsys):
+    """Its dvc may live, in a container over the same clone."""
+    notes, state = {"write": {"e": note(stranger)}}, tmp_path / "state"
+    state.mkdir()
+    (tmp_path / "rwlock").write_text(json.dumps(notes))
+    (state / "host").write_text(f"{os.uname().nodename}\npid:[1]\n")
+    unlock.main(tmp_path, state)
+    assert json.loads((tmp_path / "rwlock").read_text()) == notes
+    assert capsys.readouterr().out.count("delete it if none is") == 1
+    os.utime(tmp_path / "rwlock", (0, 0))
+    lock = taken(state / "launch.lock")
+    unlock.main(tmp_path, state)
+    assert json.loads((tmp_path / "rwlock").read_text()) == notes, "a launch is at work"
+    release(lock)
+    unlock.main(tmp_path, state)
+    assert json.loads((tmp_path / "rwlock").read_text()) == {"write": {}}
+
+
+def test_where_stages_ran_here_the_dead_go_at_once(tmp_path, stranger):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "host").write_text(f"{os.uname().nodename}\n{os.readlink('/proc/self/ns/pid')}\n")
+    (tmp_path / "rwlock").write_text(json.dumps({"write": {"e": note(stranger)}}))
+    unlock.main(tmp_path, state)
+    assert json.loads((tmp_path / "rwlock").read_text()) == {"write": {}}

@@ -1,0 +1,54 @@
+"""What a borrowed machine packs is whole, and carries nothing away that is no result."""
+
+import json
+import tarfile
+
+import pytest
+
+from sagan.plan import Plan
+from sagan.store.paths import Paths
+from sagan.store.reading import read_run
+from sagan.training.loop import train
+from workflow.packing import pack
+
+
+@pytest.fixture
+def trained(run, images, paths):
+    train(run, images, paths)
+    return Plan({run.key: run}, {}, {}, {})
+
+
+def unpacked(source, root, kind="done"):
+    for path in sorted(source.glob(f"{kind}-*.tar")):
+        with tarfile.open(path) as tar:
+            tar.extractall(root, filter="data")
+    return Paths(root)
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_what_is_finished_is_whole_elsewhere(trained, run, paths, tmp_path, light):
+    pack(trained, paths, tmp_path / "packed", light)
+    there = unpacked(tmp_path / "packed", tmp_path / "elsewhere")
+    record = read_run(run.key, there, verify=True).record
+    assert record.status == "finished"
+    assert (there.run(run.key) / "generator.safetensors").exists() is not light
+    assert bool(record.left_behind) == light
+
+
+def test_what_is_under_way_goes_on_elsewhere(run, paths, tmp_path):
+    for place, name in ((paths.state(run.key), "00000003.json"), (paths.run(run.key), "log.jsonl")):
+        place.mkdir(parents=True)
+        (place / name).write_text("{}")
+    pack(Plan({run.key: run}, {}, {}, {}), paths, tmp_path / "packed", False)
+    there = unpacked(tmp_path / "packed", tmp_path / "elsewhere", "under-way")
+    assert (there.state(run.key) / "00000003.json").exists() and (there.run(run.key) / "log.jsonl").exists()
+
+
+def test_a_link_out_of_the_clone_is_not_followed(trained, run, paths, tmp_path_factory, tmp_path, capsys):
+    private = tmp_path_factory.mktemp("home") / "key"
+    private.write_text("secret")
+    (paths.run(run.key) / "notes.txt").symlink_to(private)
+    pack(trained, paths, tmp_path / "packed", False)
+    there = unpacked(tmp_path / "packed", tmp_path / "elsewhere")
+    assert not (there.run(run.key) / "notes.txt").exists() and "is not packed" in capsys.readouterr().err
+    assert json.loads((there.run(run.key) / "run.json").read_text())["key"] == run.key

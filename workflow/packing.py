@@ -1,0 +1,77 @@
+"""What a borrowed machine has made, packed by run key to be unpacked in another clone.
+
+    done-<n>.tar       finished results
+    under-way-<n>.tar  runs with checkpoints, to be gone on with
+
+`tar -xf packed/done-1.tar` in the clone, and `dvc repro` makes what is left and the report.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sagan.plan import Plan
+from sagan.plan.listing import missing
+from sagan.store.paths import Paths
+
+_PART_BYTES = 15 * 2**20
+
+
+def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
+    """Tar files of about 15 MiB, each with whole folders.
+
+    Args:
+        light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    runs, references, evaluations = map(set, missing(plan, paths))
+    done = [paths.reference(key) for key in plan.references if key not in references]
+    done += [paths.run(key) for key in plan.runs if key not in runs]
+    done += [paths.evaluation(key) for key in plan.evaluations if key not in evaluations]
+    _write(done, out, "done", paths, light)
+    under_way = [key for key in plan.runs if key in runs and paths.state(key).exists()]
+    _write([place(key) for key in under_way for place in (paths.state, paths.run)], out, "under-way", paths, False)
+
+
+def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool) -> None:
+    part, written, tar = 0, _PART_BYTES, None
+    for folder in folders:
+        if written >= _PART_BYTES:
+            if tar is not None:
+                tar.close()
+            part, written = part + 1, 0
+            tar = tarfile.open(out / f"{name}-{part}.tar", "w")  # noqa: SIM115
+        for path, content in _members(folder, paths.root, light):
+            info = tarfile.TarInfo(path.as_posix())
+            info.size, info.mtime = len(content), int(time.time())
+            tar.addfile(info, io.BytesIO(content))
+            written += len(content)
+    if tar is not None:
+        tar.close()
+
+
+def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, bytes]]:
+    """The files of a folder under their places in the clone; the record that says which are left behind is last."""
+    is_run = (folder / "run.json").exists()
+    left_behind = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name == "run.json":
+            continue
+        if not path.resolve().is_relative_to(root.resolve()):
+            # In a folder that was copied in, a link may lead anywhere.
+            print(f"{path}: leads out of this clone, so it is not packed", file=sys.stderr)
+        elif light and is_run and path.suffix == ".safetensors":
+            left_behind.append(path.relative_to(folder).as_posix())
+        else:
+            yield path.relative_to(root), path.read_bytes()
+    if is_run:
+        record = json.loads((folder / "run.json").read_bytes())
+        if left_behind:
+            record["left_behind"] = left_behind
+        yield (folder / "run.json").relative_to(root), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
