@@ -118,8 +118,7 @@ def tests(options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "on_a_gpu", "tests/training"]
     result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     print(result.stdout, result.stderr)
-    last = (result.stdout.strip().splitlines() or ["no output"])[-1]
-    found(options, "tests", last, code=result.returncode)
+    found(options, "tests", (result.stdout.strip().splitlines() or ["no output"])[-1], code=result.returncode)
 
 
 def where() -> Any:
@@ -256,8 +255,7 @@ def together(options: argparse.Namespace) -> None:
             return time.perf_counter() - began
 
         turns(2 if options.rehearse else 10)
-        ms = turns(steps) / steps / count * 1e3
-        found(options, "together", "ms a step of one run", runs=count, ms=round(ms, 3))
+        found(options, "together", "ms a step of one run", runs=count, ms=round(turns(steps) / steps / count * 1e3, 3))
 
 
 def peers(options: argparse.Namespace) -> None:
