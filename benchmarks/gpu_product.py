@@ -43,8 +43,10 @@ def prepared(options: argparse.Namespace, name: str, edits: dict[str, object]) -
         section[last] = value
     with open(root / "params.yaml", "w", encoding="utf-8") as stream:
         yaml.dump(params, stream)
-    if sagan(root, "data").wait() or sagan(root, "plan", "--out", "plan.json", stdout=subprocess.DEVNULL).wait():
-        sys.exit("no data or no plan; see above")
+    if sagan(root, "data").wait():
+        sys.exit("no data; see above")
+    sagan(root, "plan", "--out", "plan.json", stdout=subprocess.DEVNULL).wait()
+    # It is written before anything is said of it, for which another pandas might not do.
     return root, json.loads((root / "plan.json").read_text(encoding="utf-8"))
 
 

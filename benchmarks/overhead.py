@@ -158,12 +158,12 @@ def make_folder(folder: Path, count: int) -> None:
     tree = yaml.load(ROOT / "params.yaml")
     quick = tree["suites"]["quick"]
     quick["seeds"] = min(count, SEEDS)
-    quick["variants"] = []
+    quick["variants"], quick["questions"] = [], []
     for index in range(max(1, count // SEEDS)):
-        name = "sagan" if index == 0 else f"sagan-{index}"
+        name = quick["baseline"] if index == 0 else f"{quick['baseline']}-{index}"
         quick["variants"].append(name)
         if index:
-            tree["variants"][name] = {"like": "sagan", "optimizer": {"lr_ratio": 1.0 + index / 100}}
+            tree["variants"][name] = {"like": quick["baseline"], "optimizer": {"lr_ratio": 1.0 + index / 100}}
     tree["suites"] = {"quick": quick}
     yaml.dump(tree, folder / "params.yaml")
     manifest = {

@@ -5,8 +5,10 @@ import importlib
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +85,24 @@ def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
     assert done.returncode == (0 if torch.cuda.is_available() else 2), done.stderr
     if done.returncode:
         assert "REHEARSE=1" in done.stderr
+
+
+def test_what_is_packed_for_the_way_back_fits(monkeypatch, tmp_path):
+    """Snapshots are left out first, then features, then all weights; records never before them."""
+    from benchmarks import gpu_product
+
+    random, results = np.random.default_rng(0), tmp_path / "results"
+    sizes = {"runs/a/run.json": 100, "runs/a/generator.safetensors": 3000, "runs/a/snapshots/000020.safetensors": 9000}
+    for name, size in sizes.items():
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_bytes(random.bytes(size))
+    packed = {}
+    for largest in (20_000, 6000, 2000):
+        monkeypatch.setattr(gpu_product, "LARGEST", largest)
+        gpu_product.pack(results, tmp_path / "results.tar.gz")
+        with tarfile.open(tmp_path / "results.tar.gz") as tar:
+            packed[largest] = {name.removeprefix("results/") for name in tar.getnames()}
+    assert packed == {20_000: set(sizes), 6000: {*list(sizes)[:2]}, 2000: {"runs/a/run.json"}}
 
 
 @pytest.mark.exhaustive
