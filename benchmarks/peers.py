@@ -28,7 +28,7 @@ import torch
 
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.params.suites import Ema, Training
+from sagan.params.suites import EmaSettings, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
@@ -142,7 +142,7 @@ def our_step(arguments: argparse.Namespace, device: torch.device) -> tuple[Calla
     """One step of ours on the same networks, and the number of its parameters."""
     _, _, name, resolution = NETWORKS[arguments.network]
     variant = resolved_variant(load_params().variants[name], resolution).model_dump()
-    batch_size, ema = arguments.batch_size, Ema(decay=0.999)
+    batch_size, ema = arguments.batch_size, EmaSettings(decay=0.999)
     training = Training(steps=10**6, batch_size=batch_size, ema=ema, snapshots=1, precision=arguments.precision)
     set_numerics(training.deterministic, training.precision)
     config = RunConfig(

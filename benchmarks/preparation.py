@@ -25,7 +25,7 @@ from PIL import Image
 from sagan.data import prepare
 from sagan.data.archives import ImageFile
 from sagan.data.celeba import SIZE, find_images
-from sagan.data.pixels import Recipe
+from sagan.data.pixels import Preparing
 from sagan.params.datasets import CelebA
 
 DRAFT_SAMPLE = 500
@@ -43,7 +43,7 @@ def main() -> None:
         source = options.source or make_up(Path(scratch, "celeba"), options.images)
         spec = CelebA(kind="celeba", source=str(source.resolve()), resolution=options.resolution)
         runs = [timed(spec, Path(scratch, str(i)), options.workers) for i in range(options.repeat)]
-        recipe = Recipe(spec.resolution, spec.crop, spec.resize, 3, SIZE)
+        recipe = Preparing(spec.resolution, spec.crop, spec.resize, 3, SIZE)
         draft = draft_against_full(find_images(source).images[:DRAFT_SAMPLE], recipe)
     record = {
         "images_per_second": statistics.median(run["images_per_second"] for run in runs),
@@ -77,7 +77,7 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def draft_against_full(files: list[ImageFile], recipe: Recipe) -> dict[str, float]:
+def draft_against_full(files: list[ImageFile], recipe: Preparing) -> dict[str, float]:
     """Decoding at half size (libjpeg's DCT scaling), then crop and resize as ever: what it saves, what it changes."""
     data = [file.read() for file in files]
     full, full_seconds = clocked(data, recipe.pixels)
@@ -97,7 +97,7 @@ def clocked(data: list[bytes], pixels) -> tuple[list[np.ndarray], float]:
     return images, time.process_time() - start
 
 
-def draft_pixels(data: bytes, recipe: Recipe) -> np.ndarray:
+def draft_pixels(data: bytes, recipe: Preparing) -> np.ndarray:
     image = Image.open(io.BytesIO(data))
     width = image.width
     image.draft("RGB", (image.width // 2, image.height // 2))

@@ -9,7 +9,7 @@ import numpy as np
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.params.suites import Ema, Training
+from sagan.params.suites import EmaSettings, Training
 from sagan.plan import resolved_variant
 
 NUMERICS = ("threads", "precision", "memory_format", "deterministic", "compile")
@@ -35,7 +35,9 @@ def configuration(variant: str, steps: int, options: argparse.Namespace) -> RunC
         network = {"width": options.width}
         resolved = merge(resolved, {"generator": network, "discriminator": network})
     numerics = {name: getattr(options, name) for name in NUMERICS}
-    training = Training(steps=steps, batch_size=options.batch_size, ema=Ema(decay=0.99), snapshots=4, **numerics)
+    training = Training(
+        steps=steps, batch_size=options.batch_size, ema=EmaSettings(decay=0.99), snapshots=4, **numerics
+    )
     classes = [str(digit) for digit in range(10)] if resolved["condition"] else None
     return RunConfig(
         variant=resolved,

@@ -17,7 +17,7 @@ from sagan.analysis.deciding import main_metric
 from sagan.analysis.design import cells_of, design_of
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Mean, Power, Provenance, Report, Space
+from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Mean, Power, Report, ReportProvenance, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.rows import SuiteRecords, collect
 from sagan.analysis.seeds import planned
@@ -78,7 +78,7 @@ def current(suite: str, params: Params, paths: Paths) -> Analysis:
     return read_analysis(folder) if nothing and has_report else found
 
 
-def analysis_of(design: Design, tables: Tables, facts: Provenance, spaces: list[Space]) -> Analysis:
+def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces: list[Space]) -> Analysis:
     """The analysis of a suite's tables; what these do not say of where they come from is handed through."""
     tables = _as_far_as_asked(design, tables)
     runs = tables.runs

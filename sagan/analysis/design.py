@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sagan.analysis.deciding import doubling_looks
-from sagan.analysis.model import Design, Factor, Look, Variant, Why
+from sagan.analysis.model import Design, Factor, Look, VariantFacts, Why
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.suites import Listed, Suite, UntilDecided
@@ -45,7 +45,7 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
         kind=dataset.kind,
         resolution=dataset.resolution,
         variants={
-            v: Variant(
+            v: VariantFacts(
                 description=_description(listed[v], params),
                 differs=differing(recipes[v], recipes[baseline]),
                 ranked=params.variants[v].ranked,

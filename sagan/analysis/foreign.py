@@ -21,7 +21,7 @@ RUN_COLUMNS = ("run", "run_id", "seed")
 
 
 @dataclass(frozen=True)
-class Found:
+class Answered:
     """What a table says: the questions in `effects`, and in `notes` what of the table does not count and why."""
 
     design: Design
@@ -54,7 +54,7 @@ def read_results(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: no CSV: {' '.join(str(error).split())}") from None
 
 
-def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> Found:
+def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> Answered:
     """The effect of each level of each factor against its first, per step and, with times of snapshots, per second.
 
     Args:
@@ -83,7 +83,7 @@ def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> Found
         if cell not in cells:
             named = ", ".join(f"{name}={level}" for name, level in zip(factors, cell, strict=True))
             notes.append(f"no run of {named}: settings of the other factors without a pair are left out")
-    return Found(design, effects, notes)
+    return Answered(design, effects, notes)
 
 
 def _rows(table: pd.DataFrame, columns: Columns, factors: list[str], source: str) -> tuple[pd.DataFrame, list[str]]:

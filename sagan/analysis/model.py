@@ -86,7 +86,7 @@ class Factor(Part):
         return next(iter(self.levels))
 
 
-class Variant(Part):
+class VariantFacts(Part):
     """A recipe. `differs`: the settings in which it differs from the baseline. One that is not `ranked` is shown, and
     never compared."""
 
@@ -120,7 +120,7 @@ class Design(Part):
     dataset: str = ""
     kind: str | None = None
     resolution: int | None = None
-    variants: dict[str, Variant]
+    variants: dict[str, VariantFacts]
     baseline: str
     recipe: dict[str, str] = {}
     questions: list[str] = []
@@ -356,7 +356,7 @@ class Space(Part):
     means: dict[str, dict[str, Mean]] = {}
 
 
-class Provenance(Part):
+class ReportProvenance(Part):
     """Where the figures come from, and what a reader must know of them."""
 
     facts: list[Fact] = []
@@ -375,7 +375,7 @@ class Report(Part):
 
     version: Literal[1] = 1
     design: Design
-    provenance: Provenance
+    provenance: ReportProvenance
     spaces: list[Space]
     counts: Counts
     by_variant: dict[str, Counts]

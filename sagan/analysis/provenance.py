@@ -10,12 +10,12 @@ from sagan.analysis import model
 from sagan.analysis.costs import LOAD
 from sagan.analysis.design import flat
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import Fact, Protocol, Provenance
-from sagan.analysis.rows import Space, SuiteRecords
+from sagan.analysis.model import Fact, Protocol, ReportProvenance
+from sagan.analysis.rows import SpaceRows, SuiteRecords
 from sagan.store.types import Provenance as Made
 
 
-def of_records(records: SuiteRecords) -> Provenance:
+def of_records(records: SuiteRecords) -> ReportProvenance:
     """Everything but the figures; a fact that differs between runs is listed with how many runs have it."""
     trained = [row.training for row in records.rows if row.training]
     measured = [row.evaluation for row in records.rows if row.evaluation]
@@ -37,7 +37,7 @@ def of_records(records: SuiteRecords) -> Provenance:
     }
     loads = [[line.load for line in row.log if line.load is not None] for row in records.rows]
     searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
-    return Provenance(
+    return ReportProvenance(
         facts=[Fact(what=what, value=value) for what, value in facts.items() if value],
         protocols=[line for space in records.spaces for line in _protocols(space)],
         machines=dict(Counter(f"{p.device}, {p.threads} thread(s)" for p in training).most_common()),
@@ -54,7 +54,7 @@ def spaces(records: SuiteRecords) -> list[model.Space]:
     return [_space(space) for space in records.spaces]
 
 
-def _space(space: Space) -> model.Space:
+def _space(space: SpaceRows) -> model.Space:
     known, unmeasured = space.reference, {}
     real = known and known.other_split
     for name in METRICS:
@@ -96,7 +96,7 @@ def _class_rows(records: SuiteRecords) -> dict[str, list[str]]:
     return names
 
 
-def _protocols(space: Space) -> list[Protocol]:
+def _protocols(space: SpaceRows) -> list[Protocol]:
     """A metric's full name and settings; several lines where runs were measured differently."""
     lines: dict[tuple[str, str, str], None] = {}
     for row in space.rows:

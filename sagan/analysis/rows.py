@@ -87,7 +87,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Space:
+class SpaceRows:
     """A suite's rows in one feature space, in the order of `params.yaml`. Figures of two spaces do not compare."""
 
     extractor: str
@@ -99,7 +99,7 @@ class Space:
 class SuiteRecords:
     """The suite's feature spaces, that of the answers first; and its experiment's name in MLflow."""
 
-    spaces: list[Space]
+    spaces: list[SpaceRows]
     experiment: str
 
     @property
@@ -125,7 +125,7 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecord
     return SuiteRecords(spaces, f"{params.tracking.experiment_prefix}{suite}")
 
 
-def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> Space:
+def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> SpaceRows:
     cells = [(cell, cell.also.get(extractor, cell.evaluation)) for cell in plan.suites[suite]]
     reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record if cells else None
     found = {key: read_evaluation(key, paths).record for _, key in cells}
@@ -150,7 +150,7 @@ def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, 
                 fid_untrained=untrained.get(cell.variant) if fid is None and evaluation else fid,
             )
         )
-    return Space(extractor, rows, reference)
+    return SpaceRows(extractor, rows, reference)
 
 
 def _untrained(evaluation: EvaluationRecord | None) -> float | None:

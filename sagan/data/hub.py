@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class StoredImage:
     """An image as the dataset stores it.
 
     Attributes:
@@ -58,8 +58,8 @@ class _Column(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Cell:
-        return Cell(self.rows[index][self.name], self.places)
+    def __getitem__(self, index: int) -> StoredImage:
+        return StoredImage(self.rows[index][self.name], self.places)
 
 
 def locate_hub(spec: HuggingFace, root: Path) -> Source:

@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 
 from sagan.data.originals import warn
-from sagan.data.pixels import Recipe
+from sagan.data.pixels import Preparing
 from sagan.data.pool import make_rows
 from sagan.data.prepared import Content
 from sagan.errors import UserError
@@ -64,7 +64,7 @@ def photograph_content(spec: Photographs, collection: Collection, work: Path, wo
     Raises:
         UserError: images cannot be used and `on_bad_image` is `fail`; or train or test is empty.
     """
-    recipe = Recipe(spec.resolution, spec.crop, spec.resize, getattr(spec, "channels", 3), collection.size)
+    recipe = Preparing(spec.resolution, spec.crop, spec.resize, getattr(spec, "channels", 3), collection.size)
     total = len(collection.names) + len(collection.refused)
     title = f"{total:,} images to {recipe.resolution}x{recipe.resolution}"
     rows, unusable = make_rows(collection.images, recipe, work, workers, title)

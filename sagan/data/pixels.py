@@ -23,7 +23,7 @@ class BadImage(Exception):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Preparing:
     """How images become rows. All of it is part of a metric's protocol.
 
     Attributes:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sagan.data.pixels import BadImage, Recipe
+from sagan.data.pixels import BadImage, Preparing
 from sagan.errors import UserError
 from sagan.progress import progress
 
@@ -22,7 +22,7 @@ AT_ONCE = 256
 
 
 def make_rows(
-    images: Sequence, recipe: Recipe, work: Path, workers: int, title: str
+    images: Sequence, recipe: Preparing, work: Path, workers: int, title: str
 ) -> tuple[Iterator[np.ndarray], list[tuple[int, str]]]:
     """Decode, crop and resize images.
 
@@ -54,7 +54,7 @@ def _blocks(path: Path, shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
             yield block.reshape(-1, *shape)
 
 
-def _batch(images: list, recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, str]]]:
+def _batch(images: list, recipe: Preparing) -> tuple[np.ndarray, list[tuple[int, str]]]:
     rows, bad = [], []
     for offset, image in enumerate(images):
         try:
@@ -65,7 +65,7 @@ def _batch(images: list, recipe: Recipe) -> tuple[np.ndarray, list[tuple[int, st
     return np.ascontiguousarray(rows, dtype=np.uint8).reshape(shape), bad
 
 
-def _each(batches: Iterator[list], recipe: Recipe, workers: int) -> Iterator[tuple[np.ndarray, list]]:
+def _each(batches: Iterator[list], recipe: Preparing, workers: int) -> Iterator[tuple[np.ndarray, list]]:
     """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
     if workers <= 1:
         yield from (_batch(batch, recipe) for batch in batches)

@@ -111,7 +111,7 @@ def reference_record(
 
 
 @dataclass(frozen=True)
-class RealFigures:
+class RealMeasures:
     """What is measured of real images.
 
     Attributes:
@@ -133,7 +133,7 @@ def measure_real(
     dataset: PreparedDataset,
     split: str,
     features_of: Callable[[str, np.ndarray, int | None], Features],
-) -> RealFigures:
+) -> RealMeasures:
     """The real side of a comparison.
 
     Args:
@@ -158,7 +158,7 @@ def measure_real(
         "floor": _noise_floor(split, features, other_features, statistics),
         "memorisation": {**_held_out_distances(train, test), "training_images": len(dataset.split("train")[0])},
     }
-    return RealFigures(
+    return RealMeasures(
         statistics=statistics,
         kept=kept,
         radii=kept.new_zeros(0, 2) if too_few_neighbours(kept, kept) else formulas.radii(kept),

@@ -12,7 +12,7 @@ from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
 from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
-from sagan.params.variants import Discriminator, Generator, Recipe, Regularisers, Variant
+from sagan.params.variants import DiscriminatorSwitches, GeneratorSwitches, Recipe, Regularisers, Variant
 from sagan.shapes import resolve_side
 from sagan.store.records import Json, canonical
 
@@ -143,9 +143,8 @@ def _tabulated(recipes: Mapping[str, Mapping[str, Any]]) -> _Table:
 def _belongs(path: str) -> bool:
     """Whether a setting says something only where another one is on."""
     name = path.rpartition(".")[2]
-    fields = [
-        model.model_fields[name] for model in (Generator, Discriminator, Regularisers) if name in model.model_fields
-    ]
+    models = (GeneratorSwitches, DiscriminatorSwitches, Regularisers)
+    fields = [model.model_fields[name] for model in models if name in model.model_fields]
     return any("only_with" in (field.json_schema_extra or {}) for field in fields)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sagan.params import Params
 
 # Parts of a variant are written as differences, so nothing in them is required by itself.
-_PARTIAL = ("Variant", "Generator", "Discriminator", "Optimizer")
+_PARTIAL = ("Variant", "GeneratorSwitches", "DiscriminatorSwitches", "Optimizer")
 
 
 def params_schema() -> dict:

@@ -21,7 +21,7 @@ _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
 
 
-class Ema(Strict):
+class EmaSettings(Strict):
     """Exponential moving average of the generator's weights, which is what is measured."""
 
     decay: Annotated[float, Field(ge=0, lt=1)]
@@ -44,7 +44,7 @@ class Training(Strict):
     deterministic: bool = Field(True, description="algorithms that give the same bytes each time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
-    ema: Ema
+    ema: EmaSettings
     snapshots: Count | Annotated[list[Positive], Field(min_length=1, max_length=_MOST), Distinct] = Field(
         description="the steps whose generator is measured, or how many: the last, half of it, a quarter, ...; "
         "0 and the last always count"
@@ -101,7 +101,7 @@ class Execution(Strict):
     checkpoint_every: Positive | None = Field(None, description="steps at most between resume checkpoints")
 
 
-class Evaluation(Strict):
+class EvaluationSettings(Strict):
     """How finished runs are measured. Changing it retrains nothing."""
 
     extractor: Space = Field(description="the feature space of every metric, and of the report's verdicts")
@@ -172,7 +172,7 @@ class Suite(Strict):
         0.05, description="how often at most any answer of the suite may be false"
     )
     training: Training
-    evaluation: Evaluation
+    evaluation: EvaluationSettings
     execution: Execution = Execution()
 
     def seed_list(self, count: int | None = None) -> list[int]:

@@ -56,7 +56,7 @@ class Network(Strict):
     )
 
 
-class Generator(Network):
+class GeneratorSwitches(Network):
     """The generator's switches."""
 
     z_dim: Width = Field(128, description="dimensions of z ~ N(0, 1)")
@@ -68,7 +68,7 @@ class Generator(Network):
     )
 
 
-class Discriminator(Network):
+class DiscriminatorSwitches(Network):
     """The discriminator's switches."""
 
     norm: Literal["batch", "none"] = "none"
@@ -128,8 +128,8 @@ class Recipe(Strict):
     """Two networks, an objective and their optimisers: all that a run is made of."""
 
     backbone: Literal["dcgan", "faces", "sngan", "sngan-resnet", "sagan-resnet", "biggan", "progressive"] = "dcgan"
-    generator: Generator
-    discriminator: Discriminator
+    generator: GeneratorSwitches
+    discriminator: DiscriminatorSwitches
     init: Literal["normal", "xavier", "xavier-residual", "orthogonal", "he"] = "normal"
     condition: str | None = Field(
         None, description="`class`, or an attribute's name: what both networks are told of an image"

@@ -59,19 +59,19 @@ _LINES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """How a variant is drawn, the same in every figure of a report."""
 
     color: str
     line: str
 
 
-def looks(variants: list[str], baseline: str, theme: Theme) -> dict[str, Look]:
+def looks(variants: list[str], baseline: str, theme: Theme) -> dict[str, LineStyle]:
     """The baseline in ink; the others in the cycle, with other line styles once the colours are used up."""
-    assigned = {baseline: Look(theme.ink, "-")}
+    assigned = {baseline: LineStyle(theme.ink, "-")}
     for i, variant in enumerate(v for v in variants if v != baseline):
         round_, place = divmod(i, len(theme.cycle))
-        assigned[variant] = Look(theme.cycle[place], _LINES[round_ % len(_LINES)])
+        assigned[variant] = LineStyle(theme.cycle[place], _LINES[round_ % len(_LINES)])
     return assigned
 
 

@@ -71,7 +71,7 @@ def published_digest(network: str, paths: Paths) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class WeightsFile:
     """A file of weights that is there.
 
     Attributes:
@@ -84,18 +84,18 @@ class Found:
     has_classes: bool
 
 
-def inspect(extractor: str, path: Path) -> Found:
+def inspect(extractor: str, path: Path) -> WeightsFile:
     """What is known of an extractor's file of weights: its bytes are read, and the record beside it."""
     published, sha256 = PUBLISHED.get(extractor), file_digest(path)
     if published is not None and sha256 == published.sha256:
-        return Found(sha256, "as published", published.has_classes)
+        return WeightsFile(sha256, "as published", published.has_classes)
     try:
         record = read_json(path.with_suffix(".json"))
     except (OSError, ValueError):
         record = {}
     if record.get("sha256") != sha256:
-        return Found(sha256, None, published is not None and published.has_classes)
-    return Found(sha256, f"from {record['source']}", record["classifier_layer"])
+        return WeightsFile(sha256, None, published is not None and published.has_classes)
+    return WeightsFile(sha256, f"from {record['source']}", record["classifier_layer"])
 
 
 def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:

@@ -76,7 +76,7 @@ def driver() -> str | None:
         return None
 
 
-class _Own:
+class _HeldGpu:
     """The GPU of this process, while some block holds it."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class _Own:
                 self._gpu.close()
 
 
-_OWN = _Own()
+_OWN = _HeldGpu()
 
 
 @contextmanager

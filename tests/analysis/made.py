@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pandas as pd
 
-from sagan.analysis.model import Design, Factor, Look, Variant
+from sagan.analysis.model import Design, Factor, Look, VariantFacts
 
 FACTORS = {"attention": ("off", "on"), "norm": ("batch", "spectral"), "ratio": ("1", "4")}
 
 
 def design(seeds: int = 3, factors: dict[str, tuple[str, ...]] = FACTORS, **changes: object) -> Design:
-    variants = {"-".join(cell): Variant() for cell in itertools.product(*factors.values())}
+    variants = {"-".join(cell): VariantFacts() for cell in itertools.product(*factors.values())}
     settings = {
         "suite": "made-up",
         "variants": variants,

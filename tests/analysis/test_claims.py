@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sagan.analysis.build import analysis_of
-from sagan.analysis.model import Factor, Provenance, Space, Variant
+from sagan.analysis.model import Factor, ReportProvenance, Space, VariantFacts
 from sagan.analysis.tables import Tables
 from tests.analysis.made import design, tables
 
@@ -24,7 +24,7 @@ def claims(effects=None, seeds=4, cost=None, rate="0.0001", change=None, trainin
         change(runs)
     asked = design(seeds, FACTORS, recipe={"optimizer.lr_g": rate}).model_copy(update={"factors": WORDS})
     log = training if training is not None else pd.DataFrame(columns=["variant", "seed", "step", "loss_g", "loss_d"])
-    found = analysis_of(asked, Tables(runs, snapshots, log), Provenance(), [Space(name="classifier")])
+    found = analysis_of(asked, Tables(runs, snapshots, log), ReportProvenance(), [Space(name="classifier")])
     return {claim.text.split()[0] + " " + claim.text.split()[1]: claim.clauses for claim in found.report.claims}
 
 
@@ -94,12 +94,14 @@ def test_a_single_pair_is_turned_so_that_more_is_asked_instead_of_less():
         {"attention": 0.2}, 4, 0.02, {"attention": 0.8}, factors={"attention": ("with", "without")}
     )
     places = {"generator.attention_at": "off", "discriminator.attention_at": "off"}
-    variants = {"with": Variant(), "without": Variant(differs=places)}
+    variants = {"with": VariantFacts(), "without": VariantFacts(differs=places)}
     recipe = dict.fromkeys(places, "at 14x14")
     asked = design(4, {"attention": ("with", "without")}).model_copy(
         update={"variants": variants, "baseline": "with", "recipe": recipe, "questions": [], "factors": {}, "grid": ""}
     )
     log = pd.DataFrame(columns=["variant", "seed", "step"])
-    found = analysis_of(asked, Tables(runs, snapshots, log), Provenance(), [Space(name="classifier")]).report.claims
+    found = analysis_of(
+        asked, Tables(runs, snapshots, log), ReportProvenance(), [Space(name="classifier")]
+    ).report.claims
     assert found[0].clauses[0].verdict == "supported" and "\N{MINUS SIGN}1" in found[0].clauses[0].measured
     assert found[1].clauses[0].measured.startswith("1.25 times the time a step")

@@ -7,7 +7,7 @@ import pytest
 
 from sagan.analysis.build import Analysis, analysis_of, write_analysis
 from sagan.analysis.comparing import compare, compare_reports
-from sagan.analysis.model import Provenance, Space, Variant
+from sagan.analysis.model import ReportProvenance, Space, VariantFacts
 from sagan.analysis.tables import Tables
 from sagan.errors import UserError
 from sagan.store.paths import Paths
@@ -24,10 +24,10 @@ def report(name, by=1.0, seed=0, cost=1.0, recipe=None, steps=(200, 400, 600, 80
     snapshots[["seconds", "step_seconds"]] *= cost
     runs = runs.assign(run=[f"{name}-{i}" for i in range(len(runs))], steps=steps[-1])
     settings = {"factors": {}, "questions": [], "grid": "", "recipe": recipe or {"lr": "0.1"}, "steps": steps[-1]}
-    variants = {"a": Variant(), "b": Variant(differs={"norm": "layer"})}
+    variants = {"a": VariantFacts(), "b": VariantFacts(differs={"norm": "layer"})}
     asked = design(seeds, ONE).model_copy(update={**settings, "variants": variants, **changes})
     log = runs[["variant", "seed"]].assign(step=1)
-    return analysis_of(asked, Tables(runs, snapshots, log), Provenance(), [Space(name="classifier")])
+    return analysis_of(asked, Tables(runs, snapshots, log), ReportProvenance(), [Space(name="classifier")])
 
 
 def lines(a, b):

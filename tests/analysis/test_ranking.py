@@ -8,7 +8,7 @@ import pytest
 
 from sagan.analysis.build import read_report
 from sagan.analysis.costs import step_costs
-from sagan.analysis.model import Answer, Effect, Variant
+from sagan.analysis.model import Answer, Effect, VariantFacts
 from sagan.analysis.ranking import across_suites, rankings, steadier
 from tests.analysis.made import design, tables
 
@@ -60,7 +60,7 @@ def test_at_equal_time_a_dear_variant_is_read_off_its_curve():
 
 def test_what_is_not_ranked_is_left_out():
     runs, snapshots = variants()
-    names = {name: Variant() for name in "ab"} | {"c": Variant(ranked=False)}
+    names = {name: VariantFacts() for name in "ab"} | {"c": VariantFacts(ranked=False)}
     found = ranked(runs, snapshots, variants=names)["steps"]
     assert found.left_out == ["c"] and len(found.standings) == 2
 

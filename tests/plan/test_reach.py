@@ -81,7 +81,7 @@ LEAVES = {
         if path[0] not in ("description", "like", "grid", "extension", "condition", "ranked")
     ],
     "training": list(schema_leaves(SCHEMA["$defs"]["Training"])),
-    "evaluation": list(schema_leaves(SCHEMA["$defs"]["Evaluation"])),
+    "evaluation": list(schema_leaves(SCHEMA["$defs"]["EvaluationSettings"])),
 }
 PLACES = {
     **{f"variants/{name}": "variant" for name in ("sagan", "sagan-small", "small-grid", "dcgan", "dcgan-small")},

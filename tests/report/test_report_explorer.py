@@ -12,12 +12,12 @@ from torch import nn
 
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
-from sagan.params.variants import Generator as GeneratorParams
+from sagan.params.variants import GeneratorSwitches
 from sagan.report.explorer import render_explorer
 from tests.report.conftest import found
 from tests.report.explorable import Attending, add_large_layer, random_images, render
 
-FORMS = [form for form in get_args(GeneratorParams.model_fields["attention"].annotation) if form != "residual"]
+FORMS = [form for form in get_args(GeneratorSwitches.model_fields["attention"].annotation) if form != "residual"]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,7 +15,7 @@ import torch
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.params.suites import Ema, Training
+from sagan.params.suites import EmaSettings, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.step import Trainer
@@ -33,7 +33,7 @@ def first_losses(name: str) -> list[list[float]]:
     variant = resolved_variant(load_params().variants[name], 32).model_dump()
     optimizer = {"lr_g": variant["optimizer"]["lr_g"] / 10}
     variant = merge(variant, {"generator": network, "discriminator": network, "optimizer": optimizer})
-    training = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9), snapshots=1)
+    training = Training(steps=STEPS, batch_size=BATCH, ema=EmaSettings(decay=0.9), snapshots=1)
     image = {"channels": 3, "resolution": 32}
     labels = np.arange(40) % 4 if variant["condition"] else None
     if labels is not None:

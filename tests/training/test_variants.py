@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.params.suites import Ema, Training
+from sagan.params.suites import EmaSettings, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import diagnostics, weights_finite
@@ -22,7 +22,7 @@ PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 NAMES = [name for name in PARAMS.variants if not any(name in cells for cells in PARAMS.grids.values())]
 STEPS, BATCH, WIDTH = 20, 4, 4
 CPU = torch.device("cpu")
-TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=Ema(decay=0.9, start=2), snapshots=1)
+TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=EmaSettings(decay=0.9, start=2), snapshots=1)
 
 
 def tiny(variant) -> dict:
