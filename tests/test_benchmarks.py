@@ -88,7 +88,7 @@ def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
 
 
 def test_what_is_packed_for_the_way_back_fits(monkeypatch, tmp_path):
-    """Snapshots are left out first, then features, then all weights; records never before them."""
+    """What can be made anew is left out first, then snapshots, then all weights; records never before them."""
     from benchmarks import gpu_product
 
     random, results = np.random.default_rng(0), tmp_path / "results"
