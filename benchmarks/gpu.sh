@@ -39,6 +39,6 @@ if [ -n "${REHEARSE:-}" ]; then
     cp benchmarks/rehearsal.py "$WORK/site/sitecustomize.py"
     export OMP_NUM_THREADS=1
 fi
-export PYTHONPATH="$WORK/site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export PYTHONPATH="$WORK/site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 "$PYTHON" -m benchmarks.gpu --out "$OUT" --work "$WORK" --mnist "${MNIST:-originals/mnist}" \
     ${REHEARSE:+--rehearse} "$@"

@@ -24,7 +24,8 @@ SHORT = {"steps": 40, "batch_size": 8, "ema": {"decay": 0.9, "start": 5}, "snaps
 
 def sagan(root: Path, *words: str, hidden: bool = False, stdout: int | None = None) -> subprocess.Popen:
     """A verb of the product, begun in a folder; `hidden`: it sees no GPU."""
-    environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})}
+    code = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": code, **({"CUDA_VISIBLE_DEVICES": ""} if hidden else {})}
     return subprocess.Popen([sys.executable, "-m", "sagan", *words], cwd=root, env=environment, stdout=stdout)
 
 
@@ -179,14 +180,18 @@ def runs_at_once(options: argparse.Namespace) -> int:
 
 
 def pack(folder: Path, archive: Path) -> list[str]:
-    """Pack a folder into at most `LARGEST` bytes; returns the kinds of files that had to be left out."""
+    """Pack a folder of at most `LARGEST` bytes; returns the kinds of files that had to be left out.
+
+    What can be made anew goes first. Sizes are those of files: weights hardly shrink, and time is short.
+    """
     left_out: list[str] = []
-    for kind in ("", "*/snapshots/*", "*/features*.safetensors", "*.safetensors", "*"):
+    for kind in ("", "features*.safetensors", "snapshots/*", "*.safetensors", "*"):
         left_out += [kind] * bool(kind)
-        with tarfile.open(archive, "w:gz") as tar:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file() and not any(path.match(pattern) for pattern in left_out):
-                    tar.add(path, path.relative_to(folder.parent))
-        if archive.stat().st_size <= LARGEST:
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        files = [path for path in files if not any(path.match(pattern) for pattern in left_out)]
+        if sum(path.stat().st_size for path in files) <= LARGEST:
             break
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for path in files:
+            tar.add(path, path.relative_to(folder.parent))
     return left_out

@@ -1,10 +1,11 @@
 """What DVC, Snakemake and MLflow add to a suite's time: `dvc repro` against the same jobs in bare loops.
 
-    python benchmarks/suite.py [--suite quick] [--steps N] [--folder DIR]
+    python benchmarks/suite.py [--suite quick] [--steps N] [--seeds N] [--folder DIR]
 
 Both work in clones of their own, from nothing to the report, with as many jobs at a time as there are cores for.
 The bare one starts each verb of `sagan` by itself: data, plan, references, then each run's training and measurement,
-and the report. Wants a machine that nothing else uses; `--steps` shortens the trainings, to try this program.
+and the report. Wants a machine that nothing else uses; `--steps` and `--seeds` make the suite
+smaller, to try this program.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="quick")
     parser.add_argument("--steps", type=int, help="of each training, instead of the suite's")
+    parser.add_argument("--seeds", type=int, help="instead of the suite's")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="sagan-suite-"))
     print(f"{len(os.sched_getaffinity(0))} cores, load before: {os.getloadavg()[0]:.1f}; works in {folder}", flush=True)
     bare, tools = folder / "bare", folder / "tools"
     for clone in (bare, tools):
-        make_clone(clone, arguments.suite, arguments.steps)
+        make_clone(clone, arguments.suite, arguments.steps, arguments.seeds)
     bare_wall, bare_cpu = timed("bare loops", lambda: run_bare(bare, arguments.suite))
     wall, cpu = timed("dvc repro", lambda: run(tools, sys.executable, "-m", "dvc", "repro"))
     print(f"the tools add {100 * (wall / bare_wall - 1):.1f} % of wall time, {100 * (cpu / bare_cpu - 1):.1f} % of CPU")
 
 
-def make_clone(folder: Path, suite: str, steps: int | None) -> None:
+def make_clone(folder: Path, suite: str, steps: int | None, seeds: int | None) -> None:
     """The commit's files, without what was made before, and with this suite alone to build."""
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
@@ -55,6 +57,8 @@ def make_clone(folder: Path, suite: str, steps: int | None) -> None:
     tree["repro"] = [suite]
     if steps is not None:
         tree["suites"][suite]["training"]["steps"] = steps
+    if seeds is not None:
+        tree["suites"][suite]["seeds"] = seeds
     yaml.dump(tree, folder / "params.yaml")
 
 

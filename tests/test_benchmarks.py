@@ -88,7 +88,7 @@ def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
 
 
 def test_what_is_packed_for_the_way_back_fits(monkeypatch, tmp_path):
-    """Snapshots are left out first, then features, then all weights; records never before them."""
+    """What can be made anew is left out first, then snapshots, then all weights; records never before them."""
     from benchmarks import gpu_product
 
     random, results = np.random.default_rng(0), tmp_path / "results"
@@ -119,8 +119,11 @@ def test_every_part_for_a_gpu_runs_on_a_cpu(tmp_path):
 
 
 @pytest.mark.exhaustive
-def test_overhead_and_suite_run_the_tools(tmp_path):
-    told = program("benchmarks/overhead.py", "--runs", "2", "--jobs", "2", "--folder", str(tmp_path / "overhead"))
+def test_overhead_runs_the_tools_on_a_made_up_suite(tmp_path):
+    told = program("benchmarks/overhead.py", "--runs", "2", "--jobs", "2", "--folder", str(tmp_path))
     assert "launch, everything there" in told and "report" in told
-    told = program("benchmarks/suite.py", "--steps", "20", "--folder", str(tmp_path / "suite"))
-    assert "the tools add" in told
+
+
+@pytest.mark.exhaustive
+def test_suite_runs_quick_with_the_tools_and_without(tmp_path):
+    assert "the tools add" in program("benchmarks/suite.py", "--steps", "20", "--seeds", "1", "--folder", str(tmp_path))
