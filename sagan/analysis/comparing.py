@@ -52,9 +52,10 @@ def compare(a: str, b: str, suite: str, paths: Paths) -> Comparison:
     Raises:
         UserError: a side is not known, or is no report of this version.
     """
-    here = read_report(paths.report(suite))
-    if here is not None and {a, b} <= here.design.variants.keys():
-        return _of_variants(a, b, read_analysis(paths.report(suite)))
+    if (here := read_report(paths.report(suite))) is not None:
+        known = {name: row for row, facts in here.design.variants.items() for name in (row, *facts.aliases)}
+        if {a, b} <= known.keys():
+            return _of_variants(known[a], known[b], read_analysis(paths.report(suite)))
     return compare_reports((a, _report(a, suite, paths)), (b, _report(b, suite, paths)))
 
 

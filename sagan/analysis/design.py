@@ -46,6 +46,7 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
         resolution=dataset.resolution,
         variants={
             v: VariantFacts(
+                aliases=listed[v].aliases,
                 description=_description(listed[v], params),
                 differs=differing(recipes[v], recipes[baseline]),
                 ranked=params.variants[v].ranked,

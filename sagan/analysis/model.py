@@ -87,9 +87,10 @@ class Factor(Part):
 
 
 class VariantFacts(Part):
-    """A recipe. `differs`: the settings in which it differs from the baseline. One that is not `ranked` is shown, and
-    never compared."""
+    """A recipe. `aliases`: further names of it. `differs`: the settings in which it differs from the baseline. One that
+    is not `ranked` is shown, and never compared."""
 
+    aliases: list[str] = []
     description: str = ""
     differs: dict[str, str] = {}
     ranked: bool = True
