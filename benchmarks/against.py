@@ -5,7 +5,7 @@
 glibc.malloc.trim_threshold=8589934592
     python -m benchmarks.against ../before --variant sagan --width 16 --batch-size 32
 
-That is how jobs are started (`workflow/warm.py`): without it the system hands memory out anew in every step.
+That is how jobs are started (`workflow/Snakefile`): without it the system hands memory out anew in every step.
 Both take the same options and noise; the figure is the median of the rounds' ratios. On a machine that does other
 things too, CPU seconds tell more than the clock.
 """
