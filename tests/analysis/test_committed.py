@@ -204,11 +204,10 @@ def test_other_metrics_are_simultaneous_among_themselves(suite):
 
 
 def test_what_the_committed_runs_say():
-    """The figures that the redesign started from, at the cost ratios of that day: to half a point, before widening."""
-    for suite, per_second, ends in (("mnist-cpu", 42.8, (36.2, 49.7)), ("quick", 59.1, (45.6, 73.8))):
-        report = json.loads((REPORTS / suite / "report.json").read_text())
-        attention = report["questions"][0]
-        assert attention["question"] == "attention"
-        assert attention["time"]["effect"]["estimate"] == pytest.approx(per_second, abs=0.5)
-        assert attention["time"]["at_this_cost"] == pytest.approx(ends, abs=0.5)
-        assert attention["time"].get("won", 0) == 0 and attention["time"]["effect"]["answer"] == "hurts"
+    """The figure that the redesign started from, worked out by others: to half a point, before widening."""
+    report = json.loads((REPORTS / "mnist-cpu" / "report.json").read_text(encoding="utf-8"))
+    attention = report["questions"][0]
+    assert attention["question"] == "attention"
+    assert attention["time"]["effect"]["estimate"] == pytest.approx(42.8, abs=0.5)
+    assert attention["time"]["at_this_cost"] == pytest.approx((36.2, 49.7), abs=0.5)
+    assert attention["time"].get("won", 0) == 0 and attention["time"]["effect"]["answer"] == "hurts"

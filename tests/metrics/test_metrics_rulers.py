@@ -58,6 +58,7 @@ from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
 from sagan.nn import build_generator
+from sagan.params.run import completed
 from sagan.store.paths import Paths
 
 torch.set_num_threads(1)
@@ -65,7 +66,7 @@ torch.manual_seed(0)
 switches = {"z_dim": 32, "width": 16, "norm": "batch"}
 variant = {"backbone": "dcgan", "generator": switches, "init": "normal"}
 def build():
-    network = build_generator({"variant": variant, "image": {"channels": 1, "resolution": 28}}).eval()
+    network = build_generator(completed({"variant": variant, "image": {"channels": 1, "resolution": 28}})).eval()
     for parameter in network.parameters():
         parameter.data *= 8 if parameter.ndim > 1 else 1
     return network

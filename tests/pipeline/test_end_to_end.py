@@ -139,7 +139,8 @@ def test_a_server_that_is_down_costs_a_warning_and_the_runs_can_be_sent_later(cl
 
 def test_a_failed_run_does_not_stop_the_others_and_is_named(clone):
     clone.set_param("suites.quick.training.steps", 14)
-    clone.edit("sagan/nn/attention.py", "padding = (0,", f"{BREAKAGE}padding = (0,")
+    first = "by_products = x_BCHW.device"
+    clone.edit("sagan/nn/attention.py", first, f"{BREAKAGE}{first}")
     output = clone.run("dvc", "repro", check=False)
     assert "broken on purpose" in output and "1 finished" in output and "state/logs/sagan-s0-" in output
     clone.edit("sagan/nn/attention.py", BREAKAGE, "")

@@ -77,7 +77,7 @@ def test_jobs_spread_over_gpus_and_wait_for_one_that_comes_free(two_gpus, monkey
 
 
 def test_blocks_of_one_process_share_its_gpu(two_gpus, monkeypatch):
-    own, other = devices._Own(), devices._Own()
+    own, other = devices._HeldGpu(), devices._HeldGpu()
     with own.held() as first:
         with own.held() as second:
             assert first == second == 0
