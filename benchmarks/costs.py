@@ -27,7 +27,9 @@ from sagan.training.devices import describe, device_for
 from sagan.training.numerics import set_numerics
 from sagan.training.step import Trainer
 
-TUNABLES = ("hugetlb=1", "mmap_threshold=8589934592", "trim_threshold=8589934592")
+SETTINGS = ":".join(
+    f"glibc.malloc.{setting}" for setting in ("hugetlb=1", "mmap_threshold=8589934592", "trim_threshold=8589934592")
+)
 
 
 def main() -> None:
@@ -36,10 +38,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=20, help="of a round")
     arguments = parser.parse_args()
-    settings = ":".join(f"glibc.malloc.{setting}" for setting in TUNABLES)
-    if os.environ.get("GLIBC_TUNABLES") != settings:
+    if os.environ.get("GLIBC_TUNABLES") != SETTINGS:
         again = [sys.executable, "-m", "benchmarks.costs", *sys.argv[1:]]
-        os.execve(sys.executable, again, {**os.environ, "GLIBC_TUNABLES": settings})
+        os.execve(sys.executable, again, {**os.environ, "GLIBC_TUNABLES": SETTINGS})
     plan = make_plan(load_params(), Paths(), [arguments.suite])
     runs = [run for run in plan.runs.values() if run.seed == 0]
     with device_for(runs[0].execution, runs[0].threads) as device:

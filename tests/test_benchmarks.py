@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -46,6 +48,21 @@ def test_loop_compares_a_run_with_its_steps(monkeypatch, capsys):
 @pytest.mark.exhaustive
 def test_against_compares_with_another_checkout():
     assert "ratio " in program("-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1")
+
+
+def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_path):
+    from benchmarks import costs
+
+    plan = argparse.Namespace(runs={variant: replace(run, variant=variant) for variant in ("a", "b")})
+    monkeypatch.setattr("benchmarks.costs.make_plan", lambda *_: plan)
+    monkeypatch.setenv("GLIBC_TUNABLES", costs.SETTINGS)
+    monkeypatch.setattr(sys, "argv", ["costs", "tiny", "--rounds", "2", "--steps", "1"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    costs.main()
+    table = pd.read_csv(tmp_path / "reports" / "tiny" / "costs.csv")
+    assert list(zip(table["variant"], table["seed"], strict=True)) == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert (table["step_seconds"] > 0).all() and set(table["threads"]) == {1}
 
 
 def test_evaluation_tells_the_speed_of_each_part(monkeypatch, capsys):
