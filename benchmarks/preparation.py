@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from sagan.data import prepare
-from sagan.data.archives import ImageFile
 from sagan.data.celeba import SIZE, find_images
-from sagan.data.pixels import Preparing
+from sagan.data.originals import OriginalFile
+from sagan.data.photographs import Preparing
 from sagan.params.datasets import CelebA
 
 DRAFT_SAMPLE = 500
@@ -44,7 +44,7 @@ def main() -> None:
         spec = CelebA(kind="celeba", source=str(source.resolve()), resolution=options.resolution)
         runs = [timed(spec, Path(scratch, str(i)), options.workers) for i in range(options.repeat)]
         recipe = Preparing(spec.resolution, spec.crop, spec.resize, 3, SIZE)
-        draft = draft_against_full(find_images(source).images[:DRAFT_SAMPLE], recipe)
+        draft = draft_against_full(find_images(source)[0][:DRAFT_SAMPLE], recipe)
     record = {
         "images_per_second": statistics.median(run["images_per_second"] for run in runs),
         "runs": runs,
@@ -77,7 +77,7 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def draft_against_full(files: list[ImageFile], recipe: Preparing) -> dict[str, float]:
+def draft_against_full(files: list[OriginalFile], recipe: Preparing) -> dict[str, float]:
     """Decoding at half size (libjpeg's DCT scaling), then crop and resize as ever: what it saves, what it changes."""
     data = [file.read() for file in files]
     full, full_seconds = clocked(data, recipe.pixels)

@@ -58,18 +58,6 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     return file_digest(path)
 
 
-def published_digest(network: str, paths: Paths) -> str:
-    """The sha256 of a network's weights, which are the published ones.
-
-    Raises:
-        UserError: they are not there, or are others.
-    """
-    found, path = extractor_digest(network, paths), paths.weights_file(network, paths.root)
-    if found != PUBLISHED[network].sha256:
-        raise UserError(f"{path}: not the published weights; `python -m sagan weights {network}` fetches them anew")
-    return found
-
-
 @dataclass(frozen=True)
 class WeightsFile:
     """A file of weights that is there.

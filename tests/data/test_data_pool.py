@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sagan.data import pool, prepare
+from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
 SPEC = ImageFolder(kind="folder", source="source", resolution=32)
@@ -21,11 +21,11 @@ FILES = ("images.npy", "labels.npy", "manifest.json")
 KILLED = """
 import sys
 from pathlib import Path
-from sagan.data import pool, prepare
+from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
 if __name__ == "__main__":
-    pool.AT_ONCE = 8
+    photographs.AT_ONCE = 8
     root = Path(sys.argv[1])
     spec = ImageFolder(kind="folder", source="source", resolution=32)
     prepare("any", spec, root / "out", root=root, workers=2)
@@ -54,13 +54,13 @@ def bytes_of(folder: Path) -> list[bytes]:
 
 def test_the_number_of_workers_does_not_change_a_byte(tmp_path, write_source, monkeypatch):
     (write_source(60) / "bad.jpg").write_bytes(b"no image")
-    monkeypatch.setattr(pool, "AT_ONCE", 16)
+    monkeypatch.setattr(photographs, "AT_ONCE", 16)
     spec = SPEC.model_copy(update={"on_bad_image": "skip"})
     for workers in (1, 2, 3):
         prepare("any", spec, tmp_path / str(workers), root=tmp_path, workers=workers)
     one, two, three = (bytes_of(tmp_path / str(workers)) for workers in (1, 2, 3))
     assert one == two == three
-    monkeypatch.setattr(pool, "AT_ONCE", 7)
+    monkeypatch.setattr(photographs, "AT_ONCE", 7)
     prepare("any", spec, tmp_path / "other", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "other") == one
 
@@ -88,10 +88,10 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
     write_source(60)
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sagan.data.prepared.np.lib.format.write_array_header_1_0", killed)
+    monkeypatch.setattr("sagan.data.prepared.np.save", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -99,8 +99,8 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
 
 def test_two_at_once_make_it_once(tmp_path, write_source, monkeypatch):
     write_source(60)
-    made, batch = [], pool._batch
-    monkeypatch.setattr(pool, "_batch", lambda *call: made.append(1) or batch(*call))
+    made, batch = [], photographs._batch
+    monkeypatch.setattr(photographs, "_batch", lambda *call: made.append(1) or batch(*call))
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(prepare, "any", SPEC, tmp_path / "out", root=tmp_path, workers=1) for _ in range(2)]
     assert calls[0].result() == calls[1].result() and len(made) == 1

@@ -79,7 +79,7 @@ def test_a_batch_that_is_not_the_original_is_refused_unread(tmp_path, cifar):
             return Path.touch, (tmp_path / "harm",)
 
     (tmp_path / "source" / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(Touch()))
-    with pytest.raises(UserError, match=r"source: torchvision could not read CIFAR10 \(.*corrupted.*cifar-10-batches-"):
+    with pytest.raises(UserError, match=r"source: torchvision could not read CIFAR10: .*corrupted.*cifar-10-batches-"):
         prepare("cifar", CIFAR, tmp_path / "out", root=tmp_path)
     assert not (tmp_path / "harm").exists()
 
@@ -131,6 +131,6 @@ def test_nothing_is_fetched_unasked(tmp_path, served):
 def test_a_download_that_fails_says_what_to_do(tmp_path, served, monkeypatch):
     monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(
-        UserError, match=r"source: torchvision could not fetch MNIST \(.*\); put the files there by hand"
+        UserError, match=r"source: torchvision could not fetch MNIST: .*; put the files there by hand"
     ):
         prepare("any", Mnist(kind="mnist", source="source", download=True), tmp_path / "out", root=tmp_path)

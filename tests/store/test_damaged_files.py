@@ -12,8 +12,9 @@ from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.store import reading
-from sagan.store.folders import set_aside_torn
-from sagan.store.records import NotARecord, misfit, read_json, write_json
+from sagan.store.folders import set_aside
+from sagan.store.records import NotARecord, read_json, write_json
+from sagan.store.types import RunRecord
 from tests.made_up import evaluation_record, run_record
 from workflow import launch
 
@@ -116,7 +117,7 @@ def test_what_is_no_record_is_set_aside_with_all_that_lies_beside_it(plan, paths
         (paths.root / path).with_name("beside.txt").write_text(name)
     moved = set_aside_spoilt(plan, paths)
     assert set(moved) == {records[name].parent.name for name in ("reference.json", "metrics.json")}
-    moved["run"] = set_aside_torn(records["run.json"].parent.name, paths)
+    moved["run"] = set_aside(RunRecord, records["run.json"].parent.name, paths)
     assert sorted((place / "beside.txt").read_text() for place in moved.values()) == sorted(records)
     assert not any((paths.root / path).parent.exists() for path in records.values())
     assert set_aside_spoilt(plan, paths) == {}
@@ -221,11 +222,3 @@ def test_a_damaged_record_reads_as_a_mistake_that_names_it(tmp_path):
     (tmp_path / "a.json").write_text("[1]")
     with pytest.raises(NotARecord, match=r"a\.json"):
         read_json(tmp_path / "a.json")
-
-
-def test_a_misfit_is_named_by_its_place():
-    shape = {"a": {"b": {"c": int}}, "d": str}
-    assert misfit({"a": {"b": {"c": 1}}, "d": "x", "e": None}, shape) is None
-    assert misfit({"a": {"b": {}}, "d": "x"}, shape) == "a.b.c is missing"
-    assert misfit({"a": {"b": 1}, "d": "x"}, shape) == "a.b is wrong"
-    assert misfit({"a": {"b": {"c": 1}}, "d": 1}, shape) == "d is wrong"

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from sagan.plan import Cell, Run
 from sagan.store import reading
-from sagan.store.folders import set_aside_spoilt_evaluation
+from sagan.store.folders import set_aside
 from sagan.store.records import kept_files, write_json
 from sagan.store.tensors import read_arrays, save_tensors
-from sagan.store.types import LogLine
+from sagan.store.types import EvaluationRecord, LogLine
 from tests.made_up import PROVENANCE, evaluation_record, run_record
 
 LAST = {"step": 800, "images": 25_600, "seconds": 80.0}
@@ -136,9 +136,9 @@ def test_a_measurement_whose_files_are_damaged_is_set_aside(paths, damage):
     record = {"key": EVALUATION, "status": "measured", "metrics": {}, "curve": [], "provenance": PROVENANCE}
     record |= {"reference": "r", "run": RUN.key, "variant": "sagan", "seed": 0, "files": kept_files(folder)}
     write_json(folder / "metrics.json", record)
-    assert set_aside_spoilt_evaluation(EVALUATION, paths) is None
+    assert set_aside(EvaluationRecord, EVALUATION, paths) is None
     file.write_bytes(b"queries" if damage == "cut" else b"queries And keys")
-    assert set_aside_spoilt_evaluation(EVALUATION, paths) is not None
+    assert set_aside(EvaluationRecord, EVALUATION, paths) is not None
     assert reading.read_evaluation(EVALUATION, paths).state == "missing"
 
 
