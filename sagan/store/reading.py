@@ -109,9 +109,9 @@ def all_records(kind: type[S], paths: Paths) -> list[S]:
 
 
 def dataset_of(folder: Path) -> str | None:
-    """The dataset that a folder of results is of, by whatever record there is; None where none tells."""
-    kinds = (RunRecord, ReferenceRecord, EvaluationRecord)
-    found = (read_record(folder / Path(kind.place).name, kind).record for kind in kinds)
+    """The dataset that a folder of results is of, by whatever record there is, also one too old; None if none tells."""
+    names = ("run.json", "reference.json", "metrics.json")
+    found = (read_record(folder / name, Result).record for name in names)
     return next((record.dataset for record in found if record is not None), None)
 
 
