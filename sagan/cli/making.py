@@ -22,8 +22,8 @@ from sagan.cli.intentions import (
     would_track,
     would_train,
 )
-from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
+from sagan.code.trust import trust_now
 from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.names import one_line, without_secrets

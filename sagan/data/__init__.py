@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
 from sagan.data.originals import MissingOriginals, Source, place_of
 from sagan.data.photographs import decoded
-from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary, verify
+from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary
 from sagan.data.stacked import locate_stacked
 from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
@@ -22,7 +21,7 @@ from sagan.store.locks import exclusive
 from sagan.store.reading import read_manifest, warn_once
 from sagan.store.records import Json
 
-__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary", "verify"]
+__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
@@ -61,24 +60,15 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         if source is None:
             download(spec, place_of(root, spec.source))
             source = _LOCATE[spec.kind](spec, root)
-        work = folder / ".preparing"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
         content = source.content()
         if isinstance(spec, Photographs):
-            content = decoded(spec, content, work, workers or _cores())
+            content = decoded(spec, content, folder, workers or _cores())
         head = {"kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
-        manifest = store(folder, _settings(name, spec) | head, content)
-        shutil.rmtree(work)
-    return manifest
+        return store(folder, _settings(name, spec) | head, content)
 
 
 def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
-    """What `prepare` would do, in words; None where the dataset is there.
-
-    Raises:
-        UserError: originals are missing, and may not be downloaded.
-    """
+    """What `prepare` would do, in words; None where the dataset is there. It raises what `prepare` would."""
     why, source = _look(name, spec, folder, root)
     if why is None:
         return None
@@ -87,11 +77,7 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
 
 
 def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
-    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not.
-
-    Raises:
-        UserError: the originals are damaged.
-    """
+    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not."""
     return _look(name, spec, folder, root)[0] if _made(name, spec, folder) else None
 
 

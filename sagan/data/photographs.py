@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -109,8 +110,8 @@ class Preparing:
             raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")
 
 
-def decoded(spec: Photographs, content: Content, work: Path, workers: int) -> Content:
-    """Read, crop and resize a content's images, by way of a file in the folder `work`.
+def decoded(spec: Photographs, content: Content, folder: Path, workers: int) -> Content:
+    """Read, crop and resize a content's images. Those that cannot be used are listed in a file in `folder`.
 
     Raises:
         UserError: images cannot be used and `on_bad_image` is `fail`; or a worker process died.
@@ -120,21 +121,24 @@ def decoded(spec: Photographs, content: Content, work: Path, workers: int) -> Co
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
     batches = _batches(content.images, recipe, min(workers, len(starts)))
     title = f"{total:,} images to {side}x{side}"
-    with progress(title, count, 0) as update, (work / "rows").open("wb") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
+    with progress(title, count, 0) as update, tempfile.TemporaryFile(dir=folder) as file:
         for start, (rows, refused) in zip(starts, batches, strict=True):
             file.write(rows.tobytes())
             unusable |= {start + offset: told for offset, told in refused}
             update(min(start + AT_ONCE, count))
+        file.flush()
+        images = np.memmap(file, np.uint8, "r") if len(unusable) < count else np.empty(0, np.uint8)
     facts = {
         **content.facts,
         "crop": spec.crop,
         "resize": spec.resize,
         "present": total,
-        "bad_images": _settle([*content.refused, *unusable.values()], total, spec.on_bad_image, work.parent),
+        "bad_images": _settle([*content.refused, *unusable.values()], total, spec.on_bad_image, folder),
         "versions": {"pillow": PIL.__version__},
     }
     kept = np.delete(np.arange(count), list(unusable))
-    images = np.fromfile(work / "rows", np.uint8) if not len(kept) else np.memmap(work / "rows", np.uint8, "r")
     images = images.reshape(-1, channels, side, side)
     return replace(content, images=images, labels=content.labels[kept], splits=content.splits[kept], facts=facts)
 

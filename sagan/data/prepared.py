@@ -95,22 +95,9 @@ def load(folder: Path) -> PreparedDataset:
     if images.shape != shape or len(labels) != len(images):
         raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
     splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
-    dataset = PreparedDataset(images, labels, splits, manifest)
-    verify(dataset, folder)
-    return dataset
-
-
-def verify(dataset: PreparedDataset, folder: Path) -> None:
-    """What is trained and measured on is what the manifest says.
-
-    Raises:
-        UserError: the arrays have changed since they were prepared.
-    """
-    if _digest(dataset.images, dataset.labels, dataset.manifest["splits"]) != dataset.manifest["digest"]:
-        raise UserError(
-            f"{folder}: the arrays have changed since they were prepared (their sha256 is not that of {MANIFEST}); "
-            + _ANEW
-        )
+    if _digest(images, labels, manifest["splits"]) != manifest["digest"]:
+        raise UserError(f"{folder}: the arrays have changed since they were prepared, by their sha256; {_ANEW}")
+    return PreparedDataset(images, labels, splits, manifest)
 
 
 def _digest(images: np.ndarray, labels: np.ndarray, splits: Json) -> str:

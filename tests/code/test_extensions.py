@@ -189,7 +189,7 @@ def test_a_mark_that_comes_with_an_archive_makes_nothing_trusted(copied):
     run, other = copied
     folder = other.run(run.key) / "extension"
     (folder / "main.py").open("a").write("\nopen('executed', 'w')\n")
-    digest = trust._digest({file.name: file.read_bytes() for file in folder.glob("*.py")})
+    digest = trust._digest(read_sources(folder / "main.py"))
     for place in ("extensions", "trusted"):
         mark = other.root / "state" / place / digest
         mark.parent.mkdir(parents=True)
@@ -213,9 +213,9 @@ def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkey
     for settings in ("", "relative"):
         monkeypatch.setenv("XDG_CONFIG_HOME", settings)
         monkeypatch.setenv("HOME", "~")
-        code = {"main.py": b"print()"}
-        trust.remember(code)
-        assert not trust.is_trusted(code, tmp_path / "none", "main.py")
+        (tmp_path / "mine.py").write_text("print()")
+        trust.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
+        assert not trust.is_trusted(tmp_path / "run", other)
     assert not (other.root / "~").exists() and not (other.root / "relative").exists()
 
 

@@ -71,8 +71,7 @@ def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_so
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    rows = tmp_path / "out" / ".preparing" / "rows"
-    wait_for(lambda: rows.exists() and rows.stat().st_size > 0)
+    wait_for(lambda: len(children_of(process.pid)) > 2)  # two workers, and what tracks their resources
     workers = children_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()

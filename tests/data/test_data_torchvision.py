@@ -130,7 +130,5 @@ def test_nothing_is_fetched_unasked(tmp_path, served):
 
 def test_a_download_that_fails_says_what_to_do(tmp_path, served, monkeypatch):
     monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(
-        UserError, match=r"source: torchvision could not fetch MNIST: .*; put the files there by hand"
-    ):
+    with pytest.raises(UserError, match=r"source: torchvision could not fetch MNIST: .*; put the files there by hand"):
         prepare("any", Mnist(kind="mnist", source="source", download=True), tmp_path / "out", root=tmp_path)
