@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -31,7 +31,6 @@ from sagan.store.types import (
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Result)
-_SHOWN = 80
 _IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
@@ -73,33 +72,27 @@ def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> 
     path = paths.root / kind.place.format(key)
     found = read_record(path, kind)
     if found.record is not None and found.record.key != key:
-        found = Found("spoilt", why=f"its key is {found.record.key!r:.{_SHOWN}}")
+        found = Found("spoilt", why=f"its key is {found.record.key!r:.80}")
     if found.state == "spoilt":
         warn_once(f"{path}: no whole record ({found.why}), so it counts as not there")
-    if found.record is not None:
-        for name, kept in found.record.files.items():
-            file = path.parent / name
-            if name in found.record.left_behind:
-                continue
-            if not file.exists():
-                return Found("torn", why=f"{name} is not there")
-            if file.stat().st_size != kept.bytes:
-                return Found("torn", why=f"{name} has another size")
-            if verify and file_digest(file) != kept.sha256:
-                return Found("torn", why=f"{name} has other bytes")
+    if found.record is None:
+        return found
+    for name, kept in found.record.files.items():
+        file = path.parent / name
+        if name in found.record.left_behind:
+            continue
+        if not file.exists():
+            return Found("torn", why=f"{name} is not there")
+        if file.stat().st_size != kept.bytes:
+            return Found("torn", why=f"{name} has another size")
+        if verify and file_digest(file) != kept.sha256:
+            return Found("torn", why=f"{name} has other bytes")
     return found
 
 
-def read_run(key: str, paths: Paths, verify: bool = False) -> Found[RunRecord]:
-    return read_result(RunRecord, key, paths, verify)
-
-
-def read_reference(key: str, paths: Paths, verify: bool = False) -> Found[ReferenceRecord]:
-    return read_result(ReferenceRecord, key, paths, verify)
-
-
-def read_evaluation(key: str, paths: Paths, verify: bool = False) -> Found[EvaluationRecord]:
-    return read_result(EvaluationRecord, key, paths, verify)
+read_run = partial(read_result, RunRecord)
+read_reference = partial(read_result, ReferenceRecord)
+read_evaluation = partial(read_result, EvaluationRecord)
 
 
 def all_records(kind: type[S], paths: Paths) -> list[S]:

@@ -161,7 +161,6 @@ class ReferenceRecord(Result):
     floor: Floor
     kind: str | None = None  # of the dataset
     weights_digest: str | None = None
-    feature_dim: int | None = None
     accuracy: float | None = None
     other_split: RealFigures | None = None
 
