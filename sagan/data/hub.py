@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image as the dataset stores it.
+    """An image as the dataset stores it: its `bytes`, or the `path` of a file in one of the dataset's folders.
 
-    Attributes:
-        name: what messages call it.
-        content: `bytes`, or the `path` of a file.
-        places: the folders that the dataset's files lie in. A cell is data of strangers, and may name any file.
+    A cell is data of strangers, and may name any file.
     """
 
     name: str
@@ -38,10 +35,10 @@ class StoredImage:
         return self.name
 
     def read(self) -> bytes:
-        data, path = (self.content or {}).get("bytes"), (self.content or {}).get("path")
-        if data is not None:
-            return data
-        if not path:
+        cell = self.content or {}
+        if cell.get("bytes") is not None:
+            return cell["bytes"]
+        if not (path := cell.get("path")):
             raise BadImage("the dataset stores no image there")
         if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in self.places):
             raise BadImage(f"names a file outside of the dataset: {path}")

@@ -10,10 +10,11 @@ import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -44,70 +45,53 @@ _SHOWN = 100
 Refused = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Preparing:
-    """How images become rows. All of it is part of a metric's protocol.
+def pixels(data: bytes, spec: Photographs, size: tuple[int, int] | None) -> np.ndarray:
+    """An image as uint8 [channels, resolution, resolution], by the protocol of a spec: decoded, cropped, then resized.
 
-    Attributes:
-        resolution: side of the result in pixels.
-        crop: side of the centre crop in pixels; the largest centred square where None.
-        resize: antialiased filter, as in Pillow: its support grows with the scale.
-        channels: 3 takes RGB images only, 1 greyscale images only.
+    Args:
         size: the (width, height) that every original must have; any that is large enough where None.
+
+    Raises:
+        BadImage: it cannot be decoded, or is not what the dataset's images are.
     """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise BadImage(f"has more than {MAX_PIXELS:,} pixels") from None
+    except Exception:
+        raise BadImage(f"not an image ({', '.join(FORMATS)})") from None
+    _check(image, spec, size)
+    try:
+        image.load()
+        # Cameras store a picture lying, and how to turn it: it is seen turned everywhere.
+        image = ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+    # Pillow's decoders raise whatever their libraries do: OSError, SyntaxError, ValueError, struct.error, …
+    except Exception as error:
+        raise BadImage(f"damaged: {error}") from None
+    side = spec.crop or min(image.size)
+    # Rounded as in torchvision's CenterCrop, so that an odd margin falls on the same side.
+    left, top = round((image.width - side) / 2), round((image.height - side) / 2)
+    # Cropping first keeps pixels from outside of the crop out of the filter's support.
+    square = image.crop((left, top, left + side, top + side))
+    if side != spec.resolution:
+        # Antialiased: the filter's support grows with the scale.
+        square = square.resize((spec.resolution, spec.resolution), Image.Resampling[spec.resize.upper()])
+    return np.asarray(square).reshape(spec.resolution, spec.resolution, spec.channels).transpose(2, 0, 1)
 
-    resolution: int
-    crop: int | None
-    resize: str
-    channels: int
-    size: tuple[int, int] | None
 
-    def pixels(self, data: bytes) -> np.ndarray:
-        """The image as uint8 [channels, resolution, resolution].
-
-        Raises:
-            BadImage: it cannot be decoded, or is not what the dataset's images are.
-        """
-        image = self._decoded(data)
-        side = self.crop or min(image.size)
-        # Rounded as in torchvision's CenterCrop, so that an odd margin falls on the same side.
-        left, top = round((image.width - side) / 2), round((image.height - side) / 2)
-        # Cropping first keeps pixels from outside of the crop out of the filter's support.
-        square = image.crop((left, top, left + side, top + side))
-        if side != self.resolution:
-            square = square.resize((self.resolution, self.resolution), Image.Resampling[self.resize.upper()])
-        return np.asarray(square).reshape(self.resolution, self.resolution, self.channels).transpose(2, 0, 1)
-
-    def _decoded(self, data: bytes) -> Image.Image:
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Image.DecompressionBombError:
-            raise BadImage(f"has more than {MAX_PIXELS:,} pixels") from None
-        except Exception:
-            raise BadImage(f"not an image ({', '.join(FORMATS)})") from None
-        self._check(image)
-        try:
-            image.load()
-            # Cameras store a picture lying, and how to turn it: it is seen turned everywhere.
-            return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
-        # Pillow's decoders raise whatever their libraries do: OSError, SyntaxError, ValueError, struct.error, …
-        except Exception as error:
-            raise BadImage(f"damaged: {error}") from None
-
-    def _check(self, image: Image.Image) -> None:
-        width, height = image.size
-        if self.size and image.size != self.size:
-            raise BadImage(f"is {width}x{height} pixels, not {self.size[0]}x{self.size[1]}")
-        if min(image.size) < (self.crop or self.resolution):
-            raise BadImage(f"is {width}x{height} pixels, smaller than {self.crop or self.resolution}")
-        if width * height > MAX_PIXELS:
-            raise BadImage(f"has more than {MAX_PIXELS:,} pixels")
-        # The second picture of an MPO, a JPEG of phones, is the first one's preview or other eye.
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise BadImage(f"has {image.n_frames} frames or pages, not one")
-        wanted = {1: "L", 3: "RGB"}[self.channels]
-        if image.mode != wanted:
-            raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")
+def _check(image: Image.Image, spec: Photographs, size: tuple[int, int] | None) -> None:
+    (width, height), least, wanted = image.size, spec.crop or spec.resolution, {1: "L", 3: "RGB"}[spec.channels]
+    if size and image.size != size:
+        raise BadImage(f"is {width}x{height} pixels, not {size[0]}x{size[1]}")
+    if min(image.size) < least:
+        raise BadImage(f"is {width}x{height} pixels, smaller than {least}")
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"has more than {MAX_PIXELS:,} pixels")
+    # The second picture of an MPO, a JPEG of phones, is the first one's preview or other eye.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise BadImage(f"has {image.n_frames} frames or pages, not one")
+    if image.mode != wanted:
+        raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")
 
 
 def decoded(spec: Photographs, content: Content, folder: Path, workers: int) -> Content:
@@ -116,10 +100,9 @@ def decoded(spec: Photographs, content: Content, folder: Path, workers: int) -> 
     Raises:
         UserError: images cannot be used and `on_bad_image` is `fail`; or a worker process died.
     """
-    count, side, channels = len(content.labels), spec.resolution, getattr(spec, "channels", 3)
-    recipe = Preparing(side, spec.crop, spec.resize, channels, content.size)
+    count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
-    batches = _batches(content.images, recipe, min(workers, len(starts)))
+    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), min(workers, len(starts)))
     title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
@@ -139,7 +122,7 @@ def decoded(spec: Photographs, content: Content, folder: Path, workers: int) -> 
         "versions": {"pillow": PIL.__version__},
     }
     kept = np.delete(np.arange(count), list(unusable))
-    images = images.reshape(-1, channels, side, side)
+    images = images.reshape(-1, spec.channels, side, side)
     return replace(content, images=images, labels=content.labels[kept], splits=content.splits[kept], facts=facts)
 
 
@@ -157,17 +140,19 @@ def _settle(refused: list[Refused], total: int, policy: str, folder: Path) -> Js
     return {"count": len(refused), "first": [list(entry) for entry in refused[:_SHOWN]]}
 
 
-def _batch(images: list, recipe: Preparing) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
+def _batch(images: list, recipe: Callable[[bytes], np.ndarray]) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
     rows, refused = [], []
     for offset, image in enumerate(images):
         try:
-            rows.append(recipe.pixels(image.read()))
+            rows.append(recipe(image.read()))
         except BadImage as error:
             refused.append((offset, (str(image), str(error))))
     return np.array(rows, dtype=np.uint8), refused
 
 
-def _batches(images: Iterable, recipe: Preparing, workers: int) -> Iterator[tuple[np.ndarray, list]]:
+def _batches(
+    images: Iterable, recipe: Callable[[bytes], np.ndarray], workers: int
+) -> Iterator[tuple[np.ndarray, list]]:
     """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
     images = iter(images)
     batches = iter(lambda: list(islice(images, AT_ONCE)), [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -78,6 +78,7 @@ class CelebA(Photographs):
     source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+    channels: ClassVar = 3
 
 
 class ImageFolder(Photographs):

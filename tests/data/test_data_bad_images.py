@@ -33,39 +33,25 @@ def zip_with(path: Path, jpeg, **others: bytes) -> None:
             archive.writestr(name, content)
 
 
-@pytest.fixture
-def bad_bytes(jpeg):
-    """The content of a bad image by what is wrong with it."""
-    return {
-        "truncated": jpeg(1)[:2000],
-        "text": b"<html>404 Not Found</html>",
-        "empty": b"",
-        "grey": jpeg(1, mode="L"),
-        "cmyk": jpeg(1, mode="CMYK"),
-        "small": jpeg(1, size=(178, 178)),
-        "transparent": jpeg(1, mode="RGBA", kind="PNG"),
-    }
-
-
-WORDS = {
-    "truncated": "damaged: .*truncated",
-    "text": "not an image",
-    "empty": "not an image",
-    "grey": r"greyscale \(L\), not RGB",
-    "cmyk": "CMYK, not RGB",
-    "small": "is 178x178 pixels, not 178x218",
-    "transparent": "RGBA.*, not RGB",
-}
-
-
-@pytest.mark.parametrize("what", WORDS)
-def test_fail_names_the_image_and_skip_leaves_it_out(tmp_path, write_celeba, bad_bytes, capsys, what):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda jpeg: jpeg(1)[:2000], "damaged: .*truncated"),
+        (lambda _: b"<html>404 Not Found</html>", "not an image"),
+        (lambda _: b"", "not an image"),
+        (lambda jpeg: jpeg(1, mode="L"), r"greyscale \(L\), not RGB"),
+        (lambda jpeg: jpeg(1, mode="CMYK"), "CMYK, not RGB"),
+        (lambda jpeg: jpeg(1, size=(178, 178)), "is 178x178 pixels, not 178x218"),
+        (lambda jpeg: jpeg(1, mode="RGBA", kind="PNG"), "RGBA.*, not RGB"),
+    ],
+)
+def test_fail_names_the_image_and_skip_leaves_it_out(tmp_path, write_celeba, jpeg, capsys, content, words):
     images = write_celeba(tmp_path / "source") / "img_align_celeba"
     (images / "000004.jpg").unlink()
     expected = prepare("faces", celeba("fail"), tmp_path / "without", root=tmp_path)
-    (images / "000004.jpg").write_bytes(bad_bytes[what])
+    (images / "000004.jpg").write_bytes(content(jpeg))
     with pytest.raises(
-        UserError, match=rf"1 of 10 images cannot be used .* first 000004\.jpg: .*{WORDS[what]}.*on_bad_image: skip"
+        UserError, match=rf"1 of 10 images cannot be used .* first 000004\.jpg: .*{words}.*on_bad_image: skip"
     ):
         prepare("faces", celeba("fail"), tmp_path / "out", root=tmp_path)
     assert not (tmp_path / "out" / "manifest.json").exists()

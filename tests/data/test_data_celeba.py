@@ -43,15 +43,6 @@ def test_official_splits_and_attributes(tmp_path, write_celeba, jpeg, capsys):
     assert f"{PARTITION} is not CelebA's original" in capsys.readouterr().err
 
 
-def test_crop_and_filter_are_part_of_the_image(tmp_path, write_celeba, jpeg):
-    write_celeba(tmp_path / "source")
-    manifest = prepared(tmp_path, resolution=64, crop=108, resize="bilinear")
-    assert (manifest["crop"], manifest["resize"]) == (108, "bilinear")
-    original = Image.open(io.BytesIO(jpeg(0)))
-    expected = original.crop((35, 55, 143, 163)).resize((64, 64), Image.Resampling.BILINEAR)
-    assert np.array_equal(load(tmp_path / "out").images[0].transpose(1, 2, 0), np.asarray(expected))
-
-
 def as_csv(text: str, name: str) -> str:
     lines = [",".join(line.split()) for line in text.splitlines()]
     header = ["image_id,partition"] if name == PARTITION else [f"image_id,{lines[1]}"]
@@ -134,16 +125,6 @@ def test_a_malformed_list_is_named_with_its_line(tmp_path, write_celeba, name, o
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=f"{name}.*{message}"):
         prepared(tmp_path)
-
-
-def test_rows_are_ordered_by_split_whatever_the_order_of_the_list(tmp_path, write_celeba):
-    path = write_celeba(tmp_path / "source") / PARTITION
-    before = prepare("faces", SPEC, tmp_path / "before", root=tmp_path)
-    path.write_text(path.read_text().replace("000001.jpg 0", "000001.jpg 2"))
-    after = prepare("faces", SPEC, tmp_path / "after", root=tmp_path)
-    assert before["splits"]["test"] == [8, 10] and after["splits"]["test"] == [7, 10]
-    moved = load(tmp_path / "after").split("test")[0][0]
-    assert np.array_equal(moved, load(tmp_path / "before").images[0])
 
 
 def test_the_last_line_of_a_preparation_says_that_it_is_a_part(tmp_path, write_celeba):

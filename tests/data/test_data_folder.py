@@ -40,15 +40,15 @@ def test_a_flat_folder_is_split_by_name_alone(tmp_path, write):
     [
         ((1024, 1024), {"resolution": 128}, (0, 0, 1024, 1024)),
         ((80, 60), {}, (10, 0, 70, 60)),
-        ((80, 60), {"crop": 40}, (20, 10, 60, 50)),
+        ((80, 60), {"crop": 40, "resize": "bilinear"}, (20, 10, 60, 50)),
     ],
 )
 def test_the_largest_centred_square_is_taken_unless_a_crop_is_asked_for(tmp_path, write, jpeg, size, settings, box):
     write("a.png", "b.png", size=size)
     manifest = prepared(tmp_path, held_out=0.5, **settings)
     originals = [Image.open(io.BytesIO(jpeg(i, size, kind="PNG"))) for i in range(2)]
-    shape = (manifest["resolution"],) * 2
-    expected = {np.asarray(o.crop(box).resize(shape, 1)).transpose(2, 0, 1).tobytes() for o in originals}
+    shape, scaled = (manifest["resolution"],) * 2, Image.Resampling[manifest["resize"].upper()]
+    expected = {np.asarray(o.crop(box).resize(shape, scaled)).transpose(2, 0, 1).tobytes() for o in originals}
     assert {image.tobytes() for image in load(tmp_path / "out").images} == expected
 
 

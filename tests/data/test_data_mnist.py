@@ -63,15 +63,6 @@ def test_the_files_are_read_under_the_names_that_are_about_and_said_to_be_stand_
     assert len(warnings) == 4 and "train-images" in warnings[0] and "the original has 60,000" in warnings[0]
 
 
-def test_mnist_at_32_pads_with_black_on_all_sides(tmp_path, write_idx):
-    images, _ = write_idx(tmp_path / "source")
-    prepared(tmp_path, resolution=32)
-    padded = load(tmp_path / "out").images
-    assert padded.shape == (40, 1, 32, 32)
-    assert np.array_equal(padded[:, 0, 2:30, 2:30], images)
-    assert padded.sum() == images.sum()
-
-
 def test_a_file_with_the_original_count_must_be_the_original(tmp_path, write_idx):
     write_idx(tmp_path / "source", test=10_000)
     with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte\.gz: md5 .* the original's is 2646ac"):

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sagan.data import photographs, prepare
@@ -33,19 +34,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def write_source(tmp_path, jpeg):
-    """A function that writes so many images: 8 different ones under many names."""
-
-    def write(count: int, side: int = 100) -> Path:
-        folder = tmp_path / "source"
-        folder.mkdir()
-        for i in range(8):
-            (folder / f"{i:04d}.jpg").write_bytes(jpeg(i, size=(side, side)))
-        for i in range(8, count):
-            os.link(folder / f"{i % 8:04d}.jpg", folder / f"{i:04d}.jpg")
-        return folder
-
-    return write
+def write_source(write):
+    """A function that writes so many images."""
+    return lambda count, side=100: write(*(f"{i:04d}.jpg" for i in range(count)), size=(side, side))
 
 
 def bytes_of(folder: Path) -> list[bytes]:
@@ -71,12 +62,12 @@ def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_so
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(children_of(process.pid)) > 2)  # two workers, and what tracks their resources
-    workers = children_of(process.pid)
+    while len(workers := psutil.Process(process.pid).children()) < 3:  # two, and one that tracks their resources
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "manifest.json").exists()
-    wait_for(lambda: not any(is_running(pid) for pid in workers))
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     prepare("any", SPEC, tmp_path / "clean", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
@@ -111,21 +102,3 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_sour
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("60 images to 32x32: 60 of 60, ") and "images/s" in last
-
-
-def wait_for(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -15,7 +15,7 @@ import pytest
 
 from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError
-from sagan.params.datasets import CelebA, HuggingFace, ImageFolder, Mnist
+from sagan.params.datasets import CelebA, ImageFolder, Mnist
 
 ROOT = Path(__file__).parent.parent.parent
 DIGITS = Mnist(kind="mnist", source="source")
@@ -103,19 +103,16 @@ def replaced(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip", "mnist", "celeba list", "hub"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "mnist", "celeba list"])
 def test_originals_that_were_replaced_by_others_of_their_size_are_noticed(
     tmp_path, write, write_idx, write_celeba, kind
 ):
     spec = ImageFolder(kind="folder", source="source", resolution=32)
-    if kind in ("folder", "zip", "hub"):
+    if kind in ("folder", "zip"):
         victim = write("0.jpg", "1.jpg") / "0.jpg"
     if kind == "zip":
         shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "source")
         spec = spec.model_copy(update={"source": "packed.zip"})
-    if kind == "hub":
-        spec = HuggingFace(kind="huggingface", source="source", resolution=32)
-        pytest.importorskip("datasets")
     if kind == "mnist":
         write_idx(tmp_path / "source", gzipped=False)
         victim, spec = tmp_path / "source" / "t10k-images-idx3-ubyte", DIGITS
