@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -10,11 +11,22 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data.originals import SUFFIXES, MissingOriginals, OriginalFile, Source, list_images, place_of, stamp
+from sagan.data.originals import (
+    SUFFIXES,
+    MissingOriginals,
+    OriginalFile,
+    Source,
+    list_files,
+    list_images,
+    place_of,
+    stamp,
+)
 from sagan.data.photographs import SPLIT_NAMES, held_out
 from sagan.data.prepared import SPLITS, Content
-from sagan.errors import UserError
+from sagan.errors import UserError, first_line
 from sagan.params.datasets import ImageFolder
+
+LIST = "dataset.json"
 
 
 def locate_folder(spec: ImageFolder, root: Path) -> Source:
@@ -24,16 +36,36 @@ def locate_folder(spec: ImageFolder, root: Path) -> Source:
     if not images:
         what = f"no such folder or zip, or none with images ({', '.join(SUFFIXES)})"
         raise MissingOriginals(source, what, "put them there")
-    return Source(stamp(images), lambda: _content(spec, images, passed_over))
+    listed = [file for file in list_files(source)[0] if spec.labels == file.path.name == LIST]
+    if spec.labels == LIST and not listed:
+        raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
+    passed_over = passed_over - Counter({".json": len(listed[:1])})
+    return Source(stamp(images + listed[:1]), lambda: _content(spec, images, passed_over, *listed[:1]))
 
 
-def _content(spec: ImageFolder, images: list[OriginalFile], passed_over: Counter[str]) -> Content:
+def _content(
+    spec: ImageFolder, images: list[OriginalFile], passed_over: Counter[str], listed: OriginalFile | None = None
+) -> Content:
     codes, within, how = _splits([image.path for image in images], spec)
     order = sorted(range(len(images)), key=lambda i: (codes[i], images[i].path.as_posix()))
-    splits = np.array([codes[i] for i in order])
-    labels, classes = _classes([within[i] for i in order], splits, spec)
+    images, splits = [images[i] for i in order], np.array([codes[i] for i in order])
+    found = _listed(images, listed) if listed else _classes([within[i] for i in order], splits, spec)
     facts = {"source": spec.source, "split": how, "passed_over": dict(sorted(passed_over.items()))}
-    return Content([images[i] for i in order], labels, classes, splits, facts)
+    return Content(images, *found, splits, facts)
+
+
+def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndarray, list[str]]:
+    """As `_classes`, by StyleGAN's list of pairs: an image's name, from the list's folder on, and its class."""
+    try:
+        numbers = {
+            (file.path.parent / name).as_posix(): number for name, number in json.loads(file.content())["labels"]
+        }
+        labels = np.array([numbers[image.path.as_posix()] for image in images])
+        if labels.dtype != np.int64 or not 0 <= labels.min() <= labels.max() < len(images):
+            raise ValueError("classes are numbers from 0 up")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file.full}: does not give each image its class ({first_line(error)})") from None
+    return labels, [str(number) for number in range(labels.max() + 1)]
 
 
 def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:

@@ -122,8 +122,8 @@ def store(folder: Path, head: Json, content: Content) -> Json:
     splits = {name: bounds[i : i + 2] for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
     for needed in ("train", "test"):
         if needed not in splits:
-            count = f"{len(content.labels):,}"
-            raise UserError(f"{folder}: none of its {count} usable images is in the {needed} split; add images")
+            what = f"none of its {len(content.labels):,} usable images is in the {needed} split"
+            raise UserError(f"{content.facts.get('source', folder)}: {what}; add images")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     images, labels = np.ascontiguousarray(content.images), content.labels

@@ -88,7 +88,9 @@ class ImageFolder(Photographs):
     resolution: Resolution = 64
     source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
-    labels: Literal["none", "folders"] = Field("none", description="`folders`: an image's folder is its class")
+    labels: Literal["none", "folders", "dataset.json"] = Field(
+        "none", description="`folders`: an image's folder is its class; `dataset.json`: StyleGAN's list says it"
+    )
     held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.1, description="part of the images kept apart as the test split where the source has no split of its own"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -139,6 +140,28 @@ def test_what_may_not_be_meant_so_is_named(tmp_path, write, names, message):
     write(*names)
     with pytest.raises(UserError, match=message):
         prepared(tmp_path, labels="folders")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_stylegans_list_names_classes(tmp_path, write, zipped):
+    source = write("00000/a.png", "00000/b.png", "00001/c.png")
+    settings = {"labels": "dataset.json", "source": "made.zip" if zipped else "source"}
+    pairs = [["00000/a.png", 1], ["00000/b.png", 0], ["00001/c.png", 1]]
+    for listed, message in (
+        (None, r"no dataset\.json"),
+        (pairs[:2], r"dataset\.json: does not give each image its class \('00001/c\.png'\)"),
+        ([*pairs[:2], ["00001/c.png", 1.5]], "classes are numbers from 0 up"),
+        (pairs, None),
+    ):
+        if listed:
+            (source / "dataset.json").write_text(json.dumps({"labels": listed}))
+        shutil.make_archive(str(tmp_path / "made"), "zip", source)
+        if message:
+            with pytest.raises(UserError, match=message):
+                prepared(tmp_path, **settings)
+    manifest = prepared(tmp_path, **settings)
+    assert manifest["labels"] == {"kind": "classes", "names": ["0", "1"]} and manifest["passed_over"] == {}
+    assert sorted(load(tmp_path / "out").labels) == [0, 1, 1]
 
 
 def test_classes_that_differ_in_capitals_within_a_split_are_two(tmp_path, write):

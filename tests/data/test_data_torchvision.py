@@ -1,9 +1,12 @@
-"""torchvision's real readers and downloaders, with small stand-ins on disk."""
+"""torchvision's real readers and downloaders, with small stand-ins on disk and on a server on loopback."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +25,17 @@ CIFAR = Torchvision(kind="torchvision", name="CIFAR10", source="source")
 def served(tmp_path, write_idx, monkeypatch):
     """Images and labels that the two downloaders will find."""
     images, labels = write_idx(tmp_path / "served")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     files = sorted((tmp_path / "served").iterdir())
     for kind in (torchvision_datasets.MNIST, torchvision_datasets.FashionMNIST):
-        monkeypatch.setattr(kind, "mirrors", [f"{(tmp_path / 'served').as_uri()}/"])
+        monkeypatch.setattr(kind, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
         monkeypatch.setattr(kind, "resources", [(f.name, hashlib.md5(f.read_bytes()).hexdigest()) for f in files])
-    return images, labels
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield images, labels
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -113,6 +122,6 @@ def test_missing_files_are_fetched_into_the_source(tmp_path, served, spec):
 
 
 def test_a_download_that_fails_says_what_to_do(tmp_path, served, monkeypatch):
-    monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", [f"{(tmp_path / 'nowhere').as_uri()}/"])
+    monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(UserError, match=r"source: torchvision could not fetch MNIST: .*; put the files there by hand"):
         prepare("any", Mnist(kind="mnist", source="source", download=True), tmp_path / "out", root=tmp_path)
