@@ -1,7 +1,8 @@
 """Records: what `run.json`, `reference.json`, `metrics.json`, `manifest.json` and a line of `log.jsonl` hold.
 
-All are frozen. Types are strict, so that a number in quotes is no number. Fields of newer versions are kept
-(`content` writes them again); what older versions did not write has a default, or the record is named as too old.
+All are frozen. Types are strict, so that a number in quotes is no number. Fields that no code reads from a record, and
+those of newer versions, are kept as they are (`content` writes them again); what older versions did not write has a
+default, or the record is named as too old.
 """
 
 from __future__ import annotations
@@ -124,11 +125,9 @@ class LogLine(Record):
 
 
 class Floor(Record):
-    """FID between real images, and between which."""
+    """FID between real images."""
 
     fid: float | None
-    count: int | None = None
-    what: str = ""
 
 
 class MetricValue(Record):
@@ -215,15 +214,6 @@ class Memorisation(Record):
     training_images: int | None = None
 
 
-class Matched(Record):
-    """Metrics that depend on the count, of generated and of real held-out images, both of `count` images."""
-
-    count: int
-    split: str
-    generated: dict[str, MetricValue]
-    real: dict[str, MetricValue]
-
-
 class EvaluationRecord(Result):
     """`metrics.json`: a run measured against a reference."""
 
@@ -243,7 +233,6 @@ class EvaluationRecord(Result):
     collapse: Collapse = Collapse()
     memorisation: Memorisation = Memorisation()
     attention: Attention = {}
-    matched: Annotated[Matched | None, BeforeValidator(_or_none)] = None
     generated_images: int | None = None
     generated_per_second: float | None = None
     seconds: float | None = None
