@@ -11,16 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data.originals import (
-    SUFFIXES,
-    MissingOriginals,
-    OriginalFile,
-    Source,
-    list_files,
-    list_images,
-    place_of,
-    stamp,
-)
+from sagan.data import originals
+from sagan.data.originals import MissingOriginals, OriginalFile, Source
 from sagan.data.photographs import SPLIT_NAMES, held_out
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError, first_line
@@ -31,16 +23,17 @@ LIST = "dataset.json"
 
 def locate_folder(spec: ImageFolder, root: Path) -> Source:
     """The images at any depth."""
-    source = place_of(root, spec.source)
-    images, passed_over = list_images(source)
+    source, listed = originals.place_of(root, spec.source), []
+    images, passed_over = originals.list_images(source)
     if not images:
-        what = f"no such folder or zip, or none with images ({', '.join(SUFFIXES)})"
+        what = f"no such folder or zip, or none with images ({', '.join(originals.SUFFIXES)})"
         raise MissingOriginals(source, what, "put them there")
-    listed = [file for file in list_files(source)[0] if spec.labels == file.path.name == LIST]
-    if spec.labels == LIST and not listed:
-        raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
-    passed_over = passed_over - Counter({".json": len(listed[:1])})
-    return Source(stamp(images + listed[:1]), lambda: _content(spec, images, passed_over, *listed[:1]))
+    if spec.labels == LIST:
+        listed = [file for file in originals.list_files(source)[0] if file.path.name == LIST][:1]
+        passed_over[".json"] -= 1
+        if not listed:
+            raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
+    return Source(originals.stamp(images + listed), lambda: _content(spec, images, +passed_over, *listed))
 
 
 def _content(
@@ -57,10 +50,9 @@ def _content(
 def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndarray, list[str]]:
     """As `_classes`, by StyleGAN's list of pairs: an image's name, from the list's folder on, and its class."""
     try:
-        numbers = {
-            (file.path.parent / name).as_posix(): number for name, number in json.loads(file.content())["labels"]
-        }
-        labels = np.array([numbers[image.path.as_posix()] for image in images])
+        numbers = dict(json.loads(file.content())["labels"])
+        names = (image.path.relative_to(file.path.parent).as_posix() for image in images)
+        labels = np.array([numbers[name] for name in names])
         if labels.dtype != np.int64 or not 0 <= labels.min() <= labels.max() < len(images):
             raise ValueError("classes are numbers from 0 up")
     except (ValueError, KeyError, TypeError) as error:

@@ -199,23 +199,17 @@ def test_what_a_user_ran_in_any_clone_or_has_is_trusted_and_nothing_else(copied,
             load_generator(other.run(run.key), paths=other)
 
 
-def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkeypatch, tmp_path):
-    """An archive could bring a folder `~` along."""
-    _, other = copied
-    monkeypatch.chdir(other.root)
-    for settings in ("", "relative"):
-        monkeypatch.setenv("XDG_CONFIG_HOME", settings)
-        monkeypatch.setenv("HOME", "~")
-        (tmp_path / "mine.py").write_text("print()")
-        trust.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
-        assert not trust.is_trusted(tmp_path / "run", other)
-    assert not (other.root / "~").exists() and not (other.root / "relative").exists()
-
-
-def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
-    assert train(own_run(example("upsampling", paths), kernel=3), images, paths).status == "finished"
+@pytest.mark.parametrize("settings", ["", "relative", "a file"])
+def test_without_a_home_that_can_be_written_there_are_no_marks(monkeypatch, tmp_path, settings):
+    """Nor any in the folder of work, where an archive could bring a folder `~` along."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.py", "a file"):
+        (tmp_path / name).write_text("print()")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / settings) if settings == "a file" else settings)
+    monkeypatch.setenv("HOME", "~")
+    trust.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
+    assert not trust.is_trusted(tmp_path / "run", Paths(tmp_path / "none"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "mine.py", "run"]
 
 
 def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
