@@ -99,16 +99,16 @@ def made_up_generator(side: int, channels: int) -> torch.nn.Module:
 
 def reference_seconds(options: argparse.Namespace, images: np.ndarray, execution: dict) -> dict[str, float]:
     """The whole real side, of which 100 images are held out: classifier, features, statistics, noise floor."""
-    count, channels, side, _ = images.shape
+    count, _, side, _ = images.shape
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(Path(folder))
         if options.extractor != "classifier":
             paths.weights.parent.mkdir(parents=True)
             paths.weights.symlink_to(Paths().weights.resolve())
         head = {"dataset": "noise", "kind": "mnist", "resolution": side, "settings": {}}
-        splits, facts = {"train": (0, count - 100), "test": (count - 100, count)}, {"crop": None, "resize": None}
+        splits = np.repeat([0, 2], [count - 100, 100])
         names = [str(digit) for digit in range(10)]
-        content = Content([images], (channels, side, side), np.arange(count) % 10, "classes", names, splits, facts)
+        content = Content(images, np.arange(count) % 10, names, splits, {"crop": None, "resize": None})
         manifest = store(paths.prepared("noise", side), head, content)
         dataset = load(paths.prepared("noise", side))
         spec = Reference(

@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from sagan.data import prepare
-from sagan.data.archives import ImageFile
 from sagan.data.celeba import SIZE, find_images
-from sagan.data.pixels import Preparing
+from sagan.data.originals import OriginalFile
+from sagan.data.photographs import pixels
 from sagan.params.datasets import CelebA
 
 DRAFT_SAMPLE = 500
@@ -43,8 +43,7 @@ def main() -> None:
         source = options.source or make_up(Path(scratch, "celeba"), options.images)
         spec = CelebA(kind="celeba", source=str(source.resolve()), resolution=options.resolution)
         runs = [timed(spec, Path(scratch, str(i)), options.workers) for i in range(options.repeat)]
-        recipe = Preparing(spec.resolution, spec.crop, spec.resize, 3, SIZE)
-        draft = draft_against_full(find_images(source).images[:DRAFT_SAMPLE], recipe)
+        draft = draft_against_full(find_images(source)[0][:DRAFT_SAMPLE], spec)
     record = {
         "images_per_second": statistics.median(run["images_per_second"] for run in runs),
         "runs": runs,
@@ -77,11 +76,11 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def draft_against_full(files: list[ImageFile], recipe: Preparing) -> dict[str, float]:
+def draft_against_full(files: list[OriginalFile], spec: CelebA) -> dict[str, float]:
     """Decoding at half size (libjpeg's DCT scaling), then crop and resize as ever: what it saves, what it changes."""
     data = [file.read() for file in files]
-    full, full_seconds = clocked(data, recipe.pixels)
-    draft, draft_seconds = clocked(data, lambda bytes_: draft_pixels(bytes_, recipe))
+    full, full_seconds = clocked(data, lambda bytes_: pixels(bytes_, spec, SIZE))
+    draft, draft_seconds = clocked(data, lambda bytes_: draft_pixels(bytes_, spec))
     difference = np.abs(np.stack(full).astype(int) - np.stack(draft).astype(int))
     return {
         "images": len(data),
@@ -91,21 +90,21 @@ def draft_against_full(files: list[ImageFile], recipe: Preparing) -> dict[str, f
     }
 
 
-def clocked(data: list[bytes], pixels) -> tuple[list[np.ndarray], float]:
+def clocked(data: list[bytes], decode) -> tuple[list[np.ndarray], float]:
     start = time.process_time()
-    images = [pixels(item) for item in data]
+    images = [decode(item) for item in data]
     return images, time.process_time() - start
 
 
-def draft_pixels(data: bytes, recipe: Preparing) -> np.ndarray:
+def draft_pixels(data: bytes, spec: CelebA) -> np.ndarray:
     image = Image.open(io.BytesIO(data))
     width = image.width
     image.draft("RGB", (image.width // 2, image.height // 2))
     scale = image.width / width
-    side = round(recipe.crop * scale)
+    side = round(spec.crop * scale)
     left, top = round((image.width - side) / 2), round((image.height - side) / 2)
     square = image.crop((left, top, left + side, top + side))
-    return np.asarray(square.resize((recipe.resolution,) * 2, Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+    return np.asarray(square.resize((spec.resolution,) * 2, Image.Resampling.LANCZOS)).transpose(2, 0, 1)
 
 
 def make_up(folder: Path, count: int) -> Path:

@@ -19,15 +19,10 @@ from sagan.errors import UserError, explained
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
 from sagan.plan import Evaluation, Plan, Reference, Run, check_code
-from sagan.store.folders import (
-    GO_ON_LATER,
-    set_aside_spoilt_evaluation,
-    set_aside_spoilt_reference,
-    set_aside_torn,
-)
+from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_run
+from sagan.store.reading import read_result
 from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
 from sagan.training.loop import Data, Interrupted, Job, trained
 from sagan.training.stopping import StopSignal
@@ -139,15 +134,11 @@ class Making:
 
     def _there(self, spec: Run | Reference | Evaluation) -> bool:
         """Whether a result is there; a folder that is not whole is moved away."""
-        key, paths = spec.key, self._paths
-        if isinstance(spec, Run):
-            record, moved = read_run(key, paths).record, set_aside_torn(key, paths, verify=False)
-        elif isinstance(spec, Reference):
-            record, moved = read_reference(key, paths).record, set_aside_spoilt_reference(key, paths)
-        else:
-            record, moved = read_evaluation(key, paths).record, set_aside_spoilt_evaluation(key, paths)
+        kind = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}[type(spec)]
+        record = read_result(kind, spec.key, self._paths).record
+        moved = set_aside(kind, spec.key, self._paths, verify=kind is not RunRecord)
         if moved is not None:
-            print(f"sagan: {key}: its folder was not whole and is now {moved}", file=sys.stderr)
+            print(f"sagan: {spec.key}: its folder was not whole and is now {moved}", file=sys.stderr)
         return record is not None
 
     def _dataset(self, spec: Run | Reference) -> PreparedDataset:

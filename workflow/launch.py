@@ -30,10 +30,11 @@ from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.plan.reach import unreached
-from sagan.store.folders import set_aside_torn
+from sagan.store.folders import set_aside
 from sagan.store.locks import release, waited_for
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import Json
+from sagan.store.types import RunRecord
 from workflow.batches import MOST_SECONDS, batches
 from workflow.jobs import Jobs, follower
 from workflow.machine import gpu_count, usable_cores
@@ -179,7 +180,7 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
         for left in (PATHS.root / "state" / "tmp").iterdir():
             left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key in plan.runs:
-            if (place := set_aside_torn(key, PATHS)) is not None:
+            if (place := set_aside(RunRecord, key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_spoilt(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)

@@ -22,8 +22,8 @@ from sagan.cli.intentions import (
     would_track,
     would_train,
 )
-from sagan.code.extensions import trust_now
 from sagan.code.fingerprint import code_base
+from sagan.code.trust import trust_now
 from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError, did_you_mean, meant
 from sagan.names import one_line, without_secrets
@@ -32,8 +32,9 @@ from sagan.plan import Plan, check_code, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
-from sagan.store.folders import GO_ON_LATER, set_aside_spoilt_evaluation, set_aside_spoilt_reference, set_aside_torn
+from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.reports import leave_for_workspace
+from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
 from sagan.verifying import chosen
 from sagan.verifying import verify as verify_run
 
@@ -164,7 +165,7 @@ def train(
     own = _checked(spec)
     dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
     if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
-        _say_where(run, set_aside_torn(run, PATHS, verify=False))
+        _say_where(run, set_aside(RunRecord, run, PATHS, verify=False))
     try:
         record = train_on(spec, dataset, PATHS, own)
     except Interrupted as interrupted:
@@ -216,7 +217,7 @@ def reference(
     from sagan.metrics.reference import make_reference
 
     _checked(spec)
-    _say_where(key, set_aside_spoilt_reference(key, PATHS))
+    _say_where(key, set_aside(ReferenceRecord, key, PATHS))
     record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
     accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
     floor = _figure(record.floor.fid, "not measurable")
@@ -240,8 +241,8 @@ def measure(
     if trust:
         trust_now(PATHS.run(spec.run))
     _checked(spec)
-    _say_where(key, set_aside_spoilt_evaluation(key, PATHS))
-    _say_where(spec.reference, set_aside_spoilt_reference(spec.reference, PATHS))
+    _say_where(key, set_aside(EvaluationRecord, key, PATHS))
+    _say_where(spec.reference, set_aside(ReferenceRecord, spec.reference, PATHS))
     record = evaluate_run(spec, PATHS)
     fid = record.metrics.get("fid")
     shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""

@@ -21,9 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sagan.code import trust
 from sagan.errors import UserError, first_line, meant
-from sagan.store.paths import Paths
 
 # What a file may define, each with the names of its arguments.
 FUNCTIONS = {
@@ -39,8 +37,7 @@ REPLACED = {
     ("discriminator_loss", "generator_loss"): ("objective",),
     ("build_generator", "build_discriminator"): ("backbone", "init"),
 }
-FOLDER = "extensions"  # beside params.yaml
-_MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
+MAIN = "main.py"  # what the file is called in a run's folder; modules that it imports keep their names
 _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 
 
@@ -68,28 +65,19 @@ def check_extension(file: Path, place: str) -> tuple[Sources, set[str]]:
     sources = read_sources(file, place)
     functions = _functions(sources.main)
     for name, node in functions.items():
-        at = f"{told}, line {node.lineno}: {name}"
+        at, taken = f"{told}, line {node.lineno}: {name}", len(node.args.posonlyargs) + len(node.args.args)
         if name not in FUNCTIONS and not name.startswith("_") and (close := meant(name, FUNCTIONS)):
             raise UserError(f"{at} is nothing that an extension defines{close} (a helper's name begins with _)")
-        taken = len(node.args.posonlyargs) + len(node.args.args)
         if name in FUNCTIONS and taken != len(FUNCTIONS[name]) and node.args.vararg is None:
             raise UserError(f"{at} must take {len(FUNCTIONS[name])} arguments: {', '.join(FUNCTIONS[name])}")
-    if not functions.keys() & FUNCTIONS.keys():
+    defined = functions.keys() & FUNCTIONS.keys()
+    if not defined:
         raise UserError(f"{told}: defines none of {', '.join(FUNCTIONS)}")
-    return sources, functions.keys() & FUNCTIONS.keys()
+    return sources, defined
 
 
 def _functions(content: bytes) -> dict[str, ast.FunctionDef]:
     return {node.name: node for node in ast.parse(content).body if isinstance(node, ast.FunctionDef)}
-
-
-def _parsed(file: Path, content: bytes, place: str) -> ast.Module:
-    try:
-        return ast.parse(content)
-    except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        reason = error.msg if isinstance(error, SyntaxError) else first_line(error)
-        raise UserError(f"{place} = {file.as_posix()!r}{line}: not Python: {reason}") from None
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,7 @@ class Sources:
     @property
     def kept(self) -> dict[str, bytes]:
         """By the names of the files in a run's folder."""
-        return {_MAIN: self.main} | {f"{name}.py": content for name, content in self.beside.items()}
+        return {MAIN: self.main} | {f"{name}.py": content for name, content in self.beside.items()}
 
 
 def read_sources(file: Path, place: str = "extension.file") -> Sources:
@@ -133,24 +121,34 @@ def read_sources(file: Path, place: str = "extension.file") -> Sources:
 
 
 def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterator[Path]:
-    for node in ast.walk(_parsed(path, content, place)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        told = f"{place} = {path.as_posix()!r}, line {getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise UserError(f"{told}: write `from module import name`, without dots")
-            if node.names[0].name == "*":
-                raise UserError(f"{told}: import names, not *")
-            names = [node.module]
-        for name in names:
-            top = name.partition(".")[0]
+    told = f"{place} = {path.as_posix()!r}"
+    try:
+        tree = ast.parse(content)
+    except SyntaxError as error:
+        raise UserError(f"{told}, line {error.lineno}: not Python: {error.msg}") from None
+    except ValueError as error:
+        raise UserError(f"{told}: not Python: {first_line(error)}") from None
+    for node in ast.walk(tree):
+        at = f"{told}, line {getattr(node, 'lineno', 0)}"
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(level=0):
+                names = [node.module]
+                if node.names[0].name == "*":
+                    raise UserError(f"{at}: import names, not *")
+            case ast.ImportFrom():
+                raise UserError(f"{at}: write `from module import name`, without dots")
+            case _:
+                continue
+        for top in (name.partition(".")[0] for name in names):
             local = file.parent / f"{top}.py"
-            if local.exists() and (top in _TAKEN or local.name == _MAIN or (local == file and path != file)):
-                raise UserError(f"{told}: {local.as_posix()} cannot be imported under this name; rename it")
+            if local.exists() and (top in _TAKEN or local.name == MAIN or (local == file and path != file)):
+                raise UserError(f"{at}: {local.as_posix()} cannot be imported under this name; rename it")
             if local.exists():
                 yield local
             elif top not in _TAKEN and (file.parent / top).is_dir():
-                raise UserError(f"{told}: {top} is a folder; only modules beside {file.name} are kept with a run")
+                raise UserError(f"{at}: {top} is a folder; only modules beside {file.name} are kept with a run")
 
 
 def load_extension(sources: Sources, place: str | None = None) -> ModuleType:
@@ -169,8 +167,7 @@ def load_extension(sources: Sources, place: str | None = None) -> ModuleType:
         sys.modules.pop(name, None)  # another extension's of the same name
     sys.meta_path.insert(0, finder)
     try:
-        spec = importlib.util.spec_from_loader(f"extension_{sources.file.stem}", finder)
-        module = importlib.util.module_from_spec(spec)
+        module = importlib.util.module_from_spec(ModuleSpec(f"extension_{sources.file.stem}", finder))
         module.__file__ = str(sources.file)
         module.__place__ = sources.file.as_posix() if place is None else place
         module.__functions__ = _functions(sources.main).keys() & FUNCTIONS.keys()
@@ -190,13 +187,13 @@ class _FromMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._sources = sources
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(name, self) if name in self._sources.beside else None
+        return ModuleSpec(name, self) if name in self._sources.beside else None
 
     def exec_module(self, module: ModuleType) -> None:
-        name, folder = module.__name__, self._sources.file.parent
+        name, file = module.__name__, self._sources.file
         content = self._sources.beside.get(name, self._sources.main)
-        file = folder / f"{name}.py" if name in self._sources.beside else self._sources.file
-        exec(compile(content, str(file), "exec"), module.__dict__)
+        place = file.with_name(f"{name}.py") if name in self._sources.beside else file
+        exec(compile(content, str(place), "exec"), module.__dict__)
 
 
 def calling(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -225,51 +222,3 @@ def _is_ours(file: str) -> bool:
 def _is_installed(file: str) -> bool:
     places = sysconfig.get_paths()
     return file.startswith(("<frozen", places["purelib"], places["platlib"], places["stdlib"]))
-
-
-# --- with a run -----------------------------------------------------------------------------------
-
-
-def keep_with_run(sources: Sources, run_folder: Path, paths: Paths) -> None:
-    """Write an extension's sources into a run's folder, and remember that this user ran them."""
-    folder = run_folder / "extension"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in sources.kept.items():
-        (folder / name).write_bytes(content)
-    trust.remember(sources.kept)
-
-
-def load_kept(run_folder: Path, trusted: bool, paths: Paths) -> ModuleType:
-    """The extension in a run's folder.
-
-    Args:
-        trusted: execute it even where this user has neither run it nor has it in `extensions/`.
-
-    Raises:
-        UserError: there is none, or it came with a copied run and nobody said that it is trusted.
-    """
-    folder = run_folder / "extension"
-    if not (folder / _MAIN).exists():
-        raise UserError(f"{folder}: the run's own code is not there; copy the whole folder of the run")
-    sources = read_sources(folder / _MAIN)
-    if not (trusted or _is_trusted(sources, paths)):
-        raise UserError(f"{folder}: code that came with a copied run; read it, and say --trust to execute it")
-    return load_extension(sources)
-
-
-def is_trusted(run_folder: Path, paths: Paths) -> bool:
-    """Whether the own code in a run's folder may be executed without a word of the user."""
-    try:
-        return _is_trusted(read_sources(run_folder / "extension" / _MAIN), paths)
-    except UserError:
-        return False
-
-
-def trust_now(run_folder: Path) -> None:
-    """Let this process execute the own code that lies in a run's folder now; it may have none."""
-    if (main := run_folder / "extension" / _MAIN).exists():
-        trust.trust_now(read_sources(main).kept)
-
-
-def _is_trusted(sources: Sources, paths: Paths) -> bool:
-    return trust.is_trusted(sources.kept, paths.root / FOLDER, _MAIN)

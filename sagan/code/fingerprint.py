@@ -99,7 +99,9 @@ def definitions_of(*places: str, tokens: Collection[str | int] = (), package: Pa
 def _code(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBase) -> str:
     lines = set()
     for found in _closure(places, tokens, base):
-        names = sorted(f"{used.name}@{_own(used, tokens)}" for used in found.read(tokens)[1])
+        # Of a harmless one that is named nothing counts but its name; others are told apart by their text.
+        owns = ((u.name, u.name if u.place in HARMLESS else u.own_digest(tokens)) for u in found.read(tokens)[1])
+        names = sorted(f"{name}@{own}" for name, own in owns)
         lines.add(f"{found.name}@{found.own_digest(tokens)} {' '.join(names)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
@@ -114,8 +116,3 @@ def _closure(places: tuple[str, ...], tokens: frozenset[str | int], base: CodeBa
         found.add(definition)
         todo += definition.read(tokens)[1]
     return found
-
-
-def _own(used: Definition, tokens: frozenset[str | int]) -> str:
-    """What tells a definition that is named from another of its name; of a harmless one nothing counts but the name."""
-    return used.name if used.place in HARMLESS else used.own_digest(tokens)

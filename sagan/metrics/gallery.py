@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from sagan.data import load
-from sagan.data.prepared import read_manifest
 from sagan.metrics.attention import grid_inputs, layer_maps
 from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
@@ -18,6 +17,7 @@ from sagan.metrics.latents import GRID, latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.metrics.real_side import RealSide
 from sagan.store.paths import Paths
+from sagan.store.reading import read_manifest
 
 _ATTENTION_IMAGES = 4
 _FILM_ROWS = 6

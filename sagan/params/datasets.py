@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -78,6 +78,7 @@ class CelebA(Photographs):
     source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+    channels: ClassVar = 3
 
 
 class ImageFolder(Photographs):
@@ -87,7 +88,9 @@ class ImageFolder(Photographs):
     resolution: Resolution = 64
     source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
-    labels: Literal["none", "folders"] = Field("none", description="`folders`: an image's folder is its class")
+    labels: Literal["none", "folders", "dataset.json"] = Field(
+        "none", description="`folders`: an image's folder is its class; `dataset.json`: StyleGAN's list says it"
+    )
     held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.1, description="part of the images kept apart as the test split where the source has no split of its own"
     )

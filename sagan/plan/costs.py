@@ -23,12 +23,12 @@ class Costs:
     def __init__(self, plan: Plan, paths: Paths) -> None:
         self._plan = plan
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
-        for run in all_records("runs/*/run.json", paths, RunRecord):
+        for run in all_records(RunRecord, paths):
             if run.steps and (shape := _shape(run.config)):
                 per_step = _steady(run) or run.seconds / run.steps
                 exact[_recipe(run.config)].append(per_step)
                 similar[shape].append(per_step / run.config["training"]["batch_size"])
-        for evaluation in all_records("evaluations/*/metrics.json", paths, EvaluationRecord):
+        for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
                 measured[evaluation.reference].append(evaluation.seconds / evaluation.generated_images)
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)

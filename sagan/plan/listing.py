@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sagan.plan.costs import Costs
 from sagan.plan.types import Cell, Plan
-from sagan.store.folders import last_step, run_state, set_aside_spoilt_evaluation, set_aside_spoilt_reference, size_of
+from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
+from sagan.store.types import EvaluationRecord, ReferenceRecord
 
 
 def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
@@ -22,8 +23,8 @@ def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
 
 def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
     """Move away references and measurements whose records are none; where each went, by its key."""
-    moved = {key: set_aside_spoilt_reference(key, paths) for key in plan.references}
-    moved |= {key: set_aside_spoilt_evaluation(key, paths) for key in plan.evaluations}
+    moved = {key: set_aside(ReferenceRecord, key, paths) for key in plan.references}
+    moved |= {key: set_aside(EvaluationRecord, key, paths) for key in plan.evaluations}
     return {key: place for key, place in moved.items() if place is not None}
 
 

@@ -24,7 +24,9 @@ from sagan.plan.checks import check_classes, check_conditions, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
-from sagan.store.records import Json, NotARecord, digest, misfit, read_json
+from sagan.store.reading import read_record
+from sagan.store.records import Json, digest
+from sagan.store.types import Manifest
 from sagan.store.weights import extractor_digest
 
 
@@ -163,15 +165,9 @@ def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
 
 def _manifest(params: Params, paths: Paths, suite_name: str) -> Json:
     dataset = params.suites[suite_name].dataset
-    folder = paths.prepared(dataset, params.datasets[dataset].resolution)
-    path = folder / "manifest.json"
-    try:
-        manifest = read_json(path)
-        problem = misfit(manifest, {"digest": str, "channels": int, "resolution": int})
-    except FileNotFoundError:
-        problem = f"dataset {dataset!r} is not prepared"
-    except NotARecord as error:
-        problem = error.reason
-    if problem is None:
-        return manifest
+    path = paths.prepared(dataset, params.datasets[dataset].resolution) / "manifest.json"
+    found = read_record(path, Manifest)
+    if found.record is not None:
+        return found.record.content()
+    problem = found.why or f"dataset {dataset!r} is not prepared"
     raise UserError(f"{path}: {problem}; run `python -m sagan data --suite {suite_name}`, which makes it")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import Found, last_logged_step, read_evaluation, read_reference, read_run
+from sagan.store.reading import last_logged_step, read_result, read_run
+from sagan.store.types import Result
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
 # takes it as "put it back in the queue".
@@ -57,31 +56,16 @@ def last_step(key: str, paths: Paths) -> int:
     return max(last_checkpoint(key, paths), last_logged_step(key, paths))
 
 
-def set_aside_torn(key: str, paths: Paths, verify: bool = True) -> Path | None:
-    """Move away a folder that says it is finished but is not whole; returns where it went.
+def set_aside(kind: type[Result], key: str, paths: Paths, verify: bool = True) -> Path | None:
+    """Move away a result whose record is none, or is not true of its files; None if it is whole, missing or in use.
 
     Args:
-        verify: check the files' bytes against the digests in the record too: a copy from elsewhere that broke off
-            may have the right sizes.
+        verify: compare the files' bytes with their digests, beside their sizes.
     """
-    return _set_aside(partial(read_run, key, paths, verify), paths.run(key), paths)
-
-
-def set_aside_spoilt_reference(key: str, paths: Paths) -> Path | None:
-    """Move away a reference whose record is none, or whose files have other bytes; returns where it went."""
-    return _set_aside(partial(read_reference, key, paths, verify=True), paths.reference(key), paths)
-
-
-def set_aside_spoilt_evaluation(key: str, paths: Paths) -> Path | None:
-    """Move away a measurement whose record is none, or whose files have other bytes; returns where it went."""
-    return _set_aside(partial(read_evaluation, key, paths, verify=True), paths.evaluation(key), paths)
-
-
-def _set_aside(read: Callable[[], Found], folder: Path, paths: Paths) -> Path | None:
-    """Unless it is in use, whole, or not there."""
-    if is_locked(lock_of(folder)) or read().state in ("there", "missing"):
+    folder = paths.root.joinpath(kind.place.format(key)).parent
+    if is_locked(lock_of(folder)) or read_result(kind, key, paths, verify).state in ("there", "missing"):
         return None
-    place = paths.root / "state" / "torn" / f"{folder.name}-{time.time_ns()}"
+    place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, place)
     return place

@@ -11,18 +11,26 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from sagan.store.paths import Paths
-from sagan.store.records import NotARecord, complete_lines, file_digest, read_json
-from sagan.store.types import EvaluationRecord, Kept, LogLine, Record, ReferenceRecord, RunRecord
+from sagan.store.records import Json, complete_lines, file_digest
+from sagan.store.types import (
+    EvaluationRecord,
+    LogLine,
+    PreparedManifest,
+    Record,
+    ReferenceRecord,
+    Result,
+    RunRecord,
+)
 
 R = TypeVar("R", bound=Record)
-_SHOWN = 80
+S = TypeVar("S", bound=Result)
 _IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # More than a line of a run's log is long.
 _LOG_TAIL = 8192
@@ -41,40 +49,69 @@ class Found(Generic[R]):
     why: str = ""
 
 
-def read_run(key: str, paths: Paths, verify: bool = False) -> Found[RunRecord]:
-    """A run, which is there when all its files have their sizes; a light copy names those that it does without.
+def read_record(path: Path, kind: type[R]) -> Found[R]:
+    """A file that should hold a record, by itself."""
+    try:
+        return Found("there", kind.model_validate_json(path.read_bytes()))
+    except FileNotFoundError:
+        return Found("missing")
+    except ValidationError as error:
+        return Found("spoilt", why=_reason(error))
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP):
+            raise
+        return Found("spoilt", why=error.strerror.lower())
+
+
+def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> Found[S]:
+    """A result, which is there when all its files have their sizes; a light copy names those that it does without.
 
     Args:
         verify: compare the files' bytes with their digests too: a copy that broke off may have the right sizes.
     """
-    folder = paths.run(key)
-    found = _read(folder / "run.json", RunRecord)
+    path = paths.root / kind.place.format(key)
+    found = read_record(path, kind)
+    if found.record is not None and found.record.key != key:
+        found = Found("spoilt", why=f"its key is {found.record.key!r:.80}")
+    if found.state == "spoilt":
+        warn_once(f"{path}: no whole record ({found.why}), so it counts as not there")
     if found.record is None:
         return found
-    files = {name: kept for name, kept in found.record.files.items() if name not in found.record.left_behind}
-    return _whole(found, folder, files, verify)
-
-
-def read_reference(key: str, paths: Paths, verify: bool = False) -> Found[ReferenceRecord]:
-    """A reference, which is there when all its files have their sizes, and with `verify` their bytes."""
-    found = _read(paths.reference(key) / "reference.json", ReferenceRecord)
-    return found if found.record is None else _whole(found, paths.reference(key), found.record.files, verify)
-
-
-def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) -> Found[R]:
-    """What was found, or "torn" where a file of it is not what the record says."""
-    for name, kept in files.items():
-        if why := _defect(folder / name, kept.bytes):
-            return Found("torn", why=f"{name} {why}")
-        if verify and file_digest(folder / name) != kept.sha256:
+    for name, kept in found.record.files.items():
+        file = path.parent / name
+        if name in found.record.left_behind:
+            continue
+        if not file.exists():
+            return Found("torn", why=f"{name} is not there")
+        if file.stat().st_size != kept.bytes:
+            return Found("torn", why=f"{name} has another size")
+        if verify and file_digest(file) != kept.sha256:
             return Found("torn", why=f"{name} has other bytes")
     return found
 
 
-def read_evaluation(key: str, paths: Paths, verify: bool = False) -> Found[EvaluationRecord]:
-    """A measurement, which is there when all its files have their sizes, and with `verify` their bytes."""
-    found = _read(paths.evaluation(key) / "metrics.json", EvaluationRecord)
-    return found if found.record is None else _whole(found, paths.evaluation(key), found.record.files, verify)
+read_run = partial(read_result, RunRecord)
+read_reference = partial(read_result, ReferenceRecord)
+read_evaluation = partial(read_result, EvaluationRecord)
+
+
+def all_records(kind: type[S], paths: Paths) -> list[S]:
+    """The records of a kind under `results`, whatever plan they are of; others are passed over."""
+    found = (read_record(path, kind).record for path in sorted(paths.root.glob(kind.place.format("*"))))
+    return [record for record in found if record is not None]
+
+
+def dataset_of(folder: Path) -> str | None:
+    """The dataset that a folder of results is of, by whatever record there is, also one too old; None if none tells."""
+    names = ("run.json", "reference.json", "metrics.json")
+    found = (read_record(folder / name, Result).record for name in names)
+    return next((record.dataset for record in found if record is not None), None)
+
+
+def read_manifest(folder: Path) -> Json | None:
+    """The manifest of a prepared dataset, or None where no complete one lies there."""
+    found = read_record(folder / "manifest.json", PreparedManifest).record
+    return found and found.content()
 
 
 def read_log(key: str, paths: Paths) -> list[LogLine]:
@@ -106,16 +143,6 @@ def last_logged_step(key: str, paths: Paths) -> int:
         return 0
 
 
-def dataset_of(folder: Path) -> str | None:
-    """The dataset that a folder of results is of, by whatever record there is; None where none tells."""
-    for name in ("run.json", "reference.json", "metrics.json"):
-        try:
-            return read_json(folder / name)["dataset"]
-        except (OSError, NotARecord, KeyError):
-            continue
-    return None
-
-
 def is_own_file(path: Path, folder: Path) -> bool:
     """Whether a path is a file of a folder of results: it lies there, or is a link to DVC's cache.
 
@@ -123,41 +150,8 @@ def is_own_file(path: Path, folder: Path) -> bool:
     bytes, which who made the link must have known.
     """
     target = path.resolve()
-    if not target.is_file():
-        return False
-    return target.is_relative_to(folder.resolve()) or _IN_DVC_CACHE.search(target.as_posix()) is not None
-
-
-def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
-    """The records under `results` whose paths fit a pattern, whatever plan they are of; others are passed over."""
-    found = (_read(path, kind, warned=False) for path in sorted((paths.root / "results").glob(pattern)))
-    return [entry.record for entry in found if entry.record is not None]
-
-
-def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
-    try:
-        record = kind.model_validate_json(path.read_bytes())
-        why = "" if record.key == path.parent.name else f"its key is {record.key!r:.{_SHOWN}}"
-    except FileNotFoundError:
-        return Found("missing")
-    except ValidationError as error:
-        why = _reason(error)
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.ELOOP):
-            raise
-        why = error.strerror.lower()
-    if not why:
-        return Found("there", record)
-    if warned:
-        warn(path, why)
-    return Found("spoilt", why=why)
-
-
-def _defect(path: Path, size: int) -> str | None:
-    try:
-        return None if path.stat().st_size == size else "has another size"
-    except OSError:
-        return "is not there"
+    is_within = target.is_relative_to(folder.resolve()) or _IN_DVC_CACHE.search(target.as_posix()) is not None
+    return is_within and target.is_file()
 
 
 def _reason(error: ValidationError) -> str:
@@ -169,11 +163,6 @@ def _reason(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{place} is missing" + ("" if place == "key" else "; too old, or not whole")
     return f"{place} is wrong" if place else "no JSON object"
-
-
-def warn(path: Path, why: str) -> None:
-    """A line for each file, however often it is looked at."""
-    warn_once(f"{path}: no whole record ({why}), so it counts as not there")
 
 
 @cache

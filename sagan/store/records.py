@@ -18,11 +18,10 @@ Json = dict[str, Any]
 
 
 class NotARecord(UserError, ValueError):
-    """A file that should hold a record and does not. `reason` says why, without the file's name."""
+    """A file that should hold a record and does not."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: no whole record ({reason}); delete it and run again, to have it made anew")
-        self.reason = reason
 
 
 def canonical(value: Any) -> str:
@@ -100,26 +99,6 @@ def complete_lines(path: Path) -> list[bytes]:
         return []
     content = path.read_bytes()
     return content[: content.rfind(b"\n") + 1].splitlines()
-
-
-def misfit(value: Any, shape: Any, place: str = "") -> str | None:
-    """What keeps a value from having a shape, in words; None where nothing does.
-
-    Args:
-        shape: a type or several, or a mapping from keys to shapes.
-
-    >>> misfit({"a": 1, "b": {"c": "x"}}, {"a": int, "b": {"c": int}})
-    'b.c is wrong'
-    >>> misfit({"a": 1}, {"a": int, "b": str})
-    'b is missing'
-    """
-    if value is None:
-        return f"{place} is missing"
-    if not isinstance(value, dict if isinstance(shape, dict) else shape):
-        return f"{place} is wrong"
-    parts = shape.items() if isinstance(shape, dict) else ()
-    found = (misfit(value.get(key), part, f"{place}.{key}" if place else key) for key, part in parts)
-    return next((wrong for wrong in found if wrong), None)
 
 
 def finite_or_none(value: float) -> float | None:

@@ -1,12 +1,13 @@
-"""Records of results: what `run.json`, `reference.json`, `metrics.json` and a line of `log.jsonl` hold.
+"""Records: what `run.json`, `reference.json`, `metrics.json`, `manifest.json` and a line of `log.jsonl` hold.
 
-All are frozen. Types are strict, so that a number in quotes is no number. Fields of newer versions are kept
-(`content` writes them again); what older versions did not write has a default, or the record is named as too old.
+All are frozen. Types are strict, so that a number in quotes is no number. Fields that no code reads from a record, and
+those of newer versions, are kept as they are (`content` writes them again); what older versions did not write has a
+default, or the record is named as too old.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
@@ -55,21 +56,32 @@ class Config(TypedDict):
 
 
 class Kept(Record):
-    """A file of a run, a reference or a measurement, as it was when its record was written."""
+    """A file of a result, as it was when its record was written."""
 
     bytes: int
     sha256: str
 
 
-class RunRecord(Record):
+class Result(Record):
+    """What the records of all results share; `left_behind` names files that a light copy lacks."""
+
+    place: ClassVar[str]
+
+    key: str
+    dataset: str | None = None
+    files: dict[str, Kept] = {}
+    left_behind: list[str] = []
+
+
+class RunRecord(Result):
     """`run.json`: a training that ended.
 
     `seconds` is all that passed in its turns, `step_seconds` what its steps alone took, `steady_seconds` what
-    `steady_steps` of them took, the first ones of each session being left out. `left_behind` names weights that a light
-    copy lacks.
+    `steady_steps` of them took, the first ones of each session being left out.
     """
 
-    key: str
+    place = "results/runs/{}/run.json"
+
     variant: str
     seed: int
     dataset: str
@@ -87,7 +99,6 @@ class RunRecord(Record):
     diverged_at: int | None = None
     reason: str | None = None
     parameters: dict[str, int] = {}
-    left_behind: list[str] = []
     step_seconds: float | None = None
     steady_seconds: float | None = None
     steady_steps: int | None = None
@@ -114,11 +125,9 @@ class LogLine(Record):
 
 
 class Floor(Record):
-    """FID between real images, and between which."""
+    """FID between real images."""
 
     fid: float | None
-    count: int | None = None
-    what: str = ""
 
 
 class MetricValue(Record):
@@ -142,18 +151,16 @@ class RealFigures(Record):
     metrics: dict[str, MetricValue]
 
 
-class ReferenceRecord(Record):
+class ReferenceRecord(Result):
     """`reference.json`: the real side of a comparison."""
 
-    key: str
+    place = "results/references/{}/reference.json"
+
     real_count: int
     floor: Floor
-    dataset: str | None = None
     kind: str | None = None  # of the dataset
     weights_digest: str | None = None
-    feature_dim: int | None = None
     accuracy: float | None = None
-    files: dict[str, Kept] = {}
     other_split: RealFigures | None = None
 
 
@@ -207,19 +214,11 @@ class Memorisation(Record):
     training_images: int | None = None
 
 
-class Matched(Record):
-    """Metrics that depend on the count, of generated and of real held-out images, both of `count` images."""
-
-    count: int
-    split: str
-    generated: dict[str, MetricValue]
-    real: dict[str, MetricValue]
-
-
-class EvaluationRecord(Record):
+class EvaluationRecord(Result):
     """`metrics.json`: a run measured against a reference."""
 
-    key: str
+    place = "results/evaluations/{}/metrics.json"
+
     status: Literal["measured", "diverged"]
     metrics: dict[str, MetricValue]
     curve: list[CurvePoint]
@@ -228,15 +227,35 @@ class EvaluationRecord(Record):
     run: str
     variant: str
     seed: int
-    dataset: str | None = None
-    files: dict[str, Kept] = {}
     untrained: dict[str, MetricValue] = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None
     curve_protocol: Settings = {}
     collapse: Collapse = Collapse()
     memorisation: Memorisation = Memorisation()
     attention: Attention = {}
-    matched: Annotated[Matched | None, BeforeValidator(_or_none)] = None
     generated_images: int | None = None
     generated_per_second: float | None = None
     seconds: float | None = None
+
+
+class Manifest(Record):
+    """What a plan needs of a prepared dataset's `manifest.json`."""
+
+    digest: str
+    channels: int
+    resolution: int
+
+
+class Labels(Record):
+    """What images are labelled with: "classes", "attributes" or "none"."""
+
+    kind: str
+    names: list[str]
+
+
+class PreparedManifest(Manifest):
+    """What whoever reads the arrays needs; `splits` has the first row of each, and the one behind its last."""
+
+    count: int
+    labels: Labels
+    splits: dict[str, list[int]]

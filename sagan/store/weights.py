@@ -7,26 +7,20 @@ says what it was made from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from sagan.errors import UserError
 from sagan.store.paths import SHIPPED, TIMM, Paths
 from sagan.store.records import file_digest, read_json
 
 
-@dataclass(frozen=True)
-class Published:
-    """A file of weights as its makers publish it.
-
-    Attributes:
-        url: where.
-        has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
-    """
+class Published(NamedTuple):
+    """A file of weights as its makers publish it; its network ends in ImageNet's classes."""
 
     url: str
     sha256: str
-    has_classes: bool = False
 
 
 # The extractor of torch-fidelity.
@@ -34,7 +28,6 @@ PUBLISHED = {
     "inception": Published(
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        has_classes=True,
     ),
 }
 
@@ -49,34 +42,18 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
         return None
     path = paths.weights_file(extractor, paths.root)
     if not path.exists():
-        mend = (
-            "install the package anew"
-            if extractor in SHIPPED
-            else f"fetch them with `python -m sagan weights {extractor}`"
-        )
+        fetch = f"fetch them with `python -m sagan weights {extractor}`"
+        mend = "install the package anew" if extractor in SHIPPED else fetch
         raise UserError(f"{path}: the weights of {extractor!r} are not there; {mend}")
     return file_digest(path)
 
 
-def published_digest(network: str, paths: Paths) -> str:
-    """The sha256 of a network's weights, which are the published ones.
-
-    Raises:
-        UserError: they are not there, or are others.
-    """
-    found, path = extractor_digest(network, paths), paths.weights_file(network, paths.root)
-    if found != PUBLISHED[network].sha256:
-        raise UserError(f"{path}: not the published weights; `python -m sagan weights {network}` fetches them anew")
-    return found
-
-
-@dataclass(frozen=True)
-class WeightsFile:
+class WeightsFile(NamedTuple):
     """A file of weights that is there.
 
     Attributes:
         origin: where its bytes come from, in words; None where nothing vouches for them.
-        has_classes: see `Published`.
+        has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
     """
 
     sha256: str
@@ -88,14 +65,12 @@ def inspect(extractor: str, path: Path) -> WeightsFile:
     """What is known of an extractor's file of weights: its bytes are read, and the record beside it."""
     published, sha256 = PUBLISHED.get(extractor), file_digest(path)
     if published is not None and sha256 == published.sha256:
-        return WeightsFile(sha256, "as published", published.has_classes)
-    try:
+        return WeightsFile(sha256, "as published", True)
+    with suppress(OSError, ValueError):
         record = read_json(path.with_suffix(".json"))
-    except (OSError, ValueError):
-        record = {}
-    if record.get("sha256") != sha256:
-        return WeightsFile(sha256, None, published is not None and published.has_classes)
-    return WeightsFile(sha256, f"from {record['source']}", record["classifier_layer"])
+        if record.get("sha256") == sha256:
+            return WeightsFile(sha256, f"from {record['source']}", record["classifier_layer"])
+    return WeightsFile(sha256, None, published is not None)
 
 
 def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
@@ -110,14 +85,12 @@ def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
     yield f"{', '.join(SHIPPED)}: ship with the package"
     yield f"{'classifier':{width}}trained on each dataset with classes, for its reference; nothing to fetch"
     for extractor in names:
-        yield f"{extractor:{width}}{_told(extractor, paths.weights_file(extractor, paths.root))}"
-
-
-def _told(extractor: str, path: Path) -> str:
-    if not path.exists():
-        return f"not there ({path}); `python -m sagan weights {extractor}` fetches it"
-    found = inspect(extractor, path)
-    told = f"{path}, sha256 {found.sha256[:12]}"
-    if found.origin is None:
-        return f"{told}, of unknown origin"
-    return f"{told}, {found.origin}: every metric{'' if found.has_classes else ' but IS (no classifier layer)'}"
+        path = paths.weights_file(extractor, paths.root)
+        told = f"not there ({path}); `python -m sagan weights {extractor}` fetches it"
+        if path.exists():
+            found = inspect(extractor, path)
+            serves = "every metric" if found.has_classes else "every metric but IS (no classifier layer)"
+            told = f"{path}, sha256 {found.sha256[:12]}, " + (
+                f"{found.origin}: {serves}" if found.origin else "of unknown origin"
+            )
+        yield f"{extractor:{width}}{told}"

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagan.code.extensions import Sources, keep_with_run, load_extension, read_sources
+from sagan.code.extensions import Sources, load_extension, read_sources
+from sagan.code.trust import keep_with_run
 from sagan.data.conditions import class_labels
 from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, first_line
@@ -223,7 +224,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         shutil.rmtree(folder, ignore_errors=True)
         delete_checkpoints(paths.state(run.key))
         if own is not None:
-            keep_with_run(own.__sources__, folder, paths)
+            keep_with_run(own.__sources__, folder)
         _save_snapshot(session, folder)
     log = RunLog(folder / "log.jsonl", position.log_bytes)
     diverged_at = yield from _carry_out(run, session, data, paths, log, position, under)

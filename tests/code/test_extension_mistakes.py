@@ -40,28 +40,26 @@ def test_planning_refuses_what_reading_shows(write, plan, paths, text):
     assert "\n" not in str(told.value)
 
 
-def test_a_file_that_is_not_there(plan):
-    with pytest.raises(UserError, match=r"variants\.mine\.extension\.file = .*no such file; .*`git add` it"):
-        plan()
-
-
-@pytest.mark.parametrize("file", ["/tmp/mine.py", "mine.py", "extensions/../mine.py", "extensions/mine.txt"])
-def test_files_elsewhere_are_refused(plan, file):
-    with pytest.raises(UserError, match=r"variants\.mine\.extension\.file = .*must be a Python file in the folder ext"):
+@pytest.mark.parametrize(
+    "file", ["/tmp/mine.py", "mine.py", "extensions/../mine.py", "extensions/mine.txt", "extensions/mine.py"]
+)
+def test_files_elsewhere_and_missing_ones_are_refused(plan, file):
+    why = "no such file; .*`git add` it" if file == "extensions/mine.py" else "must be a Python file in the folder ext"
+    with pytest.raises(UserError, match=rf"variants\.mine\.extension\.file = .*{why}"):
         plan(f"{{file: {file}}}")
 
 
-def test_own_networks_of_a_conditional_variant_are_refused(own_run, write, paths):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"condition": "class"}, "own networks are not told of classes"),
+        ({"regularisers": {"feature_matching": 1.0}}, r"own discriminator .* say feature_matching: 0"),
+    ],
+)
+def test_what_own_networks_cannot_serve_is_refused(own_run, write, paths, settings, message):
     run = own_run(write(JUDGE.format("nn.Flatten()")))
-    config = {**run.config, "variant": {**run.config["variant"], "condition": "class"}}
-    with pytest.raises(UserError, match="own networks are not told of classes"):
-        run_code(RunConfig.model_validate(config), paths, "here")
-
-
-def test_the_features_of_an_own_discriminator_cannot_be_matched(own_run, write, paths):
-    run = own_run(write(JUDGE.format("nn.Flatten()")))
-    config = {**run.config, "variant": {**run.config["variant"], "regularisers": {"feature_matching": 1.0}}}
-    with pytest.raises(UserError, match=r"own discriminator .* say feature_matching: 0"):
+    config = {**run.config, "variant": {**run.config["variant"], **settings}}
+    with pytest.raises(UserError, match=message):
         run_code(RunConfig.model_validate(config), paths, "here")
 
 

@@ -17,7 +17,6 @@ from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.generators import sampling
 from sagan.generators.describing import describe_variant
-from sagan.generators.exporting import export_generator
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
@@ -103,13 +102,6 @@ def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_ru
     assert with_it["loss_g"] > plain["loss_g"] and with_it["loss_d"] == plain["loss_d"]
 
 
-def test_own_networks_are_exported(own_run, images, paths, tmp_path, monkeypatch):
-    run = own_run(example("upsampling", paths), kernel=3)
-    train(run, images, paths)
-    monkeypatch.chdir(paths.root)
-    assert export_generator(paths.run(run.key), tmp_path / "generator.pt2") < 1e-4
-
-
 def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, plan, tmp_path, monkeypatch):
     from sagan.cli import app
 
@@ -122,6 +114,7 @@ def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, 
     monkeypatch.chdir(tmp_path / "below")
     for arguments in (["sample", run.key], ["export", run.key, "g.pt2"], ["describe", "mine", "--suite", "quick"]):
         assert CliRunner().invoke(app, arguments).exception is None, arguments
+    assert (tmp_path / "below" / "g.pt2").exists()
     with pytest.raises(UserError, match="this generator has no attention layer"):
         CliRunner().invoke(app, ["attend", run.key], catch_exceptions=False)
 
@@ -185,44 +178,38 @@ def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
     assert (other.root / "executed").exists()
 
 
-def test_a_mark_that_comes_with_an_archive_makes_nothing_trusted(copied):
+@pytest.mark.parametrize("whose", ["what this user ran", "the workspace's", "another's", "with the mark of an archive"])
+def test_what_a_user_ran_in_any_clone_or_has_is_trusted_and_nothing_else(copied, monkeypatch, tmp_path, whose):
     run, other = copied
-    folder = other.run(run.key) / "extension"
-    (folder / "main.py").open("a").write("\nopen('executed', 'w')\n")
-    digest = trust._digest({file.name: file.read_bytes() for file in folder.glob("*.py")})
-    for place in ("extensions", "trusted"):
-        mark = other.root / "state" / place / digest
-        mark.parent.mkdir(parents=True)
-        mark.touch()
-    with pytest.raises(UserError, match="--trust"):
-        load_generator(other.run(run.key), paths=other)
+    main = other.run(run.key) / "extension" / "main.py"
+    if whose != "what this user ran":
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
+    if whose == "the workspace's":
+        shutil.copytree(ROOT / "extensions", other.root / "extensions")
+        main.write_text("# Another comment.\n" + main.read_text())
+    if whose == "with the mark of an archive":
+        for place in ("extensions", "trusted"):
+            mark = other.root / "state" / place / trust._digest(read_sources(main))
+            mark.parent.mkdir(parents=True)
+            mark.touch()
+    if whose in ("what this user ran", "the workspace's"):
+        assert torch.equal(drawn(other.run(run.key), other), drawn(other.run(run.key), other, trust=True))
+    else:
+        with pytest.raises(UserError, match="--trust"):
+            load_generator(other.run(run.key), paths=other)
 
 
-def test_what_a_user_ran_is_trusted_in_every_clone_and_by_nobody_else(copied, monkeypatch, tmp_path):
-    run, other = copied
-    assert drawn(other.run(run.key), other) is not None
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
-    with pytest.raises(UserError, match="--trust"):
-        load_generator(other.run(run.key), paths=other)
-
-
-def test_a_user_without_a_home_has_no_marks_in_the_folder_of_work(copied, monkeypatch, tmp_path):
-    """An archive could bring a folder `~` along."""
-    _, other = copied
-    monkeypatch.chdir(other.root)
-    for settings in ("", "relative"):
-        monkeypatch.setenv("XDG_CONFIG_HOME", settings)
-        monkeypatch.setenv("HOME", "~")
-        code = {"main.py": b"print()"}
-        trust.remember(code)
-        assert not trust.is_trusted(code, tmp_path / "none", "main.py")
-    assert not (other.root / "~").exists() and not (other.root / "relative").exists()
-
-
-def test_a_home_that_cannot_be_written_costs_no_training(own_run, images, paths, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
-    assert train(own_run(example("upsampling", paths), kernel=3), images, paths).status == "finished"
+@pytest.mark.parametrize("settings", ["", "relative", "a file"])
+def test_without_a_home_that_can_be_written_there_are_no_marks(monkeypatch, tmp_path, settings):
+    """Nor any in the folder of work, where an archive could bring a folder `~` along."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.py", "a file"):
+        (tmp_path / name).write_text("print()")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / settings) if settings == "a file" else settings)
+    monkeypatch.setenv("HOME", "~")
+    trust.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
+    assert not trust.is_trusted(tmp_path / "run", Paths(tmp_path / "none"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "mine.py", "run"]
 
 
 def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
@@ -243,15 +230,6 @@ def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
     monkeypatch.setattr("sagan.metrics.evaluate.evaluate", measured)
     assert "--trust" in str(CliRunner().invoke(app, ["evaluate", "none"]).exception)
     assert str(CliRunner().invoke(app, ["evaluate", "none", "--trust"]).exception) == "measured"
-
-
-def test_copied_code_that_the_workspace_has_is_its_own(copied, monkeypatch, tmp_path):
-    run, other = copied
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another"))
-    shutil.copytree(ROOT / "extensions", other.root / "extensions")
-    main = other.run(run.key) / "extension" / "main.py"
-    main.write_text("# Another comment.\n" + main.read_text())
-    assert torch.equal(drawn(other.run(run.key), other), drawn(other.run(run.key), other, trust=True))
 
 
 def test_a_copied_run_with_an_own_loss_executes_nothing(own_run, write, images, paths, tmp_path):

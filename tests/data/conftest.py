@@ -27,6 +27,20 @@ def jpeg():
 
 
 @pytest.fixture
+def write(tmp_path, jpeg):
+    """A function that writes images under some names below `source`, which it returns."""
+
+    def write_images(*names: str, size=(40, 40), mode: str = "RGB") -> Path:
+        for seed, name in enumerate(names):
+            path = tmp_path / "source" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(seed, size, mode, "PNG" if name.endswith("png") else "JPEG"))
+        return tmp_path / "source"
+
+    return write_images
+
+
+@pytest.fixture
 def write_celeba(jpeg):
     """A function that writes a CelebA folder: 10 of 14 listed images, 6 of them train, 2 valid, 2 test."""
 

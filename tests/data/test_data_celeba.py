@@ -1,3 +1,5 @@
+"""CelebA in every layout, and its lists in every form, that are about."""
+
 from __future__ import annotations
 
 import io
@@ -17,12 +19,16 @@ from sagan.errors import UserError
 from sagan.params.datasets import CelebA
 
 SPEC = CelebA(kind="celeba", source="source", resolution=32)
+PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 
 
-@pytest.mark.parametrize(("layout", "gzipped"), [("folder", False), ("zip", True), ("parts", True)])
-def test_every_layout_gives_the_official_splits_and_attributes(tmp_path, write_celeba, jpeg, layout, gzipped):
-    write_celeba(tmp_path / "source", layout, gzipped)
-    manifest = prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
+def prepared(tmp_path, **settings):
+    return prepare("faces", SPEC.model_copy(update=settings), tmp_path / "out", root=tmp_path)
+
+
+def test_official_splits_and_attributes(tmp_path, write_celeba, jpeg, capsys):
+    write_celeba(tmp_path / "source")
+    manifest = prepared(tmp_path)
     data = load(tmp_path / "out")
     assert manifest["splits"] == {"train": [0, 6], "valid": [6, 8], "test": [8, 10]}
     assert (manifest["count"], manifest["present"], manifest["listed"]) == (10, 10, 14)
@@ -33,93 +39,92 @@ def test_every_layout_gives_the_official_splits_and_attributes(tmp_path, write_c
     original = Image.open(io.BytesIO(jpeg(3)))
     expected = original.crop((0, 20, 178, 198)).resize((32, 32), Image.Resampling.LANCZOS)
     assert np.array_equal(data.images[2].transpose(1, 2, 0), np.asarray(expected))
+    assert manifest["original"] is False and not manifest["originals"][PARTITION]["original"]
+    assert f"{PARTITION} is not CelebA's original" in capsys.readouterr().err
 
 
-def test_the_layout_does_not_change_a_byte(tmp_path, write_celeba):
-    digests = set()
-    for layout in ("folder", "zip", "parts"):
-        write_celeba(tmp_path / layout, layout)
-        spec = CelebA(kind="celeba", source=layout, resolution=32)
-        digests.add(prepare("faces", spec, tmp_path / f"{layout}-out", root=tmp_path)["digest"])
-    assert len(digests) == 1
+def as_csv(text: str, name: str) -> str:
+    lines = [",".join(line.split()) for line in text.splitlines()]
+    header = ["image_id,partition"] if name == PARTITION else [f"image_id,{lines[1]}"]
+    return "\n".join(header + lines[0 if name == PARTITION else 2 :]) + "\n"
 
 
-def test_the_source_may_be_the_zip_itself(tmp_path, write_celeba):
-    write_celeba(tmp_path / "source", "zip")
-    spec = CelebA(kind="celeba", source="source/img_align_celeba.zip", resolution=32)
-    assert prepare("faces", spec, tmp_path / "out", root=tmp_path)["count"] == 10
+FORMS = [
+    "zip",
+    "parts",
+    "the zip",
+    "zip with lists",
+    "zip with csv",
+    "png",
+    "csv",
+    "bom",
+    "utf-16",
+    "blank",
+    "crlf",
+    ".gz",
+]
 
 
-def test_crop_and_filter_are_part_of_the_image(tmp_path, write_celeba, jpeg):
-    write_celeba(tmp_path / "source")
-    spec = CelebA(kind="celeba", source="source", resolution=64, crop=108, resize="bilinear")
-    manifest = prepare("faces", spec, tmp_path / "out", root=tmp_path)
-    assert (manifest["crop"], manifest["resize"]) == (108, "bilinear")
-    original = Image.open(io.BytesIO(jpeg(0)))
-    expected = original.crop((35, 55, 143, 163)).resize((64, 64), Image.Resampling.BILINEAR)
-    assert np.array_equal(load(tmp_path / "out").images[0].transpose(1, 2, 0), np.asarray(expected))
-
-
-def test_lists_that_are_not_the_originals_are_said_to_be_others(tmp_path, write_celeba, capsys):
-    write_celeba(tmp_path / "source")
-    manifest = prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
-    assert manifest["original"] is False
-    assert not manifest["originals"]["list_eval_partition.txt"]["original"]
-    assert "list_eval_partition.txt is not CelebA's original" in capsys.readouterr().err
+@pytest.mark.parametrize("form", FORMS)
+def test_every_layout_and_form_gives_the_same_bytes(tmp_path, write_celeba, form):
+    expected = prepare("faces", SPEC, tmp_path / "asis", root=write_celeba(tmp_path / "source").parent)["digest"]
+    source, place = tmp_path / "source", "source"
+    if form in ("zip", "parts", "the zip"):
+        shutil.rmtree(source)
+        write_celeba(source, "parts" if form == "parts" else "zip", gzipped=True)
+        place = "source/img_align_celeba.zip" if form == "the zip" else place
+    elif form.startswith("zip with"):  # a common copy has the images twice as deep, and CSV lists
+        place, deep = "all.zip", "img_align_celeba/" if form == "zip with csv" else "celeba/"
+        with zipfile.ZipFile(tmp_path / place, "w") as archive:
+            for path in sorted(source.rglob("*.jpg")):
+                archive.write(path, f"{deep}img_align_celeba/{path.name}")
+            for name in (PARTITION, ATTRIBUTES):
+                text = (source / name).read_text()
+                archive.writestr(*((name[:-3] + "csv", as_csv(text, name)) if "csv" in form else (f"x/{name}", text)))
+    elif form == "png":  # the authors'
+        (source / "img_align_celeba_png").mkdir()
+        for path in (source / "img_align_celeba").iterdir():
+            Image.open(path).save(source / "img_align_celeba_png" / f"{path.stem}.png")
+        shutil.rmtree(source / "img_align_celeba")
+    for name in (PARTITION, ATTRIBUTES) if form in FORMS[6:] else ():
+        path = source / name
+        text = path.read_text()
+        path.unlink()
+        if form == "csv":
+            path.with_suffix(".csv").write_text(as_csv(text, name))
+        elif form == ".gz":  # a browser that unpacked what it fetched
+            path.with_name(f"{name}.gz").write_text(text)
+        else:
+            changed = {"bom": "\ufeff" + text, "utf-16": "\ufeff" + text, "blank": text + "\n \n"}.get(form, text)
+            data = changed.encode("utf-16-le" if form == "utf-16" else "utf-8")
+            path.write_bytes(data.replace(b"\n", b"\r\n") if form == "crlf" else data)
+    assert prepared(tmp_path, source=place)["digest"] == expected
 
 
 def test_what_is_missing_is_named_with_where_to_get_it(tmp_path):
     with pytest.raises(
         UserError, match=r"no img_align_celeba/ .* no list_eval_partition.txt .* no list_attr.* https://"
     ):
-        prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
+        prepared(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("list_eval_partition.txt", "000002.jpg 0", "000002.jpg 3", "line 2: '000002.jpg 3'"),
-        ("list_eval_partition.txt", "000002.jpg 0", "000001.jpg 0", "line 2: '000001.jpg 0'"),
-        ("list_attr_celeba.txt", "000002.jpg -1", "000002.jpg", "line 4: must be a name and 40 times"),
-        ("list_attr_celeba.txt", "14\n", "15\n", "14 images, and its first line says 15"),
+        (PARTITION, "000002.jpg 0", "000002.jpg 3", "line 2: '000002.jpg 3'"),
+        (PARTITION, "000002.jpg 0", "000001.jpg 0", "line 2: '000001.jpg 0'"),
+        (PARTITION, "000001.jpg 0", "<html>quota</html>", "line 1: '<html>quota</html>'"),
+        (ATTRIBUTES, "000002.jpg -1", "000002.jpg", "line 4: .*must be a new image's name and 40 times"),
+        (ATTRIBUTES, "14\n", "15\n", "14 images, and its first line says 15"),
     ],
 )
 def test_a_malformed_list_is_named_with_its_line(tmp_path, write_celeba, name, old, new, message):
-    write_celeba(tmp_path / "source")
-    path = tmp_path / "source" / name
+    path = write_celeba(tmp_path / "source") / name
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=f"{name}.*{message}"):
-        prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
-
-
-def test_a_split_without_images_is_an_error(tmp_path, write_celeba):
-    write_celeba(tmp_path / "source")
-    for name in ("000012.jpg", "000013.jpg"):
-        (tmp_path / "source" / "img_align_celeba" / name).unlink()
-    with pytest.raises(UserError, match="none of its 8 usable images is in the test split"):
-        prepare("faces", SPEC, tmp_path / "out", root=tmp_path)
-
-
-def test_a_zip_may_hold_the_lists_too(tmp_path, write_celeba):
-    folder = write_celeba(tmp_path / "made", gzipped=True)
-    with zipfile.ZipFile(tmp_path / "celeba.zip", "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, f"celeba/{path.relative_to(folder)}")
-    spec = CelebA(kind="celeba", source="celeba.zip", resolution=32)
-    assert prepare("faces", spec, tmp_path / "out", root=tmp_path)["count"] == 10
-
-
-def test_rows_are_ordered_by_split_whatever_the_order_of_the_list(tmp_path, write_celeba):
-    folder = write_celeba(tmp_path / "source")
-    before = prepare("faces", SPEC, tmp_path / "before", root=tmp_path)
-    path = folder / "list_eval_partition.txt"
-    path.write_text(path.read_text().replace("000001.jpg 0", "000001.jpg 2"))
-    after = prepare("faces", SPEC, tmp_path / "after", root=tmp_path)
-    assert before["splits"]["test"] == [8, 10] and after["splits"]["test"] == [7, 10]
-    moved = load(tmp_path / "after").split("test")[0][0]
-    assert np.array_equal(moved, load(tmp_path / "before").images[0])
+        prepared(tmp_path)
 
 
 def test_the_last_line_of_a_preparation_says_that_it_is_a_part(tmp_path, write_celeba):

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from sagan.data import load, prepare
+from sagan.data.hub import StoredImage, locate_hub
+from sagan.data.originals import BadImage
 from sagan.errors import UserError
 from sagan.params.datasets import HuggingFace
 
@@ -46,15 +48,16 @@ def test_splits_images_and_classes_are_taken(tmp_path, spec):
 
 
 @needs_datasets
-def test_an_unknown_column_is_named(tmp_path, spec):
-    with pytest.raises(UserError, match=r"source: no column 'picture' \(there are: image, label\)"):
-        prepare("hub", spec.model_copy(update={"image": "picture"}), tmp_path / "out", root=tmp_path)
-
-
-@needs_datasets
-def test_a_dataset_that_cannot_be_had_is_named(tmp_path, spec):
-    with pytest.raises(UserError, match="nobody/nothing: cannot be loaded by datasets"):
-        prepare("hub", spec.model_copy(update={"source": "nobody/nothing"}), tmp_path / "out", root=tmp_path)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image": "picture"}, r"source: no column 'picture' \(there are: image, label\)"),
+        ({"source": "nobody/nothing"}, "nobody/nothing: cannot be loaded by datasets"),
+    ],
+)
+def test_what_cannot_be_had_is_named(tmp_path, spec, settings, message):
+    with pytest.raises(UserError, match=message):
+        prepare("hub", spec.model_copy(update=settings), tmp_path / "out", root=tmp_path)
 
 
 def test_without_the_package_the_message_says_what_to_install(tmp_path, spec, monkeypatch):
@@ -102,3 +105,25 @@ def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jp
     spec = spec.model_copy(update={"label": None})
     with pytest.raises(UserError, match=r"cannot be loaded by datasets|names a file outside of the dataset"):
         prepare("hub", spec, tmp_path / "out", root=tmp_path, workers=1)
+
+
+def test_a_folder_that_grew_is_noticed(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "train-0.parquet").write_bytes(b"one")
+    spec = HuggingFace(kind="huggingface", source="source", resolution=32)
+    before = locate_hub(spec, tmp_path).stamp
+    (tmp_path / "source" / "train-1.parquet").write_bytes(b"two")
+    assert locate_hub(spec, tmp_path).stamp != before
+
+
+def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):
+    (tmp_path / "set").mkdir()
+    for name in ("set/inside.jpg", "secret.jpg"):
+        (tmp_path / name).write_bytes(jpeg(0))
+    paths = [tmp_path / "set" / "inside.jpg", tmp_path / "secret.jpg", tmp_path / "set" / ".." / "secret.jpg", None]
+    cells = [{"image": {"bytes": None, "path": path and str(path)}} for path in paths] + [{"image": None}]
+    column = [StoredImage("cell", cell["image"], (tmp_path / "set",)) for cell in cells]
+    assert Image.open(io.BytesIO(column[0].read())).size == (178, 218)
+    for i, reason in ((1, "outside of the dataset"), (2, "outside of the dataset"), (3, "no image"), (4, "no image")):
+        with pytest.raises(BadImage, match=reason):
+            column[i].read()

@@ -10,9 +10,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from sagan.data import pool, prepare
+from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
 SPEC = ImageFolder(kind="folder", source="source", resolution=32)
@@ -21,11 +22,11 @@ FILES = ("images.npy", "labels.npy", "manifest.json")
 KILLED = """
 import sys
 from pathlib import Path
-from sagan.data import pool, prepare
+from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
 if __name__ == "__main__":
-    pool.AT_ONCE = 8
+    photographs.AT_ONCE = 8
     root = Path(sys.argv[1])
     spec = ImageFolder(kind="folder", source="source", resolution=32)
     prepare("any", spec, root / "out", root=root, workers=2)
@@ -33,19 +34,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def write_source(tmp_path, jpeg):
-    """A function that writes so many images: 8 different ones under many names."""
-
-    def write(count: int, side: int = 100) -> Path:
-        folder = tmp_path / "source"
-        folder.mkdir()
-        for i in range(8):
-            (folder / f"{i:04d}.jpg").write_bytes(jpeg(i, size=(side, side)))
-        for i in range(8, count):
-            os.link(folder / f"{i % 8:04d}.jpg", folder / f"{i:04d}.jpg")
-        return folder
-
-    return write
+def write_source(write):
+    """A function that writes so many images."""
+    return lambda count, side=100: write(*(f"{i:04d}.jpg" for i in range(count)), size=(side, side))
 
 
 def bytes_of(folder: Path) -> list[bytes]:
@@ -54,13 +45,13 @@ def bytes_of(folder: Path) -> list[bytes]:
 
 def test_the_number_of_workers_does_not_change_a_byte(tmp_path, write_source, monkeypatch):
     (write_source(60) / "bad.jpg").write_bytes(b"no image")
-    monkeypatch.setattr(pool, "AT_ONCE", 16)
+    monkeypatch.setattr(photographs, "AT_ONCE", 16)
     spec = SPEC.model_copy(update={"on_bad_image": "skip"})
     for workers in (1, 2, 3):
         prepare("any", spec, tmp_path / str(workers), root=tmp_path, workers=workers)
     one, two, three = (bytes_of(tmp_path / str(workers)) for workers in (1, 2, 3))
     assert one == two == three
-    monkeypatch.setattr(pool, "AT_ONCE", 7)
+    monkeypatch.setattr(photographs, "AT_ONCE", 7)
     prepare("any", spec, tmp_path / "other", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "other") == one
 
@@ -71,13 +62,12 @@ def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_so
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    rows = tmp_path / "out" / ".preparing" / "rows"
-    wait_for(lambda: rows.exists() and rows.stat().st_size > 0)
-    workers = children_of(process.pid)
+    while len(workers := psutil.Process(process.pid).children()) < 3:  # two, and one that tracks their resources
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "manifest.json").exists()
-    wait_for(lambda: not any(is_running(pid) for pid in workers))
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     prepare("any", SPEC, tmp_path / "clean", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
@@ -88,10 +78,10 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
     write_source(60)
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sagan.data.prepared.np.lib.format.write_array_header_1_0", killed)
+    monkeypatch.setattr("sagan.data.prepared.np.save", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -99,8 +89,8 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
 
 def test_two_at_once_make_it_once(tmp_path, write_source, monkeypatch):
     write_source(60)
-    made, batch = [], pool._batch
-    monkeypatch.setattr(pool, "_batch", lambda *call: made.append(1) or batch(*call))
+    made, batch = [], photographs._batch
+    monkeypatch.setattr(photographs, "_batch", lambda *call: made.append(1) or batch(*call))
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(prepare, "any", SPEC, tmp_path / "out", root=tmp_path, workers=1) for _ in range(2)]
     assert calls[0].result() == calls[1].result() and len(made) == 1
@@ -112,21 +102,3 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_sour
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("60 images to 32x32: 60 of 60, ") and "images/s" in last
-
-
-def wait_for(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False

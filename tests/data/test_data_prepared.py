@@ -1,114 +1,157 @@
-"""What every kind has in common: when a dataset is made again, what is on disk, what importing costs."""
+"""What every kind has in common: what is said, when a dataset is made again, what is on disk, what importing costs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sagan.data import load, pending, prepare
+from sagan.data import load, pending, prepare, summary
 from sagan.errors import UserError
-from sagan.params.datasets import Mnist
+from sagan.params.datasets import CelebA, ImageFolder, Mnist
+
+ROOT = Path(__file__).parent.parent.parent
+DIGITS = Mnist(kind="mnist", source="source")
+FACES = CelebA(kind="celeba", source="source", resolution=32)
 
 
 @pytest.fixture
-def spec():
-    return Mnist(kind="mnist", source="source")
-
-
-def test_the_same_dataset_is_not_made_twice(tmp_path, write_idx, spec):
+def made(tmp_path, write_idx):
+    """The folder of a dataset that was prepared from MNIST's stand-ins."""
     write_idx(tmp_path / "source")
-    first = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    before = (tmp_path / "out" / "images.npy").stat().st_mtime_ns
-    assert prepare("mnist", spec, tmp_path / "out", root=tmp_path) == first
-    assert (tmp_path / "out" / "images.npy").stat().st_mtime_ns == before
+    prepare("mnist", DIGITS, tmp_path / "out", root=tmp_path)
+    return tmp_path / "out"
 
 
-def test_other_settings_make_it_again(tmp_path, write_idx, spec):
-    write_idx(tmp_path / "source")
-    first = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    wider = prepare("mnist", Mnist(kind="mnist", source="source", resolution=32), tmp_path / "out", root=tmp_path)
-    assert wider["resolution"] == 32 and load(tmp_path / "out").images.shape[-1] == 32
-    assert wider["digest"] != first["digest"]
-
-
-def test_other_originals_make_it_again(tmp_path, write_idx, spec):
-    write_idx(tmp_path / "source")
-    first = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    write_idx(tmp_path / "source", train=60)
-    larger = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    assert larger["count"] == 70 and larger["digest"] != first["digest"]
-
-
-def test_a_prepared_dataset_stands_without_its_originals(tmp_path, write_idx, spec):
-    write_idx(tmp_path / "source")
-    first = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    (tmp_path / "source").rename(tmp_path / "elsewhere")
-    assert prepare("mnist", spec, tmp_path / "out", root=tmp_path) == first
+def test_the_same_dataset_is_not_made_twice_and_stands_without_its_originals(tmp_path, made):
+    assert sorted(path.name for path in made.iterdir()) == ["images.npy", "labels.npy", "manifest.json"]
+    manifest, before = load(made).manifest, (made / "images.npy").stat().st_mtime_ns
+    for _ in range(2):
+        assert prepare("mnist", DIGITS, made, root=tmp_path) == manifest
+        shutil.rmtree(tmp_path / "source", ignore_errors=True)
+    assert (made / "images.npy").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="missing"):
-        prepare("mnist", spec, tmp_path / "new", root=tmp_path)
+        prepare("mnist", DIGITS, tmp_path / "new", root=tmp_path)
 
 
-def test_the_folder_holds_the_dataset_and_nothing_else(tmp_path, write_idx, spec):
-    write_idx(tmp_path / "source")
-    prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images.npy", "labels.npy", "manifest.json"]
+def test_other_settings_and_other_originals_make_it_again(tmp_path, made, write_idx):
+    first = load(made).manifest["digest"]
+    wider = prepare("mnist", DIGITS.model_copy(update={"resolution": 32}), made, root=tmp_path)
+    assert wider["resolution"] == 32 and load(made).images.shape[-1] == 32 and wider["digest"] != first
+    write_idx(tmp_path / "source", train=60)
+    assert prepare("mnist", DIGITS, made, root=tmp_path)["count"] == 70
 
 
-def test_the_digest_is_over_images_labels_and_splits(tmp_path, write_idx, spec):
-    images, labels = write_idx(tmp_path / "source")
-    manifest = prepare("mnist", spec, tmp_path / "out", root=tmp_path)
+def test_the_digest_is_over_images_labels_and_splits(made):
+    data = load(made)
     splits = json.dumps({"test": [30, 40], "train": [0, 30]}, separators=(",", ":"))
-    expected = hashlib.sha256(images.tobytes() + labels.astype(np.int64).tobytes() + splits.encode()).hexdigest()
-    assert manifest["digest"] == expected
+    expected = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + splits.encode()).hexdigest()
+    assert data.manifest["digest"] == expected
 
 
-def test_load_maps_the_images_and_names_the_splits(tmp_path, write_idx, spec):
-    write_idx(tmp_path / "source")
-    prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    data = load(tmp_path / "out")
+def test_load_maps_the_images_and_names_the_splits(made):
+    data = load(made)
     assert isinstance(data.images, np.memmap) and not data.images.flags.writeable
     with pytest.raises(UserError, match=r"'mnist' has no split 'valid' \(there are: train, test\)"):
         data.split("valid")
 
 
-def test_load_refuses_a_folder_without_manifest_and_one_that_was_cut_short(tmp_path, write_idx, spec):
+def test_load_refuses_a_folder_without_manifest_and_one_that_was_cut_short(tmp_path, made):
     with pytest.raises(UserError, match="holds no prepared dataset"):
         load(tmp_path)
-    write_idx(tmp_path / "source")
-    prepare("mnist", spec, tmp_path / "out", root=tmp_path)
-    images = tmp_path / "out" / "images.npy"
+    images = made / "images.npy"
     images.write_bytes(images.read_bytes()[:-1])
     with pytest.raises(UserError, match="damaged"):
-        load(tmp_path / "out")
+        load(made)
     np.save(images, np.zeros((39, 1, 28, 28), np.uint8))
     with pytest.raises(UserError, match=r"the arrays do not match manifest\.json"):
-        load(tmp_path / "out")
+        load(made)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
-def test_a_flipped_bit_is_refused_by_whoever_reads_and_prepared_anew(tmp_path, write_idx, spec, name, capsys):
-    write_idx(tmp_path / "source")
-    folder = tmp_path / "out"
-    made = prepare("mnist", spec, folder, root=tmp_path)
-    content = bytearray((folder / name).read_bytes())
+def test_a_flipped_bit_is_refused_by_whoever_reads_and_prepared_anew(tmp_path, made, name, capsys):
+    manifest = load(made).manifest
+    content = bytearray((made / name).read_bytes())
     content[-1] ^= 1
-    (folder / name).write_bytes(content)
+    (made / name).write_bytes(content)
     with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data`"):
-        load(folder)
-    assert pending("mnist", spec, folder, root=tmp_path).startswith("would be prepared anew, since the arrays have")
+        load(made)
+    assert pending("mnist", DIGITS, made, root=tmp_path).startswith("would be prepared anew, since the arrays have")
     (tmp_path / "source").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"the arrays have changed .* missing"):
-        prepare("mnist", spec, folder, root=tmp_path)
+        prepare("mnist", DIGITS, made, root=tmp_path)
     (tmp_path / "elsewhere").rename(tmp_path / "source")
     capsys.readouterr()
-    assert prepare("mnist", spec, folder, root=tmp_path) == made
+    assert prepare("mnist", DIGITS, made, root=tmp_path) == manifest
     assert "out: prepared anew, since the arrays have changed" in capsys.readouterr().err
-    load(folder)
+    load(made)
+
+
+def replaced(path: Path) -> None:
+    """Another content of the same size and age."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "mnist", "celeba list"])
+def test_originals_that_were_replaced_by_others_of_their_size_are_noticed(
+    tmp_path, write, write_idx, write_celeba, kind
+):
+    spec = ImageFolder(kind="folder", source="source", resolution=32)
+    if kind in ("folder", "zip"):
+        victim = write("0.jpg", "1.jpg") / "0.jpg"
+    if kind == "zip":
+        shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "source")
+        spec = spec.model_copy(update={"source": "packed.zip"})
+    if kind == "mnist":
+        write_idx(tmp_path / "source", gzipped=False)
+        victim, spec = tmp_path / "source" / "t10k-images-idx3-ubyte", DIGITS
+    if kind == "celeba list":
+        victim, spec = write_celeba(tmp_path / "source") / "list_eval_partition.txt", FACES
+    prepare("any", spec, tmp_path / "out", root=tmp_path)
+    assert pending("any", spec, tmp_path / "out", root=tmp_path) is None
+    if kind == "zip":  # one image in it, so that its checksum is another
+        victim.write_bytes(victim.with_name("1.jpg").read_bytes())
+        shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "source")
+    else:
+        replaced(victim)
+    assert "originals have changed" in pending("any", spec, tmp_path / "out", root=tmp_path)
+
+
+def test_the_command_says_what_was_read_each_time(tmp_path, write):
+    write("train/cats/0.jpg", "train/dogs/1.jpg", "train/dogs/2.jpg", "test/dogs/3.jpg", "train/dogs/4.gif")
+    params = (ROOT / "params.yaml").read_text()
+    pets = "datasets:\n  pets: {kind: folder, source: source, resolution: 32, labels: folders}\n"
+    (tmp_path / "params.yaml").write_text(params.replace("datasets:\n", pets, 1))
+    command = [sys.executable, "-m", "sagan", "data", "--dataset", "pets", "--workers", "1"]
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[:-1] == [
+            "pets: train: 3 images; classes: cats 1, dogs 2",
+            "pets: test: 1 images; classes: cats 0, dogs 1",
+            "pets: test lacks the classes cats",
+            "pets: splits: the folders of the source",
+            "pets: passed over: 1 .gif",
+        ]
+        assert "data/prepared/pets-32: 4 images, digest" in done.stdout.splitlines()[-1]
+
+
+def test_many_classes_and_attributes_are_summed_up(tmp_path, write_celeba):
+    write_celeba(tmp_path / "source")
+    said = summary(prepare("faces", FACES, tmp_path / "out", root=tmp_path), tmp_path / "out")
+    assert said[0] == "train: 6 images; attributes: 40, from Attribute_1 0 to Attribute_0 3"
 
 
 def test_importing_the_room_is_light():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sagan.data import load, prepare
-from sagan.errors import UserError
 from sagan.params.datasets import Mnist5k, StackedMnist
 
 SPEC = StackedMnist(kind="stacked-mnist", stacks=1200, held_out=300)
@@ -63,9 +62,3 @@ def test_mnists_files_are_stacked_too(tmp_path, write_idx):
     known = rows_by_image(padded[:30], labels[:30])
     stack, label = (rows[0] for rows in load(tmp_path / "out").split("train"))
     assert [known[channel.tobytes()] for channel in stack] == [label // 100, label // 10 % 10, label % 10]
-
-
-def test_missing_originals_are_named(tmp_path):
-    spec = SPEC.model_copy(update={"source": "nowhere"})
-    with pytest.raises(UserError, match=r"nowhere: 4 of the four MNIST files are missing"):
-        prepare("stacks", spec, tmp_path / "out", root=tmp_path)

@@ -64,13 +64,8 @@ class World:
         if not folder.exists():
             images, labels = pictures(900, seed=0)
             head = {"dataset": "strokes", "kind": "mnist", "resolution": 28, "settings": {}}
-            facts = {"crop": None, "resize": None}
-            splits = {"train": (0, 700), "test": (700, 900)}
-            store(
-                folder,
-                head,
-                Content([images], (1, 28, 28), labels, "classes", ["across", "down", "square"], splits, facts),
-            )
+            facts, splits = {"crop": None, "resize": None}, np.repeat([0, 2], [700, 200])
+            store(folder, head, Content(images, labels, ["across", "down", "square"], splits, facts))
         self.dataset = load(folder)
         self.plan = make_plan(load_params(self.paths.params), self.paths)
         [self.run], [self.reference], [self.evaluation] = (

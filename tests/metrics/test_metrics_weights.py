@@ -34,7 +34,7 @@ def release(tmp_path, monkeypatch):
     """A release to download from: a file of its own with its digest."""
     file = tmp_path / "release.pth"
     file.write_bytes(b"weights")
-    published = Published(file.as_uri(), hashlib.sha256(b"weights").hexdigest(), has_classes=True)
+    published = Published(file.as_uri(), hashlib.sha256(b"weights").hexdigest())
     monkeypatch.setitem(PUBLISHED, "inception", published)
     return file
 

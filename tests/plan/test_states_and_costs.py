@@ -10,9 +10,10 @@ from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
 from sagan.plan.listing import missing, plan_lines
 from sagan.plan.pruning import prune_results
-from sagan.store.folders import last_step, run_state, set_aside_torn
+from sagan.store.folders import last_step, run_state, set_aside
 from sagan.store.locks import exclusive
 from sagan.store.records import write_json
+from sagan.store.types import RunRecord
 from sagan.training.loop import train
 from tests.made_up import evaluation_record
 
@@ -36,9 +37,9 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
 
 def test_a_torn_folder_is_set_aside_and_a_whole_one_left(run, images, paths):
     train(run, images, paths)
-    assert set_aside_torn(run.key, paths) is None
+    assert set_aside(RunRecord, run.key, paths) is None
     (paths.run(run.key) / "discriminator.safetensors").unlink()
-    place = set_aside_torn(run.key, paths)
+    place = set_aside(RunRecord, run.key, paths)
     assert (place / "run.json").exists() and not paths.run(run.key).exists()
 
 
@@ -114,8 +115,8 @@ def test_right_sizes_with_wrong_bytes_are_found_where_asked(run, images, paths):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert set_aside_torn(run.key, paths, verify=False) is None
-    assert set_aside_torn(run.key, paths) is not None
+    assert set_aside(RunRecord, run.key, paths, verify=False) is None
+    assert set_aside(RunRecord, run.key, paths) is not None
 
 
 def test_a_failure_is_told_from_a_stop(run, paths):

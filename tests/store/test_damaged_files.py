@@ -12,8 +12,9 @@ from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.plan.listing import missing, set_aside_spoilt
 from sagan.store import reading
-from sagan.store.folders import set_aside_torn
-from sagan.store.records import NotARecord, misfit, read_json, write_json
+from sagan.store.folders import set_aside
+from sagan.store.records import read_json, write_json
+from sagan.store.types import RunRecord
 from tests.made_up import evaluation_record, run_record
 from workflow import launch
 
@@ -70,7 +71,9 @@ def assert_one_line(left, *parts):
     assert len(errors) < 400 and all(part in errors for part in parts), errors
 
 
-def test_whole_records_are_believed(sagan, records):
+def test_whole_records_are_believed_and_stay(sagan, plan, paths, records):
+    assert set_aside_spoilt(plan, paths) == {}
+    assert all((paths.root / path).exists() for path in records.values())
     code, output, errors = sagan("plan")
     assert (code, errors) == (0, "")
     assert f"{records['run.json'].parent.name}  finished, measured" in output
@@ -116,15 +119,10 @@ def test_what_is_no_record_is_set_aside_with_all_that_lies_beside_it(plan, paths
         (paths.root / path).with_name("beside.txt").write_text(name)
     moved = set_aside_spoilt(plan, paths)
     assert set(moved) == {records[name].parent.name for name in ("reference.json", "metrics.json")}
-    moved["run"] = set_aside_torn(records["run.json"].parent.name, paths)
+    moved["run"] = set_aside(RunRecord, records["run.json"].parent.name, paths)
     assert sorted((place / "beside.txt").read_text() for place in moved.values()) == sorted(records)
     assert not any((paths.root / path).parent.exists() for path in records.values())
     assert set_aside_spoilt(plan, paths) == {}
-
-
-def test_whole_references_and_measurements_stay(plan, paths, records):
-    assert set_aside_spoilt(plan, paths) == {}
-    assert all((paths.root / path).exists() for path in records.values())
 
 
 def test_the_report_shows_a_damaged_record_as_missing(sagan, records):
@@ -147,6 +145,7 @@ def test_a_manifest_that_is_none_is_named_with_what_makes_it(sagan, plan, conten
 def test_a_plan_file_that_is_none_is_named(sagan, content):
     Path("plan.json").write_bytes(content)
     assert_one_line(sagan("train", "x-s0-0123456789", "--plan", "plan.json"), "plan.json: no plan", "plan --out")
+    assert_one_line(sagan("train", "x", "--plan", "."), " .:", "is a folder")
 
 
 @pytest.mark.parametrize("key", ["../../../precious", "/precious", "a/b", "a\n", "-rf", "x" * 300])
@@ -171,11 +170,6 @@ def test_the_command_of_another_clone_is_refused(sagan):
     Path("sagan").mkdir()
     Path("sagan/__init__.py").touch()
     assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
-
-
-def test_another_file_as_a_plan_is_named(sagan):
-    assert_one_line(sagan("train", "x", "--plan", "params.yaml"), "params.yaml: no plan")
-    assert_one_line(sagan("train", "x", "--plan", "."), " .:", "is a folder")
 
 
 @pytest.mark.parametrize(
@@ -215,17 +209,3 @@ def test_a_time_in_which_nothing_could_be_done_is_refused(monkeypatch, capsys, v
     monkeypatch.setattr(sys, "argv", ["launch", "--suite", "quick", "--minutes", value])
     assert launch.main() == 2
     assert capsys.readouterr().err.startswith(f"sagan: --minutes {value}: say ")
-
-
-def test_a_damaged_record_reads_as_a_mistake_that_names_it(tmp_path):
-    (tmp_path / "a.json").write_text("[1]")
-    with pytest.raises(NotARecord, match=r"a\.json"):
-        read_json(tmp_path / "a.json")
-
-
-def test_a_misfit_is_named_by_its_place():
-    shape = {"a": {"b": {"c": int}}, "d": str}
-    assert misfit({"a": {"b": {"c": 1}}, "d": "x", "e": None}, shape) is None
-    assert misfit({"a": {"b": {}}, "d": "x"}, shape) == "a.b.c is missing"
-    assert misfit({"a": {"b": 1}, "d": "x"}, shape) == "a.b is wrong"
-    assert misfit({"a": {"b": {"c": 1}}, "d": 1}, shape) == "d is wrong"
