@@ -149,7 +149,7 @@ def _compared(
     runs = runs[runs[factor].isin(levels) & (runs["status"] != "missing")]
     if runs.empty:
         return Comparison(differs, None, None, [], [*notes, "no runs to compare"])
-    made, _ = all_effects(asked, runs, snapshots)
+    made = all_effects(asked, runs, snapshots)
     others = [
         f"{change_with_interval(row)} ({row.space})"
         for row in made.rows

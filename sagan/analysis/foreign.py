@@ -77,7 +77,7 @@ def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> Answe
     snapshots = rows[[name for name in rows if name != "lost"]] if columns.step else rows.iloc[:0]
     if columns.time and not columns.step:  # one row a run: its time is that of all its steps, taken as one
         snapshots = rows.assign(step=1)
-    effects, _ = all_effects(design, last, snapshots)
+    effects = all_effects(design, last, snapshots)
     cells = set(map(tuple, rows[factors].to_numpy()))
     for cell in itertools.product(*(design.factors[name].levels for name in factors)):
         if cell not in cells:

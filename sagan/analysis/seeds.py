@@ -34,11 +34,12 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
 
 def _asked_for(suite: str, plan: Plan, params: Params, paths: Paths) -> int:
     # Imported here: other plans need not wait for pandas and scipy.
-    from sagan.analysis.design import cells_of, design_of
-    from sagan.analysis.looks import replay
+    from sagan.analysis.deciding import replay
+    from sagan.analysis.design import design_of
     from sagan.analysis.rows import collect
     from sagan.analysis.tables import tables_of
 
     records = collect(suite, plan, params, paths)
     design = design_of(suite, params, records.variants)
-    return replay(design, tables_of(records, cells_of(design, params)).runs).asked if design.questions else 0
+    tables = tables_of(records, params.grids.get(design.grid, {}))
+    return replay(design, tables.runs).seeds_asked if design.questions else 0

@@ -13,7 +13,6 @@ from sagan.analysis.metrics import METRICS
 from sagan.analysis.rows import Row, SuiteRecords
 from sagan.names import for_csv
 from sagan.store.records import Json
-from sagan.store.types import RunRecord
 
 # Lines of training.csv a run.
 LOG_POINTS = 200
@@ -45,26 +44,34 @@ FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training
 
 def tables_of(records: SuiteRecords, cells: Cells) -> Tables:
     """The tables of a suite's records, the further feature spaces below the first."""
-    factors = list(next(iter(cells.values()), {}))
     runs = [_run(row, of.extractor) for of in records.spaces for row in of.rows]
-    snapshots = [line for of in records.spaces for row in of.rows for line in _snapshots(row, of.extractor)]
+    snapshots = [
+        {"variant": row.variant, "seed": row.seed, "space": of.extractor, "step": point.step}
+        | row.at_step(point.step)
+        | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
+        for of in records.spaces
+        for row in of.rows
+        for point in row.curve
+    ]
     training = [line for row in records.rows for line in _training(row)]
+    first = ["variant", "seed", "step", "images", "seconds"]
     keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - set(keys))
-    first = ["variant", "seed", "step", "images", "seconds"]
     return Tables(
-        with_factors(pd.DataFrame(runs), factors, cells),
-        with_factors(pd.DataFrame(snapshots, columns=keys), factors, cells),
+        with_factors(pd.DataFrame(runs), cells),
+        with_factors(pd.DataFrame(snapshots, columns=keys), cells),
         pd.DataFrame(training, columns=[*first, *logged]),
     )
 
 
-def with_factors(table: pd.DataFrame, factors: list[str], cells: Cells) -> pd.DataFrame:
+def with_factors(table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     """With a column for each factor behind the seed, empty for a variant outside of the grid."""
-    levels = {name: table["variant"].map({v: of[name] for v, of in cells.items()}).astype(object) for name in factors}
-    keys = ["variant", "seed"]
-    rest = table.drop(columns=[*keys, *(name for name in factors if name in table)])
-    return pd.concat([table[keys], pd.DataFrame(levels, index=table.index, columns=factors), rest], axis=1)
+    factors = list(next(iter(cells.values()), {}))
+    table = table.drop(columns=factors, errors="ignore")
+    for place, name in enumerate(factors, start=2):
+        levels = table["variant"].map({variant: of[name] for variant, of in cells.items()}).astype(object)
+        table.insert(place, name, levels)
+    return table
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -92,17 +99,11 @@ def read_tables(folder: Path, factors: list[str]) -> Tables:
 def _run(row: Row, space: str) -> Json:
     run, evaluation = row.training, row.evaluation
     best = evaluation and evaluation.best
-    loads = [line.load for line in row.log if line.load is not None]
+    digest = run and run.files.get("generator.safetensors")
     return {
-        "variant": row.variant,
-        "seed": row.seed,
-        "space": space,
-        "run": row.run,
-        "evaluation": row.evaluation_key,
+        **{"variant": row.variant, "seed": row.seed, "space": space, "run": row.run, "evaluation": row.evaluation_key},
         "status": row.status,
-        "lost": int(row.lost),
-        "collapsed": int(row.collapsed),
-        "went_wrong": int(row.went_wrong),
+        **{name: int(getattr(row, name)) for name in ("lost", "collapsed", "went_wrong")},
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
@@ -110,17 +111,13 @@ def _run(row: Row, space: str) -> Json:
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,
         "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
-        "steps": run and run.steps,
-        "images": run and run.images,
-        "images_per_second": run and run.images_per_second,
-        "seconds": run and run.seconds,
+        **{name: run and getattr(run, name) for name in ("steps", "images", "images_per_second", "seconds")},
         "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
-        "load": median(loads) if loads else None,
+        "load": median(row.loads) if row.loads else None,
         "generated_per_second": evaluation and evaluation.generated_per_second,
         "evaluation_seconds": evaluation and evaluation.seconds,
-        "parameters_generator": run and run.parameters.get("generator"),
-        "parameters_discriminator": run and run.parameters.get("discriminator"),
-        "generator_sha256": run and _digest(run, "generator.safetensors"),
+        **{f"parameters_{network}": run and run.parameters.get(network) for network in NETWORKS},
+        "generator_sha256": digest and digest.sha256,
         "device": run and run.provenance.device,
         "threads": run and run.provenance.threads,
         **_layers(row),
@@ -132,22 +129,10 @@ def _layers(row: Row) -> Json:
     found: Json = {}
     for layer, entry in (row.evaluation.attention if row.evaluation else {}).items():
         found |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
-    for point in row.evaluation.curve if row.evaluation else []:
+    for point in row.curve:
         if point.step == 0:
             found |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
     return found
-
-
-def _digest(run: RunRecord, file: str) -> str | None:
-    return run.files[file].sha256 if file in run.files else None
-
-
-def _snapshots(row: Row, space: str) -> list[Json]:
-    return [
-        {"variant": row.variant, "seed": row.seed, "space": space, "step": point.step, **row.at_step(point.step)}
-        | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity}
-        for point in (row.evaluation.curve if row.evaluation else [])
-    ]
 
 
 def _training(row: Row) -> list[Json]:

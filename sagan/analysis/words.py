@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sagan.analysis.deciding import main_metric
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
 
@@ -104,7 +103,7 @@ def title(question: Question, design: Design) -> str:
 
 def sentence(question: Question, design: Design) -> str:
     """Both answers of a question in one line, with sizes and cost."""
-    metric = main_metric(design).title
+    metric = design.main.title
     parts = []
     for name, of in (("per step", question.steps), ("per second", question.time)):
         told = f": {metric} {size(of.effect)}" if of.effect else ""

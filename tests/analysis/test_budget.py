@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagan.analysis import budget, costs
+from sagan.analysis import budget
 from sagan.analysis.contrasts import Contrast, effect_weights
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import METRICS
@@ -19,7 +19,7 @@ def question(made, name="attention"):
 
 def test_twice_the_cost_is_the_curve_at_half_the_steps():
     runs, snapshots = tables({"attention": -0.1}, cost={"attention": 2.0}, slope=-0.5, spread=0.01)
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = question(all_effects(design(), runs, snapshots))
     assert found.steps.effect.answer == "helps" and found.cost.ratio == pytest.approx(2, rel=0.01)
     truth = 100 * math.expm1(-0.1 + 0.5 * math.log(2))
     assert found.time.effect.estimate == pytest.approx(truth, abs=1)
@@ -28,7 +28,7 @@ def test_twice_the_cost_is_the_curve_at_half_the_steps():
 
 def test_the_cheaper_level_may_be_the_one_that_is_asked_for():
     runs, snapshots = tables({"attention": 0.1}, cost={"attention": 0.5}, slope=-0.5, spread=0.01)
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = question(all_effects(design(), runs, snapshots))
     assert found.steps.effect.answer == "hurts" and found.time.effect.answer == "helps"
     assert found.time.effect.estimate == pytest.approx(100 * math.expm1(0.1 - 0.5 * math.log(2)), abs=1)
 
@@ -48,7 +48,7 @@ def test_a_straight_curve_is_interpolated_without_error_and_a_bent_one_is_not():
 def test_the_interval_holds_the_costs_error_and_the_interpolations():
     runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.05)
     snapshots["fid"] *= np.exp(0.2 * np.log(snapshots["step"] / 800) ** 2)
-    answer = question(all_effects(design(), runs, snapshots)[0]).time
+    answer = question(all_effects(design(), runs, snapshots)).time
     low, high = answer.at_this_cost
     assert answer.effect.low < low < answer.effect.estimate < high < answer.effect.high
 
@@ -57,10 +57,10 @@ def test_the_delta_method_agrees_with_drawing_cost_ratios():
     runs, snapshots = tables({}, spread=0.0005, slope=-0.7)
     of = budget.curves(runs, snapshots, list(FACTORS), METRICS["fid"])
     weights = effect_weights(list(of.figures(of.y[:, -1])), 0, "on", "off")
-    cost = Contrast(math.log(1.5), ((0.1**2, 1000.0),), 24, 3)
+    cost = Contrast(math.log(1.5), ((0.1**2, 1000.0),))
     found = budget.at_time(of, weights, cost, 800)
     drawn = [
-        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),), 24, 3), 800).alone.estimate
+        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),)), 800).alone.estimate
         for log in np.random.default_rng(0).normal(math.log(1.5), 0.1, 150)
     ]
     assert found.found.error == pytest.approx(np.std(drawn), rel=0.2)
@@ -79,7 +79,7 @@ def test_the_delta_method_agrees_with_drawing_cost_ratios():
 )
 def test_nothing_is_said_beyond_what_was_measured(steps, ratio, why):
     runs, snapshots = tables({}, cost={"attention": ratio}, steps=steps)
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = question(all_effects(design(), runs, snapshots))
     assert found.time.why == why and (found.time.effect is None) == (why is not None)
     assert found.cost.ratio == pytest.approx(ratio, rel=0.02)
 
@@ -87,7 +87,7 @@ def test_nothing_is_said_beyond_what_was_measured(steps, ratio, why):
 @pytest.mark.parametrize("why", ["learning rates decay", "networks grow"])
 def test_where_a_snapshot_is_no_shorter_training_nothing_is_said_per_second(why):
     runs, snapshots = tables({}, cost={"attention": 1.5})
-    made, _ = all_effects(design(no_shorter=why), runs, snapshots)
+    made = all_effects(design(no_shorter=why), runs, snapshots)
     found = question(made)
     assert found.time.why == why and found.worth is None and found.cost is not None
     assert not [row for row in made.rows if row.at == "time"]
@@ -96,17 +96,17 @@ def test_where_a_snapshot_is_no_shorter_training_nothing_is_said_per_second(why)
 def test_runs_of_several_machines_give_no_cost_unless_one_has_all_cells():
     runs, snapshots = tables({}, cost={"attention": 1.5})
     runs.loc[runs["attention"] == "on", "device"] = "cpu (B)"
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = question(all_effects(design(), runs, snapshots))
     assert found.time.why == "several machines" and found.cost is None
     runs["device"] = "cpu (A)"
     runs.loc[runs["seed"] == 2, "device"] = "cpu (B)"
-    assert question(all_effects(design(), runs, snapshots)[0]).cost.machine == "cpu (A), 1 thread"
+    assert question(all_effects(design(), runs, snapshots)).cost.machine == "cpu (A), 1 thread"
 
 
 def test_a_disturbed_stretch_does_not_count():
     runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.001)
     snapshots.loc[snapshots["step"] >= 600, "step_seconds"] += 5.0
-    spent = costs.step_costs(runs, snapshots)
+    spent = budget.step_costs(runs, snapshots)
     assert spent["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
 
 
@@ -114,13 +114,13 @@ def test_records_of_quiet_runs_replace_the_runs_own_times():
     runs, snapshots = tables({}, cost={"attention": 1.5})
     quiet = runs[["variant", "seed"]].assign(step_seconds=0.01)
     quiet.loc[runs["attention"] == "on", "step_seconds"] = 0.03
-    found = question(all_effects(design(), runs, snapshots, quiet)[0])
+    found = question(all_effects(design(), runs, snapshots, quiet))
     assert found.cost.ratio == pytest.approx(3)
 
 
 def test_along_the_budget_there_are_intervals_and_no_verdicts():
     runs, snapshots = tables({"attention": 0.3}, cost={"attention": 1.2})
-    made, _ = all_effects(design(), runs, snapshots)
+    made = all_effects(design(), runs, snapshots)
     along = [row for row in made.rows if row.question == "attention" and not row.given and row.budget < 8]
     assert {row.at for row in along} == {"time"}
     steps = [row.budget for row in made.rows if row.question == "attention" and row.at == "steps" and not row.answer]
@@ -130,20 +130,20 @@ def test_along_the_budget_there_are_intervals_and_no_verdicts():
 
 def test_an_effect_that_still_moves_is_said_to():
     runs, snapshots = tables({}, spread=0.05)
-    assert not question(all_effects(design(), runs, snapshots)[0]).steps.still_changing
+    assert not question(all_effects(design(), runs, snapshots)).steps.still_changing
     moved = (snapshots["attention"] == "on") & (snapshots["step"] == 800)
     snapshots["fid"] *= np.exp(np.random.default_rng(1).normal(0, 0.002, len(snapshots)))
     snapshots.loc[moved, "fid"] *= 0.9
-    answer = question(all_effects(design(), runs, snapshots)[0]).steps
+    answer = question(all_effects(design(), runs, snapshots)).steps
     assert answer.still_changing and answer.changes[1] < 0
 
 
 def test_worth_is_the_horizontal_distance_of_the_curves():
     for size, times in ((-0.5 * math.log(1.6), 1.6), (0.5 * math.log(1.6), 1 / 1.6)):
         runs, snapshots = tables({"attention": size}, slope=-0.5, spread=0.001)
-        assert question(all_effects(design(), runs, snapshots)[0]).worth.times == pytest.approx(times, rel=0.01)
+        assert question(all_effects(design(), runs, snapshots)).worth.times == pytest.approx(times, rel=0.01)
     runs, snapshots = tables({"attention": -2.0}, slope=-0.5, spread=0.001)
-    assert question(all_effects(design(), runs, snapshots)[0]).worth is None
+    assert question(all_effects(design(), runs, snapshots)).worth is None
 
 
 def test_another_space_that_says_the_opposite_is_named():
@@ -152,6 +152,6 @@ def test_another_space_that_says_the_opposite_is_named():
     other.loc[other["attention"] == "on", "fid"] *= 1.6
     both = pd.concat([runs, other], ignore_index=True)
     asked = design(spaces=["classifier", "inception"])
-    assert question(all_effects(asked, both, snapshots)[0]).steps.contradicted_by == ["inception"]
+    assert question(all_effects(asked, both, snapshots)).steps.contradicted_by == ["inception"]
     agreeing = pd.concat([runs, runs.assign(space="inception")], ignore_index=True)
-    assert question(all_effects(asked, agreeing, snapshots)[0]).steps.contradicted_by == []
+    assert question(all_effects(asked, agreeing, snapshots)).steps.contradicted_by == []

@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from sagan.analysis.deciding import doubling_looks, verdict
+from sagan.analysis.deciding import doubling_looks, replay, verdict
 from sagan.analysis.effects import all_effects
-from sagan.analysis.looks import replay
 from sagan.analysis.model import Effect, Look
 from tests.analysis.made import design, tables
 
@@ -59,10 +58,10 @@ def test_looks_halve_the_level_and_take_no_look_at_two_seeds():
 
 def test_the_questions_share_the_level_and_the_interval_says_so():
     runs, snapshots = tables({"attention": math.log(1.3)})
-    made, _ = all_effects(design(), runs, snapshots)
+    made = all_effects(design(), runs, snapshots)
     [row] = [r for r in made.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given]
     assert row.answer == "hurts" and row.decide_low < row.low < row.estimate < row.high < row.decide_high
-    alone, _ = all_effects(design(questions=["attention"]), runs, snapshots)
+    alone = all_effects(design(questions=["attention"]), runs, snapshots)
     [single] = [
         r for r in alone.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given
     ]
@@ -71,9 +70,9 @@ def test_the_questions_share_the_level_and_the_interval_says_so():
 
 def test_a_lost_run_counts_as_the_worst_and_is_counted():
     runs, snapshots = tables({"attention": math.log(0.8)}, spread=0.01)
-    before = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    before = all_effects(design(), runs, snapshots).questions[0].steps
     runs.loc[runs["attention"] == "on", "lost"] = [1] + [0] * 11
-    after = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    after = all_effects(design(), runs, snapshots).questions[0].steps
     assert before.effect.answer == "helps" and (before.lost, after.lost) == (0, 1)
     assert after.effect.estimate > before.effect.estimate
 
@@ -82,8 +81,8 @@ def test_a_sure_interaction_is_told_with_the_effect_at_each_level():
     runs, snapshots = tables({"attention": math.log(0.9)}, spread=0.001)
     both = (runs["attention"] == "on") & (runs["norm"] == "spectral")
     runs.loc[both, "fid"] *= 1.23
-    made, state = all_effects(design(), runs, snapshots)
-    [sure] = [found for found in state.interactions if found.sure]
+    made = all_effects(design(), runs, snapshots)
+    [sure] = [found for found in made.state.interactions if found.sure]
     assert (sure.question, sure.by, round(sure.estimate)) == ("attention", "norm", 23)
     answer = made.questions[0].steps
     assert answer.depends_on == ["norm"] and answer.effect.answer != "no difference worth having"
@@ -95,7 +94,7 @@ def test_a_look_waits_for_all_of_its_runs():
     runs, _ = tables({}, seeds=3)
     runs.loc[0, "status"] = "missing"
     state = replay(design(), runs)
-    assert state.look is None and state.asked == 3 and not state.answers
+    assert state.look is None and state.seeds_asked == 3 and not state.answers
 
 
 def test_first_answers_stand_and_sizes_are_of_the_last_look():
@@ -104,14 +103,14 @@ def test_first_answers_stand_and_sizes_are_of_the_last_look():
     late = (runs["seed"] >= 3) & (runs["attention"] == "on")
     runs.loc[late, "fid"] /= 1.3
     state = replay(design(looks=looks), runs)
-    row = state.answers["attention", "on"]
-    assert state.look.seeds == 6 and state.answered_at["attention", "on"] == 3
+    _, row, answered_at = state.answers["attention", "on", "off"]
+    assert state.look.seeds == 6 and answered_at == 3
     assert row.answer == "hurts" and row.decide_low > 0 and row.estimate < 20 and row.runs == 48
 
 
 def test_nothing_more_is_asked_for_when_all_is_decided():
     runs, _ = tables({name: math.log(2.0) for name in ("attention", "norm", "ratio")}, seeds=3, spread=0.01)
     state = replay(design(looks=doubling_looks(3, 12, 0.05)), runs)
-    assert (state.asked, state.look.seeds) == (3, 3)
+    assert (state.seeds_asked, state.look.seeds) == (3, 3)
     runs, _ = tables({}, seeds=3, spread=0.3)
-    assert replay(design(looks=doubling_looks(3, 12, 0.05)), runs).asked == 6
+    assert replay(design(looks=doubling_looks(3, 12, 0.05)), runs).seeds_asked == 6

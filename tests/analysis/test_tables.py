@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sagan.analysis.build import analyse, current, read_analysis, read_effects, read_report, summary, write_analysis
-from sagan.analysis.design import cells_of, design_of
+from sagan.analysis.design import design_of
 from sagan.analysis.rows import collect
 from sagan.analysis.tables import read_tables, tables_of
 from sagan.params.loading import load_params
@@ -18,7 +18,7 @@ from tests.report.outcomes import edited, lose
 def tables(library, suite="made-up"):
     records = collect(suite, library.plan, library.params, library.paths)
     design = design_of(suite, library.params, records.variants)
-    return tables_of(records, cells_of(design, library.params))
+    return tables_of(records, library.params.grids.get(design.grid, {}))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_levels_that_look_like_nothing_are_words(tmp_path):
 
 
 def test_the_summary_is_flat_and_short(asking):
-    flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths))
+    flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths).report)
     assert all(isinstance(value, int | float) for value in flat.values()) and len(flat) <= 12
     assert flat["runs.measured"] == 16 and flat["grid-on-gd.fid"] < flat["grid-off-gd.fid"]
     assert flat["question/attention.percent_per_step"] < 0
@@ -168,12 +168,12 @@ def test_the_summary_is_flat_and_short(asking):
 
 def test_a_suites_questions_are_answered_from_its_records(asking):
     found = analyse("factorial", asking.plan, asking.params, asking.paths)
-    attention = found.report.asked("attention", "on")
+    attention = found.report.questions[0]
     assert (attention.instead_of, attention.steps.effect.answer) == ("off", "helps")
     assert found.design.factors["attention"].title == "attention" and found.report.seeds == 4
     assert found.design.factors["sn"].title == "spectral norm in the generator"
     assert list(found.design.factors["sn"].levels) == ["d", "gd"], "more of it instead of less"
-    assert found.report.asked("attention", "on").cost.ratio == pytest.approx(1000 / 820, rel=0.01)
+    assert found.report.questions[0].cost.ratio == pytest.approx(1000 / 820, rel=0.01)
     assert {"variant", "attention", "sn"} == {row.question for row in found.effects}
 
 
