@@ -33,9 +33,9 @@ KEYS = ["variant", "seed"]
 def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame | None = None) -> pd.DataFrame:
     """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`.
 
-    Of a run it is the fastest stretch between two of its snapshots (its start is one), by the clock of the steps alone:
-    other work on the machine only ever slows a step, so that it is the least disturbed. Records of quiet runs (variant,
-    seed, step_seconds, and device and threads where they differ) replace these where there are any.
+    Of a run it is the fastest stretch between two of its snapshots (its start is one), by the clock of the steps alone,
+    since other work on the machine only ever slows a step. Records of quiet runs (variant, seed, step_seconds, and
+    device and threads where they differ) replace these.
     """
     if "step_seconds" not in snapshots and quiet is None:
         return runs.iloc[:0].assign(step_seconds=[])
@@ -123,18 +123,12 @@ def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], 
 
 
 class AtTime(NamedTuple):
-    """A contrast at equal time, with the cost ratio's uncertainty in it.
-
-    Attributes:
-        alone: without that uncertainty.
-        widening: by how much interpolation may be wrong, on the scale of y.
-        y: of each run at its place; `figures`: the same by cell.
-    """
+    """A contrast at equal time, with the cost ratio's uncertainty in it and `alone`; by how much interpolation may be
+    wrong, on the scale of y; and y of each run at its place."""
 
     found: Contrast
     alone: Contrast
     widening: float
-    figures: Figures
     y: np.ndarray
 
 
@@ -151,15 +145,14 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     if len(steps) < FEWEST_SNAPSHOTS or not is_near(steps, place):
         return "too few snapshots"
     y = of.at({cell: place if weight * dear > 0 else step for cell, weight in weights.items()})
-    figures = of.figures(y)
-    if (alone := contrast(figures, weights)) is None:
+    if (alone := contrast(of.figures(y), weights)) is None:
         return "too few runs"
     logs = np.log(steps)
     last = min(max(int(np.searchsorted(logs, math.log(place))), 1), len(logs) - 1)
     slope = float((mean[last] - mean[last - 1]) / (logs[last] - logs[last - 1]))
     parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
     found = replace(alone, parts=alone.parts + parts)
-    return AtTime(found, alone, interpolation_error(steps, mean, place), figures, y)
+    return AtTime(found, alone, interpolation_error(steps, mean, place), y)
 
 
 def is_near(steps: np.ndarray, place: float) -> bool:
@@ -172,10 +165,8 @@ def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> fl
     """By how much interpolation may err at a step: the error of leaving snapshots out, scaled to the gap.
 
     Linear interpolation between a and b errs by half the curvature times (x - a)(b - x). Each inner snapshot that is
-    left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one.
-
-    Args:
-        steps: of the snapshots, float [S]. mean: y at each, over cells, float [S].
+    left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one. `mean` is
+    y at each of the steps, over cells, float [S].
     """
     logs, x = np.log(steps), math.log(place)
     curvature = 0.0 if len(logs) > 2 else USUAL_CURVATURE
@@ -188,13 +179,10 @@ def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> fl
 
 
 def worth(of: Curves, weights: Weights, effect: float) -> float | None:
-    """How many times the steps a level is worth: the horizontal distance of the mean curves at their end.
+    """How many times the steps a level with this effect on y is worth: the horizontal distance of the mean curves.
 
     The better side reaches the worse one's end at some step before its own. Above 1 where the level saves steps; None
     where the better side's curve was not measured so far up.
-
-    Args:
-        effect: of the level, on the scale of y.
     """
     gains = (effect < 0) == (of.metric.better == "lower")
     mean = of.metric.sign * of.mean(weights, 1 if gains else -1)

@@ -10,23 +10,25 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from sagan.analysis import budget, provenance, ranking
+from sagan.analysis import budget, ranking
 from sagan.analysis.claims import claims
 from sagan.analysis.design import design_of
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
 from sagan.analysis.power import design_power, power_lines, within
-from sagan.analysis.rows import SuiteRecords, collect
+from sagan.analysis.provenance import provenance_of, space_of
+from sagan.analysis.rows import SpaceRows
 from sagan.analysis.seeds import planned
-from sagan.analysis.tables import Tables, read_tables, tables_of, write_tables
+from sagan.analysis.tables import Tables, read_suite, read_tables, write_tables
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 
-# A run has begun to learn where its FID is below this share of its untrained generator's.
+# A run has begun to learn where its FID is below this share of its untrained generator's; a budget at which more than
+# half of those that can tell have not is too short.
 BEGUN = 0.5
 # A share whose best figure is below this part of real images' says nothing yet: recall 0.02 where they have 0.70.
 NEAR_FLOOR = 0.05
@@ -40,7 +42,7 @@ class Analysis:
     report: Report
     effects: list[Effect]
     tables: Tables
-    records: SuiteRecords | None = None
+    records: list[SpaceRows] | None = None
 
     @property
     def design(self) -> Design:
@@ -53,11 +55,9 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     Raises:
         UserError: the plan does not hold the suite, or a run's log is not JSON lines.
     """
-    records = collect(suite, plan, params, paths)
-    design = design_of(suite, params, records.variants)
-    tables = tables_of(records, params.grids.get(design.grid, {}))
-    spaces = [provenance.space_of(space) for space in records.spaces]
-    return replace(analysis_of(design, tables, provenance.of_records(records), spaces), records=records)
+    design, records, tables = read_suite(suite, plan, params, paths)
+    facts = provenance_of(records, f"{params.tracking.experiment_prefix}{suite}")
+    return replace(analysis_of(design, tables, facts, [space_of(space) for space in records]), records=records)
 
 
 def current(suite: str, params: Params, paths: Paths) -> Analysis:
@@ -73,8 +73,8 @@ def current(suite: str, params: Params, paths: Paths) -> Analysis:
         if not paths.prepared(dataset, params.datasets[dataset].resolution).exists():
             return read_analysis(folder)
     found = analyse(suite, planned(params, paths, [suite]), params, paths)
-    nothing = found.report.counts.missing == found.report.counts.total
-    return read_analysis(folder) if nothing and has_report else found
+    counts = found.report.counts
+    return read_analysis(folder) if has_report and counts.missing == counts.total else found
 
 
 def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces: list[Space]) -> Analysis:
@@ -82,6 +82,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     tables = _as_far_as_asked(design, tables)
     runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
+    known = main.dropna(subset=["fid", "fid_untrained"])
     made = all_effects(design, runs, snapshots, tables.costs, facts.busy)
     state, spread = made.state, within(made.figures)
     waits = design.questions and state.look is None
@@ -91,7 +92,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
-        too_short=_too_short(main),
+        too_short=bool(2 * (known["fid"] >= BEGUN * known["fid_untrained"]).sum() > len(known)),
         seeds=state.look.seeds if state.look else int(main["seed"].nunique()),
         seeds_asked=state.seeds_asked,
         waits=f"runs of {state.seeds_asked} seeds in each cell of {design.grid}" if waits else None,
@@ -109,7 +110,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
 def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[str]:
     """What a suite's design can find, a line each, before anything is trained."""
     cells = plan.suites[suite]
-    design = design_of(suite, params, list(dict.fromkeys(cell.variant for cell in cells)))
+    design = design_of(suite, plan, params)
     count = len(params.grids.get(design.grid, {})) or 2
     snapshots = plan.runs[cells[0].run].config["training"]["snapshots"]
     return power_lines(design, count, snapshots, read_report(paths.report(suite)))
@@ -191,27 +192,19 @@ def _as_far_as_asked(design: Design, tables: Tables) -> Tables:
 
 
 def _counts(runs: pd.DataFrame) -> Counts:
-    status = {name: int((runs["status"] == name).sum()) for name in ("measured", "diverged", "missing")}
-    lost, collapsed, went_wrong = (runs[name].fillna(0).astype(bool) for name in ("lost", "collapsed", "went_wrong"))
-    ended_badly = went_wrong & ~collapsed
-    return Counts(total=len(runs), **status, collapsed=collapsed.sum(), ended_badly=ended_badly.sum(), lost=lost.sum())
-
-
-def _too_short(runs: pd.DataFrame) -> bool:
-    """Whether more than half of the runs that can tell have not begun to learn."""
-    known = runs.dropna(subset=["fid", "fid_untrained"])
-    return 2 * int((known["fid"] >= BEGUN * known["fid_untrained"]).sum()) > len(known)
+    of = {name: runs["status"] == name for name in ("measured", "diverged", "missing")}
+    of |= {name: runs[name].fillna(0).astype(bool) for name in ("collapsed", "lost")}
+    of["ended_badly"] = runs["went_wrong"].fillna(0).astype(bool) & ~of["collapsed"]
+    return Counts(total=len(runs), **{name: int(those.sum()) for name, those in of.items()})
 
 
 def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
     """With each variant's means, and the shares of which all variants are near 0, beside real images."""
-    of = runs[runs["space"] == space.name]
-    best = {name: of[name].max() for name in of.columns.intersection(SHARES)}
+    of, means = runs[runs["space"] == space.name], {}
+    best = of[of.columns.intersection(SHARES)].astype(float).max()
     near = [name for name, most in best.items() if most < NEAR_FLOOR * (space.real.get(name) or 1.0)]
-    means: dict[str, dict[str, Mean]] = {}
     for variant, its in of.groupby("variant", sort=False):
         figures = {name: y for name in METRICS if name in its and len(y := its[name].dropna())}
-        means[str(variant)] = {
-            name: Mean(mean=y.mean(), sd=y.std() if len(y) > 1 else None, runs=len(y)) for name, y in figures.items()
-        }
+        told = {name: (y.mean(), y.std() if len(y) > 1 else None, len(y)) for name, y in figures.items()}
+        means[variant] = {name: Mean(mean=mean, sd=sd, runs=n) for name, (mean, sd, n) in told.items()}
     return space.model_copy(update={"near_floor": near, "means": means})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from sagan.analysis.design import amount, only_ingredient
 from sagan.analysis.effects import all_effects
 from sagan.analysis.model import Claim, Clause, Design, Effect, Question, Report
 from sagan.analysis.tables import Tables
-from sagan.analysis.words import change_with_interval, number, ratio_with_interval
+from sagan.analysis.words import change_with_interval, number
 
 SIGNIFICANT = 0.05
 # The port whose gamma it is trains at this rate (Adam), so that gamma moves at most by it in a step.
@@ -24,11 +25,12 @@ CONCENTRATED = 0.95
 FEWEST_RUNS = 4
 # So many of the runs have to show what a claim says of single runs, and so few to contradict it.
 MOST, FEW = 0.8, 0.2
+GENERATOR_NORM = "spectral norm in the generator"
 
 
 @dataclass(frozen=True)
 class _Suite:
-    """What claims are decided from. `runs`: of the main space and of ranked variants."""
+    """What claims are decided from; `runs` are of the main space and of ranked variants."""
 
     report: Report
     rows: list[Effect]
@@ -47,8 +49,8 @@ class _Suite:
         if (of := next(found, None) or next(pairs, None)) is None or of.question != "variant":
             return of
         setting, word = min(differs[of.level].items())
-        less, more = amount(word), amount(self.design.recipe.get(setting, "none"))
-        return self._turned(of) if word == "none" or (None not in (less, more) and less < more) else of
+        is_less = word == "none" or amount(word) < amount(self.design.recipe.get(setting, "none"))
+        return self._turned(of) if is_less else of
 
     def _turned(self, of: Question) -> Question:
         """The same pair asked the other way round."""
@@ -59,25 +61,21 @@ class _Suite:
         return all_effects(self.design.model_copy(update=asked), tables.runs, tables.snapshots, tables.costs).pairs[0]
 
 
-Say = Callable[[_Suite, str], Iterator[Clause]]
+Found = dict[str, str]  # `measured` and `verdict` of a clause; of layers `layer`, and `why` not to compare
+Say = Callable[[_Suite], Iterable[Found]]
 
 
 def claims(report: Report, rows: list[Effect], tables: Tables) -> list[Claim]:
     """Every claim, each clause with what was measured; a clause of which nothing is tested here says so."""
     runs = tables.runs[tables.runs["space"] == report.design.space]
     suite = _Suite(report, rows, tables, runs[~runs["variant"].isin(report.design.unranked)])
-    return [
-        Claim(
-            text=text,
-            source=source,
-            clauses=[
-                clause
-                for said, say in clauses.items()
-                for clause in list(say(suite, said)) or [Clause(text=said, measured="", verdict="not tested here")]
-            ],
-        )
-        for text, source, clauses in CLAIMS
-    ]
+    nothing = {"measured": "", "verdict": "not tested here"}
+    told = []
+    for text, source, parts in CLAIMS:
+        found = [(part, clause) for part, say in parts.items() for clause in list(say(suite)) or [nothing]]
+        clauses = [Clause(text=part, **clause) for part, clause in found]
+        told.append(Claim(text=text, source=source, clauses=clauses))
+    return told
 
 
 def _verdict(supported: bool, contradicted: bool) -> str:
@@ -90,68 +88,50 @@ def _by_share(holds: pd.Series) -> str:
     return _verdict(share >= MOST, share <= FEW)
 
 
-def _improves(title: str, metric: str | None = None, is_claimed: bool = True) -> Say:
+def _improves(suite: _Suite, title: str, metric: str | None = None, is_claimed: bool = True) -> Iterator[Found]:
     """Whether an ingredient surely helps, per step; or (not `is_claimed`) surely gains nothing worth having."""
-
-    def say(suite: _Suite, text: str) -> Iterator[Clause]:
-        if (of := suite.question(title)) is None:
-            return
-        found = of.steps.effect
-        if metric not in (None, suite.design.metric):
-            key = (of.question, of.level, metric, suite.design.space, "steps", "")
-            rows = (e for e in suite.rows if (e.question, e.level, e.metric, e.space, e.at, e.given) == key)
-            found = next((row for row in rows if row.answer), None)
-        if found is not None:
-            sides = found.answer == "helps", found.direction == "hurts" or "worth having" in found.answer
-            verdict = _verdict(*(sides if is_claimed else sides[::-1]))
-            yield Clause(text=text, measured=change_with_interval(found), verdict=verdict)
-
-    return say
+    if (of := suite.question(title)) is None:
+        return
+    found = of.steps.effect
+    if metric not in (None, suite.design.metric):
+        key = (of.question, of.level, metric, suite.design.space, "steps", "")
+        rows = (e for e in suite.rows if (e.question, e.level, e.metric, e.space, e.at, e.given) == key)
+        found = next((row for row in rows if row.answer), None)
+    if found is not None:
+        sides = found.answer == "helps", found.direction == "hurts" or "worth having" in found.answer
+        verdict = _verdict(*(sides if is_claimed else sides[::-1]))
+        yield {"measured": change_with_interval(found), "verdict": verdict}
 
 
-def _costs(title: str, least: float, most: float) -> Say:
-    """Whether the time of a step is so many times that without."""
-
-    def say(suite: _Suite, text: str) -> Iterator[Clause]:
-        if (of := suite.question(title)) is not None and (cost := of.cost) is not None:
-            verdict = _verdict(least <= cost.low and cost.high <= most, cost.high < least or cost.low > most)
-            yield Clause(text=text, measured=ratio_with_interval(cost), verdict=verdict)
-
-    return say
+def _attention_costs(suite: _Suite) -> Iterator[Found]:
+    if (of := suite.question("attention")) is not None and (cost := of.cost) is not None:
+        told = f"{cost.ratio:.2f} times the time a step ({cost.low:.2f} to {cost.high:.2f})"
+        yield {
+            "measured": told,
+            "verdict": _verdict(1.1 <= cost.low <= cost.high <= 1.3, cost.high < 1.1 or cost.low > 1.3),
+        }
 
 
-def _layers(
-    prefix: str, holds: Callable[[pd.Series], pd.Series], unlike: Callable[[Design], str] = lambda _: ""
-) -> Say:
-    """Of the magnitudes of each layer's runs, generators before discriminators; `unlike` says why not to compare."""
-
-    def say(suite: _Suite, text: str) -> Iterator[Clause]:
-        why = unlike(suite.design)
-        for name in sorted((name for name in suite.runs if name.startswith(prefix)), reverse=True):
-            network, _, side = name.removeprefix(prefix).partition(".")
-            of = suite.runs[name].dropna().abs()
-            if len(of):
-                low, high = number(of.min()), number(of.max())
-                told = low if low == high else f"{low} to {high}"
-                yield Clause(
-                    text=text,
-                    layer=f"{network} at {side}x{side}",
-                    measured=f"{told} in {len(of)} run{'s' if len(of) > 1 else ''}",
-                    verdict="not comparable" if why else _by_share(holds(of)),
-                    why=why,
-                )
-
-    return say
+def _layers(suite: _Suite, prefix: str, holds: Callable[[pd.Series], pd.Series], why: str = "") -> Iterator[Found]:
+    """Of the magnitudes of each layer's runs, generators before discriminators."""
+    for name in sorted((name for name in suite.runs if name.startswith(prefix)), reverse=True):
+        network, _, side = name.removeprefix(prefix).partition(".")
+        if len(of := suite.runs[name].dropna().abs()):
+            low, high = number(of.min()), number(of.max())
+            told = f"{low if low == high else f'{low} to {high}'} in {len(of)} run{'s' if len(of) > 1 else ''}"
+            verdict = "not comparable" if why else _by_share(holds(of))
+            yield {"layer": f"{network} at {side}x{side}", "measured": told, "verdict": verdict, "why": why}
 
 
-def _faster_than_the_port(design: Design) -> str:
-    rate = float(design.recipe.get("optimizer.lr_g", "nan"))
-    told = f"rates are {rate / PORT_RATE:.0f} times the port's, and gamma moves with the rate"
-    return told if rate > RATE_FACTOR * PORT_RATE else ""
+def _gamma_grows(suite: _Suite) -> Iterator[Found]:
+    """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
+    rate = float(suite.design.recipe.get("optimizer.lr_g", "nan"))
+    why = f"rates are {rate / PORT_RATE:.0f} times the port's, and gamma moves with the rate"
+    return _layers(suite, "gamma.", lambda of: of.between(0.1, 0.3), why if rate > RATE_FACTOR * PORT_RATE else "")
 
 
-def _fewer_lost(suite: _Suite, text: str) -> Iterator[Clause]:
-    if (of := suite.question("spectral norm in the generator")) is None:
+def _fewer_lost(suite: _Suite) -> Iterator[Found]:
+    if (of := suite.question(GENERATOR_NORM)) is None:
         return
     runs = suite.runs[suite.runs["status"] != "missing"]
     bad = runs["lost"].astype(bool) | runs["went_wrong"].fillna(0).astype(bool)
@@ -159,65 +139,60 @@ def _fewer_lost(suite: _Suite, text: str) -> Iterator[Clause]:
     (a, n), (b, m) = ((int(side.sum()), len(side)) for side in sides)
     p = float(stats.fisher_exact([[a, b], [n - a, m - b]]).pvalue)
     told = f"{a} of {n} with, {b} of {m} without (Fisher's p {number(p)})"
-    yield Clause(text=text, measured=told, verdict=_verdict(p <= SIGNIFICANT and a < b, p <= SIGNIFICANT and a > b))
+    yield {"measured": told, "verdict": _verdict(p <= SIGNIFICANT and a < b, p <= SIGNIFICANT and a > b)}
 
 
-def _less_spread(suite: _Suite, text: str) -> Iterator[Clause]:
-    of = suite.question("spectral norm in the generator")
+def _less_spread(suite: _Suite) -> Iterator[Found]:
+    of = suite.question(GENERATOR_NORM)
     for one in [one for one in suite.report.steadier if of and one.question == of.question][:1]:
         told = f"{number(one.ratio)} times the spread ({number(one.low)} to {number(one.high)})"
-        verdict = _verdict(one.answer == "steadier", one.answer == "less steady")
-        yield Clause(text=text, measured=told, verdict=verdict)
+        yield {"measured": told, "verdict": _verdict(one.answer == "steadier", one.answer == "less steady")}
 
 
-def _loss(name: str, holds: Callable[[pd.Series], pd.Series]) -> Say:
+def _loss(suite: _Suite, name: str, holds: Callable[[pd.Series], pd.Series]) -> Iterator[Found]:
     """A loss's trend over the last three quarters of the log, in units of its scatter, of runs that attend."""
-
-    def say(suite: _Suite, text: str) -> Iterator[Clause]:
-        log = suite.tables.training
-        attends = log[[column for column in log if column.startswith("gamma.")]].notna().any(axis=1)
-        runs = log[attends].groupby(["variant", "seed"])
-        trends = pd.Series([_trend(of, name) for _, of in runs] if name in log else [], dtype=float).dropna()
-        if len(trends):
-            told = f"in {holds(trends).sum()} of {len(trends)} runs"
-            yield Clause(text=text, measured=told, verdict=_by_share(holds(trends)))
-
-    return say
-
-
-def _trend(log: pd.DataFrame, name: str) -> float:
-    late = log[log["step"] > log["step"].max() / 4].dropna(subset=[name])
-    if len(late) < 10:
-        return np.nan
-    steps, losses = late["step"].to_numpy(float), late[name].to_numpy(float)
-    fit = stats.linregress(steps, losses)
-    scatter = float(np.std(losses - fit.intercept - fit.slope * steps))
-    return float(fit.slope * (steps[-1] - steps[0])) / max(scatter, 1e-12)
+    log = suite.tables.training
+    attends = log[[column for column in log if column.startswith("gamma.")]].notna().any(axis=1)
+    trends = []
+    for _, run in log[attends].groupby(["variant", "seed"]) if name in log else ():
+        late = run[run["step"] > run["step"].max() / 4].dropna(subset=[name])
+        if len(late) >= 10:
+            steps, losses = late["step"].to_numpy(float), late[name].to_numpy(float)
+            fit = stats.linregress(steps, losses)
+            scatter = np.std(losses - fit.intercept - fit.slope * steps)
+            trends.append(fit.slope * (steps[-1] - steps[0]) / max(scatter, 1e-12))
+    if trends:
+        held = holds(pd.Series(trends))
+        yield {"measured": f"in {held.sum()} of {len(held)} runs", "verdict": _by_share(held)}
 
 
 CLAIMS: tuple[tuple[str, str, dict[str, Say]], ...] = (
     (
         "Attention improves FID and IS",
         "Zhang et al. 2018, ImageNet 128: FID 27.62 to 18.65, IS 36.8 to 52.52 for the whole recipe",
-        {"FID falls": _improves("attention", "fid"), "IS rises": _improves("attention", "is")},
+        {
+            "FID falls": partial(_improves, title="attention", metric="fid"),
+            "IS rises": partial(_improves, title="attention", metric="is"),
+        },
     ),
     (
         "Attention costs 10 to 30 % more training time",
         "an MNIST port",
-        {"10 to 30 % more time a step": _costs("attention", 1.1, 1.3)},
+        {"10 to 30 % more time a step": _attention_costs},
     ),
     (
-        # Its magnitude: with gamma and the output convolution both negated a layer is the same layer.
         "gamma leaves 0 and grows to 0.1 to 0.3",
         "a 64x64 face port; others see it near 0 or negative",
-        {"its magnitude ends at 0.1 to 0.3": _layers("gamma.", lambda of: of.between(0.1, 0.3), _faster_than_the_port)},
+        {"its magnitude ends at 0.1 to 0.3": _gamma_grows},
     ),
     (
         "Attention maps start uniform and concentrate",
         "ports of SAGAN",
         {
-            "they start uniform": _layers("entropy_untrained.", lambda of: of >= CONCENTRATED),
-            "their entropy falls below 95 % of uniform maps'": _layers("entropy.", lambda of: of < CONCENTRATED),
+            "they start uniform": partial(_layers, prefix="entropy_untrained.", holds=lambda of: of >= CONCENTRATED),
+            "their entropy falls below 95 % of uniform maps'": partial(
+                _layers, prefix="entropy.", holds=lambda of: of < CONCENTRATED
+            ),
         },
     ),
     (
@@ -228,19 +203,23 @@ CLAIMS: tuple[tuple[str, str, dict[str, Say]], ...] = (
     (
         "With spectral norm and TTUR, one discriminator step per generator step is enough",
         "Zhang et al. 2018, section 4.2",
-        {"more gain nothing worth having": _improves("discriminator steps per generator step", is_claimed=False)},
+        {
+            "more gain nothing worth having": partial(
+                _improves, title="discriminator steps per generator step", is_claimed=False
+            )
+        },
     ),
     (
         "One power iteration is enough",
         "Miyato et al. 2018; a port says five are needed",
-        {"more gain nothing worth having": _improves("power iterations", is_claimed=False)},
+        {"more gain nothing worth having": partial(_improves, title="power iterations", is_claimed=False)},
     ),
     (
         "Losses settle early; then the generator's falls while the discriminator's stays level",
         "a 64x64 face port",
         {
-            "the generator's falls": _loss("loss_g", lambda trend: trend < -1),
-            "the discriminator's stays level": _loss("loss_d", lambda trend: trend.abs() < 1),
+            "the generator's falls": partial(_loss, name="loss_g", holds=lambda trend: trend < -1),
+            "the discriminator's stays level": partial(_loss, name="loss_d", holds=lambda trend: trend.abs() < 1),
         },
     ),
 )

@@ -28,12 +28,8 @@ Weights = Mapping[Cell, float]
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of independent means, on the figures' scale.
-
-    Attributes:
-        parts: (variance, degrees of freedom) of each mean's share in it.
-        runs: how many figures there are in all.
-    """
+    """A weighted sum of independent means, on the figures' scale, of so many runs. `parts` are (variance, degrees of
+    freedom) of each mean's share in it."""
 
     estimate: float
     parts: tuple[tuple[float, float], ...]
@@ -41,7 +37,6 @@ class Contrast:
 
     @property
     def error(self) -> float:
-        """The standard error."""
         return math.sqrt(sum(variance for variance, _ in self.parts))
 
     @property
@@ -93,14 +88,9 @@ def cells_of(runs: pd.DataFrame, factors: Sequence[str]) -> list[Cell]:
 def figures_of(
     runs: pd.DataFrame, factors: Sequence[str], metric: Metric, y: Sequence[float] | None = None
 ) -> dict[Cell, np.ndarray]:
-    """The figures of each cell, in the order of the table.
+    """The figures of each cell, in the order of the table: `y` of each run, scaled, or else the metric's column.
 
-    A lost run takes the worst figure of the design. A run without a figure that is not lost is left out, and its cell
-    stays, without figures where it has no other run.
-
-    Args:
-        runs: one row a run, with a column for each factor, and where runs were lost a column `lost`.
-        y: a figure a run, scaled; the metric's column unless told otherwise.
+    A lost run takes the worst figure of the design. A run without a figure that is not lost is left out.
     """
     y = scaled(runs[metric.name], metric) if y is None else pd.Series(y, index=runs.index)
     if "lost" in runs:
@@ -108,10 +98,8 @@ def figures_of(
         measured = y[~lost].dropna()
         worst = measured.max() if metric.better == "lower" else measured.min()
         y = y.mask(lost, worst if len(measured) else 0.0)
-    grouped: dict[Cell, list[float]] = {}
-    for cell, figure in zip(cells_of(runs, factors), y, strict=True):
-        grouped.setdefault(cell, []).extend([] if math.isnan(figure) else [float(figure)])
-    return {cell: np.array(found) for cell, found in grouped.items()}
+    cells = pd.Series(cells_of(runs, factors), index=runs.index, dtype=object)
+    return {cell: of.dropna().to_numpy() for cell, of in y.groupby(cells, sort=False)}
 
 
 def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: str) -> dict[Cell, float]:
@@ -133,11 +121,9 @@ def interaction_weights(
 ) -> dict[Cell, float]:
     """How much one factor's effect changes with another's level, both at (level, instead_of): a difference of two
     effects, none where either has no cells."""
-    (one, other), ((level, instead_of), settings) = places, levels
-    effects = [effect_weights([c for c in cells if c[other] == at], one, level, instead_of) for at in settings]
-    if not all(effects):
-        return {}
-    return {cell: sign * weight for of, sign in zip(effects, (1, -1), strict=True) for cell, weight in of.items()}
+    (one, other), (asked, settings) = places, levels
+    high, low = (effect_weights([cell for cell in cells if cell[other] == at], one, *asked) for at in settings)
+    return high | {cell: -weight for cell, weight in low.items()} if high and low else {}
 
 
 def pairs_of(figures: Figures, weights: Weights) -> list[tuple[np.ndarray, np.ndarray]]:

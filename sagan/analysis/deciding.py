@@ -28,13 +28,8 @@ Names = tuple[str, str, str]  # question, level, instead_of
 
 @dataclass(frozen=True)
 class Asked:
-    """One comparison of two levels over the cells of some runs.
-
-    Attributes:
-        runs: of one feature space, with a column for each of `factors`.
-        share: the level of the deciding interval.
-        depends: factors with which it surely interacts.
-    """
+    """One comparison of two levels over the cells of some runs, which have a column for each of `factors`; the level of
+    its deciding interval; and the factors with which it surely interacts."""
 
     design: Design
     names: Names
@@ -56,12 +51,8 @@ class Asked:
         return effect_weights(cells, self.factors.index(self.names[0]), *self.names[1:])
 
     def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
-        """The row of effects.csv of a contrast; without figures where nothing was found.
-
-        Args:
-            level: of the deciding interval; None where there is no verdict.
-            where: what of the row is not the main metric and space per step at the end.
-        """
+        """The row of effects.csv of a contrast, without figures where there is none, and without a verdict where there
+        is no level. `where`: what of the row is not the main metric and space per step at the end."""
         design = self.design
         metric = metric_of(where["metric"]) if "metric" in where else design.main
         told = {"metric": metric.name, "space": design.space, "at": "steps", "budget": design.steps or 0}
@@ -72,10 +63,11 @@ class Asked:
         told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
         told |= ends(found.interval(widening=widening), metric)
         if level is not None:
-            told |= ends(found.interval(level, widening), metric, "decide_")
-        effect = Effect(**told)
-        answer = verdict(effect, metric.better == "lower", design.smallest_effect, bool(self.depends))
-        return effect.model_copy(update={"answer": answer})
+            decide = ends(found.interval(level, widening), metric, "decide_")
+            # An average of two opposite effects is no small one; a difference has no size that is worth having.
+            worth = 100 * design.smallest_effect if told["scale"] == "ratio" and not self.depends else 0.0
+            told |= decide | {"answer": verdict(*decide.values(), metric.better == "lower", worth)}
+        return Effect(**told)
 
 
 def ends(interval: tuple[float, float], metric, prefix: str = "") -> dict[str, float]:
@@ -83,17 +75,13 @@ def ends(interval: tuple[float, float], metric, prefix: str = "") -> dict[str, f
     return {f"{prefix}{name}": shown(end, metric) for name, end in zip(("low", "high"), interval, strict=True)}
 
 
-def verdict(effect: Effect, lower_is_better: bool, smallest_effect: float, depends: bool = False) -> str:
-    """What the deciding interval of an effect says.
+def verdict(low: float, high: float, lower_is_better: bool, worth_having: float) -> str:
+    """What a deciding interval says.
 
-    Clear of 0, the level helps or hurts. Inside +-`smallest_effect`, a ratio makes no difference worth having, unless
-    it surely `depends` on another factor: an average of two opposite effects is none. So any false statement needs an
-    interval that misses the truth.
+    Clear of 0, the level helps or hurts. Inside +-`worth_having`, it makes no difference worth having; 0 where there is
+    no such size. So any false statement needs an interval that misses the truth.
     """
-    low, high = effect.decide_low, effect.decide_high
-    if low is None or high is None:
-        return ""
-    small = effect.scale == "ratio" and max(-low, high) < 100 * smallest_effect and not depends
+    small = max(-low, high) < worth_having
     if low > 0 or high < 0:
         way = "helps" if (high < 0) == lower_is_better else "hurts"
         return f"{way}, by less than is worth having" if small else way
@@ -135,8 +123,7 @@ class Replay:
     """What the looks say of the runs that there are.
 
     Attributes:
-        runs: the grid's rows of the last look that was taken, in the main space; empty before the first.
-        look: that look; None before the first.
+        runs: the grid's rows of the last look that was taken, in the main space; none before the first.
         seeds_asked: how many seeds each cell is asked for now.
         answers: each question with its row, whose first answer stands, and the seeds of an earlier look that gave it.
     """

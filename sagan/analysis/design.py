@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from sagan.analysis.deciding import doubling_looks
-from sagan.analysis.model import Design, Factor, Look, VariantFacts
+from sagan.analysis.model import Design, Factor, VariantFacts
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
-from sagan.params.suites import Listed, Suite, UntilDecided
+from sagan.params.suites import Suite, UntilDecided
+from sagan.plan import Plan
 from sagan.store.records import Json
 
 # An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
@@ -24,12 +29,15 @@ INGREDIENTS = {
 }
 
 
-def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
-    """The design of a suite.
+def design_of(name: str, plan: Plan, params: Params) -> Design:
+    """The design of a suite of the plan, whose variants are those that have rows: a recipe with several names has one.
 
-    Args:
-        variants: those that have rows, in order; a recipe with several names has one.
+    Raises:
+        UserError: the plan does not hold the suite.
     """
+    if name not in plan.suites:
+        raise UserError(f"no suite {name!r} in this plan (there are: {', '.join(plan.suites)})")
+    variants = list(dict.fromkeys(cell.variant for cell in plan.suites[name]))
     suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
     listed = params.rows[name]
     recipes = {v: resolved_variant(params.variants[v], dataset.resolution).model_dump() for v in variants}
@@ -39,21 +47,21 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
     words = {v: flat(recipe) for v, recipe in recipes.items()}
     grid, cells = _grid(suite, params, variants)
     baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
+    facts = {}
+    for v in variants:
+        # Of a combination of a grid, the description of a variant which says the same recipe.
+        described = filter(None, (params.variants[name].description for name in (v, *listed[v].aliases)))
+        told = {"description": next(described, ""), "differs": _differing(words[v], words[baseline])}
+        facts[v] = VariantFacts(aliases=listed[v].aliases, ranked=params.variants[v].ranked, **told)
+    seeds = suite.seeds if isinstance(suite.seeds, UntilDecided) else None
+    least, most = (seeds.least, seeds.most) if seeds else [len(suite.seed_list())] * 2
     return Design(
         suite=name,
         title=suite.title,
         dataset=suite.dataset,
         kind=dataset.kind,
         resolution=dataset.resolution,
-        variants={
-            v: VariantFacts(
-                aliases=listed[v].aliases,
-                description=_description(listed[v], params),
-                differs=_differing(words[v], words[baseline]),
-                ranked=params.variants[v].ranked,
-            )
-            for v in variants
-        },
+        variants=facts,
         baseline=baseline,
         recipe=words[baseline],
         questions=suite.questions if cells else [],
@@ -61,20 +69,13 @@ def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
         factors=_factors(cells, words, baseline),
         alpha=suite.alpha,
         smallest_effect=suite.smallest_effect,
-        looks=_looks(suite),
+        looks=doubling_looks(least, most, suite.alpha),
         spaces=suite.evaluation.spaces,
         steps=suite.training.steps,
         training=flat(suite.training.model_dump()),
         evaluation=flat(suite.evaluation.model_dump(exclude={"also"})),
         no_shorter=_no_shorter(recipes),
     )
-
-
-def _looks(suite: Suite) -> list[Look]:
-    """When the suite's seeds are looked at, and at which level: a plain number of seeds is one look at all of it."""
-    if isinstance(suite.seeds, UntilDecided):
-        return doubling_looks(suite.seeds.least, suite.seeds.most, suite.alpha)
-    return [Look(seeds=len(suite.seed_list()), level=suite.alpha)]
 
 
 def flat(tree: Json, prefix: str = "") -> dict[str, str]:
@@ -102,17 +103,10 @@ def _in_a_word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def amount(word: str) -> float | None:
-    """How much of something a setting in words is: of numbers and switches the value, of places how many, of names
-    nothing."""
-    if word in ("off", "on"):
-        return float(word == "on")
-    if word.startswith("at "):
-        return float(len(word.split(",")))
-    try:
-        return float(word)
-    except ValueError:
-        return None
+def amount(word: str) -> float:
+    """How much a setting in words is: of numbers and switches the value, of places how many, of names nan."""
+    count = word.count("x") if word.startswith("at ") else {"off": 0, "on": 1}.get(word, word)
+    return float(pd.to_numeric(count, errors="coerce"))
 
 
 def only_ingredient(settings: Sequence[str]) -> str | None:
@@ -145,10 +139,8 @@ def _factors(cells: Mapping[str, Mapping[str, str]], words: Mapping[str, dict], 
         ingredient = only_ingredient(sorted(differs))
         settings = INGREDIENTS.get(ingredient, (ingredient,)) if ingredient else ()
         said = {level: [words[v].get(key, "none") for key in settings] for level, v in along.items()}
-        amounts = {level: [amount(word) for word in of] for level, of in said.items()}
-        first = min(along, key=lambda level: level == own)
-        if not any(None in of for of in amounts.values()) and len({sum(of) for of in amounts.values()}) == len(along):
-            first = min(along, key=lambda level: sum(amounts[level]))
+        amounts = pd.Series({level: math.fsum(map(amount, of)) for level, of in said.items()})
+        first = amounts.idxmin() if amounts.nunique() == len(along) else min(along, key=lambda level: level == own)
         title = ingredient if ingredient in INGREDIENTS else name.replace("_", " ")
         factors[name] = Factor(title=title, levels={level: _level(said[level]) or level for level in (first, *along)})
     return factors
@@ -159,11 +151,6 @@ def _level(words: list[str]) -> str:
     if len(set(words)) <= 1:
         return "".join(words[:1])
     return ", ".join(f"{network} {word}" for network, word in zip("GD", words, strict=True))
-
-
-def _description(row: Listed, params: Params) -> str:
-    """Of a combination of a grid, that of a variant which says the same recipe."""
-    return next(filter(None, (params.variants[name].description for name in (row.name, *row.aliases))), "")
 
 
 def _no_shorter(recipes: Mapping[str, Json]) -> str | None:

@@ -15,12 +15,14 @@ from sagan.analysis.deciding import Asked, Replay, in_grid, replay
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question, Worth
 from sagan.analysis.power import seeds_needed, within
+from sagan.analysis.words import sentence
 
 
 @dataclass
 class Effects:
     """The rows of effects.csv, what report.json says of the questions and the single pairs, and the looks taken."""
 
+    design: Design
     rows: list[Effect]
     questions: list[Question]
     pairs: list[Question]
@@ -30,6 +32,10 @@ class Effects:
     def figures(self) -> Figures:
         """By cell of the grid, of the last look; none where nothing is asked."""
         return next((asked.figures for asked, *_ in self.state.answers.values()), {})
+
+    def sentences(self) -> list[str]:
+        """Each question's answers in a line."""
+        return [sentence(question, self.design) for question in self.questions]
 
 
 def all_effects(
@@ -43,7 +49,7 @@ def all_effects(
         quiet: as of `budget.step_costs`.
         busy: whether a machine that trained had other work.
     """
-    made = Effects([], [], [], replay(design, runs))
+    made = Effects(design, [], [], [], replay(design, runs))
     spent = budget.step_costs(runs, snapshots, quiet)
     _questions(made, design, runs, snapshots, spent, busy)
     of = runs[runs["space"] == design.space]
@@ -143,7 +149,7 @@ def _per_second(of: Asked, curves: budget.Curves, cost: budget.StepCost | None) 
     ]
     last = found[-1]
     told = tuple(shown(end, of.design.main) for end in last.alone.interval())
-    answer = _answer(of, rows[-1], last.found, last.figures, at_this_cost=told)
+    answer = _answer(of, rows[-1], last.found, curves.figures(last.y), at_this_cost=told)
     return _with_change(answer, of, last.y - there[-2][1].y) if len(there) > 1 else answer, rows
 
 

@@ -30,14 +30,9 @@ class Compared(Part):
 
 
 class Effect(Compared):
-    """A row of effects.csv: what one level does instead of another to one metric.
-
-    Attributes:
-        given: empty, or `factor=level`: among runs with that level alone.
-        decide_low, decide_high: None along the budget, where there are no verdicts.
-        answer: `deciding.verdict` of the deciding interval; empty where there is none.
-        runs: figures that the estimate is of.
-    """
+    """A row of effects.csv: what one level does instead of another to one metric, among runs of one level of a further
+    factor (`given`: `factor=level`) or all. `answer` is `deciding.verdict` of the deciding interval, which rows along
+    the budget lack."""
 
     given: str = ""
     metric: str
@@ -71,8 +66,8 @@ class Factor(Part):
 
 
 class VariantFacts(Part):
-    """A recipe. `aliases`: further names of it. `differs`: the settings in which it differs from the baseline. One that
-    is not `ranked` is shown, and never compared."""
+    """A recipe: its further names, and the settings in which it differs from the baseline. One that is not `ranked` is
+    shown, and never compared."""
 
     aliases: list[str] = []
     description: str = ""
@@ -90,13 +85,9 @@ class Look(Part):
 class Design(Part):
     """What was asked and how it was measured: all that the tables of figures do not say.
 
-    Attributes:
-        variants: in the suite's order. `recipe`: the baseline's settings.
-        factors: of the grid that answers the questions, in its order; empty where nothing is asked.
-        spaces: feature spaces, the one of the answers first.
-        better, scale: of a metric that `sagan.analysis.metrics` does not know.
-        steps: the budget. `training`, `evaluation`: the suite's settings in words.
-        no_shorter: why a snapshot is not what a shorter training gives.
+    `recipe`, `training` and `evaluation` are settings in words, of the baseline and of the suite. `factors` are of the
+    grid that answers the questions. `spaces` are feature spaces, that of the answers first. `better` and `scale` are of
+    a metric that `metrics` does not know. `no_shorter` says why a snapshot is not what a shorter training gives.
     """
 
     suite: str
@@ -166,15 +157,13 @@ class Answer(Part):
 
     Attributes:
         effect: its row of effects.csv; None where `why`, a key of `words.NO_ANSWER`, says why there is none.
-        seeds: the fewest runs in a cell. `lost`: lost runs, which count as the worst of the design.
+        seeds: the fewest runs in a cell. `lost` ones count as the worst of the design.
         answered_at: seeds of the look that gave the answer, where later ones were taken.
         won, pairs: in how many of so many pairs of runs the level is better.
-        changes: the 95 % interval, in the effect's unit, of how far it moved over the last two snapshots;
-            `still_changing` where that is clear of 0.
-        contradicted_by: further spaces that surely say the opposite.
-        depends_on: factors with which it surely interacts.
+        changes: 95 % interval of how far the effect moved over the last two snapshots.
+        contradicted_by: further spaces that surely say the opposite. `depends_on`: factors that it surely depends on.
         needed: seeds a cell that would find the smallest effect worth having in 80 % of cases.
-        at_this_cost: its 95 % interval were the cost ratio known and interpolation exact; of answers per second.
+        at_this_cost: 95 % interval per second, were the cost ratio known and interpolation exact.
         error: the standard error, of a ratio that of its logarithm.
     """
 
@@ -312,15 +301,9 @@ class Mean(Part):
 
 
 class Space(Part):
-    """A feature space.
-
-    Attributes:
-        floor: FID between real images. `real`: figures of real images of the other split, by metric.
-        real_count: real images that generated ones are compared with. `accuracy`: of a trained classifier.
-        unmeasured: why metrics lack a figure.
-        near_floor: metrics of which all variants are so near to 0 that they say nothing at this budget.
-        means: variant -> metric -> what its runs have.
-    """
+    """A feature space: FID between real images (`floor`), the figures of `real` images of the other split, the count of
+    real images and a trained classifier's `accuracy`, why metrics lack a figure, those of which all variants are so
+    near to 0 that they say nothing at this budget, and what the runs have: variant -> metric -> mean."""
 
     name: str
     floor: float | None = None

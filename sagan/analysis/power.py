@@ -32,10 +32,8 @@ def power(size: float, spread: float, cells: int, seeds: int, level: float) -> f
     By the noncentral t, at the degrees of freedom that Satterthwaite's formula gives on average.
 
     Args:
-        size: of the true effect, on the scale of log FID; positive.
-        spread: standard deviation of a run within its cell.
-        cells: of a factor with two levels.
-        seeds: runs a cell, at least 2.
+        size: of the true effect, positive; `spread`: standard deviation of a run within its cell. Both of log FID.
+        cells: of a factor with two levels. `seeds`: runs in each, at least 2.
         level: two-sided; alpha over the number of questions.
     """
     if spread == 0:
@@ -65,25 +63,18 @@ def seeds_needed(size: float, spread: float, cells: int, level: float) -> int:
 
 def design_power(design: Design, spread: float | None, cells: int) -> Power:
     """What a design finds at a spread of runs within their cells; None: the usual one."""
-    used, look = spread or TYPICAL_SPREAD, design.looks[-1]
-    level = look.level / max(1, len(design.contrasts) or len(design.variants) - 1)
-    is_enough = look.seeds >= FEWEST_SEEDS
-    return Power(
-        seeds=look.seeds,
-        cells=cells,
-        finds=percent(detectable(used, cells, look.seeds, level)) if is_enough else None,
-        spread=used,
-        measured=spread is not None,
-        needed=seeds_needed(math.log1p(design.smallest_effect), used, cells, level),
-    )
+    used, seeds = spread or TYPICAL_SPREAD, design.looks[-1].seeds
+    level = design.looks[-1].level / max(1, len(design.contrasts) or len(design.variants) - 1)
+    finds = percent(detectable(used, cells, seeds, level)) if seeds >= FEWEST_SEEDS else None
+    needed = seeds_needed(math.log1p(design.smallest_effect), used, cells, level)
+    return Power(seeds=seeds, cells=cells, finds=finds, spread=used, measured=spread is not None, needed=needed)
 
 
 def power_lines(design: Design, cells: int, snapshots: list[int], measured: Report | None) -> Iterator[str]:
     """What a suite can find, in words, before anything of it is trained; a design that can answer nothing is told so.
 
     Args:
-        cells: of the grid that is asked about; 2 where none is, for a variant against the baseline.
-        snapshots: steps that are measured.
+        cells: of the grid that is asked about; 2 of a variant against the baseline. `snapshots`: steps measured.
         measured: the suite's last report, for the spread of its runs.
     """
     if len(design.variants) < 2:

@@ -10,17 +10,18 @@ from sagan.analysis.budget import LOAD
 from sagan.analysis.design import flat
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import ReportProvenance, Space
-from sagan.analysis.rows import SpaceRows, SuiteRecords
+from sagan.analysis.rows import SpaceRows
 from sagan.store.types import Provenance as Made
 
 
-def of_records(records: SuiteRecords) -> ReportProvenance:
+def provenance_of(spaces: list[SpaceRows], experiment: str) -> ReportProvenance:
     """Everything but the figures; a fact that differs between runs is listed with how many runs have it."""
-    trained = [row.training for row in records.rows if row.training]
-    measured = [row.evaluation for row in records.rows if row.evaluation]
+    rows = spaces[0].rows
+    trained = [row.training for row in rows if row.training]
+    measured = [row.evaluation for row in rows if row.evaluation]
     training, measuring = [record.provenance for record in trained], [record.provenance for record in measured]
     machines = [f"{p.device}, {p.threads} thread(s)" for p in training]
-    reference = records.spaces[0].reference
+    reference = spaces[0].reference
     facts = {
         "training: commit": _counted(map(_commit, training)),
         "training: device": _counted(machines),
@@ -38,16 +39,16 @@ def of_records(records: SuiteRecords) -> ReportProvenance:
     searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
     # What the rows of samples by class are -> the variants that are told of these classes.
     class_rows: dict[str, list[str]] = {}
-    for variant, config in {row.variant: row.config for row in records.rows}.items():
+    for variant, config in {row.variant: row.config for row in rows}.items():
         if classes := config["image"].get("classes"):
             class_rows.setdefault(", ".join(classes), []).append(variant)
     return ReportProvenance(
         facts=[{"what": what, "value": value} for what, value in facts.items() if value],
-        protocols=[line for space in records.spaces for line in _protocols(space)],
+        protocols=[line for space in spaces for line in _protocols(space)],
         machines=dict(Counter(machines).most_common()),
-        busy=any(median(row.loads) > LOAD for row in records.rows if row.loads),
-        warnings=_warnings(records),
-        experiment=records.experiment,
+        busy=any(median(row.loads) > LOAD for row in rows if row.loads),
+        warnings=_warnings(spaces),
+        experiment=experiment,
         searched=(searched[0].train_count, searched[0].training_images) if searched else None,
         class_rows=class_rows,
     )
@@ -72,16 +73,16 @@ def space_of(space: SpaceRows) -> Space:
     )
 
 
-def _warnings(records: SuiteRecords) -> list[str]:
+def _warnings(spaces: list[SpaceRows]) -> list[str]:
     """What a reader must know of single runs: evaluations that do not count, images with a defect, no curve."""
     told = [
         f"{row.variant}, seed {row.seed}, {space.extractor}: {why}"
-        for space in records.spaces
+        for space in spaces
         for row in space.rows
         for why in (row.set_aside, row.reason("fid"))
         if why
     ]
-    points = [point for row in records.rows for point in row.curve]
+    points = [point for row in spaces[0].rows for point in row.curve]
     if points and all(point.fid is None for point in points):
         told.append(f"no snapshot has an FID: {points[0].status}")
     return told

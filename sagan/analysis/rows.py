@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
@@ -103,34 +102,15 @@ class SpaceRows:
     reference: ReferenceRecord | None
 
 
-@dataclass(frozen=True)
-class SuiteRecords:
-    """The suite's feature spaces, that of the answers first; and its experiment's name in MLflow."""
-
-    spaces: list[SpaceRows]
-    experiment: str
-
-    @property
-    def rows(self) -> list[Row]:
-        return self.spaces[0].rows
-
-    @property
-    def variants(self) -> list[str]:
-        return list(dict.fromkeys(row.variant for row in self.rows))
-
-
-def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecords:
-    """Everything on disk about a suite of the plan.
+def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[SpaceRows]:
+    """Everything on disk about a suite of the plan, the feature space of the answers first.
 
     Raises:
-        UserError: the plan does not hold the suite, or a run's log is not JSON lines.
+        UserError: a run's log is not JSON lines.
     """
-    if suite not in plan.suites:
-        raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
     logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
     trained = {run: read_run(run, paths).record for run in logs}
-    spaces = [_space(suite, plan, paths, of, trained, logs) for of in params.suites[suite].evaluation.spaces]
-    return SuiteRecords(spaces, f"{params.tracking.experiment_prefix}{suite}")
+    return [_space(suite, plan, paths, of, trained, logs) for of in params.suites[suite].evaluation.spaces]
 
 
 def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> SpaceRows:

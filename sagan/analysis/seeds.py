@@ -35,11 +35,7 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
 def _asked_for(suite: str, plan: Plan, params: Params, paths: Paths) -> int:
     # Imported here: other plans need not wait for pandas and scipy.
     from sagan.analysis.deciding import replay
-    from sagan.analysis.design import design_of
-    from sagan.analysis.rows import collect
-    from sagan.analysis.tables import tables_of
+    from sagan.analysis.tables import read_suite
 
-    records = collect(suite, plan, params, paths)
-    design = design_of(suite, params, records.variants)
-    tables = tables_of(records, params.grids.get(design.grid, {}))
+    design, _, tables = read_suite(suite, plan, params, paths)
     return replay(design, tables.runs).seeds_asked if design.questions else 0

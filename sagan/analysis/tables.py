@@ -9,9 +9,14 @@ from statistics import median
 
 import pandas as pd
 
+from sagan.analysis.design import design_of
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.rows import Row, SuiteRecords
+from sagan.analysis.model import Design
+from sagan.analysis.rows import Row, SpaceRows, collect
 from sagan.names import for_csv
+from sagan.params import Params
+from sagan.plan import Plan
+from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 # Lines of training.csv a run.
@@ -26,8 +31,7 @@ class Tables:
 
     Attributes:
         runs: results.csv: variant, seed, a column for each factor, space, status, lost, every metric, step_seconds
-            (seconds of a step), load, device, threads, ... Of layers `gamma.<layer>` and `entropy.<layer>`, the latter
-            over that of uniform maps.
+            (seconds of a step), load, device, ... Of layers `gamma.<layer>`; `entropy.<layer>` over a uniform map's.
         snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
         training: training.csv: the runs' logs, thinned.
         costs: costs.csv, where there is one: step_seconds of quiet runs by variant and seed.
@@ -42,18 +46,24 @@ class Tables:
 FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
 
 
-def tables_of(records: SuiteRecords, cells: Cells) -> Tables:
+def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[SpaceRows], Tables]:
+    """A suite's design, its records on disk and their tables. Raises UserError as of `collect`."""
+    design, spaces = design_of(suite, plan, params), collect(suite, plan, params, paths)
+    return design, spaces, tables_of(spaces, params.grids.get(design.grid, {}))
+
+
+def tables_of(spaces: list[SpaceRows], cells: Cells) -> Tables:
     """The tables of a suite's records, the further feature spaces below the first."""
-    runs = [_run(row, of.extractor) for of in records.spaces for row in of.rows]
+    runs = [_run(row, of.extractor) for of in spaces for row in of.rows]
     snapshots = [
         {"variant": row.variant, "seed": row.seed, "space": of.extractor, "step": point.step}
         | row.at_step(point.step)
         | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
-        for of in records.spaces
+        for of in spaces
         for row in of.rows
         for point in row.curve
     ]
-    training = [line for row in records.rows for line in _training(row)]
+    training = [line for row in spaces[0].rows for line in _training(row)]
     first = ["variant", "seed", "step", "images", "seconds"]
     keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - set(keys))
@@ -98,6 +108,11 @@ def read_tables(folder: Path, factors: list[str]) -> Tables:
 
 def _run(row: Row, space: str) -> Json:
     run, evaluation = row.training, row.evaluation
+    layers: Json = {}
+    for layer, entry in (evaluation.attention if evaluation else {}).items():
+        layers |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
+    for point in (point for point in row.curve if point.step == 0):
+        layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
     best = evaluation and evaluation.best
     digest = run and run.files.get("generator.safetensors")
     return {
@@ -120,19 +135,8 @@ def _run(row: Row, space: str) -> Json:
         "generator_sha256": digest and digest.sha256,
         "device": run and run.provenance.device,
         "threads": run and run.provenance.threads,
-        **_layers(row),
+        **layers,
     }
-
-
-def _layers(row: Row) -> Json:
-    """Of each attention layer gamma at the end, and entropy over that of uniform maps at the end and at the start."""
-    found: Json = {}
-    for layer, entry in (row.evaluation.attention if row.evaluation else {}).items():
-        found |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
-    for point in row.curve:
-        if point.step == 0:
-            found |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
-    return found
 
 
 def _training(row: Row) -> list[Json]:
