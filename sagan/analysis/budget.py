@@ -44,11 +44,10 @@ def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame 
     if quiet is not None:
         known = of.drop(columns=[name for name in HARDWARE if name in quiet and name in of]).drop(columns="seed")
         return quiet.merge(known.drop_duplicates("variant"), on="variant", how="inner")
-    one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)]
-    start = one[KEYS].drop_duplicates().assign(step=0, step_seconds=0.0)
-    one = pd.concat([start, one[[*KEYS, "step", "step_seconds"]]]).sort_values([*KEYS, "step"])
-    spent = one.groupby(KEYS)[["step", "step_seconds"]].diff()
-    rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"]).dropna()
+    one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)].sort_values("step")
+    clock = one[["step", "step_seconds"]]
+    spent = clock.groupby([one[name] for name in KEYS]).diff().fillna(clock)
+    rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"])
     fastest = rates[rates["step_seconds"] > 0].groupby(KEYS, as_index=False)["step_seconds"].min()
     return of.merge(fastest, on=KEYS, how="inner")
 
@@ -60,6 +59,10 @@ class StepCost(NamedTuple):
     found: Contrast
     machine: str
     cheaper_seconds: float
+
+    def seconds(self, step: float) -> float:
+        """What the cheaper level takes for a step."""
+        return round(float(step) * self.cheaper_seconds, 3)
 
 
 def cost_contrast(costs: pd.DataFrame, factors: Sequence[str], weights: Weights) -> StepCost | None:

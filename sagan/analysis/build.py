@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +18,8 @@ from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.provenance import provenance_of, space_of
-from sagan.analysis.rows import SpaceRows
 from sagan.analysis.seeds import planned
-from sagan.analysis.tables import Tables, read_suite, read_tables, write_tables
+from sagan.analysis.tables import Analysis, Tables, read_suite, read_tables, write_tables
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Plan
@@ -33,20 +32,6 @@ BEGUN = 0.5
 # A share whose best figure is below this part of real images' says nothing yet: recall 0.02 where they have 0.70.
 NEAR_FLOOR = 0.05
 SHARES = ["precision", "recall", "density", "coverage"]
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A report with the tables it is of. `records`: where they are on this machine, for pictures."""
-
-    report: Report
-    effects: list[Effect]
-    tables: Tables
-    records: list[SpaceRows] | None = None
-
-    @property
-    def design(self) -> Design:
-        return self.report.design
 
 
 def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
@@ -104,7 +89,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         # What the suite's seeds find at the spread that was measured.
         power=[design_power(design, spread, len(made.figures))] if spread else [],
     )
-    return Analysis(report.model_copy(update={"claims": claims(report, made.rows, tables)}), made.rows, tables)
+    found = Analysis(report, made.rows, tables)
+    return replace(found, report=report.model_copy(update={"claims": claims(found)}))
 
 
 def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,8 +11,8 @@ from scipy import stats
 
 from sagan.analysis.design import amount, only_ingredient
 from sagan.analysis.effects import all_effects
-from sagan.analysis.model import Claim, Clause, Design, Effect, Question, Report
-from sagan.analysis.tables import Tables
+from sagan.analysis.model import Claim, Clause, Question
+from sagan.analysis.tables import Analysis
 from sagan.analysis.words import change_with_interval, number
 
 SIGNIFICANT = 0.05
@@ -28,54 +27,42 @@ MOST, FEW = 0.8, 0.2
 GENERATOR_NORM = "spectral norm in the generator"
 
 
-@dataclass(frozen=True)
-class _Suite:
-    """What claims are decided from; `runs` are of the main space and of ranked variants."""
-
-    report: Report
-    rows: list[Effect]
-    tables: Tables
-    runs: pd.DataFrame
-
-    @property
-    def design(self) -> Design:
-        return self.report.design
-
-    def question(self, title: str) -> Question | None:
-        """The question, or else the single pair, that tests one ingredient alone: more of it instead of less."""
-        found = (of for of in self.report.questions if self.design.factors[of.question].title == title)
-        differs = {of.level: self.design.variants[of.level].differs for of in self.report.pairs}
-        pairs = (of for of in self.report.pairs if only_ingredient(sorted(differs[of.level])) == title)
-        if (of := next(found, None) or next(pairs, None)) is None or of.question != "variant":
-            return of
-        setting, word = min(differs[of.level].items())
-        is_less = word == "none" or amount(word) < amount(self.design.recipe.get(setting, "none"))
-        return self._turned(of) if is_less else of
-
-    def _turned(self, of: Question) -> Question:
-        """The same pair asked the other way round."""
-        both = {name: self.design.variants[name] for name in (of.level, of.instead_of)}
-        share = self.design.alpha / len(self.report.pairs)
-        asked = {"baseline": of.level, "variants": both, "alpha": share, "questions": [], "factors": {}}
-        tables = self.tables
-        return all_effects(self.design.model_copy(update=asked), tables.runs, tables.snapshots, tables.costs).pairs[0]
-
-
 Found = dict[str, str]  # `measured` and `verdict` of a clause; of layers `layer`, and `why` not to compare
-Say = Callable[[_Suite], Iterable[Found]]
+Say = Callable[[Analysis], Iterable[Found]]
 
 
-def claims(report: Report, rows: list[Effect], tables: Tables) -> list[Claim]:
+def claims(suite: Analysis) -> list[Claim]:
     """Every claim, each clause with what was measured; a clause of which nothing is tested here says so."""
-    runs = tables.runs[tables.runs["space"] == report.design.space]
-    suite = _Suite(report, rows, tables, runs[~runs["variant"].isin(report.design.unranked)])
-    nothing = {"measured": "", "verdict": "not tested here"}
-    told = []
+    told, nothing = [], {"measured": "", "verdict": "not tested here"}
     for text, source, parts in CLAIMS:
         found = [(part, clause) for part, say in parts.items() for clause in list(say(suite)) or [nothing]]
         clauses = [Clause(text=part, **clause) for part, clause in found]
         told.append(Claim(text=text, source=source, clauses=clauses))
     return told
+
+
+def _question(suite: Analysis, title: str) -> Question | None:
+    """The question, or else the single pair, that tests one ingredient alone: more of it instead of less."""
+    design, report, tables = suite.design, suite.report, suite.tables
+    found = (of for of in report.questions if design.factors[of.question].title == title)
+    differs = {of.level: design.variants[of.level].differs for of in report.pairs}
+    pairs = (of for of in report.pairs if only_ingredient(sorted(differs[of.level])) == title)
+    if (of := next(found, None) or next(pairs, None)) is None or of.question != "variant":
+        return of
+    setting, word = min(differs[of.level].items())
+    if word != "none" and not amount(word) < amount(design.recipe.get(setting, "none")):
+        return of
+    # The same pair asked the other way round.
+    both = {name: design.variants[name] for name in (of.level, of.instead_of)}
+    asked = {"baseline": of.level, "variants": both, "alpha": design.alpha / len(report.pairs)}
+    turned = design.model_copy(update=asked | {"questions": [], "factors": {}})
+    return all_effects(turned, tables.runs, tables.snapshots, tables.costs).pairs[0]
+
+
+def _runs(suite: Analysis) -> pd.DataFrame:
+    """Of the main space and of ranked variants."""
+    runs = suite.tables.runs
+    return runs[(runs["space"] == suite.design.space) & ~runs["variant"].isin(suite.design.unranked)]
 
 
 def _verdict(supported: bool, contradicted: bool) -> str:
@@ -88,14 +75,14 @@ def _by_share(holds: pd.Series) -> str:
     return _verdict(share >= MOST, share <= FEW)
 
 
-def _improves(suite: _Suite, title: str, metric: str | None = None, is_claimed: bool = True) -> Iterator[Found]:
+def _improves(suite: Analysis, title: str, metric: str | None = None, is_claimed: bool = True) -> Iterator[Found]:
     """Whether an ingredient surely helps, per step; or (not `is_claimed`) surely gains nothing worth having."""
-    if (of := suite.question(title)) is None:
+    if (of := _question(suite, title)) is None:
         return
     found = of.steps.effect
     if metric not in (None, suite.design.metric):
         key = (of.question, of.level, metric, suite.design.space, "steps", "")
-        rows = (e for e in suite.rows if (e.question, e.level, e.metric, e.space, e.at, e.given) == key)
+        rows = (e for e in suite.effects if (e.question, e.level, e.metric, e.space, e.at, e.given) == key)
         found = next((row for row in rows if row.answer), None)
     if found is not None:
         sides = found.answer == "helps", found.direction == "hurts" or "worth having" in found.answer
@@ -103,8 +90,8 @@ def _improves(suite: _Suite, title: str, metric: str | None = None, is_claimed: 
         yield {"measured": change_with_interval(found), "verdict": verdict}
 
 
-def _attention_costs(suite: _Suite) -> Iterator[Found]:
-    if (of := suite.question("attention")) is not None and (cost := of.cost) is not None:
+def _attention_costs(suite: Analysis) -> Iterator[Found]:
+    if (of := _question(suite, "attention")) is not None and (cost := of.cost) is not None:
         told = f"{cost.ratio:.2f} times the time a step ({cost.low:.2f} to {cost.high:.2f})"
         yield {
             "measured": told,
@@ -112,28 +99,29 @@ def _attention_costs(suite: _Suite) -> Iterator[Found]:
         }
 
 
-def _layers(suite: _Suite, prefix: str, holds: Callable[[pd.Series], pd.Series], why: str = "") -> Iterator[Found]:
+def _layers(suite: Analysis, prefix: str, holds: Callable[[pd.Series], pd.Series], why: str = "") -> Iterator[Found]:
     """Of the magnitudes of each layer's runs, generators before discriminators."""
-    for name in sorted((name for name in suite.runs if name.startswith(prefix)), reverse=True):
+    runs = _runs(suite)
+    for name in sorted((name for name in runs if name.startswith(prefix)), reverse=True):
         network, _, side = name.removeprefix(prefix).partition(".")
-        if len(of := suite.runs[name].dropna().abs()):
+        if len(of := runs[name].dropna().abs()):
             low, high = number(of.min()), number(of.max())
             told = f"{low if low == high else f'{low} to {high}'} in {len(of)} run{'s' if len(of) > 1 else ''}"
             verdict = "not comparable" if why else _by_share(holds(of))
             yield {"layer": f"{network} at {side}x{side}", "measured": told, "verdict": verdict, "why": why}
 
 
-def _gamma_grows(suite: _Suite) -> Iterator[Found]:
+def _gamma_grows(suite: Analysis) -> Iterator[Found]:
     """Of its magnitude: with gamma and the output convolution both negated a layer is the same layer."""
     rate = float(suite.design.recipe.get("optimizer.lr_g", "nan"))
     why = f"rates are {rate / PORT_RATE:.0f} times the port's, and gamma moves with the rate"
     return _layers(suite, "gamma.", lambda of: of.between(0.1, 0.3), why if rate > RATE_FACTOR * PORT_RATE else "")
 
 
-def _fewer_lost(suite: _Suite) -> Iterator[Found]:
-    if (of := suite.question(GENERATOR_NORM)) is None:
+def _fewer_lost(suite: Analysis) -> Iterator[Found]:
+    if (of := _question(suite, GENERATOR_NORM)) is None:
         return
-    runs = suite.runs[suite.runs["status"] != "missing"]
+    runs = _runs(suite).query("status != 'missing'")
     bad = runs["lost"].astype(bool) | runs["went_wrong"].fillna(0).astype(bool)
     sides = [bad[runs[of.question] == level] for level in (of.level, of.instead_of)]
     (a, n), (b, m) = ((int(side.sum()), len(side)) for side in sides)
@@ -142,14 +130,14 @@ def _fewer_lost(suite: _Suite) -> Iterator[Found]:
     yield {"measured": told, "verdict": _verdict(p <= SIGNIFICANT and a < b, p <= SIGNIFICANT and a > b)}
 
 
-def _less_spread(suite: _Suite) -> Iterator[Found]:
-    of = suite.question(GENERATOR_NORM)
-    for one in [one for one in suite.report.steadier if of and one.question == of.question][:1]:
-        told = f"{number(one.ratio)} times the spread ({number(one.low)} to {number(one.high)})"
-        yield {"measured": told, "verdict": _verdict(one.answer == "steadier", one.answer == "less steady")}
+def _less_spread(suite: Analysis) -> Iterator[Found]:
+    of = _question(suite, GENERATOR_NORM)
+    for one in [one for one in suite.report.steadier if of and one["question"] == of.question][:1]:
+        told = f"{number(one['ratio'])} times the spread ({number(one['low'])} to {number(one['high'])})"
+        yield {"measured": told, "verdict": _verdict(one["answer"] == "steadier", one["answer"] == "less steady")}
 
 
-def _loss(suite: _Suite, name: str, holds: Callable[[pd.Series], pd.Series]) -> Iterator[Found]:
+def _loss(suite: Analysis, name: str, holds: Callable[[pd.Series], pd.Series]) -> Iterator[Found]:
     """A loss's trend over the last three quarters of the log, in units of its scatter, of runs that attend."""
     log = suite.tables.training
     attends = log[[column for column in log if column.startswith("gamma.")]].notna().any(axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +20,6 @@ from sagan.store.paths import Paths
 
 WORKSPACE = "workspace"
 SAME = "the recipes are the same"
-_TABLES = ("runs", "snapshots")
 _FILES = ("report.json", "results.csv", "curves.csv", "training.csv", "costs.csv")
 
 
@@ -68,7 +67,7 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     if designs[0].space != designs[1].space or designs[0].evaluation != designs[1].evaluation:
         yield "not comparable: measured differently"
         return
-    runs, snapshots = (_joined([(name, getattr(of.tables, table)) for name, of in (a, b)]) for table in _TABLES)
+    runs, snapshots = (_joined((a, b), table) for table in ("runs", "snapshots"))
     sides = runs[runs["fid"].notna()].groupby(["variant", "run"])["side"].nunique()
     twice = set(sides[sides > 1].index.get_level_values("variant"))
     if same := [variant for variant in shared if variant in twice]:
@@ -76,7 +75,8 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     compared = [variant for variant in shared if variant not in same]
     runs, snapshots = (table[table["variant"].isin(compared)] for table in (runs, snapshots))
     if compared and designs[0].steps != designs[1].steps:
-        steps = _common_step(snapshots, min(design.steps for design in designs))
+        known = snapshots[snapshots["fid"].notna() & (snapshots["step"] > 0)].groupby("step")["side"].nunique()
+        steps = max(known[known == 2].index, default=None)
         if steps is None:
             yield "no common step at which both were measured"
             return
@@ -138,14 +138,7 @@ def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
     return [f"{name}: {a.get(name, 'none')}, {b.get(name, 'none')}" for name in names]
 
 
-def _joined(sides: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+def _joined(sides: Iterable[tuple[str, Analysis]], table: str) -> pd.DataFrame:
     """Both sides' rows, the side being a column. Equal seeds of two sides are two runs."""
-    parts = [of.assign(side=name, seed=2 * of["seed"] + place) for place, (name, of) in enumerate(sides)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _common_step(snapshots: pd.DataFrame, most: int) -> int | None:
-    """The last step that both sides have measured."""
-    known = snapshots[snapshots["fid"].notna() & (snapshots["step"] > 0) & (snapshots["step"] <= most)]
-    sides = known.groupby("step")["side"].nunique()
-    return max(sides[sides == 2].index, default=None)
+    parts = [getattr(of.tables, table).assign(side=name) for name, of in sides]
+    return pd.concat([of.assign(seed=2 * of["seed"] + place) for place, of in enumerate(parts)], ignore_index=True)

@@ -20,7 +20,7 @@ from sagan.analysis.contrasts import (
     shown,
 )
 from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Design, Effect, Interaction, Look
+from sagan.analysis.model import Design, Effect, Look, Row
 
 OPEN = ("", "not decided")
 Names = tuple[str, str, str]  # question, level, instead_of
@@ -37,6 +37,16 @@ class Asked:
     runs: pd.DataFrame
     share: float
     depends: list[str] = field(default_factory=list)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What is compared, as fields of a row."""
+        return dict(zip(("question", "level", "instead_of"), self.names, strict=True))
+
+    @property
+    def lost(self) -> pd.Series:
+        """Which runs are lost."""
+        return (self.runs["lost"] if "lost" in self.runs else 0 * self.runs["seed"]).astype(bool)
 
     @cached_property
     def figures(self) -> Figures:
@@ -57,7 +67,7 @@ class Asked:
         metric = metric_of(where["metric"]) if "metric" in where else design.main
         told = {"metric": metric.name, "space": design.space, "at": "steps", "budget": design.steps or 0}
         told["scale"] = "ratio" if metric.scale == "log" else "difference"
-        told |= dict(zip(("question", "level", "instead_of"), self.names, strict=True)) | where
+        told |= self.named | where
         if found is None:
             return Effect(**told)
         told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
@@ -101,8 +111,13 @@ def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
     return [Look(seeds=count, level=alpha / 2**j) for j, count in enumerate(taken, start=1)]
 
 
-def interactions(design: Design, figures: Figures, level: float) -> list[Interaction]:
-    """All two-factor interactions on the main metric, simultaneous over them."""
+def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
+    """How far each effect changes with each other factor's level, simultaneous over all such pairs.
+
+    Returns:
+        rows question, level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high of
+        the change, in percent of a ratio; and whether it is sure.
+    """
     levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
     pairs = [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
     names, metric, found = list(design.factors), design.main, []
@@ -111,10 +126,11 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Interac
         of = contrast(figures, interaction_weights(list(figures), places, (one[1:], other[1:])))
         if of is None:
             continue
-        told = dict(zip(list(Interaction.model_fields)[:6], one + other, strict=True))
+        columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of", "estimate")
+        told = dict(zip(columns, (*one, *other, shown(of.estimate, metric)), strict=True))
         low, high = decide = of.interval(level / len(pairs))
         told |= ends(of.interval(), metric) | ends(decide, metric, "decide_")
-        found.append(Interaction(**told, estimate=shown(of.estimate, metric), sure=low > 0 or high < 0))
+        found.append(told | {"sure": low > 0 or high < 0})
     return found
 
 
@@ -131,7 +147,7 @@ class Replay:
     runs: pd.DataFrame
     look: Look | None
     seeds_asked: int
-    interactions: list[Interaction] = field(default_factory=list)
+    interactions: list[Row] = field(default_factory=list)
     answers: dict[Names, tuple[Asked, Effect, int | None]] = field(default_factory=dict)
 
 
@@ -159,7 +175,7 @@ def replay(design: Design, runs: pd.DataFrame) -> Replay:
 def _taken(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Replay:
     factors, answers = list(design.factors), {}
     crossed = interactions(design, figures_of(runs, factors, design.main), look.level)
-    sure = [{of.question, of.by} for of in crossed if of.sure]
+    sure = [{of["question"], of["by"]} for of in crossed if of["sure"]]
     for names in design.contrasts:
         depends = sorted(set().union(*(pair - {names[0]} for pair in sure if names[0] in pair)))
         one = Asked(design, names, factors, runs, look.level / len(design.contrasts), depends)

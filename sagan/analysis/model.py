@@ -7,13 +7,14 @@ over its family. `at` is `steps` or `time`, and a `budget` in steps or seconds.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from sagan.analysis.metrics import Metric, metric_of
 
 At = Literal["steps", "time"]
+Row = dict[str, Any]  # of a table, whose columns are told by the function that makes it
 
 
 class Part(BaseModel):
@@ -144,14 +145,6 @@ class Cost(Part):
     busy: bool = False
 
 
-class Worth(Part):
-    """How many times the steps it is worth; ends are None where a curve was not measured so far."""
-
-    times: float
-    low: float | None
-    high: float | None
-
-
 class Answer(Part):
     """A question's answer at one budget.
 
@@ -184,38 +177,13 @@ class Answer(Part):
 
 
 class Question(Compared):
-    """The answers per step and per second. `cost` None: no step times to compare."""
+    """The answers per step and per second. `cost` None: no step times to compare. `worth` in steps: `times`, with `low`
+    and `high`, which are None where a curve was not measured so far."""
 
     steps: Answer
     time: Answer
     cost: Cost | None = None
-    worth: Worth | None = None
-
-
-class Interaction(Compared):
-    """How far an effect changes with another factor's level, in percent of the ratio; `sure` at the deciding interval.
-    The effects at either level are the rows of effects.csv with `given`."""
-
-    by: str
-    by_level: str
-    by_instead_of: str
-    estimate: float
-    low: float
-    high: float
-    decide_low: float
-    decide_high: float
-    sure: bool
-
-
-class Steadier(Compared):
-    """The spread of runs at one level over that at another: steadier, less steady or not decided."""
-
-    ratio: float
-    low: float
-    high: float
-    decide_low: float
-    decide_high: float
-    answer: str
+    worth: Row | None = None
 
 
 class Standing(Part):
@@ -266,18 +234,6 @@ class AcrossSuites(Part):
     new_low: float
     new_high: float
     spread_share: float
-
-
-class Power(Part):
-    """What a design can find in 80 % of cases: an effect of `finds` percent, with `seeds` seeds in each of `cells`
-    cells. `spread` is the standard deviation of log FID within a cell; `measured` says whether it is this suite's."""
-
-    seeds: int
-    cells: int
-    finds: float | None
-    spread: float
-    measured: bool
-    needed: int | None = None
 
 
 class Counts(Part):
@@ -332,7 +288,7 @@ class ReportProvenance(Part):
 
 class Report(Part):
     """report.json. `waits`: what is missing before the questions have answers; `seeds_asked`: how many seeds each cell
-    is asked for now."""
+    is asked for now. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
 
     version: Literal[1] = 1
     design: Design
@@ -346,16 +302,17 @@ class Report(Part):
     waits: str | None = None
     questions: list[Question] = []
     pairs: list[Question] = []
-    interactions: list[Interaction] = []
-    steadier: list[Steadier] = []
+    interactions: list[Row] = []
+    steadier: list[Row] = []
     rankings: list[Ranking] = []
     claims: list[Claim] = []
-    power: list[Power] = []
+    power: list[Row] = []
 
     @property
-    def dependences(self) -> list[Interaction]:
+    def dependences(self) -> list[Row]:
         """Sure interactions, one of each pair of an effect and a factor."""
-        return list({(one.question, one.level, one.by): one for one in self.interactions if one.sure}.values())
+        sure = [one for one in self.interactions if one["sure"]]
+        return list({(one["question"], one["level"], one["by"]): one for one in sure}.values())
 
     def ranking(self, at: At) -> Ranking | None:
         return next((ranking for ranking in self.rankings if ranking.at == at), None)

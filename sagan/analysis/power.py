@@ -12,7 +12,7 @@ from scipy import optimize, stats
 
 from sagan.analysis.budget import FEWEST_SNAPSHOTS, WIDEST_GAP
 from sagan.analysis.contrasts import FEWEST_SEEDS, percent
-from sagan.analysis.model import Design, Power, Report
+from sagan.analysis.model import Design, Report, Row
 
 POWER = 0.8
 # Spread of log FID within a cell where nothing of the kind was measured: the committed suites have 5 to 12 %.
@@ -61,13 +61,19 @@ def seeds_needed(size: float, spread: float, cells: int, level: float) -> int:
     return FEWEST_SEEDS + bisect.bisect_left(enough, POWER, key=lambda n: power(size, spread, cells, n, level))
 
 
-def design_power(design: Design, spread: float | None, cells: int) -> Power:
-    """What a design finds at a spread of runs within their cells; None: the usual one."""
+def design_power(design: Design, spread: float | None, cells: int) -> Row:
+    """What a design finds at a spread of runs within their cells; None: the usual one.
+
+    Returns:
+        a row seeds, cells, finds (the effect in percent that is found in 80 % of cases; None with too few seeds),
+        spread, whether it was measured, and seeds needed for the smallest effect worth having.
+    """
     used, seeds = spread or TYPICAL_SPREAD, design.looks[-1].seeds
     level = design.looks[-1].level / max(1, len(design.contrasts) or len(design.variants) - 1)
     finds = percent(detectable(used, cells, seeds, level)) if seeds >= FEWEST_SEEDS else None
     needed = seeds_needed(math.log1p(design.smallest_effect), used, cells, level)
-    return Power(seeds=seeds, cells=cells, finds=finds, spread=used, measured=spread is not None, needed=needed)
+    told = {"seeds": seeds, "cells": cells, "finds": finds, "spread": used, "measured": spread is not None}
+    return told | {"needed": needed}
 
 
 def power_lines(design: Design, cells: int, snapshots: list[int], measured: Report | None) -> Iterator[str]:
@@ -80,17 +86,16 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
     if len(design.variants) < 2:
         yield "compares nothing: it has one variant"
         return
-    known = next((power.spread for power in measured.power if power.measured), None) if measured else None
+    known = next((power["spread"] for power in measured.power if power["measured"]), None) if measured else None
     power = design_power(design, known, cells)
-    if power.finds is None:
-        yield f"can answer nothing: {power.seeds} seeds are too few, {FEWEST_SEEDS} are the least"
+    seeds, finds, spread = power["seeds"], power["finds"], power["spread"]
+    if finds is None:
+        yield f"can answer nothing: {seeds} seeds are too few, {FEWEST_SEEDS} are the least"
     else:
         what = f"{cells} cells" if design.questions else "a variant against the baseline"
-        spread = (
-            f"a spread of {100 * power.spread:.1f} % within cells, {'as measured' if power.measured else 'assumed'}"
-        )
-        needed = f"{100 * design.smallest_effect:g} % would take {power.needed}"
-        yield f"finds effects of {power.finds:.0f} % in 4 of 5 cases ({what}, {power.seeds} seeds, {spread}); {needed}"
+        within_cells = f"a spread of {100 * spread:.1f} % within cells, {'as measured' if known else 'assumed'}"
+        needed = f"{100 * design.smallest_effect:g} % would take {power['needed']}"
+        yield f"finds effects of {finds:.0f} % in 4 of 5 cases ({what}, {seeds} seeds, {within_cells}); {needed}"
     after = [step for step in snapshots if step > 0]
     if design.no_shorter:
         yield f"no answer per second: {design.no_shorter}, so that a snapshot is no shorter training"

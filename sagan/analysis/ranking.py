@@ -12,39 +12,30 @@ from scipy import stats
 from sagan.analysis import budget
 from sagan.analysis.contrasts import FEWEST, Contrast, Figures, contrast, figures_of, pairs_of, percent
 from sagan.analysis.deciding import Replay
-from sagan.analysis.model import AcrossSuites, Answer, At, Design, Ranking, Standing, Steadier
+from sagan.analysis.model import AcrossSuites, Answer, At, Design, Ranking, Row, Standing
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
 FEWEST_SETTINGS = 3
 
 
 def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent: pd.DataFrame) -> list[Ranking]:
-    """All variants that are ranked, per step at the end, and where the cheapest one's time is over.
-
-    Args:
-        spent: as of `budget.step_costs`.
-    """
+    """All variants that are ranked, per step at the end, and where the cheapest one's time is over, by geometric mean
+    seconds of a step (`spent`: as of `budget.step_costs`) where all ran on one kind of machine."""
     of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
     figures = figures_of(of, ["variant"], design.main)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
-    seconds = _seconds(spent)
+    known = [name for name in budget.HARDWARE if name in spent]
+    one_kind = not known or len(spent.drop_duplicates(known)) == 1
+    seconds = np.exp(np.log(spent["step_seconds"]).groupby(spent["variant"]).mean()) if one_kind else ()
     curves = budget.curves(of, snapshots[snapshots["space"] == design.space], ["variant"], design.main)
     if design.no_shorter is None and len(seconds) > 1 and len(curves.steps) >= budget.FEWEST_SNAPSHOTS:
-        time = float(curves.steps[-1]) * min(seconds.values())
+        time = float(curves.steps[-1]) * min(seconds)
         places = {(name,): time / each for name, each in seconds.items()}
         places = {cell: place for cell, place in places.items() if budget.is_near(curves.steps, place)}
         figures = {cell: y for cell, y in curves.figures(curves.at(places)).items() if cell in places}
         without = [name for name in design.variants if (name,) not in places]
         found.append(_ranking(design, "time", round(time, 3), figures, without))
     return [ranking for ranking in found if len(ranking.standings) > 1]
-
-
-def _seconds(spent: pd.DataFrame) -> dict[str, float]:
-    """Geometric mean seconds of a step by variant, where all ran on one kind of machine."""
-    known = [name for name in budget.HARDWARE if name in spent]
-    if spent.empty or (known and len(spent.drop_duplicates(known)) > 1):
-        return {}
-    return np.exp(np.log(spent["step_seconds"]).groupby(spent["variant"]).mean()).to_dict()
 
 
 def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: list[str]) -> Ranking:
@@ -82,11 +73,15 @@ def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: l
     return Ranking(at=at, budget=place, standings=standings, left_out=left_out)
 
 
-def steadier(state: Replay) -> list[Steadier]:
+def steadier(state: Replay) -> list[Row]:
     """What each question's level does to the spread of runs: Student's t of log ratios of standard deviations.
 
     Each setting of the other factors gives one ratio of two cells, so that runs need not be normal. Nothing where runs
     were lost, which took their share of the spread, and of fewer than three settings.
+
+    Returns:
+        rows question, level, instead_of, ratio, low, high, decide_low, decide_high, answer (steadier, less steady or
+        not decided).
     """
     found = []
     if "lost" in state.runs and state.runs["lost"].astype(bool).any():
@@ -98,10 +93,10 @@ def steadier(state: Replay) -> list[Steadier]:
         logs = np.array([math.log(one.std(ddof=1) / other.std(ddof=1)) for one, other in pairs])
         of = Contrast(float(logs.mean()), ((float(logs.var(ddof=1)) / len(logs), len(logs) - 1.0),))
         least, most = decide = of.interval(asked.share)
-        names = ("question", "level", "instead_of", "ratio", "low", "high", "decide_low", "decide_high")
+        columns = ("ratio", "low", "high", "decide_low", "decide_high")
         figures = map(math.exp, (of.estimate, *of.interval(), *decide))
         answer = "steadier" if most < 0 else "less steady" if least > 0 else "not decided"
-        found.append(Steadier(**dict(zip(names, (*asked.names, *figures), strict=True)), answer=answer))
+        found.append(asked.named | dict(zip(columns, figures, strict=True)) | {"answer": answer})
     return found
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sagan.analysis.design import design_of
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import Design
+from sagan.analysis.model import Design, Effect, Report
 from sagan.analysis.rows import Row, SpaceRows, collect
 from sagan.names import for_csv
 from sagan.params import Params
@@ -41,6 +41,20 @@ class Tables:
     snapshots: pd.DataFrame
     training: pd.DataFrame
     costs: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A report with the tables it is of. `records`: where they are on this machine, for pictures."""
+
+    report: Report
+    effects: list[Effect]
+    tables: Tables
+    records: list[SpaceRows] | None = None
+
+    @property
+    def design(self) -> Design:
+        return self.report.design
 
 
 FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}

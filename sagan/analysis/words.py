@@ -99,7 +99,7 @@ def sentence(question: Question, design: Design) -> str:
     if question.cost:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
     if question.worth:
-        parts.append(f"worth {question.worth.times:.2f} times the steps")
+        parts.append(f"worth {question.worth['times']:.2f} times the steps")
     if needed := question.steps.needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
         parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")

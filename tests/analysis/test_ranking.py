@@ -70,9 +70,9 @@ def test_a_level_that_spreads_less_is_steadier():
     on = runs["attention"] == "on"
     centre = runs.groupby("variant")["fid"].transform(lambda y: np.exp(np.log(y).mean()))
     runs.loc[on, "fid"] = (centre * (runs["fid"] / centre) ** 0.2)[on]
-    found = {of.question: of for of in steadier(replay(design(12), runs))}
-    assert found["attention"].answer == "steadier" and found["attention"].ratio == pytest.approx(0.2, rel=0.4)
-    assert found["norm"].answer == "not decided"
+    found = {of["question"]: of for of in steadier(replay(design(12), runs))}
+    assert found["attention"]["answer"] == "steadier" and found["attention"]["ratio"] == pytest.approx(0.2, rel=0.4)
+    assert found["norm"]["answer"] == "not decided"
     assert steadier(replay(design(12), runs.assign(lost=[1] + [0] * (len(runs) - 1)))) == []
 
 
