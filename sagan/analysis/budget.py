@@ -75,16 +75,11 @@ def cost_contrast(costs: pd.DataFrame, factors: Sequence[str], weights: Weights)
         figures = figures_of(runs.drop(columns="lost", errors="ignore"), factors, metric_of("step_seconds"))
         if (found := contrast(figures, weights, FEWEST)) is not None:
             cheaper = [figures[cell].mean() for cell, weight in weights.items() if weight * found.estimate <= 0]
-            return StepCost(found, _machine(kind), math.exp(float(np.mean(cheaper))))
+            device, threads = (dict.fromkeys(HARDWARE, "") | dict(zip(known, kind, strict=True))).values()
+            count = int(float(threads or 1))
+            machine = f"{device}, {count} thread{'s' if count > 1 else ''}" if device else ""
+            return StepCost(found, machine, math.exp(float(np.mean(cheaper))))
     return None
-
-
-def _machine(kind: tuple) -> str:
-    if len(kind) < 2:
-        return str(kind[0]) if kind else ""
-    device, threads = kind
-    count = int(float(threads)) if threads != "" else 1
-    return f"{device}, {count} thread{'s' if count > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -150,12 +145,9 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     y = of.at({cell: place if weight * dear > 0 else step for cell, weight in weights.items()})
     if (alone := contrast(of.figures(y), weights)) is None:
         return "too few runs"
-    logs = np.log(steps)
-    last = min(max(int(np.searchsorted(logs, math.log(place))), 1), len(logs) - 1)
-    slope = float((mean[last] - mean[last - 1]) / (logs[last] - logs[last - 1]))
+    slope, error = interpolated(steps, mean, place)
     parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
-    found = replace(alone, parts=alone.parts + parts)
-    return AtTime(found, alone, interpolation_error(steps, mean, place), y)
+    return AtTime(replace(alone, parts=alone.parts + parts), alone, error, y)
 
 
 def is_near(steps: np.ndarray, place: float) -> bool:
@@ -164,21 +156,21 @@ def is_near(steps: np.ndarray, place: float) -> bool:
     return bool(len(below) and len(above)) and above[0] <= WIDEST_GAP * below[-1] * (1 + 1e-9)
 
 
-def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> float:
-    """By how much interpolation may err at a step: the error of leaving snapshots out, scaled to the gap.
+def interpolated(steps: np.ndarray, mean: np.ndarray, place: float) -> tuple[float, float]:
+    """The slope over log step at a place, and by how much interpolation may err there: the error of leaving snapshots
+    out, scaled to the gap.
 
     Linear interpolation between a and b errs by half the curvature times (x - a)(b - x). Each inner snapshot that is
     left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one. `mean` is
     y at each of the steps, over cells, float [S].
     """
     logs, x = np.log(steps), math.log(place)
-    curvature = 0.0 if len(logs) > 2 else USUAL_CURVATURE
-    for k in range(1, len(logs) - 1):
-        a, b = logs[k - 1], logs[k + 1]
-        error = np.interp(logs[k], [a, b], [mean[k - 1], mean[k + 1]]) - mean[k]
-        curvature = max(curvature, abs(float(error)) / ((logs[k] - a) * (b - logs[k])))
+    a, at, b = logs[:-2], logs[1:-1], logs[2:]
+    errors = (mean[2:] - mean[:-2]) / (b - a) * (at - a) + mean[:-2] - mean[1:-1]
+    curvature = float(np.max(np.abs(errors) / ((at - a) * (b - at)), initial=0.0 if len(a) else USUAL_CURVATURE))
     near = int(np.clip(np.searchsorted(logs, x), 1, len(logs) - 1))
-    return curvature * max(0.0, (x - logs[near - 1]) * (logs[near] - x))
+    slope = float((mean[near] - mean[near - 1]) / (logs[near] - logs[near - 1]))
+    return slope, curvature * max(0.0, (x - logs[near - 1]) * (logs[near] - x))
 
 
 def worth(of: Curves, weights: Weights, effect: float) -> float | None:

@@ -42,7 +42,9 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     """
     design, records, tables = read_suite(suite, plan, params, paths)
     facts = provenance_of(records, f"{params.tracking.experiment_prefix}{suite}")
-    return replace(analysis_of(design, tables, facts, [space_of(space) for space in records]), records=records)
+    return replace(
+        analysis_of(design, tables, facts, [space_of(name, records) for name in design.spaces]), records=records
+    )
 
 
 def current(suite: str, params: Params, paths: Paths) -> Analysis:

@@ -116,16 +116,6 @@ def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: st
     return {cell: sign / len(pairs) for pair in pairs for cell, sign in zip(pair, (1, -1), strict=True)}
 
 
-def interaction_weights(
-    cells: Sequence[Cell], places: tuple[int, int], levels: tuple[tuple[str, str], tuple[str, str]]
-) -> dict[Cell, float]:
-    """How much one factor's effect changes with another's level, both at (level, instead_of): a difference of two
-    effects, none where either has no cells."""
-    (one, other), (asked, settings) = places, levels
-    high, low = (effect_weights([cell for cell in cells if cell[other] == at], one, *asked) for at in settings)
-    return high | {cell: -weight for cell, weight in low.items()} if high and low else {}
-
-
 def pairs_of(figures: Figures, weights: Weights) -> list[tuple[np.ndarray, np.ndarray]]:
     """The figures at the level and at the other one, for each setting of the other factors."""
     cells = list(weights)

@@ -7,18 +7,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from sagan.analysis.contrasts import (
-    FEWEST_SEEDS,
-    Cell,
-    Contrast,
-    Figures,
-    Weights,
-    contrast,
-    effect_weights,
-    figures_of,
-    interaction_weights,
-    shown,
-)
+from sagan.analysis.contrasts import FEWEST_SEEDS, Contrast, Figures, contrast, effect_weights, figures_of, shown
 from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Design, Effect, Look, Row
 
@@ -54,10 +43,10 @@ class Asked:
         return figures_of(self.runs, self.factors, self.design.main)
 
     @cached_property
-    def weights(self) -> Weights:
+    def weights(self) -> dict[tuple, float]:
         return self.weights_over(list(self.figures))
 
-    def weights_over(self, cells: list[Cell]) -> Weights:
+    def weights_over(self, cells: list[tuple]) -> dict[tuple, float]:
         return effect_weights(cells, self.factors.index(self.names[0]), *self.names[1:])
 
     def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
@@ -120,10 +109,11 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
     """
     levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
     pairs = [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
-    names, metric, found = list(design.factors), design.main, []
+    cells, names, metric, found = list(figures), list(design.factors), design.main, []
     for one, other in pairs:
-        places = names.index(one[0]), names.index(other[0])
-        of = contrast(figures, interaction_weights(list(figures), places, (one[1:], other[1:])))
+        place, by = names.index(one[0]), names.index(other[0])
+        high, low = (effect_weights([cell for cell in cells if cell[by] == at], place, *one[1:]) for at in other[1:])
+        of = contrast(figures, high | {cell: -weight for cell, weight in low.items()}) if high and low else None
         if of is None:
             continue
         columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of", "estimate")

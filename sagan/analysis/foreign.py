@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +18,6 @@ from sagan.errors import UserError, did_you_mean
 RUN_COLUMNS = ("run", "run_id", "seed")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which columns are what. A factor may be `name=level`: this level is what the others replace.
-
-    `time`: seconds that the training has spent at a row. `step`: rows are snapshots, several a run.
-    """
-
-    factors: Sequence[str]
-    metric: str
-    time: str | None = None
-    step: str | None = None
-    run: str | None = None
-    lower_is_better: bool | None = None
-
-
 def read_results(path: Path) -> pd.DataFrame:
     """A CSV file as text, in which only an empty field and nan are nothing. UserError where it is none."""
     try:
@@ -44,50 +28,79 @@ def read_results(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: no CSV: {' '.join(str(error).split())}") from None
 
 
-def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> tuple[Effects, list[str]]:
+def analyse_results(
+    table: pd.DataFrame,
+    source: str,
+    factors: Sequence[str],
+    metric: str,
+    time: str | None = None,
+    step: str | None = None,
+    run: str | None = None,
+    lower_is_better: bool | None = None,
+) -> tuple[Effects, list[str]]:
     """The effect of each level of each factor against its first, per step and, with times of snapshots, per second; and
     what of the table does not count and why.
 
     Args:
-        source: what messages call the table.
+        source: what messages call the table. All else are its columns.
+        factors: of `name=level` this level is what the others replace.
+        time: seconds that the training has spent at a row. `step`: rows are snapshots, several a run.
 
     Raises:
         UserError: a column is missing or holds no numbers, a factor has one level, or it is not known which way is
             better.
     """
-    factors = [name.partition("=")[0] for name in columns.factors]
-    for name in [*factors, columns.metric, *filter(None, (columns.time, columns.step, columns.run))]:
+    names = [name.partition("=")[0] for name in factors]
+    for name in [*names, metric, *filter(None, (time, step, run))]:
         if name not in table:
             raise UserError(f"{source}: no column {name!r}{did_you_mean(name, table.columns)}")
-    if columns.metric not in METRICS and columns.lower_is_better is None:
-        raise UserError(f"--metric {columns.metric}: say --lower-is-better or --higher-is-better")
-    rows, notes = _rows(table, columns, factors, source)
-    design = _design(rows, columns, factors, source)
+    if metric not in METRICS and lower_is_better is None:
+        raise UserError(f"--metric {metric}: say --lower-is-better or --higher-is-better")
+    rows, notes = _rows(table, source, names, metric, time, step, run)
+    better = {None: None, True: "lower", False: "higher"}[lower_is_better]
+    is_log = (rows[metric].dropna() > 0).all() and better != "higher"
+    design = Design(
+        suite=source,
+        variants={},
+        baseline="",
+        questions=names,
+        factors={
+            name: _factor(list(dict.fromkeys(rows[name])), said, source)
+            for name, said in zip(names, factors, strict=True)
+        },
+        spaces=[""],
+        metric=metric,
+        better=better,
+        scale="log" if is_log else "linear",
+        steps=int(rows["step"].max()),
+    )
     last = rows.sort_values("step", kind="stable").groupby(["variant", "seed"], sort=False).tail(1)
     # Of one row a run its time is that of all its steps, taken as one.
-    snapshots = rows if columns.step or columns.time else rows.iloc[:0]
-    cells = set(map(tuple, rows[factors].to_numpy()))
-    for cell in itertools.product(*(design.factors[name].levels for name in factors)):
+    snapshots = rows if step or time else rows.iloc[:0]
+    cells = set(map(tuple, rows[names].to_numpy()))
+    for cell in itertools.product(*(of.levels for of in design.factors.values())):
         if cell not in cells:
-            named = ", ".join(f"{name}={level}" for name, level in zip(factors, cell, strict=True))
+            named = ", ".join(f"{name}={level}" for name, level in zip(names, cell, strict=True))
             notes.append(f"no run of {named}: settings of the other factors without a pair are left out")
     return all_effects(design, last, snapshots), notes
 
 
-def _rows(table: pd.DataFrame, columns: Columns, factors: list[str], source: str) -> tuple[pd.DataFrame, list[str]]:
+def _rows(table: pd.DataFrame, source: str, factors: list[str], metric: str, time, step, run):
     """The rows as `all_effects` takes them, and what was left out."""
     rows = table[factors].map(str, na_action="ignore").assign(step=1, space="")
-    for name, column in ((columns.metric, columns.metric), ("step", columns.step), ("step_seconds", columns.time)):
+    for name, column in ((metric, metric), ("step", step), ("step_seconds", time)):
         if column:
             rows[name] = _numbers(table, column, source)
-    run = columns.run or next((name for name in RUN_COLUMNS if name in table), None)
-    if columns.step and run is None:
+    run = run or next((name for name in RUN_COLUMNS if name in table), None)
+    if step and run is None:
         raise UserError(f"{source}: with --step, rows of one run belong together; --run COLUMN tells runs apart")
-    rows["run"] = table[run].astype(str) if columns.step else np.arange(len(table))
-    without_level, without_figure = rows[factors].isna().any(axis=1), rows[columns.metric].isna()
+    rows["run"] = table[run].astype(str) if step else np.arange(len(table))
+    without_level, without_figure = rows[factors].isna().any(axis=1), rows[metric].isna()
     left_out = {"a level": without_level.sum(), "a figure": (~without_level & without_figure).sum()}
     notes = [f"{n} row{'s' if n > 1 else ''} without {what} left out" for what, n in left_out.items() if n]
-    rows = rows[~without_level & (~without_figure if columns.step else True)]
+    if without_figure.all():
+        raise UserError(f"{source}: no figure under {metric!r}")
+    rows = rows[~without_level & (~without_figure if step else True)]
     rows = rows.assign(variant=rows[factors].agg(", ".join, axis=1))
     rows["seed"] = rows.groupby("variant")["run"].transform(lambda of: pd.factorize(of)[0])
     doubled = rows.duplicated(["variant", "seed", "step"])
@@ -96,32 +109,14 @@ def _rows(table: pd.DataFrame, columns: Columns, factors: list[str], source: str
     return rows, notes
 
 
-def _design(rows: pd.DataFrame, columns: Columns, factors: list[str], source: str) -> Design:
-    known = {}
-    for name, said in zip(factors, columns.factors, strict=True):
-        levels, first = list(dict.fromkeys(rows[name])), said.partition("=")[2]
-        if first and first not in levels:
-            raise UserError(f"--factor {said}: no such level{did_you_mean(first, levels)}")
-        if len(levels) < 2:
-            raise UserError(f"{source}: {name} has one level ({', '.join(levels) or 'none'}); an effect needs two")
-        ordered = sorted(levels, key=lambda level: bool(first) and level != first)
-        known[name] = Factor(title=name, levels={level: level for level in ordered})
-    figures = rows[columns.metric].dropna()
-    if not len(figures):
-        raise UserError(f"{source}: no figure under {columns.metric!r}")
-    better = {None: None, True: "lower", False: "higher"}[columns.lower_is_better]
-    return Design(
-        suite=source,
-        variants={},
-        baseline="",
-        questions=factors,
-        factors=known,
-        spaces=[""],
-        metric=columns.metric,
-        better=better,
-        scale="log" if (figures > 0).all() and (better or "lower") == "lower" else "linear",
-        steps=int(rows["step"].max()),
-    )
+def _factor(levels: list[str], said: str, source: str) -> Factor:
+    """A factor whose first level is the one that is said, or else the table's first."""
+    name, _, first = said.partition("=")
+    if first and first not in levels:
+        raise UserError(f"--factor {said}: no such level{did_you_mean(first, levels)}")
+    if len(levels) < 2:
+        raise UserError(f"{source}: {name} has one level ({', '.join(levels) or 'none'}); an effect needs two")
+    return Factor(title=name, levels={level: level for level in ([first] if first else []) + levels})
 
 
 def _numbers(table: pd.DataFrame, column: str, source: str) -> pd.Series:
@@ -143,7 +138,7 @@ def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: s
             raise UserError(f"{source}: no run of variant {name!r}{did_you_mean(name, set(table['variant']))}")
     both = table[table["variant"].isin([a, b])].dropna(axis="columns", how="all")
     lower = None if metric in METRICS else True
-    effects, notes = analyse_results(both, Columns([f"variant={a}"], metric, lower_is_better=lower), source)
+    effects, notes = analyse_results(both, source, [f"variant={a}"], metric, lower_is_better=lower)
     lines = []
     for name in both.columns.difference(["variant", "run", metric]):
         values = [both.loc[both["variant"] == of, name].astype(str).unique() for of in (a, b)]

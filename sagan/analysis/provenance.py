@@ -10,18 +10,18 @@ from sagan.analysis.budget import LOAD
 from sagan.analysis.design import flat
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import ReportProvenance, Space
-from sagan.analysis.rows import SpaceRows
+from sagan.analysis.rows import Row
 from sagan.store.types import Provenance as Made
 
 
-def provenance_of(spaces: list[SpaceRows], experiment: str) -> ReportProvenance:
+def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
     """Everything but the figures; a fact that differs between runs is listed with how many runs have it."""
-    rows = spaces[0].rows
+    rows = [row for row in records if row.space == records[0].space]
     trained = [row.training for row in rows if row.training]
     measured = [row.evaluation for row in rows if row.evaluation]
     training, measuring = [record.provenance for record in trained], [record.provenance for record in measured]
     machines = [f"{p.device}, {p.threads} thread(s)" for p in training]
-    reference = spaces[0].reference
+    reference = rows[0].reference
     facts = {
         "training: commit": _counted(map(_commit, training)),
         "training: device": _counted(machines),
@@ -44,26 +44,27 @@ def provenance_of(spaces: list[SpaceRows], experiment: str) -> ReportProvenance:
             class_rows.setdefault(", ".join(classes), []).append(variant)
     return ReportProvenance(
         facts=[{"what": what, "value": value} for what, value in facts.items() if value],
-        protocols=[line for space in spaces for line in _protocols(space)],
+        protocols=_protocols(records),
         machines=dict(Counter(machines).most_common()),
         busy=any(median(row.loads) > LOAD for row in rows if row.loads),
-        warnings=_warnings(spaces),
+        warnings=_warnings(records),
         experiment=experiment,
         searched=(searched[0].train_count, searched[0].training_images) if searched else None,
         class_rows=class_rows,
     )
 
 
-def space_of(space: SpaceRows) -> Space:
+def space_of(name: str, records: list[Row]) -> Space:
     """A feature space: its noise floor, real images' own figures, and which metrics have none and why."""
-    known, unmeasured = space.reference, {}
+    rows = [row for row in records if row.space == name]
+    known, unmeasured = rows[0].reference, {}
     real = known and known.other_split
-    for name in METRICS:
-        reasons = [why for row in space.rows if (why := row.reason(name))]
-        if reasons and all(row.metric(name) is None for row in space.rows):
-            unmeasured[name] = reasons[0]
+    for metric in METRICS:
+        reasons = [why for row in rows if (why := row.reason(metric))]
+        if reasons and all(row.metric(metric) is None for row in rows):
+            unmeasured[metric] = reasons[0]
     return Space(
-        name=space.extractor,
+        name=name,
         floor=known and known.floor.fid,
         real_count=known and known.real_count,
         accuracy=known and known.accuracy,
@@ -73,30 +74,29 @@ def space_of(space: SpaceRows) -> Space:
     )
 
 
-def _warnings(spaces: list[SpaceRows]) -> list[str]:
+def _warnings(records: list[Row]) -> list[str]:
     """What a reader must know of single runs: evaluations that do not count, images with a defect, no curve."""
     told = [
-        f"{row.variant}, seed {row.seed}, {space.extractor}: {why}"
-        for space in spaces
-        for row in space.rows
+        f"{row.variant}, seed {row.seed}, {row.space}: {why}"
+        for row in records
         for why in (row.set_aside, row.reason("fid"))
         if why
     ]
-    points = [point for row in spaces[0].rows for point in row.curve]
+    points = [point for row in records if row.space == records[0].space for point in row.curve]
     if points and all(point.fid is None for point in points):
         told.append(f"no snapshot has an FID: {points[0].status}")
     return told
 
 
-def _protocols(space: SpaceRows) -> list[dict[str, str]]:
+def _protocols(records: list[Row]) -> list[dict[str, str]]:
     """A metric's full name and settings; several lines where runs were measured differently."""
     lines: dict[tuple[str, ...], None] = {}
-    for row in space.rows:
+    for row in records:
         for metric, record in (row.evaluation.metrics if row.evaluation else {}).items():
             # A run's own figure stands beside the settings: the spread over KID's subsets or IS's splits.
             settings = {k: v[:12] if k == "weights_digest" else v for k, v in flat(record.protocol).items()}
             told = ", ".join(f"{k} {v}" for k, v in sorted(settings.items()) if k != "std" and v != "none")
-            lines[space.extractor, metric, record.name, told] = None
+            lines[row.space, metric, record.name, told] = None
     return [dict(zip(("space", "metric", "name", "settings"), line, strict=True)) for line in lines]
 
 

@@ -20,16 +20,16 @@ WORSENED_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Row:
-    """A variant with a seed in one feature space, and what of it is there.
-
-    `set_aside` says why an evaluation that is on disk does not count; it is None then.
-    """
+    """A variant with a seed in one feature space, and what of it is there. `set_aside` says why an evaluation that is
+    on disk does not count; it is None then."""
 
     variant: str
     seed: int
+    space: str
     run: str
     evaluation_key: str
     config: Json
+    reference: ReferenceRecord | None
     training: RunRecord | None
     log: list[LogLine]
     evaluation: EvaluationRecord | None
@@ -93,41 +93,30 @@ class Row:
         return found | {"images": None if found["images"] is None else round(found["images"])}
 
 
-@dataclass(frozen=True)
-class SpaceRows:
-    """A suite's rows in one feature space, in the order of `params.yaml`. Figures of two spaces do not compare."""
-
-    extractor: str
-    rows: list[Row]
-    reference: ReferenceRecord | None
-
-
-def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[SpaceRows]:
-    """Everything on disk about a suite of the plan, the feature space of the answers first.
+def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[Row]:
+    """Everything on disk about a suite of the plan, in the order of `params.yaml`, feature space after feature space.
 
     Raises:
         UserError: a run's log is not JSON lines.
     """
     logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
     trained = {run: read_run(run, paths).record for run in logs}
-    return [_space(suite, plan, paths, of, trained, logs) for of in params.suites[suite].evaluation.spaces]
-
-
-def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> SpaceRows:
-    cells = [(cell, cell.also.get(extractor, cell.evaluation)) for cell in plan.suites[suite]]
-    reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record if cells else None
-    found = {key: read_evaluation(key, paths).record for _, key in cells}
-    untrained = {key: _value(of and of.untrained, "fid") for key, of in found.items()}
-    # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
-    of_recipe = {cell.variant: untrained[key] for cell, key in cells if cell.seed == 0}
     rows = []
-    for cell, key in cells:
-        set_aside = _other_weights(found[key], reference, paths) if found[key] and reference else None
-        evaluation = None if set_aside else found[key]
-        known = [fid for fid in (untrained[key], of_recipe.get(cell.variant)) if fid is not None and evaluation]
-        config, run, log = plan.runs[cell.run].config, trained[cell.run], logs[cell.run]
-        rows.append(Row(cell.variant, cell.seed, cell.run, key, config, run, log, evaluation, set_aside, *known[:1]))
-    return SpaceRows(extractor, rows, reference)
+    for space in params.suites[suite].evaluation.spaces:
+        cells = [(cell, cell.also.get(space, cell.evaluation)) for cell in plan.suites[suite]]
+        reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record
+        found = {key: read_evaluation(key, paths).record for _, key in cells}
+        untrained = {key: _value(of and of.untrained, "fid") for key, of in found.items()}
+        # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
+        of_recipe = {cell.variant: untrained[key] for cell, key in cells if cell.seed == 0}
+        for cell, key in cells:
+            set_aside = _other_weights(found[key], reference, paths) if found[key] and reference else None
+            evaluation = None if set_aside else found[key]
+            known = [fid for fid in (untrained[key], of_recipe.get(cell.variant)) if fid is not None and evaluation]
+            names = (cell.variant, cell.seed, space, cell.run, key, plan.runs[cell.run].config)
+            records = (reference, trained[cell.run], logs[cell.run], evaluation)
+            rows.append(Row(*names, *records, set_aside, *known[:1]))
+    return rows
 
 
 def _value(metrics: Mapping[str, MetricValue] | None, name: str) -> float | None:

@@ -12,7 +12,7 @@ import pandas as pd
 from sagan.analysis.design import design_of
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Design, Effect, Report
-from sagan.analysis.rows import Row, SpaceRows, collect
+from sagan.analysis.rows import Row, collect
 from sagan.names import for_csv
 from sagan.params import Params
 from sagan.plan import Plan
@@ -50,7 +50,7 @@ class Analysis:
     report: Report
     effects: list[Effect]
     tables: Tables
-    records: list[SpaceRows] | None = None
+    records: list[Row] | None = None
 
     @property
     def design(self) -> Design:
@@ -60,24 +60,23 @@ class Analysis:
 FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
 
 
-def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[SpaceRows], Tables]:
+def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
     """A suite's design, its records on disk and their tables. Raises UserError as of `collect`."""
-    design, spaces = design_of(suite, plan, params), collect(suite, plan, params, paths)
-    return design, spaces, tables_of(spaces, params.grids.get(design.grid, {}))
+    design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
+    return design, rows, tables_of(rows, params.grids.get(design.grid, {}))
 
 
-def tables_of(spaces: list[SpaceRows], cells: Cells) -> Tables:
+def tables_of(rows: list[Row], cells: Cells) -> Tables:
     """The tables of a suite's records, the further feature spaces below the first."""
-    runs = [_run(row, of.extractor) for of in spaces for row in of.rows]
+    runs = [_run(row) for row in rows]
     snapshots = [
-        {"variant": row.variant, "seed": row.seed, "space": of.extractor, "step": point.step}
+        {"variant": row.variant, "seed": row.seed, "space": row.space, "step": point.step}
         | row.at_step(point.step)
         | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
-        for of in spaces
-        for row in of.rows
+        for row in rows
         for point in row.curve
     ]
-    training = [line for row in spaces[0].rows for line in _training(row)]
+    training = [line for row in rows if row.space == rows[0].space for line in _training(row)]
     first = ["variant", "seed", "step", "images", "seconds"]
     keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - set(keys))
@@ -120,7 +119,7 @@ def read_tables(folder: Path, factors: list[str]) -> Tables:
     return replace(Tables(*(read(file) for file in FILES.values())), costs=costs)
 
 
-def _run(row: Row, space: str) -> Json:
+def _run(row: Row) -> Json:
     run, evaluation = row.training, row.evaluation
     layers: Json = {}
     for layer, entry in (evaluation.attention if evaluation else {}).items():
@@ -130,7 +129,13 @@ def _run(row: Row, space: str) -> Json:
     best = evaluation and evaluation.best
     digest = run and run.files.get("generator.safetensors")
     return {
-        **{"variant": row.variant, "seed": row.seed, "space": space, "run": row.run, "evaluation": row.evaluation_key},
+        **{
+            "variant": row.variant,
+            "seed": row.seed,
+            "space": row.space,
+            "run": row.run,
+            "evaluation": row.evaluation_key,
+        },
         "status": row.status,
         **{name: int(getattr(row, name)) for name in ("lost", "collapsed", "went_wrong")},
         "collapsed_at": evaluation and evaluation.collapse.began,

@@ -49,13 +49,12 @@ def analyse(
 ) -> None:
     """Answer which factors help in runs of any code base: per step, and per second where snapshots say."""
     from sagan.analysis.build import effects_table
-    from sagan.analysis.foreign import Columns, analyse_results, read_results
+    from sagan.analysis.foreign import analyse_results, read_results
 
     if (results is None) == (mlflow is None):
         raise UserError("analyse: say a CSV file, or --mlflow NAME")
     table, source = (read_results(results), str(results)) if results else (_mlflow_table(mlflow), mlflow)
-    columns = Columns(factors, metric, time, step, run, lower_is_better)
-    found, notes = analyse_results(table, columns, source)
+    found, notes = analyse_results(table, source, factors, metric, time, step, run, lower_is_better)
     for line in [*(f"note: {note}" for note in notes), *found.sentences()]:
         print(line)
     from sagan.report.charts import effects

@@ -32,13 +32,12 @@ def test_the_dearer_level_is_where_its_curve_was_at_equal_time(effect, ratio, pe
 def test_a_straight_curve_is_interpolated_without_error_and_a_bent_one_is_not():
     steps = np.array([100.0, 200.0, 400.0, 800.0])
     straight, bent = -0.5 * np.log(steps), 0.1 * np.log(steps) ** 2
-    assert budget.interpolation_error(steps, straight, 300) == pytest.approx(0, abs=1e-12)
-    told = budget.interpolation_error(steps, bent, 300)
+    assert budget.interpolated(steps, straight, 300) == pytest.approx((-0.5, 0), abs=1e-12)
     truth = abs(np.interp(math.log(300), np.log(steps), bent) - 0.1 * math.log(300) ** 2)
-    assert told == pytest.approx(truth)
-    assert budget.interpolation_error(steps, bent, 400) == 0
-    two = budget.interpolation_error(steps[-2:], straight[-2:], 800 / math.sqrt(2))
-    assert two == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
+    assert budget.interpolated(steps, bent, 300)[1] == pytest.approx(truth)
+    assert budget.interpolated(steps, bent, 400)[1] == 0
+    two = budget.interpolated(steps[-2:], straight[-2:], 800 / math.sqrt(2))
+    assert two[1] == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
 
 
 def test_the_interval_holds_the_costs_error_and_the_interpolations():

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sagan.analysis.contrasts import contrast, effect_weights, figures_of, interaction_weights, pairs_of
+from sagan.analysis.contrasts import contrast, effect_weights, figures_of, pairs_of
+from sagan.analysis.deciding import interactions
 from sagan.analysis.metrics import METRICS, metric_of
-from tests.analysis.made import FACTORS, tables
+from tests.analysis.made import FACTORS, design, tables
 
 
 def test_two_cells_are_welchs_test():
@@ -45,12 +46,13 @@ def test_a_setting_that_lacks_a_cell_does_not_count():
     assert effect_weights(cells[::2], 0, "on", "off") == {}
 
 
-def test_an_interaction_is_a_difference_of_effects():
+def test_an_interaction_is_a_difference_of_effects_and_none_without_all_four_cells():
+    asked = design(factors={"attention": ("off", "on"), "norm": ("a", "b")}, scale="linear")
     cells = {("on", "a"): 1.0, ("off", "a"): 2.0, ("on", "b"): 4.0, ("off", "b"): 3.0}
     figures = {cell: np.array([y - 0.1, y + 0.1]) for cell, y in cells.items()}
-    weights = interaction_weights(list(cells), (0, 1), (("on", "off"), ("b", "a")))
-    assert contrast(figures, weights).estimate == pytest.approx((4 - 3) - (1 - 2))
-    assert interaction_weights(list(cells)[:3], (0, 1), (("on", "off"), ("b", "a"))) == {}
+    [found] = interactions(asked, figures, 0.05)
+    assert found["estimate"] == pytest.approx((4 - 3) - (1 - 2)) and found["low"] == found["decide_low"]
+    assert interactions(asked, dict(list(figures.items())[:3]), 0.05) == []
 
 
 def test_a_lost_run_takes_the_worst_figure_and_a_missing_one_is_left_out():

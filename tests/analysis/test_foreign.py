@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagan.analysis.foreign import Columns, analyse_results, compare_variants, read_results
+from sagan.analysis.foreign import analyse_results, compare_variants, read_results
 from sagan.errors import UserError
 
 
@@ -36,7 +36,7 @@ def at_end(**changes):
 
 
 def analysed(of, *factors, metric="fid", **columns):
-    effects, effects.notes = analyse_results(of, Columns(factors, metric, **columns), "results.csv")
+    effects, effects.notes = analyse_results(of, "results.csv", factors, metric, **columns)
     return effects
 
 
@@ -117,7 +117,7 @@ def test_numbers_are_levels_as_the_file_has_them(tmp_path):
 def test_what_is_wrong_is_one_line(change, columns, message):
     settings = {"factors": ("attention",), "metric": "fid"} | columns
     with pytest.raises(UserError, match=message):
-        analyse_results(table(seeds=2).assign(**change), Columns(**settings), "results.csv")
+        analyse_results(table(seeds=2).assign(**change), "results.csv", **settings)
 
 
 def test_snapshots_of_runs_that_nothing_tells_apart_are_refused():

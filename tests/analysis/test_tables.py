@@ -102,7 +102,7 @@ def test_a_grids_runs_have_their_levels(asking):
 
 
 def test_seconds_between_log_lines_are_interpolated(library):
-    row = collect("made-up", library.plan, library.params, library.paths)[0].rows[0]
+    row = collect("made-up", library.plan, library.params, library.paths)[0]
     assert row.at_step(0) == {"images": 0, "seconds": 0, "step_seconds": 0}
     expected = {"images": 480, "seconds": 480 / 820, "step_seconds": 0.9 * 480 / 820}
     assert row.at_step(15) == pytest.approx(expected)
