@@ -86,8 +86,7 @@ def _questions(made: Effects, runs, snapshots, spent, busy: bool) -> None:
 
 
 def _cost(of: Asked, spent: pd.DataFrame) -> budget.StepCost | None:
-    theirs = spent["variant"].isin(of.runs["variant"]) & spent["seed"].isin(of.runs["seed"])
-    return budget.cost_contrast(spent[theirs], of.factors, of.weights)
+    return budget.cost_contrast(spent[spent["variant"].isin(of.runs["variant"])], of.factors, of.weights)
 
 
 def _at_all_budgets(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -63,7 +63,8 @@ FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training
 def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
     """A suite's design, its records on disk and their tables. Raises UserError as of `collect`."""
     design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
-    return design, rows, tables_of(rows, params.grids.get(design.grid, {}))
+    tables = tables_of(rows, params.grids.get(design.grid, {}))
+    return design, rows, replace(tables, costs=_costs(paths.report(suite)))
 
 
 def tables_of(rows: list[Row], cells: Cells) -> Tables:
@@ -109,14 +110,17 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
     """The tables that a report left. FileNotFoundError where one is not there."""
+    return Tables(*(_read(folder / file, factors) for file in FILES.values()), _costs(folder))
+
+
+def _costs(folder: Path) -> pd.DataFrame | None:
+    return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
+
+
+def _read(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of which levels such as "none" are words: only an empty field is nothing."""
     words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
-
-    def read(file: str) -> pd.DataFrame:
-        # Levels such as "none" are words; only an empty field is nothing.
-        return pd.read_csv(folder / file, dtype=words, keep_default_na=False, na_values=[""])
-
-    costs = read("costs.csv") if (folder / "costs.csv").exists() else None
-    return replace(Tables(*(read(file) for file in FILES.values())), costs=costs)
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
 
 
 def _run(row: Row) -> Json:

@@ -146,6 +146,20 @@ def test_where_no_record_is_here_the_tables_that_a_report_left_are_read(make_lib
     assert current("factorial", library.params, library.paths).report == found.report
 
 
+def test_records_of_quiet_runs_beside_a_report_say_what_a_step_costs(make_library, tmp_path):
+    """All of their rounds, of which there may be more than seeds; and the report keeps them."""
+    library = make_library(tmp_path, ["few"], pictures=False)
+    folder = library.paths.report("few")
+    folder.mkdir(parents=True)
+    seconds = {"sagan": (1, 1, 1), "no-attention": (1, 1, 8)}
+    rows = [f"{name},{place},{of}" for name, rounds in seconds.items() for place, of in enumerate(rounds)]
+    (folder / "costs.csv").write_text("\n".join(["variant,seed,step_seconds", *rows]))
+    found = analyse("few", library.plan, library.params, library.paths)
+    assert found.report.pairs[0].cost.ratio == pytest.approx(2)
+    write_analysis(found, folder)
+    assert read_analysis(folder).report == found.report
+
+
 def test_levels_that_look_like_nothing_are_words(tmp_path):
     (tmp_path / "results.csv").write_text("variant,seed,norm,space\na,0,none,s\nb,0,NA,s\nc,0,,s\n")
     for name in ("curves.csv", "training.csv"):
