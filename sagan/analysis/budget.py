@@ -53,8 +53,7 @@ def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame 
 
 
 class StepCost(NamedTuple):
-    """Logarithm of the ratio of two levels' seconds a step; the machine; and the cheaper level's seconds a step, a
-    geometric mean over its cells."""
+    """Log ratio of two levels' seconds a step, the machine, and the cheaper level's geometric mean over its cells."""
 
     found: Contrast
     machine: str
@@ -121,8 +120,7 @@ def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], 
 
 
 class AtTime(NamedTuple):
-    """A contrast at equal time, with the cost ratio's uncertainty in it and `alone`; by how much interpolation may be
-    wrong, on the scale of y; and y of each run at its place."""
+    """A contrast at equal time, with the cost ratio's uncertainty and `alone`; interpolation's error; y of each run."""
 
     found: Contrast
     alone: Contrast

@@ -12,7 +12,7 @@ from sagan.analysis.model import Design, Factor, VariantFacts
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
-from sagan.params.suites import Suite, UntilDecided
+from sagan.params.suites import UntilDecided
 from sagan.plan import Plan
 from sagan.store.records import Json
 
@@ -45,7 +45,10 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
     if any(of != trained[variants[0]] for of in trained.values()):
         recipes = {v: {**recipe, "training": trained[v]} for v, recipe in recipes.items()}
     words = {v: flat(recipe) for v, recipe in recipes.items()}
-    grid, cells = _grid(suite, params, variants)
+    # The first grid that has all of the questions: its name, and variant -> levels.
+    grids = params.grids.items() if suite.questions else ()
+    whole = ((name, cells) for name, cells in grids if cells.keys() <= set(variants))
+    grid, cells = next((of for of in whole if {*suite.questions} <= next(iter(of[1].values())).keys()), ("", {}))
     baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
     facts = {}
     for v in variants:
@@ -53,6 +56,8 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
         described = filter(None, (params.variants[name].description for name in (v, *listed[v].aliases)))
         told = {"description": next(described, ""), "differs": _differing(words[v], words[baseline])}
         facts[v] = VariantFacts(aliases=listed[v].aliases, ranked=params.variants[v].ranked, **told)
+    decays = any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values())
+    grows = any(of["backbone"] == "progressive" for of in recipes.values())
     seeds = suite.seeds if isinstance(suite.seeds, UntilDecided) else None
     least, most = (seeds.least, seeds.most) if seeds else [len(suite.seed_list())] * 2
     return Design(
@@ -74,7 +79,8 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
         steps=suite.training.steps,
         training=flat(suite.training.model_dump()),
         evaluation=flat(suite.evaluation.model_dump(exclude={"also"})),
-        no_shorter=_no_shorter(recipes),
+        # A snapshot is not what a shorter training gives.
+        no_shorter="learning rates decay" if decays else "networks grow" if grows else None,
     )
 
 
@@ -120,15 +126,6 @@ def _differing(mine: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
     return {key: mine.get(key, "none") for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)}
 
 
-def _grid(suite: Suite, params: Params, variants: Sequence[str]) -> tuple[str, dict[str, dict[str, str]]]:
-    """The suite's first grid that has all of its questions: its name, and variant -> levels."""
-    for grid, cells in params.grids.items():
-        has = set(suite.questions) <= next(iter(cells.values())).keys()
-        if suite.questions and has and cells.keys() <= set(variants):
-            return grid, cells
-    return "", {}
-
-
 def _factors(cells: Mapping[str, Mapping[str, str]], words: Mapping[str, dict], baseline: str) -> dict[str, Factor]:
     """Each factor in words, its first level being what the others replace: off rather than on, less rather than more;
     of names the one that the baseline has not."""
@@ -142,19 +139,10 @@ def _factors(cells: Mapping[str, Mapping[str, str]], words: Mapping[str, dict], 
         amounts = pd.Series({level: math.fsum(map(amount, of)) for level, of in said.items()})
         first = amounts.idxmin() if amounts.nunique() == len(along) else min(along, key=lambda level: level == own)
         title = ingredient if ingredient in INGREDIENTS else name.replace("_", " ")
-        factors[name] = Factor(title=title, levels={level: _level(said[level]) or level for level in (first, *along)})
+        # A level's setting, both networks' where they differ.
+        both = {level: ", ".join(map(" ".join, zip("GD", of, strict=False))) for level, of in said.items()}
+        levels = {
+            level: said[level][0] if len({*said[level]}) == 1 else both[level] or level for level in (first, *along)
+        }
+        factors[name] = Factor(title=title, levels=levels)
     return factors
-
-
-def _level(words: list[str]) -> str:
-    """A level's setting, both networks' where they differ."""
-    if len(set(words)) <= 1:
-        return "".join(words[:1])
-    return ", ".join(f"{network} {word}" for network, word in zip("GD", words, strict=True))
-
-
-def _no_shorter(recipes: Mapping[str, Json]) -> str | None:
-    """Where rates decay or networks grow with the budget, a snapshot is not what a shorter training gives."""
-    if any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values()):
-        return "learning rates decay"
-    return "networks grow" if any(of["backbone"] == "progressive" for of in recipes.values()) else None

@@ -135,8 +135,7 @@ class Design(Part):
 
 
 class Cost(Part):
-    """Seconds of a step at one level over those at the other, and the machine. `busy`: it had other work, so that only
-    each run's fastest stretch between two snapshots counts."""
+    """Seconds of a step at one level over those at the other, and the machine, which may have had other work."""
 
     ratio: float
     low: float
@@ -207,8 +206,8 @@ class Ranking(Part):
 
 
 class Clause(Part):
-    """What was measured of a part of a claim, for one layer where it is of layers: supported, contradicted, not
-    decided, not tested here or not comparable."""
+    """What was measured of a part of a claim, for one layer where it is of layers. The verdict is supported,
+    contradicted, not decided, not tested here or not comparable."""
 
     text: str
     layer: str = ""

@@ -39,10 +39,8 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
 
 
 def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: list[str]) -> Ranking:
-    """Gupta's subset selection: a variant is excluded where any other is surely better, one-sided at alpha / (k - 1).
-
-    The true best is excluded with at most alpha, by Boole over the k - 1 others (Gupta 1965; Welch's t for each pair).
-    """
+    """Subset selection (Gupta 1965): a variant is excluded where any other is surely better by Welch's t, one-sided at
+    alpha / (k - 1), so that by Boole the true best is excluded with at most alpha."""
     metric = design.main
     known = {cell[0]: metric.sign * y for cell, y in figures.items() if len(y)}
     order = sorted(known, key=lambda name: (known[name].mean(), name))

@@ -20,7 +20,8 @@ def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> Itera
         pages = [paths.pages(suite) / name for name in ("report.html", "explorer.html")]
         for page in [*pages, paths.report(suite) / "README.md"]:
             if page.exists():
-                yield f"  {page.name:<14}{_link(page.resolve().as_uri(), is_terminal)}"
+                uri = page.resolve().as_uri()
+                yield f"  {page.name:<14}" + (f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri)
 
 
 def answers(report: Report) -> list[str]:
@@ -30,7 +31,3 @@ def answers(report: Report) -> list[str]:
     if report.waits:
         return [f"no answers before there are {report.waits}"]
     return [sentence(found, report.design) for found in report.questions or report.pairs]
-
-
-def _link(uri: str, is_terminal: bool) -> str:
-    return f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri
