@@ -34,7 +34,7 @@ class Tables:
             (seconds of a step), load, device, ... Of layers `gamma.<layer>`; `entropy.<layer>` over a uniform map's.
         snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
         training: training.csv: the runs' logs, thinned.
-        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and seed.
+        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and round (`seed`).
     """
 
     runs: pd.DataFrame
@@ -61,7 +61,7 @@ FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training
 
 
 def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
-    """A suite's design, its records on disk and their tables. Raises UserError as of `collect`."""
+    """A suite's design, its records on disk and their tables. UserError as of `design_of` and `collect`."""
     design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
     tables = tables_of(rows, params.grids.get(design.grid, {}))
     return design, rows, replace(tables, costs=_costs(paths.report(suite)))
