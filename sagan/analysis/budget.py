@@ -9,20 +9,76 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sagan.analysis.contrasts import Cell, Contrast, Weights, cell_figures, contrast
-from sagan.analysis.metrics import Metric
-from sagan.analysis.model import Why
+from sagan.analysis.contrasts import FEWEST, Cell, Contrast, Figures, Weights, cells_of, contrast, figures_of, scaled
+from sagan.analysis.metrics import Metric, metric_of
 
 # Between two snapshots further apart than this nothing is interpolated.
 WIDEST_GAP = 2.0
 FEWEST_SNAPSHOTS = 2
 # Curvature where two snapshots do not show it: a gap of a factor 4 errs by 7 % in `quick` and `mnist-cpu`.
 USUAL_CURVATURE = 0.07 / math.log(2) ** 2
+# Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
+# `quick`); beside other work it was 2 and more.
+LOAD = 1.5
+HARDWARE = ["device", "threads"]
+KEYS = ["variant", "seed"]
+
+
+def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`.
+
+    Of a run it is the fastest stretch between two of its snapshots (its start is one), by the clock of the steps alone,
+    since other work on the machine only ever slows a step. Records of quiet runs (variant, seed, step_seconds, and
+    device and threads where they differ) replace these.
+    """
+    if "step_seconds" not in snapshots and quiet is None:
+        return runs.iloc[:0].assign(step_seconds=[])
+    space = runs["space"].iloc[0]
+    of = runs[runs["space"] == space].drop(columns="step_seconds", errors="ignore")
+    if quiet is not None:
+        known = of.drop(columns=[name for name in HARDWARE if name in quiet and name in of]).drop(columns="seed")
+        return quiet.merge(known.drop_duplicates("variant"), on="variant", how="inner")
+    one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)].sort_values("step")
+    clock = one[["step", "step_seconds"]]
+    spent = clock.groupby([one[name] for name in KEYS]).diff().fillna(clock)
+    rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"])
+    fastest = rates[rates["step_seconds"] > 0].groupby(KEYS, as_index=False)["step_seconds"].min()
+    return of.merge(fastest, on=KEYS, how="inner")
+
+
+class StepCost(NamedTuple):
+    """Log ratio of two levels' seconds a step, the machine, and the cheaper level's geometric mean over its cells."""
+
+    found: Contrast
+    machine: str
+    cheaper_seconds: float
+
+    def seconds(self, step: float) -> float:
+        """What the cheaper level takes for a step."""
+        return round(float(step) * self.cheaper_seconds, 3)
+
+
+def cost_contrast(costs: pd.DataFrame, factors: Sequence[str], weights: Weights) -> StepCost | None:
+    """Of the kind of machine that ran most of the runs, among those that ran all cells; None where none did."""
+    if costs.empty or not weights:
+        return None
+    known = [name for name in HARDWARE if name in costs]
+    kinds = costs.fillna(dict.fromkeys(known, "")).groupby(known) if known else [((), costs)]
+    for kind, runs in sorted(kinds, key=lambda group: -len(group[1])):
+        figures = figures_of(runs.drop(columns="lost", errors="ignore"), factors, metric_of("step_seconds"))
+        if (found := contrast(figures, weights, FEWEST)) is not None:
+            cheaper = [figures[cell].mean() for cell, weight in weights.items() if weight * found.estimate <= 0]
+            device, threads = (dict.fromkeys(HARDWARE, "") | dict(zip(known, kind, strict=True))).values()
+            count = int(float(threads or 1))
+            machine = f"{device}, {count} thread{'s' if count > 1 else ''}" if device else ""
+            return StepCost(found, machine, math.exp(float(np.mean(cheaper))))
+    return None
 
 
 @dataclass(frozen=True)
@@ -32,66 +88,47 @@ class Curves:
     steps: np.ndarray
     runs: pd.DataFrame
     y: np.ndarray
-    factors: tuple[str, ...]
+    factors: Sequence[str]
     metric: Metric
-
-    @property
-    def _cells(self) -> list[Cell]:
-        return list(self.runs[list(self.factors)].astype(str).itertuples(index=False, name=None))
 
     def at(self, places: Mapping[Cell, float]) -> np.ndarray:
         """y of each run at the step of its cell, float64 [runs]; NaN where that was not measured."""
-        logs = np.log(self.steps)
-        found = []
-        for cell, y in zip(self._cells, self.y, strict=True):
+        logs, found = np.log(self.steps), []
+        for cell, y in zip(cells_of(self.runs, self.factors), self.y, strict=True):
             there, place = np.isfinite(y), math.log(places[cell]) if cell in places else math.nan
             inside = there.any() and logs[there][0] - 1e-9 <= place <= logs[there][-1] + 1e-9
             found.append(np.interp(place, logs[there], y[there]) if inside else math.nan)
         return np.array(found)
 
-    def figures(self, y: np.ndarray):
+    def figures(self, y: np.ndarray) -> Figures:
         """Figures by cell of one value a run."""
-        return cell_figures(self.runs.assign(y=y), self.factors, "y", False, self.metric.better == "lower")
+        return figures_of(self.runs, self.factors, self.metric, y)
 
     def mean(self, weights: Weights, sign: int) -> np.ndarray:
         """The mean over cells on one side of a contrast, float64 [S]; NaN where a cell was not measured."""
-        means = []
-        for cell, weight in weights.items():
-            if weight * sign > 0:
-                of = self.y[[name == cell for name in self._cells]]
-                count = np.isfinite(of).sum(axis=0)
-                means.append(np.where(count, np.nansum(of, axis=0) / np.maximum(count, 1), math.nan))
-        return np.mean(means, axis=0)
+        names, side = cells_of(self.runs, self.factors), [cell for cell, weight in weights.items() if weight * sign > 0]
+        of = [np.ma.masked_invalid(self.y[[name == cell for name in names]]) for cell in side]
+        return np.mean([y.mean(axis=0).filled(math.nan) for y in of], axis=0)
 
 
 def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], metric: Metric) -> Curves:
     """The snapshots after step 0 of a table of runs."""
-    keys, name = ["variant", "seed"], metric.name
-    known = snapshots[snapshots["step"] > 0] if name in snapshots else snapshots.iloc[:0].assign(**{name: []})
-    wide = known.pivot_table(index=keys, columns="step", values=name, aggfunc="first", dropna=False)
-    of = wide.reindex(pd.MultiIndex.from_frame(runs[keys])).to_numpy(dtype=float)
-    y = np.log(np.where(of > 0, of, np.nan)) if metric.scale == "log" else of
-    return Curves(wide.columns.to_numpy(dtype=float), runs, y, tuple(factors), metric)
+    known = snapshots[snapshots["step"] > 0].reindex(columns=[*KEYS, "step", metric.name])
+    wide = known.pivot_table(index=KEYS, columns="step", values=metric.name, aggfunc="first", dropna=False)
+    y = wide.reindex(pd.MultiIndex.from_frame(runs[KEYS])).apply(scaled, metric=metric)
+    return Curves(wide.columns.to_numpy(dtype=float), runs, y.to_numpy(dtype=float), factors, metric)
 
 
-@dataclass(frozen=True)
-class AtTime:
-    """A contrast at equal time, with the cost ratio's uncertainty in it.
-
-    Attributes:
-        alone: without that uncertainty.
-        widening: by how much interpolation may be wrong, on the scale of y.
-        budget: seconds. `figures`: by cell, of which the contrast is.
-    """
+class AtTime(NamedTuple):
+    """A contrast at equal time, with the cost ratio's uncertainty and `alone`; interpolation's error; y of each run."""
 
     found: Contrast
     alone: Contrast
     widening: float
-    figures: Mapping[Cell, np.ndarray]
     y: np.ndarray
 
 
-def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime | Why:
+def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime | str:
     """What a level does where both have spent what the cheaper one needs for a step; or why that cannot be said.
 
     The cost ratio's uncertainty enters by the delta method: along the dearer level's curve, whose mean slope at the
@@ -99,23 +136,16 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     """
     ratio, dear = math.exp(abs(cost.estimate)), 1 if cost.estimate > 0 else -1
     place = step / ratio
-    places = {cell: place if weight * dear > 0 else step for cell, weight in weights.items()}
     mean = of.mean(weights, dear)
     steps, mean = of.steps[np.isfinite(mean)], mean[np.isfinite(mean)]
     if len(steps) < FEWEST_SNAPSHOTS or not is_near(steps, place):
         return "too few snapshots"
-    y = of.at(places)
-    figures = of.figures(y)
-    alone = contrast(figures, weights)
-    if alone is None:
+    y = of.at({cell: place if weight * dear > 0 else step for cell, weight in weights.items()})
+    if (alone := contrast(of.figures(y), weights)) is None:
         return "too few runs"
-    logs = np.log(steps)
-    last = min(max(int(np.searchsorted(logs, math.log(place))), 1), len(logs) - 1)
-    slope = float((mean[last] - mean[last - 1]) / (logs[last] - logs[last - 1]))
-    found = alone
-    for variance, freedom in cost.parts:
-        found = found.plus(slope**2 * variance, freedom)
-    return AtTime(found, alone, interpolation_error(steps, mean, place), figures, y)
+    slope, error = interpolated(steps, mean, place)
+    parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
+    return AtTime(replace(alone, parts=alone.parts + parts), alone, error, y)
 
 
 def is_near(steps: np.ndarray, place: float) -> bool:
@@ -124,38 +154,31 @@ def is_near(steps: np.ndarray, place: float) -> bool:
     return bool(len(below) and len(above)) and above[0] <= WIDEST_GAP * below[-1] * (1 + 1e-9)
 
 
-def interpolation_error(steps: np.ndarray, mean: np.ndarray, place: float) -> float:
-    """By how much interpolation may err at a step: the error of leaving snapshots out, scaled to the gap.
+def interpolated(steps: np.ndarray, mean: np.ndarray, place: float) -> tuple[float, float]:
+    """The slope over log step at a place, and by how much interpolation may err there: the error of leaving snapshots
+    out, scaled to the gap.
 
     Linear interpolation between a and b errs by half the curvature times (x - a)(b - x). Each inner snapshot that is
-    left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one.
-
-    Args:
-        steps: of the snapshots, float [S]. mean: y at each, over cells, float [S].
+    left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one. `mean` is
+    y at each of the steps, over cells, float [S].
     """
     logs, x = np.log(steps), math.log(place)
-    curvature = 0.0 if len(logs) > 2 else USUAL_CURVATURE
-    for k in range(1, len(logs) - 1):
-        a, b = logs[k - 1], logs[k + 1]
-        error = np.interp(logs[k], [a, b], [mean[k - 1], mean[k + 1]]) - mean[k]
-        curvature = max(curvature, abs(float(error)) / ((logs[k] - a) * (b - logs[k])))
+    a, at, b = logs[:-2], logs[1:-1], logs[2:]
+    errors = (mean[2:] - mean[:-2]) / (b - a) * (at - a) + mean[:-2] - mean[1:-1]
+    curvature = float(np.max(np.abs(errors) / ((at - a) * (b - at)), initial=0.0 if len(a) else USUAL_CURVATURE))
     near = int(np.clip(np.searchsorted(logs, x), 1, len(logs) - 1))
-    return curvature * max(0.0, (x - logs[near - 1]) * (logs[near] - x))
+    slope = float((mean[near] - mean[near - 1]) / (logs[near] - logs[near - 1]))
+    return slope, curvature * max(0.0, (x - logs[near - 1]) * (logs[near] - x))
 
 
 def worth(of: Curves, weights: Weights, effect: float) -> float | None:
-    """How many times the steps a level is worth: the horizontal distance of the mean curves at their end.
+    """How many times the steps a level with this effect on y is worth: the horizontal distance of the mean curves.
 
     The better side reaches the worse one's end at some step before its own. Above 1 where the level saves steps; None
     where the better side's curve was not measured so far up.
-
-    Args:
-        effect: of the level, on the scale of y.
     """
     gains = (effect < 0) == (of.metric.better == "lower")
-    mean = of.mean(weights, 1 if gains else -1)
-    if of.metric.better == "higher":
-        mean = -mean
+    mean = of.metric.sign * of.mean(weights, 1 if gains else -1)
     target, ends = mean[-1] + abs(effect), np.minimum.accumulate(mean)
     if not np.isfinite(mean).all() or target > ends[0]:
         return None

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from pydantic import ValidationError
 
-from sagan.analysis import costs, provenance, ranking
+from sagan.analysis import budget, ranking
 from sagan.analysis.claims import claims
-from sagan.analysis.contrasts import figures_of
-from sagan.analysis.deciding import main_metric
-from sagan.analysis.design import cells_of, design_of
+from sagan.analysis.design import design_of
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import COLUMNS, Counts, Design, Effect, Mean, Power, Report, ReportProvenance, Space
+from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
 from sagan.analysis.power import design_power, power_lines, within
-from sagan.analysis.rows import SuiteRecords, collect
+from sagan.analysis.provenance import provenance_of, space_of
 from sagan.analysis.seeds import planned
-from sagan.analysis.tables import Tables, read_tables, tables_of, write_tables
+from sagan.analysis.tables import Analysis, Tables, read_suite, read_tables, write_tables
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 
-# A run has begun to learn where its FID is below this share of its untrained generator's.
+# A run has begun to learn where its FID is below this share of its untrained generator's; a budget at which more than
+# half of those that can tell have not is too short.
 BEGUN = 0.5
 # A share whose best figure is below this part of real images' says nothing yet: recall 0.02 where they have 0.70.
 NEAR_FLOOR = 0.05
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A report with the tables it is of. `records`: where they are on this machine, for pictures."""
-
-    report: Report
-    effects: list[Effect]
-    tables: Tables
-    records: SuiteRecords | None = None
-
-    @property
-    def design(self) -> Design:
-        return self.report.design
+SHARES = ["precision", "recall", "density", "coverage"]
 
 
 def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
@@ -54,11 +40,11 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     Raises:
         UserError: the plan does not hold the suite, or a run's log is not JSON lines.
     """
-    records = collect(suite, plan, params, paths)
-    design = design_of(suite, params, records.variants)
-    tables = tables_of(records, cells_of(design, params))
-    found = analysis_of(design, tables, provenance.of_records(records), provenance.spaces(records))
-    return Analysis(found.report, found.effects, found.tables, records)
+    design, records, tables = read_suite(suite, plan, params, paths)
+    facts = provenance_of(records, f"{params.tracking.experiment_prefix}{suite}")
+    return replace(
+        analysis_of(design, tables, facts, [space_of(name, records) for name in design.spaces]), records=records
+    )
 
 
 def current(suite: str, params: Params, paths: Paths) -> Analysis:
@@ -74,42 +60,46 @@ def current(suite: str, params: Params, paths: Paths) -> Analysis:
         if not paths.prepared(dataset, params.datasets[dataset].resolution).exists():
             return read_analysis(folder)
     found = analyse(suite, planned(params, paths, [suite]), params, paths)
-    nothing = found.report.counts.missing == found.report.counts.total
-    return read_analysis(folder) if nothing and has_report else found
+    counts = found.report.counts
+    return read_analysis(folder) if has_report and counts.missing == counts.total else found
 
 
 def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces: list[Space]) -> Analysis:
     """The analysis of a suite's tables; what these do not say of where they come from is handed through."""
     tables = _as_far_as_asked(design, tables)
-    runs = tables.runs
+    runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
-    made, state = all_effects(design, runs, tables.snapshots, tables.costs, facts.busy)
-    spent = costs.step_costs(runs, tables.snapshots, tables.costs)
+    known = main.dropna(subset=["fid", "fid_untrained"])
+    made = all_effects(design, runs, snapshots, tables.costs, facts.busy)
+    state, spread = made.state, within(made.figures)
+    waits = design.questions and state.look is None
     report = Report(
         design=design,
         provenance=facts,
         spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
-        too_short=_too_short(main),
+        too_short=bool(2 * (known["fid"] >= BEGUN * known["fid_untrained"]).sum() > len(known)),
         seeds=state.look.seeds if state.look else int(main["seed"].nunique()),
-        seeds_asked=state.asked,
-        waits=_waits(design, state, main),
+        seeds_asked=state.seeds_asked,
+        waits=f"runs of {state.seeds_asked} seeds in each cell of {design.grid}" if waits else None,
         questions=made.questions,
         pairs=made.pairs,
         interactions=state.interactions,
-        steadier=ranking.steadier(design, state.runs, state.look.level) if state.look else [],
-        rankings=ranking.rankings(design, runs, tables.snapshots, spent),
-        power=_power(design, state),
+        steadier=ranking.steadier(state),
+        rankings=ranking.rankings(design, runs, snapshots, budget.step_costs(runs, snapshots, tables.costs)),
+        # What the suite's seeds find at the spread that was measured.
+        power=[design_power(design, spread, len(made.figures))] if spread else [],
     )
-    return Analysis(report.model_copy(update={"claims": claims(report, made.rows, tables)}), made.rows, tables)
+    found = Analysis(report, made.rows, tables)
+    return replace(found, report=report.model_copy(update={"claims": claims(found)}))
 
 
 def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[str]:
     """What a suite's design can find, a line each, before anything is trained."""
     cells = plan.suites[suite]
-    design = design_of(suite, params, list(dict.fromkeys(cell.variant for cell in cells)))
-    count = len(cells_of(design, params)) or 2
+    design = design_of(suite, plan, params)
+    count = len(params.grids.get(design.grid, {})) or 2
     snapshots = plan.runs[cells[0].run].config["training"]["snapshots"]
     return power_lines(design, count, snapshots, read_report(paths.report(suite)))
 
@@ -121,12 +111,12 @@ def write_analysis(analysis: Analysis, folder: Path) -> None:
     # Not sorted: the order of variants and of levels means something.
     text = analysis.report.model_dump_json(indent=1, exclude_defaults=True)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    write_json(folder / "summary.json", summary(analysis))
+    write_json(folder / "summary.json", summary(analysis.report))
 
 
 def effects_table(rows: list[Effect]) -> pd.DataFrame:
     """effects.csv."""
-    return pd.DataFrame([row.model_dump() for row in rows], columns=list(COLUMNS))
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(Effect.model_fields))
 
 
 def read_report(folder: Path) -> Report | None:
@@ -146,15 +136,8 @@ def read_report(folder: Path) -> Report | None:
 
 def read_effects(folder: Path) -> list[Effect]:
     """A report's effects.csv; FileNotFoundError where there is none."""
-    words = {name: str for name in COLUMNS if Effect.model_fields[name].annotation not in (float, int, float | None)}
-    table = pd.read_csv(
-        folder / "effects.csv",
-        dtype=words,
-        keep_default_na=False,
-        na_values={name: [""] for name in COLUMNS if name not in words},
-    )
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [Effect(**row) for row in rows]
+    with (folder / "effects.csv").open(encoding="utf-8", newline="") as lines:
+        return [Effect(**{name: text for name, text in row.items() if text}) for row in csv.DictReader(lines)]
 
 
 def read_analysis(folder: Path) -> Analysis:
@@ -173,21 +156,17 @@ def read_analysis(folder: Path) -> Analysis:
     return analysis_of(report.design, tables, report.provenance, report.spaces)
 
 
-def summary(analysis: Analysis) -> dict[str, float | int]:
+def summary(report: Report) -> dict[str, float | int]:
     """A flat mapping of names to numbers for `dvc metrics`: mean FIDs, the questions' answers, counts."""
-    report, flat = analysis.report, {}
-    for ranking_ in report.rankings[:1]:
-        flat |= {f"{one.variant}.{report.design.metric}": one.mean for one in ranking_.standings}
+    design, counts = report.design, report.counts
+    flat = {f"{one.variant}.{design.metric}": one.mean for of in report.rankings[:1] for one in of.standings}
     for found in report.questions:
+        is_switch = len(design.factors[found.question].levels) == 2
+        name = found.question if is_switch else f"{found.question}={found.level}"
         for at, of in (("step", found.steps), ("second", found.time)):
             if of.effect:
-                flat[f"question/{_name(found, report.design)}.percent_per_{at}"] = of.effect.estimate
-    counts = report.counts
+                flat[f"question/{name}.percent_per_{at}"] = of.effect.estimate
     return flat | {"runs.measured": counts.measured, "runs.diverged": counts.diverged, "runs.missing": counts.missing}
-
-
-def _name(found, design: Design) -> str:
-    return found.question if len(design.factors[found.question].levels) == 2 else f"{found.question}={found.level}"
 
 
 def _as_far_as_asked(design: Design, tables: Tables) -> Tables:
@@ -197,57 +176,23 @@ def _as_far_as_asked(design: Design, tables: Tables) -> Tables:
     there = tables.runs.loc[tables.runs["status"] != "missing", "seed"]
     kept = max([look.seeds for look in design.looks if look.seeds <= there.nunique()], default=design.looks[0].seeds)
     seeds = sorted(tables.runs["seed"].unique())[:kept]
-    keep = tables.runs["seed"].isin([*seeds, *there.unique()])
-    return Tables(tables.runs[keep], tables.snapshots, tables.training, tables.costs)
+    return replace(tables, runs=tables.runs[tables.runs["seed"].isin([*seeds, *there.unique()])])
 
 
 def _counts(runs: pd.DataFrame) -> Counts:
-    status = Counter(runs["status"])
-    collapsed = runs["collapsed"].fillna(0).astype(bool)
-    return Counts(
-        total=len(runs),
-        **{name: status[name] for name in ("measured", "diverged", "missing")},
-        collapsed=int(collapsed.sum()),
-        ended_badly=int((runs["went_wrong"].fillna(0).astype(bool) & ~collapsed).sum()),
-        lost=int(runs["lost"].astype(bool).sum()),
-    )
-
-
-def _too_short(runs: pd.DataFrame) -> bool:
-    """Whether more than half of the runs that can tell have not begun to learn."""
-    known = runs.dropna(subset=["fid", "fid_untrained"])
-    return 2 * int((known["fid"] >= BEGUN * known["fid_untrained"]).sum()) > len(known)
-
-
-def _waits(design: Design, state, main: pd.DataFrame) -> str | None:
-    if not design.questions or state.look is not None:
-        return None
-    return f"runs of {state.asked} seeds in each cell of {design.grid}"
+    of = {name: runs["status"] == name for name in ("measured", "diverged", "missing")}
+    of |= {name: runs[name].fillna(0).astype(bool) for name in ("collapsed", "lost")}
+    of["ended_badly"] = runs["went_wrong"].fillna(0).astype(bool) & ~of["collapsed"]
+    return Counts(total=len(runs), **{name: int(those.sum()) for name, those in of.items()})
 
 
 def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
     """With each variant's means, and the shares of which all variants are near 0, beside real images."""
-    of, near = runs[runs["space"] == space.name], []
-    for metric in of.columns.intersection(["precision", "recall", "density", "coverage"]):
-        best, real = of[metric].max(), space.real.get(metric)
-        if best == best and best < NEAR_FLOOR * (real or 1.0):
-            near.append(metric)
-    means: dict[str, dict[str, Mean]] = {}
+    of, means = runs[runs["space"] == space.name], {}
+    best = of[of.columns.intersection(SHARES)].astype(float).max()
+    near = [name for name, most in best.items() if most < NEAR_FLOOR * (space.real.get(name) or 1.0)]
     for variant, its in of.groupby("variant", sort=False):
-        figures = {name: its[name].dropna() for name in METRICS if name in its}
-        means[str(variant)] = {
-            name: Mean(mean=y.mean(), sd=y.std() if len(y) > 1 else None, runs=len(y))
-            for name, y in figures.items()
-            if len(y)
-        }
+        figures = {name: y for name in METRICS if name in its and len(y := its[name].dropna())}
+        told = {name: (y.mean(), y.std() if len(y) > 1 else None, len(y)) for name, y in figures.items()}
+        means[variant] = {name: Mean(mean=mean, sd=sd, runs=n) for name, (mean, sd, n) in told.items()}
     return space.model_copy(update={"near_floor": near, "means": means})
-
-
-def _power(design: Design, state) -> list[Power]:
-    """What the suite's seeds find at the spread that was measured."""
-    if state.look is None:
-        return []
-    metric = main_metric(design)
-    figures = figures_of(state.runs, list(design.factors), metric)
-    spread = within(figures)
-    return [design_power(design, spread, len(figures))] if spread else []

@@ -6,7 +6,6 @@ logarithms where a metric is a distance, so that an effect is the logarithm of a
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from sagan.analysis.metrics import Metric
 
 # A cell with fewer figures has no spread, and makes no answer.
 FEWEST = 2
+# A single pair of cells with fewer runs a side says next to nothing; nor could a look at fewer seeds.
+FEWEST_SEEDS = 3
 
 Cell = tuple[str, ...]  # one level a factor
 Figures = Mapping[Cell, np.ndarray]  # float64 [runs]
@@ -27,22 +28,15 @@ Weights = Mapping[Cell, float]
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted sum of independent means, on the figures' scale.
-
-    Attributes:
-        estimate: the sum.
-        parts: (variance, degrees of freedom) of each mean's share in it.
-        runs: how many figures there are in all; `fewest` in one cell.
-    """
+    """A weighted sum of independent means, on the figures' scale, of so many runs. `parts` are (variance, degrees of
+    freedom) of each mean's share in it."""
 
     estimate: float
     parts: tuple[tuple[float, float], ...]
-    runs: int
-    fewest: int
+    runs: int = 0
 
     @property
     def error(self) -> float:
-        """The standard error."""
         return math.sqrt(sum(variance for variance, _ in self.parts))
 
     @property
@@ -56,61 +50,62 @@ class Contrast:
         reach = float(stats.t.isf(level / 2, self.freedom)) * self.error + widening
         return self.estimate - reach, self.estimate + reach
 
-    def plus(self, variance: float, freedom: float) -> Contrast:
-        """The same with one more independent source of error."""
-        return Contrast(self.estimate, (*self.parts, (variance, freedom)), self.runs, self.fewest)
 
-
-def contrast(figures: Figures, weights: Weights) -> Contrast | None:
-    """The sum of weight * cell mean; None where a cell that counts has fewer than two figures, or none counts."""
-    counted = {cell: weight for cell, weight in weights.items() if weight}
-    if not counted or any(len(figures.get(cell, ())) < FEWEST for cell in counted):
+def contrast(figures: Figures, weights: Weights, fewest_of_pair: int = FEWEST_SEEDS) -> Contrast | None:
+    """The sum of weight * cell mean; None where a cell has fewer than two figures, or of two fewer than three."""
+    fewest = fewest_of_pair if len(weights) == 2 else FEWEST
+    if not weights or any(len(figures.get(cell, ())) < fewest for cell in weights):
         return None
-    of = {cell: figures[cell] for cell in counted}
+    of = [(weight, figures[cell]) for cell, weight in weights.items()]
     return Contrast(
-        estimate=math.fsum(weight * float(of[cell].mean()) for cell, weight in counted.items()),
-        parts=tuple(
-            (w**2 * float(of[cell].var(ddof=1)) / len(of[cell]), len(of[cell]) - 1.0) for cell, w in counted.items()
-        ),
-        runs=sum(map(len, of.values())),
-        fewest=min(map(len, of.values())),
+        estimate=math.fsum(weight * float(y.mean()) for weight, y in of),
+        parts=tuple((weight**2 * float(y.var(ddof=1)) / len(y), len(y) - 1.0) for weight, y in of),
+        runs=sum(len(y) for _, y in of),
     )
 
 
-def cell_figures(
-    runs: pd.DataFrame, factors: Sequence[str], value: str, log: bool = False, lower_is_better: bool = True
-) -> Figures:
-    """The figures of each cell, in the order of the table.
+def percent(logarithm: float) -> float:
+    """The change that the logarithm of a ratio is."""
+    return 100 * math.expm1(logarithm)
 
-    A lost run takes the worst figure of the design. A run without a figure that is not lost is left out, and its cell
-    stays, without figures where it has no other run.
 
-    Args:
-        runs: one row a run, with a column for each factor, `value`, and where runs were lost a column `lost`.
+def shown(value: float, metric: Metric) -> float:
+    """A contrast in the unit of effects.csv."""
+    return percent(value) if metric.scale == "log" else value
+
+
+def scaled(values: pd.Series, metric: Metric) -> pd.Series:
+    """Figures on the scale on which effects of a metric are estimated."""
+    y = pd.to_numeric(values).astype(float)
+    return np.log(y.where(y > 0)) if metric.scale == "log" else y
+
+
+def cells_of(runs: pd.DataFrame, factors: Sequence[str]) -> list[Cell]:
+    """The cell of each run."""
+    return list(runs[list(factors)].astype(str).itertuples(index=False, name=None))
+
+
+def figures_of(
+    runs: pd.DataFrame, factors: Sequence[str], metric: Metric, y: Sequence[float] | None = None
+) -> dict[Cell, np.ndarray]:
+    """The figures of each cell, in the order of the table: `y` of each run, scaled, or else the metric's column.
+
+    A lost run takes the worst figure of the design. A run without a figure that is not lost is left out.
     """
-    y = pd.to_numeric(runs[value]).astype(float)
-    if log:
-        y = np.log(y.where(y > 0))
-    lost = runs["lost"].astype(bool) if "lost" in runs else pd.Series(False, index=runs.index)
-    measured = y[~lost].dropna()
-    worst = (measured.max() if lower_is_better else measured.min()) if len(measured) else 0.0
-    y = y.mask(lost, worst)
-    cells = runs[list(factors)].astype(str).itertuples(index=False, name=None)
-    grouped: dict[Cell, list[float]] = {}
-    for cell, figure in zip(cells, y, strict=True):
-        grouped.setdefault(cell, []).extend([] if math.isnan(figure) else [float(figure)])
-    return {cell: np.array(found) for cell, found in grouped.items()}
+    y = scaled(runs[metric.name], metric) if y is None else pd.Series(y, index=runs.index)
+    if "lost" in runs:
+        lost = runs["lost"].astype(bool)
+        measured = y[~lost].dropna()
+        worst = measured.max() if metric.better == "lower" else measured.min()
+        y = y.mask(lost, worst if len(measured) else 0.0)
+    cells = pd.Series(cells_of(runs, factors), index=runs.index, dtype=object)
+    return {cell: of.dropna().to_numpy() for cell, of in y.groupby(cells, sort=False)}
 
 
-def figures_of(runs: pd.DataFrame, factors: Sequence[str], metric: Metric) -> Figures:
-    """`cell_figures` of a metric."""
-    return cell_figures(runs, factors, metric.name, metric.scale == "log", metric.better == "lower")
-
-
-def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: str) -> Weights:
+def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: str) -> dict[Cell, float]:
     """Of one level of the factor at `place` instead of another, averaged over the settings of the other factors.
 
-    A setting that lacks a cell at either level does not count.
+    Cells come in pairs, the level's first. A setting that lacks a cell at either level does not count.
     """
     there = set(cells)
     pairs = [
@@ -118,35 +113,10 @@ def effect_weights(cells: Sequence[Cell], place: int, level: str, instead_of: st
         for cell in cells
         if cell[place] == level and (other := (*cell[:place], instead_of, *cell[place + 1 :])) in there
     ]
-    weights: dict[Cell, float] = {}
-    for cell, other in pairs:
-        weights[cell], weights[other] = 1 / len(pairs), -1 / len(pairs)
-    return weights
+    return {cell: sign / len(pairs) for pair in pairs for cell, sign in zip(pair, (1, -1), strict=True)}
 
 
-def interaction_weights(
-    cells: Sequence[Cell], places: tuple[int, int], levels: tuple[tuple[str, str], tuple[str, str]]
-) -> Weights:
-    """How much one factor's effect changes with another's level: both at (level, instead_of)."""
-    weights: dict[Cell, float] = {}
-    (one, other), ((level, instead_of), (high, low)) = places, levels
-    for setting, sign in ((high, 1), (low, -1)):
-        at = [cell for cell in cells if cell[other] == setting]
-        for cell, weight in effect_weights(at, one, level, instead_of).items():
-            weights[cell] = sign * weight
-    complete = {w > 0 for w in weights.values()} == {True, False} and {cell[other] for cell in weights} == {high, low}
-    return weights if complete else {}
-
-
-def wins(figures: Figures, weights: Weights, lower_is_better: bool) -> tuple[int, int]:
-    """In how many of all pairs of runs, matched in the other factors, the level that is asked for is better.
-
-    Args:
-        weights: as of `effect_weights`, whose cells come in pairs.
-    """
-    won = count = 0
-    ordered = list(weights)
-    for cell, other in zip(ordered[::2], ordered[1::2], strict=True):
-        for y, z in itertools.product(figures[cell], figures[other]):
-            won, count = won + int(y < z if lower_is_better else y > z), count + 1
-    return won, count
+def pairs_of(figures: Figures, weights: Weights) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The figures at the level and at the other one, for each setting of the other factors."""
+    cells = list(weights)
+    return [(figures[cell], figures[other]) for cell, other in zip(cells[::2], cells[1::2], strict=True)]

@@ -1,96 +1,90 @@
-"""One interval decides: from a contrast to a row of effects.csv with its answer."""
+"""One interval decides: from what is asked of some runs to rows of effects.csv with answers, look by look."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pandas as pd
 
-from sagan.analysis.contrasts import Cell, Contrast, Figures, Weights, contrast, effect_weights, interaction_weights
-from sagan.analysis.metrics import Metric, metric_of
-from sagan.analysis.model import Design, Effect, Interaction, Look, Verdict
+from sagan.analysis.contrasts import FEWEST_SEEDS, Contrast, Figures, contrast, effect_weights, figures_of, shown
+from sagan.analysis.metrics import metric_of
+from sagan.analysis.model import Design, Effect, Look, Row
 
-# A look at fewer seeds could hardly decide anything, and a single pair with fewer runs makes no answer.
-FEWEST_SEEDS = 3
-
-
-def main_metric(design: Design) -> Metric:
-    """The metric of the answers."""
-    return metric_of(design.metric, design.better, design.scale)
+OPEN = ("", "not decided")
+Names = tuple[str, str, str]  # question, level, instead_of
 
 
-def percent(logarithm: float) -> float:
-    """The change that the logarithm of a ratio is."""
-    return 100 * math.expm1(logarithm)
+@dataclass(frozen=True)
+class Asked:
+    """One comparison of two levels over the cells of some runs, which have a column for each of `factors`; the level of
+    its deciding interval; and the factors with which it surely interacts."""
+
+    design: Design
+    names: Names
+    factors: list[str]
+    runs: pd.DataFrame
+    share: float
+    depends: list[str] = field(default_factory=list)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What is compared, as fields of a row."""
+        return dict(zip(("question", "level", "instead_of"), self.names, strict=True))
+
+    @property
+    def lost(self) -> pd.Series:
+        """Which runs are lost."""
+        return (self.runs["lost"] if "lost" in self.runs else 0 * self.runs["seed"]).astype(bool)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """Of the main metric."""
+        return figures_of(self.runs, self.factors, self.design.main)
+
+    @cached_property
+    def weights(self) -> dict[tuple, float]:
+        return self.weights_over(list(self.figures))
+
+    def weights_over(self, cells: list[tuple]) -> dict[tuple, float]:
+        return effect_weights(cells, self.factors.index(self.names[0]), *self.names[1:])
+
+    def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
+        """The row of effects.csv of a contrast, without figures where there is none, and without a verdict where there
+        is no level. `where`: what of the row is not the main metric and space per step at the end."""
+        design = self.design
+        metric = metric_of(where["metric"]) if "metric" in where else design.main
+        told = {"metric": metric.name, "space": design.space, "at": "steps", "budget": design.steps or 0}
+        told["scale"] = "ratio" if metric.scale == "log" else "difference"
+        told |= self.named | where
+        if found is None:
+            return Effect(**told)
+        told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
+        told |= ends(found.interval(widening=widening), metric)
+        if level is not None:
+            decide = ends(found.interval(level, widening), metric, "decide_")
+            # An average of two opposite effects is no small one; a difference has no size that is worth having.
+            worth = 100 * design.smallest_effect if told["scale"] == "ratio" and not self.depends else 0.0
+            told |= decide | {"answer": verdict(*decide.values(), metric.better == "lower", worth)}
+        return Effect(**told)
 
 
-def shown(value: float, metric: Metric) -> float:
-    """A contrast in the unit of effects.csv."""
-    return percent(value) if metric.scale == "log" else value
+def ends(interval: tuple[float, float], metric, prefix: str = "") -> dict[str, float]:
+    """An interval as fields of a row."""
+    return {f"{prefix}{name}": shown(end, metric) for name, end in zip(("low", "high"), interval, strict=True)}
 
 
-def verdict(effect: Effect, lower_is_better: bool, smallest_effect: float, depends: bool = False) -> Verdict:
-    """What the deciding interval of an effect says.
+def verdict(low: float, high: float, lower_is_better: bool, worth_having: float) -> str:
+    """What a deciding interval says.
 
-    Clear of 0, the level helps or hurts. Inside +-`smallest_effect`, a ratio makes no difference worth having, unless
-    it surely `depends` on another factor: an average of two opposite effects is none. So any false statement needs an
-    interval that misses the truth.
+    Clear of 0, the level helps or hurts. Inside +-`worth_having`, it makes no difference worth having; 0 where there is
+    no such size. So any false statement needs an interval that misses the truth.
     """
-    low, high = effect.decide_low, effect.decide_high
-    if low is None or high is None:
-        return ""
-    small = effect.scale == "ratio" and max(-low, high) < 100 * smallest_effect
+    small = max(-low, high) < worth_having
     if low > 0 or high < 0:
         way = "helps" if (high < 0) == lower_is_better else "hurts"
-        return f"{way}, by less than is worth having" if small and not depends else way  # type: ignore[return-value]
-    return "no difference worth having" if small and not depends else "not decided"
-
-
-def row(
-    asked: Effect,
-    found: Contrast | None,
-    metric: Metric,
-    design: Design,
-    level: float | None,
-    widening: float = 0.0,
-    depends: bool = False,
-) -> Effect:
-    """The row of what was asked, with estimate, intervals and answer; without any where nothing was found.
-
-    Args:
-        asked: a row without figures.
-        level: of the deciding interval; None where there is no verdict.
-    """
-    if found is None:
-        return asked
-    low, high = (shown(end, metric) for end in found.interval(widening=widening))
-    filled = {"estimate": shown(found.estimate, metric), "low": low, "high": high, "runs": found.runs}
-    if level is not None:
-        ends = found.interval(level, widening)
-        filled |= dict(zip(("decide_low", "decide_high"), (shown(end, metric) for end in ends), strict=True))
-    effect = asked.model_copy(update=filled)
-    answer = verdict(effect, metric.better == "lower", design.smallest_effect, depends)
-    return effect.model_copy(update={"answer": answer})
-
-
-def trusted(found: Contrast | None, weights: Weights) -> Contrast | None:
-    """A contrast, but none of a single pair of cells with fewer than three runs a side, which says next to nothing."""
-    return None if found is not None and len(weights) == 2 and found.fewest < FEWEST_SEEDS else found
-
-
-def contrasts_asked(design: Design) -> list[tuple[str, str, str]]:
-    """(question, level, instead_of): each level of each factor that is asked for against its first."""
-    return [
-        (question, level, design.factors[question].first)
-        for question in design.questions
-        for level in list(design.factors[question].levels)[1:]
-    ]
-
-
-def weights_of(design: Design, cells: Sequence[Cell], question: str, level: str, instead_of: str):
-    """The weights of a question's contrast over the cells of the grid."""
-    return effect_weights(cells, list(design.factors).index(question), level, instead_of)
+        return f"{way}, by less than is worth having" if small else way
+    return "no difference worth having" if small else "not decided"
 
 
 def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
@@ -106,45 +100,85 @@ def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
     return [Look(seeds=count, level=alpha / 2**j) for j, count in enumerate(taken, start=1)]
 
 
-def interaction_pairs(design: Design) -> list[tuple[tuple[str, str, str], tuple[str, str, str]]]:
-    """Each pair of factors, each at (factor, level, its first level)."""
-    levels = [
-        (name, level, factor.first) for name, factor in design.factors.items() for level in list(factor.levels)[1:]
-    ]
-    return [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
+def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
+    """How far each effect changes with each other factor's level, simultaneous over all such pairs.
 
-
-def interactions(design: Design, figures: Figures, metric: Metric, level: float) -> list[Interaction]:
-    """All two-factor interactions on the main metric, simultaneous over them."""
-    pairs, names, found = interaction_pairs(design), list(design.factors), []
+    Returns:
+        rows question, level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high of
+        the change, in percent of a ratio; and whether it is sure.
+    """
+    levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
+    pairs = [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
+    cells, names, metric, found = list(figures), list(design.factors), design.main, []
     for one, other in pairs:
-        places = names.index(one[0]), names.index(other[0])
-        weights = interaction_weights(list(figures), places, (one[1:], other[1:]))
-        if (of := contrast(figures, weights)) is None:
+        place, by = names.index(one[0]), names.index(other[0])
+        high, low = (effect_weights([cell for cell in cells if cell[by] == at], place, *one[1:]) for at in other[1:])
+        of = contrast(figures, high | {cell: -weight for cell, weight in low.items()}) if high and low else None
+        if of is None:
             continue
-        low, high = of.interval()
-        decide = of.interval(level / len(pairs))
-        found.append(
-            Interaction(
-                **dict(zip(("question", "level", "instead_of"), one, strict=True)),
-                **dict(zip(("by", "by_level", "by_instead_of"), other, strict=True)),
-                estimate=shown(of.estimate, metric),
-                low=shown(low, metric),
-                high=shown(high, metric),
-                decide_low=shown(decide[0], metric),
-                decide_high=shown(decide[1], metric),
-                sure=decide[0] > 0 or decide[1] < 0,
-            )
-        )
+        columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of", "estimate")
+        told = dict(zip(columns, (*one, *other, shown(of.estimate, metric)), strict=True))
+        low, high = decide = of.interval(level / len(pairs))
+        told |= ends(of.interval(), metric) | ends(decide, metric, "decide_")
+        found.append(told | {"sure": low > 0 or high < 0})
     return found
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the looks say of the runs that there are.
+
+    Attributes:
+        runs: the grid's rows of the last look that was taken, in the main space; none before the first.
+        seeds_asked: how many seeds each cell is asked for now.
+        answers: each question with its row, whose first answer stands, and the seeds of an earlier look that gave it.
+    """
+
+    runs: pd.DataFrame
+    look: Look | None
+    seeds_asked: int
+    interactions: list[Row] = field(default_factory=list)
+    answers: dict[Names, tuple[Asked, Effect, int | None]] = field(default_factory=dict)
+
+
+def replay(design: Design, runs: pd.DataFrame) -> Replay:
+    """Takes the looks in turn while their runs are there and a question is open. First answers stand.
+
+    It depends on the runs that there are alone, and not on when it is made or what was interrupted. Look j is judged at
+    its level over the number of questions: by Boole it errs with at most alpha / 2^j, and all of them with less than
+    alpha. The size of an effect is that of the last look, since one that ends a question early is large by luck too.
+    """
+    grid = in_grid(runs, design, design.space)
+    seeds = sorted(grid["seed"].unique())
+    looks = design.looks or [Look(seeds=len(seeds), level=design.alpha)]
+    state = Replay(grid.iloc[:0], None, looks[0].seeds)
+    for look in looks:
+        of = grid[grid["seed"].isin(seeds[: look.seeds])]
+        if len(seeds) < look.seeds or ("status" in of and (of["status"] == "missing").any()):
+            return replace(state, seeds_asked=look.seeds)
+        state = _taken(design, of, look, state)
+        if all(effect.answer not in OPEN for _, effect, _ in state.answers.values()):
+            break
+    return state
+
+
+def _taken(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Replay:
+    factors, answers = list(design.factors), {}
+    crossed = interactions(design, figures_of(runs, factors, design.main), look.level)
+    sure = [{of["question"], of["by"]} for of in crossed if of["sure"]]
+    for names in design.contrasts:
+        depends = sorted(set().union(*(pair - {names[0]} for pair in sure if names[0] in pair)))
+        one = Asked(design, names, factors, runs, look.level / len(design.contrasts), depends)
+        effect, at = one.row(contrast(one.figures, one.weights), one.share), None
+        _, first, at_first = before.answers.get(names, (None, effect, None))
+        if before.look and first.answer not in OPEN:
+            decided = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}
+            effect, at = effect.model_copy(update=decided), at_first or before.look.seeds
+        answers[names] = one, effect, at
+    return Replay(runs, look, look.seeds, crossed, answers)
 
 
 def in_grid(table: pd.DataFrame, design: Design, space: str) -> pd.DataFrame:
     """The rows of the grid's cells in one feature space."""
     of = table[table["space"] == space]
     return of[of[list(design.factors)].notna().all(axis=1)] if design.factors else of.iloc[:0]
-
-
-def first_seeds(table: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """The rows of the first so many seeds, in the order of the suite's."""
-    return table[table["seed"].isin(sorted(table["seed"].unique())[:seeds])]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from sagan.analysis.deciding import doubling_looks
-from sagan.analysis.model import Design, Factor, Look, VariantFacts, Why
+from sagan.analysis.model import Design, Factor, VariantFacts
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
-from sagan.params.suites import Listed, Suite, UntilDecided
+from sagan.params.suites import UntilDecided
+from sagan.plan import Plan
 from sagan.store.records import Json
 
 # An ingredient is a set of settings that belong together. Two variants that differ in these alone test it.
@@ -24,61 +29,59 @@ INGREDIENTS = {
 }
 
 
-def design_of(name: str, params: Params, variants: Sequence[str]) -> Design:
-    """The design of a suite.
+def design_of(name: str, plan: Plan, params: Params) -> Design:
+    """The design of a suite of the plan, whose variants are those that have rows: a recipe with several names has one.
 
-    Args:
-        variants: those that have rows, in order; a recipe with several names has one.
+    Raises:
+        UserError: the plan does not hold the suite.
     """
+    if name not in plan.suites:
+        raise UserError(f"no suite {name!r} in this plan (there are: {', '.join(plan.suites)})")
+    variants = list(dict.fromkeys(cell.variant for cell in plan.suites[name]))
     suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
     listed = params.rows[name]
     recipes = {v: resolved_variant(params.variants[v], dataset.resolution).model_dump() for v in variants}
     trained = {v: suite_training(suite, v, params.variants[v]).model_dump() for v in variants}
     if any(of != trained[variants[0]] for of in trained.values()):
         recipes = {v: {**recipe, "training": trained[v]} for v, recipe in recipes.items()}
-    grid, cells = _grid(suite, params, variants)
+    words = {v: flat(recipe) for v, recipe in recipes.items()}
+    # The first grid that has all of the questions: its name, and variant -> levels.
+    grids = params.grids.items() if suite.questions else ()
+    whole = ((name, cells) for name, cells in grids if cells.keys() <= set(variants))
+    grid, cells = next((of for of in whole if {*suite.questions} <= next(iter(of[1].values())).keys()), ("", {}))
     baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
+    facts = {}
+    for v in variants:
+        # Of a combination of a grid, the description of a variant which says the same recipe.
+        described = filter(None, (params.variants[name].description for name in (v, *listed[v].aliases)))
+        told = {"description": next(described, ""), "differs": _differing(words[v], words[baseline])}
+        facts[v] = VariantFacts(aliases=listed[v].aliases, ranked=params.variants[v].ranked, **told)
+    decays = any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values())
+    grows = any(of["backbone"] == "progressive" for of in recipes.values())
+    seeds = suite.seeds if isinstance(suite.seeds, UntilDecided) else None
+    least, most = (seeds.least, seeds.most) if seeds else [len(suite.seed_list())] * 2
     return Design(
         suite=name,
         title=suite.title,
         dataset=suite.dataset,
         kind=dataset.kind,
         resolution=dataset.resolution,
-        variants={
-            v: VariantFacts(
-                aliases=listed[v].aliases,
-                description=_description(listed[v], params),
-                differs=differing(recipes[v], recipes[baseline]),
-                ranked=params.variants[v].ranked,
-            )
-            for v in variants
-        },
+        variants=facts,
         baseline=baseline,
-        recipe=flat(recipes[baseline]),
+        recipe=words[baseline],
         questions=suite.questions if cells else [],
         grid=grid,
-        factors=_factors(cells, recipes, baseline),
+        factors=_factors(cells, words, baseline),
         alpha=suite.alpha,
         smallest_effect=suite.smallest_effect,
-        looks=looks_of(suite),
+        looks=doubling_looks(least, most, suite.alpha),
         spaces=suite.evaluation.spaces,
         steps=suite.training.steps,
         training=flat(suite.training.model_dump()),
         evaluation=flat(suite.evaluation.model_dump(exclude={"also"})),
-        no_shorter=_no_shorter(recipes),
+        # A snapshot is not what a shorter training gives.
+        no_shorter="learning rates decay" if decays else "networks grow" if grows else None,
     )
-
-
-def looks_of(suite: Suite) -> list[Look]:
-    """When the suite's seeds are looked at, and at which level: a plain number of seeds is one look at all of it."""
-    if isinstance(suite.seeds, UntilDecided):
-        return doubling_looks(suite.seeds.least, suite.seeds.most, suite.alpha)
-    return [Look(seeds=len(suite.seed_list()), level=suite.alpha)]
-
-
-def cells_of(design: Design, params: Params) -> dict[str, dict[str, str]]:
-    """variant -> factor -> level, of the grid that answers."""
-    return params.grids.get(design.grid, {})
 
 
 def flat(tree: Json, prefix: str = "") -> dict[str, str]:
@@ -94,76 +97,6 @@ def flat(tree: Json, prefix: str = "") -> dict[str, str]:
     return flattened
 
 
-def differing(recipe: Json, other: Json) -> dict[str, str]:
-    """The settings of one recipe that another has not so."""
-    mine, theirs = flat(recipe), flat(other)
-    return {key: mine.get(key, "none") for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)}
-
-
-def only_ingredient(settings: Sequence[str]) -> str | None:
-    """The ingredient that these settings are of, where they are of one; a setting of none stands for itself."""
-    for ingredient, of in INGREDIENTS.items():
-        if settings and set(settings) <= set(of):
-            return ingredient
-    return settings[0] if len(settings) == 1 else None
-
-
-def _grid(suite: Suite, params: Params, variants: Sequence[str]) -> tuple[str, dict[str, dict[str, str]]]:
-    """The suite's first grid that has all of its questions: its name, and variant -> levels."""
-    for grid, cells in params.grids.items():
-        has = set(suite.questions) <= next(iter(cells.values())).keys()
-        if suite.questions and has and cells.keys() <= set(variants):
-            return grid, cells
-    return "", {}
-
-
-def _factors(cells: Mapping[str, Mapping[str, str]], recipes: Mapping[str, Json], baseline: str) -> dict[str, Factor]:
-    """Each factor in words, its first level being what the others replace: off rather than on, less rather than more;
-    of names the one that the baseline has not."""
-    if not cells:
-        return {}
-    start = baseline if baseline in cells else next(iter(cells))
-    factors = {}
-    for name in cells[start]:
-        along = {of[name]: v for v, of in cells.items() if all(of[f] == cells[start][f] for f in of if f != name)}
-        differs = {key for v in along.values() for key in differing(recipes[v], recipes[start])}
-        ingredient = only_ingredient(sorted(differs))
-        words = {level: _level(recipes[v], ingredient, level) for level, v in along.items()}
-        amounts = {level: _amount(recipes[v], ingredient) for level, v in along.items()}
-        first = min(along, key=lambda level: level == cells[start][name])
-        if None not in amounts.values() and len(set(amounts.values())) == len(amounts):
-            first = min(along, key=lambda level: amounts[level])
-        order = [first, *(level for level in along if level != first)]
-        title = ingredient if ingredient in INGREDIENTS else name.replace("_", " ")
-        factors[name] = Factor(title=title, levels={level: words[level] for level in order})
-    return factors
-
-
-def _level(recipe: Json, ingredient: str | None, level: str) -> str:
-    """A recipe's setting of an ingredient in words, both networks' where they differ; the level's name without one."""
-    if ingredient is None:
-        return level
-    words = [flat(recipe).get(key, "none") for key in INGREDIENTS.get(ingredient, (ingredient,))]
-    return words[0] if len(set(words)) == 1 else ", ".join(f"{n} {word}" for n, word in zip("GD", words, strict=True))
-
-
-def _amount(recipe: Json, ingredient: str | None) -> float | None:
-    """How much of an ingredient there is: of numbers and switches the sum, of places how many, of names nothing."""
-    if ingredient is None:
-        return None
-    values = [_setting(recipe, key) for key in INGREDIENTS.get(ingredient, (ingredient,))]
-    if any(value is None or isinstance(value, str | Mapping) for value in values):
-        return None
-    return float(sum(len(value) if isinstance(value, list | tuple) else value for value in values))
-
-
-def _setting(recipe: Json, key: str) -> object:
-    value: object = recipe
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
 def _in_a_word(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -176,13 +109,40 @@ def _in_a_word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _description(row: Listed, params: Params) -> str:
-    """Of a combination of a grid, that of a variant which says the same recipe."""
-    return next(filter(None, (params.variants[name].description for name in (row.name, *row.aliases))), "")
+def amount(word: str) -> float:
+    """How much a setting in words is: of numbers and switches the value, of places how many, of names nan."""
+    count = word.count("x") if word.startswith("at ") else {"off": 0, "on": 1}.get(word, word)
+    return float(pd.to_numeric(count, errors="coerce"))
 
 
-def _no_shorter(recipes: Mapping[str, Json]) -> Why | None:
-    """Where rates decay or networks grow with the budget, a snapshot is not what a shorter training gives."""
-    if any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values()):
-        return "learning rates decay"
-    return "networks grow" if any(of["backbone"] == "progressive" for of in recipes.values()) else None
+def only_ingredient(settings: Sequence[str]) -> str | None:
+    """The ingredient that these settings are of, where they are of one; a setting of none stands for itself."""
+    found = (name for name, of in INGREDIENTS.items() if settings and set(settings) <= set(of))
+    return next(found, settings[0] if len(settings) == 1 else None)
+
+
+def _differing(mine: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
+    """The settings of one recipe that another has not so."""
+    return {key: mine.get(key, "none") for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)}
+
+
+def _factors(cells: Mapping[str, Mapping[str, str]], words: Mapping[str, dict], baseline: str) -> dict[str, Factor]:
+    """Each factor in words, its first level being what the others replace: off rather than on, less rather than more;
+    of names the one that the baseline has not."""
+    start, factors = baseline if baseline in cells else next(iter(cells), ""), {}
+    for name, own in cells.get(start, {}).items():
+        along = {of[name]: v for v, of in cells.items() if all(of[f] == cells[start][f] for f in of if f != name)}
+        differs = {key for v in along.values() for key in _differing(words[v], words[start])}
+        ingredient = only_ingredient(sorted(differs))
+        settings = INGREDIENTS.get(ingredient, (ingredient,)) if ingredient else ()
+        said = {level: [words[v].get(key, "none") for key in settings] for level, v in along.items()}
+        amounts = pd.Series({level: math.fsum(map(amount, of)) for level, of in said.items()})
+        first = amounts.idxmin() if amounts.nunique() == len(along) else min(along, key=lambda level: level == own)
+        title = ingredient if ingredient in INGREDIENTS else name.replace("_", " ")
+        # A level's setting, both networks' where they differ.
+        both = {level: ", ".join(map(" ".join, zip("GD", of, strict=False))) for level, of in said.items()}
+        levels = {
+            level: said[level][0] if len({*said[level]}) == 1 else both[level] or level for level in (first, *along)
+        }
+        factors[name] = Factor(title=title, levels=levels)
+    return factors

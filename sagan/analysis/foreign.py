@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,149 +12,120 @@ import pandas as pd
 from sagan.analysis.effects import Effects, all_effects
 from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Design, Factor
-from sagan.analysis.words import sentence
 from sagan.errors import UserError, did_you_mean
 
 # A column that tells runs of one cell apart, by the names that are usual.
 RUN_COLUMNS = ("run", "run_id", "seed")
 
 
-@dataclass(frozen=True)
-class Answered:
-    """What a table says: the questions in `effects`, and in `notes` what of the table does not count and why."""
-
-    design: Design
-    effects: Effects
-    notes: list[str]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns are what. A factor may be `name=level`: this level is what the others replace.
-
-    `time`: seconds that the training has spent at a row. `step`: rows are snapshots, several a run.
-    """
-
-    factors: Sequence[str]
-    metric: str
-    time: str | None = None
-    step: str | None = None
-    run: str | None = None
-    lower_is_better: bool | None = None
-
-
 def read_results(path: Path) -> pd.DataFrame:
-    """A CSV file, in which only an empty field and nan are nothing. UserError where it is none."""
+    """A CSV file as text, in which only an empty field and nan are nothing. UserError where it is none."""
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN", "NAN"])
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["", "nan", "NaN", "NAN"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UserError(f"{path}: no CSV: {' '.join(str(error).split())}") from None
 
 
-def analyse_results(table: pd.DataFrame, columns: Columns, source: str) -> Answered:
-    """The effect of each level of each factor against its first, per step and, with times of snapshots, per second.
+def analyse_results(
+    table: pd.DataFrame,
+    source: str,
+    factors: Sequence[str],
+    metric: str,
+    time: str | None = None,
+    step: str | None = None,
+    run: str | None = None,
+    lower_is_better: bool | None = None,
+) -> tuple[Effects, list[str]]:
+    """The effect of each level of each factor against its first, per step and, with times of snapshots, per second; and
+    what of the table does not count and why.
 
     Args:
-        source: what messages call the table.
+        source: what messages call the table. All else are its columns.
+        factors: of `name=level` this level is what the others replace.
+        time: seconds that the training has spent at a row. `step`: rows are snapshots, several a run.
 
     Raises:
         UserError: a column is missing or holds no numbers, a factor has one level, or it is not known which way is
             better.
     """
-    factors = [name.partition("=")[0] for name in columns.factors]
-    wanted = [*factors, columns.metric, *filter(None, (columns.time, columns.step, columns.run))]
-    for name in wanted:
+    names = [name.partition("=")[0] for name in factors]
+    for name in [*names, metric, *filter(None, (time, step, run))]:
         if name not in table:
             raise UserError(f"{source}: no column {name!r}{did_you_mean(name, table.columns)}")
-    if columns.metric not in METRICS and columns.lower_is_better is None:
-        raise UserError(f"--metric {columns.metric}: say --lower-is-better or --higher-is-better")
-    rows, notes = _rows(table, columns, factors, source)
-    design = _design(rows, columns, factors, source)
+    if metric not in METRICS and lower_is_better is None:
+        raise UserError(f"--metric {metric}: say --lower-is-better or --higher-is-better")
+    rows, notes = _rows(table, source, names, metric, time, step, run)
+    better = {None: None, True: "lower", False: "higher"}[lower_is_better]
+    is_log = (rows[metric].dropna() > 0).all() and better != "higher"
+    design = Design(
+        suite=source,
+        variants={},
+        baseline="",
+        questions=names,
+        factors={
+            name: _factor(list(dict.fromkeys(rows[name])), said, source)
+            for name, said in zip(names, factors, strict=True)
+        },
+        spaces=[""],
+        metric=metric,
+        better=better,
+        scale="log" if is_log else "linear",
+        steps=int(rows["step"].max()),
+    )
     last = rows.sort_values("step", kind="stable").groupby(["variant", "seed"], sort=False).tail(1)
-    snapshots = rows[[name for name in rows if name != "lost"]] if columns.step else rows.iloc[:0]
-    if columns.time and not columns.step:  # one row a run: its time is that of all its steps, taken as one
-        snapshots = rows.assign(step=1)
-    effects, _ = all_effects(design, last, snapshots)
-    cells = set(map(tuple, rows[factors].to_numpy()))
-    for cell in itertools.product(*(design.factors[name].levels for name in factors)):
+    # Of one row a run its time is that of all its steps, taken as one.
+    snapshots = rows if step or time else rows.iloc[:0]
+    cells = set(map(tuple, rows[names].to_numpy()))
+    for cell in itertools.product(*(of.levels for of in design.factors.values())):
         if cell not in cells:
-            named = ", ".join(f"{name}={level}" for name, level in zip(factors, cell, strict=True))
+            named = ", ".join(f"{name}={level}" for name, level in zip(names, cell, strict=True))
             notes.append(f"no run of {named}: settings of the other factors without a pair are left out")
-    return Answered(design, effects, notes)
+    return all_effects(design, last, snapshots), notes
 
 
-def _rows(table: pd.DataFrame, columns: Columns, factors: list[str], source: str) -> tuple[pd.DataFrame, list[str]]:
+def _rows(table: pd.DataFrame, source: str, factors: list[str], metric: str, time, step, run):
     """The rows as `all_effects` takes them, and what was left out."""
-    numbers = {"metric": columns.metric, "step": columns.step, "step_seconds": columns.time}
-    told = {name: _numbers(table, column, source) for name, column in numbers.items() if column}
-    rows = table[factors].astype(object).where(table[factors].notna()).map(_word)
-    rows = rows.assign(**{columns.metric: told["metric"], "step": told.get("step", 1), "space": ""})
-    if columns.time:
-        rows["step_seconds"] = told["step_seconds"]
-    run = columns.run or next((name for name in RUN_COLUMNS if name in table), None)
-    if columns.step and run is None:
+    rows = table[factors].map(str, na_action="ignore").assign(step=1, space="")
+    for name, column in ((metric, metric), ("step", step), ("step_seconds", time)):
+        if column:
+            rows[name] = _numbers(table, column, source)
+    run = run or next((name for name in RUN_COLUMNS if name in table), None)
+    if step and run is None:
         raise UserError(f"{source}: with --step, rows of one run belong together; --run COLUMN tells runs apart")
-    rows["run"] = table[run].astype(str) if run and columns.step else np.arange(len(table))
-    without_level, without_figure = rows[factors].isna().any(axis=1), rows[columns.metric].isna()
-    notes = [
-        f"{count} row{'s' if count > 1 else ''} without {what} left out"
-        for count, what in (
-            (int(without_level.sum()), "a level"),
-            (int((~without_level & without_figure).sum()), "a figure"),
-        )
-        if count
-    ]
-    rows = rows[~without_level & (~without_figure if columns.step else True)].copy()
-    rows["variant"] = rows[factors].agg(", ".join, axis=1)
+    rows["run"] = table[run].astype(str) if step else np.arange(len(table))
+    without_level, without_figure = rows[factors].isna().any(axis=1), rows[metric].isna()
+    left_out = {"a level": without_level.sum(), "a figure": (~without_level & without_figure).sum()}
+    notes = [f"{n} row{'s' if n > 1 else ''} without {what} left out" for what, n in left_out.items() if n]
+    if without_figure.all():
+        raise UserError(f"{source}: no figure under {metric!r}")
+    rows = rows[~without_level & (~without_figure if step else True)]
+    rows = rows.assign(variant=rows[factors].agg(", ".join, axis=1))
     rows["seed"] = rows.groupby("variant")["run"].transform(lambda of: pd.factorize(of)[0])
     doubled = rows.duplicated(["variant", "seed", "step"])
-    if columns.step and doubled.any():
+    if doubled.any():
         raise UserError(f"{source}: two rows of one run at step {rows.loc[doubled, 'step'].iloc[0]:g}")
     return rows, notes
 
 
-def _design(rows: pd.DataFrame, columns: Columns, factors: list[str], source: str) -> Design:
-    known = {}
-    for name, said in zip(factors, columns.factors, strict=True):
-        levels, first = list(dict.fromkeys(rows[name])), said.partition("=")[2]
-        if first and first not in levels:
-            raise UserError(f"--factor {said}: no such level{did_you_mean(first, levels)}")
-        if len(levels) < 2:
-            raise UserError(f"{source}: {name} has one level ({', '.join(levels) or 'none'}); an effect needs two")
-        ordered = sorted(levels, key=lambda level: level != first) if first else levels
-        known[name] = Factor(title=name, levels={level: level for level in ordered})
-    figures = rows[columns.metric].dropna()
-    if not len(figures):
-        raise UserError(f"{source}: no figure under {columns.metric!r}")
-    better = {None: None, True: "lower", False: "higher"}[columns.lower_is_better]
-    return Design(
-        suite=source,
-        variants={},
-        baseline="",
-        questions=factors,
-        factors=known,
-        spaces=[""],
-        metric=columns.metric,
-        better=better,
-        scale="log" if (figures > 0).all() and (better or "lower") == "lower" else "linear",
-        steps=int(rows["step"].max()),
-    )
+def _factor(levels: list[str], said: str, source: str) -> Factor:
+    """A factor whose first level is the one that is said, or else the table's first."""
+    name, _, first = said.partition("=")
+    if first and first not in levels:
+        raise UserError(f"--factor {said}: no such level{did_you_mean(first, levels)}")
+    if len(levels) < 2:
+        raise UserError(f"{source}: {name} has one level ({', '.join(levels) or 'none'}); an effect needs two")
+    return Factor(title=name, levels={level: level for level in ([first] if first else []) + levels})
 
 
 def _numbers(table: pd.DataFrame, column: str, source: str) -> pd.Series:
-    numbers = pd.to_numeric(table[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
-    words = table[column][numbers.isna() & table[column].notna()].astype(str)
-    words = words[~words.str.fullmatch("[-+]?inf(inity)?", case=False)]
+    """A column as numbers; what is not finite is nothing."""
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    words = table[column][numbers.isna() & table[column].notna()]
     if len(words):
         raise UserError(f"{source}: {column}, line {words.index[0] + 2}: {words.iloc[0]!r} is no number")
-    return numbers
-
-
-def _word(level: object) -> object:
-    """A level as the file has it: 4.0, which pandas makes of a column with an empty field, is 4."""
-    return f"{level:g}" if isinstance(level, float) and not np.isnan(level) else level if level is None else str(level)
+    return numbers.replace([np.inf, -np.inf], np.nan)
 
 
 def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: str) -> list[str]:
@@ -167,15 +137,12 @@ def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: s
         if name not in set(table["variant"]):
             raise UserError(f"{source}: no run of variant {name!r}{did_you_mean(name, set(table['variant']))}")
     both = table[table["variant"].isin([a, b])].dropna(axis="columns", how="all")
-    found = analyse_results(both, Columns([f"variant={a}"], metric, lower_is_better=_is_lower(metric)), source)
+    lower = None if metric in METRICS else True
+    effects, notes = analyse_results(both, source, [f"variant={a}"], metric, lower_is_better=lower)
     lines = []
     for name in both.columns.difference(["variant", "run", metric]):
         values = [both.loc[both["variant"] == of, name].astype(str).unique() for of in (a, b)]
         is_setting = not name.startswith(("mlflow.", "sagan.")) and not pd.api.types.is_numeric_dtype(both[name])
         if is_setting and all(len(of) == 1 for of in values) and values[0][0] != values[1][0]:
             lines.append(f"{name}: {values[0][0]}, {values[1][0]}")
-    return [*lines, *found.notes, *(sentence(question, found.design) for question in found.effects.questions)]
-
-
-def _is_lower(metric: str) -> bool | None:
-    return None if metric in METRICS else True
+    return [*lines, *notes, *effects.sentences()]

@@ -1,33 +1,20 @@
 """What a report says, as data: the rows of effects.csv, and report.json. Pages render these and nothing else.
 
 Effects on a metric that is a distance are ratios, told in percent; on others they are differences in the metric's unit.
+`low` and `high` are the ends of a 95 % interval, `decide_low` and `decide_high` those of the deciding one, simultaneous
+over its family. `at` is `steps` or `time`, and a `budget` in steps or seconds.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Verdict = Literal[
-    "helps",
-    "hurts",
-    "no difference worth having",
-    "helps, by less than is worth having",
-    "hurts, by less than is worth having",
-    "not decided",
-    "",
-]
-# Why there is no answer.
-Why = Literal[
-    "too few runs",
-    "no step times",
-    "several machines",
-    "too few snapshots",
-    "learning rates decay",
-    "networks grow",
-]
+from sagan.analysis.metrics import Metric, metric_of
+
 At = Literal["steps", "time"]
+Row = dict[str, Any]  # of a table, whose columns are told by the function that makes it
 
 
 class Part(BaseModel):
@@ -35,23 +22,19 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Effect(Part):
-    """A row of effects.csv: what one level does instead of another to one metric.
-
-    Attributes:
-        question: a factor of the design; `variant` of a single pair against the baseline.
-        given: empty, or `factor=level`: among runs with that level alone.
-        budget: steps, or seconds.
-        scale: `ratio` in percent, or `difference` in the metric's unit.
-        low, high: the 95 % interval.
-        decide_low, decide_high: the deciding interval, simultaneous over its family; None along the budget.
-        answer: what the deciding interval says; empty where there is none.
-        runs: figures that the estimate is of.
-    """
+class Compared(Part):
+    """One level of a factor instead of another. The factor is `variant` of a single pair against the baseline."""
 
     question: str
     level: str
     instead_of: str
+
+
+class Effect(Compared):
+    """A row of effects.csv: what one level does instead of another to one metric, among runs of one level of a further
+    factor (`given`: `factor=level`) or all. `answer` is `deciding.verdict` of the deciding interval, which rows along
+    the budget lack."""
+
     given: str = ""
     metric: str
     space: str
@@ -63,16 +46,13 @@ class Effect(Part):
     high: float | None = None
     decide_low: float | None = None
     decide_high: float | None = None
-    answer: Verdict = ""
+    answer: str = ""
     runs: int = 0
 
     @property
-    def direction(self) -> Literal["helps", "hurts"] | None:
-        """Where it is sure."""
+    def direction(self) -> str | None:
+        """`helps` or `hurts`, where it is sure."""
         return next((way for way in ("helps", "hurts") if self.answer.startswith(way)), None)
-
-
-COLUMNS = tuple(Effect.model_fields)
 
 
 class Factor(Part):
@@ -87,8 +67,8 @@ class Factor(Part):
 
 
 class VariantFacts(Part):
-    """A recipe. `aliases`: further names of it. `differs`: the settings in which it differs from the baseline. One that
-    is not `ranked` is shown, and never compared."""
+    """A recipe: its further names, and the settings in which it differs from the baseline. One that is not `ranked` is
+    shown, and never compared."""
 
     aliases: list[str] = []
     description: str = ""
@@ -106,14 +86,9 @@ class Look(Part):
 class Design(Part):
     """What was asked and how it was measured: all that the tables of figures do not say.
 
-    Attributes:
-        variants: in the suite's order.
-        recipe: the baseline's settings; empty where no record says.
-        factors: of the grid that answers the questions, in its order; empty where nothing is asked.
-        spaces: feature spaces, the one of the answers first.
-        better, scale: of a metric that `sagan.analysis.metrics` does not know.
-        steps: the budget. `training`, `evaluation`: the suite's settings in words.
-        no_shorter: why a snapshot is not what a shorter training gives.
+    `recipe`, `training` and `evaluation` are settings in words, of the baseline and of the suite. `factors` are of the
+    grid that answers the questions. `spaces` are feature spaces, that of the answers first. `better` and `scale` are of
+    a metric that `metrics` does not know. `no_shorter` says why a snapshot is not what a shorter training gives.
     """
 
     suite: str
@@ -137,18 +112,30 @@ class Design(Part):
     steps: int | None = None
     training: dict[str, str] = {}
     evaluation: dict[str, str] = {}
-    no_shorter: Why | None = None
+    no_shorter: str | None = None
 
     @property
     def space(self) -> str:
         return self.spaces[0]
 
+    @property
+    def main(self) -> Metric:
+        """The metric of the answers."""
+        return metric_of(self.metric, self.better, self.scale)
+
+    @property
+    def unranked(self) -> list[str]:
+        return [name for name, of in self.variants.items() if not of.ranked]
+
+    @property
+    def contrasts(self) -> list[tuple[str, str, str]]:
+        """(question, level, instead_of): each level of each factor that is asked for against its first."""
+        of = self.factors
+        return [(name, level, of[name].first) for name in self.questions for level in list(of[name].levels)[1:]]
+
 
 class Cost(Part):
-    """Seconds of a step at one level over those at the other, with its 95 % interval, and the machine.
-
-    `busy`: the machine had other work, so that only each run's fastest stretch between two snapshots counts.
-    """
+    """Seconds of a step at one level over those at the other, and the machine, which may have had other work."""
 
     ratio: float
     low: float
@@ -157,33 +144,23 @@ class Cost(Part):
     busy: bool = False
 
 
-class Worth(Part):
-    """How many times the steps it is worth, with its interval; None where a curve was not measured so far."""
-
-    times: float
-    low: float | None
-    high: float | None
-
-
 class Answer(Part):
     """A question's answer at one budget.
 
     Attributes:
-        effect: its row of effects.csv; None where `why` says why there is none.
-        seeds: the fewest runs in a cell. `lost`: lost runs, which count as the worst of the design.
+        effect: its row of effects.csv; None where `why`, a key of `words.NO_ANSWER`, says why there is none.
+        seeds: the fewest runs in a cell. `lost` ones count as the worst of the design.
         answered_at: seeds of the look that gave the answer, where later ones were taken.
         won, pairs: in how many of so many pairs of runs the level is better.
-        changes: the interval, in percent, of how far the effect moved over the last two snapshots; `still_changing`
-            where that is clear of 0.
-        contradicted_by: further spaces that surely say the opposite.
-        depends_on: factors with which it surely interacts.
+        changes: 95 % interval of how far the effect moved over the last two snapshots.
+        contradicted_by: further spaces that surely say the opposite. `depends_on`: factors that it surely depends on.
         needed: seeds a cell that would find the smallest effect worth having in 80 % of cases.
-        at_this_cost: its 95 % interval were the cost ratio known and interpolation exact; of answers per second.
+        at_this_cost: 95 % interval per second, were the cost ratio known and interpolation exact.
         error: the standard error, of a ratio that of its logarithm.
     """
 
     effect: Effect | None = None
-    why: Why | None = None
+    why: str | None = None
     seeds: int = 0
     lost: int = 0
     answered_at: int | None = None
@@ -198,48 +175,14 @@ class Answer(Part):
     error: float | None = None
 
 
-class Question(Part):
-    """One level of a factor instead of another, per step and per second. `cost` None: no step times to compare."""
+class Question(Compared):
+    """The answers per step and per second. `cost` None: no step times to compare. `worth` in steps: `times`, with `low`
+    and `high`, which are None where a curve was not measured so far."""
 
-    question: str
-    level: str
-    instead_of: str
     steps: Answer
     time: Answer
     cost: Cost | None = None
-    worth: Worth | None = None
-
-
-class Interaction(Part):
-    """How far a question's effect changes with another factor's level, in percent of the ratio; `sure` at the family's
-    deciding interval. Its effects at either level are the rows of effects.csv with `given`."""
-
-    question: str
-    level: str
-    instead_of: str
-    by: str
-    by_level: str
-    by_instead_of: str
-    estimate: float
-    low: float
-    high: float
-    decide_low: float
-    decide_high: float
-    sure: bool
-
-
-class Steadier(Part):
-    """The spread of runs at one level over that at another, with its 95 % and deciding intervals."""
-
-    question: str
-    level: str
-    instead_of: str
-    ratio: float
-    low: float
-    high: float
-    decide_low: float
-    decide_high: float
-    answer: Literal["steadier", "less steady", "not decided"]
+    worth: Row | None = None
 
 
 class Standing(Part):
@@ -254,7 +197,7 @@ class Standing(Part):
 
 
 class Ranking(Part):
-    """All variants at one budget, best first. Not excluded as the best: a set that holds it with 95 % probability."""
+    """All variants at one budget, best first. Those that `may_be_best` hold the best with 95 % probability."""
 
     at: At
     budget: float
@@ -263,13 +206,20 @@ class Ranking(Part):
 
 
 class Clause(Part):
-    """What was measured of a part of a claim, for one layer where it is of layers."""
+    """What was measured of a part of a claim, for one layer where it is of layers. The verdict is supported,
+    contradicted, not decided, not tested here or not comparable."""
 
     text: str
     layer: str = ""
     measured: str
-    verdict: Literal["supported", "contradicted", "not decided", "not tested here", "not comparable"]
+    verdict: str
     why: str = ""
+
+
+class Claim(Part):
+    text: str
+    source: str
+    clauses: list[Clause]
 
 
 class AcrossSuites(Part):
@@ -283,36 +233,6 @@ class AcrossSuites(Part):
     new_low: float
     new_high: float
     spread_share: float
-
-
-class Claim(Part):
-    text: str
-    source: str
-    clauses: list[Clause]
-
-
-class Power(Part):
-    """What a design can find in 80 % of cases: an effect of `finds` percent, with `seeds` seeds in each of `cells`
-    cells. `spread` is the standard deviation of log FID within a cell; `measured` says whether it is this suite's."""
-
-    seeds: int
-    cells: int
-    finds: float | None
-    spread: float
-    measured: bool
-    needed: int | None = None
-
-
-class Fact(Part):
-    what: str
-    value: str
-
-
-class Protocol(Part):
-    space: str
-    metric: str
-    name: str
-    settings: str
 
 
 class Counts(Part):
@@ -336,15 +256,9 @@ class Mean(Part):
 
 
 class Space(Part):
-    """A feature space.
-
-    Attributes:
-        floor: FID between real images. `real`: figures of real images of the other split, by metric.
-        real_count: real images that generated ones are compared with. `accuracy`: of a trained classifier.
-        unmeasured: why metrics lack a figure.
-        near_floor: metrics of which all variants are so near to 0 that they say nothing at this budget.
-        means: variant -> metric -> what its runs have.
-    """
+    """A feature space: FID between real images (`floor`), the figures of `real` images of the other split, the count of
+    real images and a trained classifier's `accuracy`, why metrics lack a figure, those of which all variants are so
+    near to 0 that they say nothing at this budget, and what the runs have: variant -> metric -> mean."""
 
     name: str
     floor: float | None = None
@@ -358,10 +272,11 @@ class Space(Part):
 
 
 class ReportProvenance(Part):
-    """Where the figures come from, and what a reader must know of them."""
+    """Where the figures come from, and what a reader must know of them. Facts are `what` and `value`; a protocol is
+    `space`, `metric`, its full `name` and its `settings`."""
 
-    facts: list[Fact] = []
-    protocols: list[Protocol] = []
+    facts: list[dict[str, str]] = []
+    protocols: list[dict[str, str]] = []
     machines: dict[str, int] = {}
     busy: bool = False
     warnings: list[str] = []
@@ -372,7 +287,7 @@ class ReportProvenance(Part):
 
 class Report(Part):
     """report.json. `waits`: what is missing before the questions have answers; `seeds_asked`: how many seeds each cell
-    is asked for now."""
+    is asked for now. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
 
     version: Literal[1] = 1
     design: Design
@@ -386,20 +301,17 @@ class Report(Part):
     waits: str | None = None
     questions: list[Question] = []
     pairs: list[Question] = []
-    interactions: list[Interaction] = []
-    steadier: list[Steadier] = []
+    interactions: list[Row] = []
+    steadier: list[Row] = []
     rankings: list[Ranking] = []
     claims: list[Claim] = []
-    power: list[Power] = []
-
-    def asked(self, question: str, level: str) -> Question | None:
-        """A question by its factor and level."""
-        return next((q for q in self.questions if (q.question, q.level) == (question, level)), None)
+    power: list[Row] = []
 
     @property
-    def dependences(self) -> list[Interaction]:
+    def dependences(self) -> list[Row]:
         """Sure interactions, one of each pair of an effect and a factor."""
-        return list({(one.question, one.level, one.by): one for one in self.interactions if one.sure}.values())
+        sure = [one for one in self.interactions if one["sure"]]
+        return list({(one["question"], one["level"], one["by"]): one for one in sure}.values())
 
     def ranking(self, at: At) -> Ranking | None:
         return next((ranking for ranking in self.rankings if ranking.at == at), None)

@@ -6,63 +6,65 @@ from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 
-from sagan.analysis import model
-from sagan.analysis.costs import LOAD
+from sagan.analysis.budget import LOAD
 from sagan.analysis.design import flat
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.model import Fact, Protocol, ReportProvenance
-from sagan.analysis.rows import SpaceRows, SuiteRecords
+from sagan.analysis.model import ReportProvenance, Space
+from sagan.analysis.rows import Row
 from sagan.store.types import Provenance as Made
 
 
-def of_records(records: SuiteRecords) -> ReportProvenance:
+def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
     """Everything but the figures; a fact that differs between runs is listed with how many runs have it."""
-    trained = [row.training for row in records.rows if row.training]
-    measured = [row.evaluation for row in records.rows if row.evaluation]
+    rows = [row for row in records if row.space == records[0].space]
+    trained = [row.training for row in rows if row.training]
+    measured = [row.evaluation for row in rows if row.evaluation]
     training, measuring = [record.provenance for record in trained], [record.provenance for record in measured]
-    reference = records.spaces[0].reference
+    machines = [f"{p.device}, {p.threads} thread(s)" for p in training]
+    reference = rows[0].reference
     facts = {
-        "training: commit": _counted(_commit(p) for p in training),
-        "training: device": _counted(f"{p.device}, {p.threads} thread(s)" for p in training),
-        "training: versions": _counted(_versions(p) for p in training),
+        "training: commit": _counted(map(_commit, training)),
+        "training: device": _counted(machines),
+        "training: versions": _counted(map(_versions, training)),
         "training: code (sha256)": _counted(record.code for record in trained),
         "training: first started, last finished": ", ".join(
             [min(p.started for p in training), max(p.finished for p in training)] if training else []
         ),
-        "evaluation: commit": _counted(_commit(p) for p in measuring),
+        "evaluation: commit": _counted(map(_commit, measuring)),
         "evaluation: device": _counted(p.device for p in measuring),
-        "evaluation: versions": _counted(_versions(p) for p in measuring),
+        "evaluation: versions": _counted(map(_versions, measuring)),
         "dataset digest": _counted(record.dataset_digest for record in trained),
         "reference": reference.key if reference else "",
     }
-    loads = [[line.load for line in row.log if line.load is not None] for row in records.rows]
     searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
+    # What the rows of samples by class are -> the variants that are told of these classes.
+    class_rows: dict[str, list[str]] = {}
+    for variant, config in {row.variant: row.config for row in rows}.items():
+        if classes := config["image"].get("classes"):
+            class_rows.setdefault(", ".join(classes), []).append(variant)
     return ReportProvenance(
-        facts=[Fact(what=what, value=value) for what, value in facts.items() if value],
-        protocols=[line for space in records.spaces for line in _protocols(space)],
-        machines=dict(Counter(f"{p.device}, {p.threads} thread(s)" for p in training).most_common()),
-        busy=any(median(found) > LOAD for found in loads if found),
+        facts=[{"what": what, "value": value} for what, value in facts.items() if value],
+        protocols=_protocols(records),
+        machines=dict(Counter(machines).most_common()),
+        busy=any(median(row.loads) > LOAD for row in rows if row.loads),
         warnings=_warnings(records),
-        experiment=records.experiment,
+        experiment=experiment,
         searched=(searched[0].train_count, searched[0].training_images) if searched else None,
-        class_rows=_class_rows(records),
+        class_rows=class_rows,
     )
 
 
-def spaces(records: SuiteRecords) -> list[model.Space]:
-    """Each feature space: its noise floor, real images' own figures, and which metrics have none and why."""
-    return [_space(space) for space in records.spaces]
-
-
-def _space(space: SpaceRows) -> model.Space:
-    known, unmeasured = space.reference, {}
+def space_of(name: str, records: list[Row]) -> Space:
+    """A feature space: its noise floor, real images' own figures, and which metrics have none and why."""
+    rows = [row for row in records if row.space == name]
+    known, unmeasured = rows[0].reference, {}
     real = known and known.other_split
-    for name in METRICS:
-        reasons = [why for row in space.rows if (why := row.reason(name))]
-        if reasons and all(row.metric(name) is None for row in space.rows):
-            unmeasured[name] = reasons[0]
-    return model.Space(
-        name=space.extractor,
+    for metric in METRICS:
+        reasons = [why for row in rows if (why := row.reason(metric))]
+        if reasons and all(row.metric(metric) is None for row in rows):
+            unmeasured[metric] = reasons[0]
+    return Space(
+        name=name,
         floor=known and known.floor.fid,
         real_count=known and known.real_count,
         accuracy=known and known.accuracy,
@@ -72,42 +74,30 @@ def _space(space: SpaceRows) -> model.Space:
     )
 
 
-def _warnings(records: SuiteRecords) -> list[str]:
+def _warnings(records: list[Row]) -> list[str]:
     """What a reader must know of single runs: evaluations that do not count, images with a defect, no curve."""
     told = [
-        f"{row.variant}, seed {row.seed}, {space.extractor}: {why}"
-        for space in records.spaces
-        for row in space.rows
+        f"{row.variant}, seed {row.seed}, {row.space}: {why}"
+        for row in records
         for why in (row.set_aside, row.reason("fid"))
         if why
     ]
-    points = [point for row in records.rows if row.evaluation for point in row.evaluation.curve]
+    points = [point for row in records if row.space == records[0].space for point in row.curve]
     if points and all(point.fid is None for point in points):
         told.append(f"no snapshot has an FID: {points[0].status}")
     return told
 
 
-def _class_rows(records: SuiteRecords) -> dict[str, list[str]]:
-    """What the rows of samples by class are -> the variants that are told of these classes."""
-    names: dict[str, list[str]] = {}
-    for variant, config in {row.variant: row.config for row in records.rows}.items():
-        if classes := config["image"].get("classes"):
-            names.setdefault(", ".join(classes), []).append(variant)
-    return names
-
-
-def _protocols(space: SpaceRows) -> list[Protocol]:
+def _protocols(records: list[Row]) -> list[dict[str, str]]:
     """A metric's full name and settings; several lines where runs were measured differently."""
-    lines: dict[tuple[str, str, str], None] = {}
-    for row in space.rows:
+    lines: dict[tuple[str, ...], None] = {}
+    for row in records:
         for metric, record in (row.evaluation.metrics if row.evaluation else {}).items():
             # A run's own figure stands beside the settings: the spread over KID's subsets or IS's splits.
             settings = {k: v[:12] if k == "weights_digest" else v for k, v in flat(record.protocol).items()}
-            told = (f"{key} {value}" for key, value in sorted(settings.items()) if key != "std" and value != "none")
-            lines[metric, record.name, ", ".join(told)] = None
-    return [
-        Protocol(space=space.extractor, metric=metric, name=name, settings=settings) for metric, name, settings in lines
-    ]
+            told = ", ".join(f"{k} {v}" for k, v in sorted(settings.items()) if k != "std" and v != "none")
+            lines[row.space, metric, record.name, told] = None
+    return [dict(zip(("space", "metric", "name", "settings"), line, strict=True)) for line in lines]
 
 
 def _commit(provenance: Made) -> str | None:

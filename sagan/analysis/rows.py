@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import EvaluationRecord, LogLine, ReferenceRecord, RunRecord
+from sagan.store.types import CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
 # A run has worsened that ends so many times as far from the data as it once was.
 WORSENED_FACTOR = 2.0
@@ -20,21 +20,21 @@ WORSENED_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Row:
-    """A variant with a seed in one feature space, and what of it is there.
-
-    `set_aside` says why an evaluation that is on disk does not count; it is None then.
-    """
+    """A variant with a seed in one feature space, and what of it is there. `set_aside` says why an evaluation that is
+    on disk does not count; it is None then."""
 
     variant: str
     seed: int
+    space: str
     run: str
     evaluation_key: str
     config: Json
+    reference: ReferenceRecord | None
     training: RunRecord | None
     log: list[LogLine]
     evaluation: EvaluationRecord | None
     set_aside: str | None
-    fid_untrained: float | None
+    fid_untrained: float | None = None
 
     @property
     def status(self) -> str:
@@ -45,13 +45,20 @@ class Row:
         return "measured" if self.evaluation else "missing"
 
     def metric(self, name: str) -> float | None:
-        found = self.evaluation and self.evaluation.metrics.get(name)
-        return found.value if found else None
+        return _value(self.evaluation and self.evaluation.metrics, name)
 
     def reason(self, name: str) -> str | None:
         """What a metric's status says of it where that is not "measured": why it has no figure, or a bad one."""
         found = self.evaluation and self.evaluation.metrics.get(name)
         return found.status if found and found.status != "measured" else None
+
+    @property
+    def curve(self) -> list[CurvePoint]:
+        return self.evaluation.curve if self.evaluation else []
+
+    @property
+    def loads(self) -> list[float]:
+        return [line.load for line in self.log if line.load is not None]
 
     @property
     def lost(self) -> bool:
@@ -69,93 +76,51 @@ class Row:
     def went_wrong(self) -> bool:
         """Collapsed, no better than untrained, or more than twice as far from the data as it once was."""
         fid, untrained = self.metric("fid"), self.fid_untrained
-        fids = [point.fid for point in (self.evaluation.curve if self.evaluation else []) if point.fid is not None]
+        fids = [point.fid for point in self.curve if point.fid is not None]
         learned_nothing = fid is not None and untrained is not None and fid >= untrained
         worsened = self.status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
         return self.collapsed or learned_nothing or worsened
 
     def at_step(self, step: int) -> dict[str, float | None]:
         """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
-        ends: list[RunRecord | LogLine] = [*self.log, *([self.training] if self.training else [])]
-        steps = [0, *(end.step if isinstance(end, LogLine) else end.steps for end in ends)]
+        ends = [(line.step, line) for line in self.log]
+        ends += [(self.training.steps, self.training)] if self.training else []
         found: dict[str, float | None] = {}
         for name in ("images", "seconds", "step_seconds"):
-            values = [0.0, *(getattr(end, name) for end in ends)]
-            value = float(np.interp(step, steps, values)) if ends and None not in values else None
-            found[name] = round(value) if name == "images" and value is not None else value
-        return found
+            values = [getattr(end, name) for _, end in ends]
+            known = bool(ends) and None not in values
+            found[name] = float(np.interp(step, [0, *(at for at, _ in ends)], [0.0, *values])) if known else None
+        return found | {"images": None if found["images"] is None else round(found["images"])}
 
 
-@dataclass(frozen=True)
-class SpaceRows:
-    """A suite's rows in one feature space, in the order of `params.yaml`. Figures of two spaces do not compare."""
-
-    extractor: str
-    rows: list[Row]
-    reference: ReferenceRecord | None
-
-
-@dataclass(frozen=True)
-class SuiteRecords:
-    """The suite's feature spaces, that of the answers first; and its experiment's name in MLflow."""
-
-    spaces: list[SpaceRows]
-    experiment: str
-
-    @property
-    def rows(self) -> list[Row]:
-        return self.spaces[0].rows
-
-    @property
-    def variants(self) -> list[str]:
-        return list(dict.fromkeys(row.variant for row in self.rows))
-
-
-def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> SuiteRecords:
-    """Everything on disk about a suite of the plan.
+def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[Row]:
+    """Everything on disk about a suite of the plan, in the order of `params.yaml`, feature space after feature space.
 
     Raises:
-        UserError: the plan does not hold the suite, or a run's log is not JSON lines.
+        UserError: a run's log is not JSON lines.
     """
-    if suite not in plan.suites:
-        raise UserError(f"no suite {suite!r} in this plan (there are: {', '.join(plan.suites)})")
     logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
     trained = {run: read_run(run, paths).record for run in logs}
-    spaces = [_space(suite, plan, paths, of, trained, logs) for of in params.suites[suite].evaluation.spaces]
-    return SuiteRecords(spaces, f"{params.tracking.experiment_prefix}{suite}")
-
-
-def _space(suite: str, plan: Plan, paths: Paths, extractor: str, trained: dict, logs: dict) -> SpaceRows:
-    cells = [(cell, cell.also.get(extractor, cell.evaluation)) for cell in plan.suites[suite]]
-    reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record if cells else None
-    found = {key: read_evaluation(key, paths).record for _, key in cells}
-    # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
-    untrained = {cell.variant: _untrained(found[key]) for cell, key in cells if cell.seed == 0}
     rows = []
-    for cell, key in cells:
-        evaluation = found[key]
-        set_aside = _other_weights(evaluation, reference, paths) if evaluation and reference else None
-        fid = None if set_aside or evaluation is None else _untrained(evaluation)
-        rows.append(
-            Row(
-                variant=cell.variant,
-                seed=cell.seed,
-                run=cell.run,
-                evaluation_key=key,
-                config=plan.runs[cell.run].config,
-                training=trained[cell.run],
-                log=logs[cell.run],
-                evaluation=None if set_aside else evaluation,
-                set_aside=set_aside,
-                fid_untrained=untrained.get(cell.variant) if fid is None and evaluation else fid,
-            )
-        )
-    return SpaceRows(extractor, rows, reference)
+    for space in params.suites[suite].evaluation.spaces:
+        cells = [(cell, cell.also.get(space, cell.evaluation)) for cell in plan.suites[suite]]
+        reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record
+        found = {key: read_evaluation(key, paths).record for _, key in cells}
+        untrained = {key: _value(of and of.untrained, "fid") for key, of in found.items()}
+        # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
+        of_recipe = {cell.variant: untrained[key] for cell, key in cells if cell.seed == 0}
+        for cell, key in cells:
+            set_aside = _other_weights(found[key], reference, paths) if found[key] and reference else None
+            evaluation = None if set_aside else found[key]
+            known = [fid for fid in (untrained[key], of_recipe.get(cell.variant)) if fid is not None and evaluation]
+            names = (cell.variant, cell.seed, space, cell.run, key, plan.runs[cell.run].config)
+            records = (reference, trained[cell.run], logs[cell.run], evaluation)
+            rows.append(Row(*names, *records, set_aside, *known[:1]))
+    return rows
 
 
-def _untrained(evaluation: EvaluationRecord | None) -> float | None:
-    found = evaluation and evaluation.untrained.get("fid")
-    return found.value if found else None
+def _value(metrics: Mapping[str, MetricValue] | None, name: str) -> float | None:
+    return metrics[name].value if metrics and name in metrics else None
 
 
 def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:

@@ -20,25 +20,19 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
     seeds: dict[str, int] = {}
     while True:
         plan = make_plan(params, paths, suites, seeds)
-        more = {}
-        for name in plan.suites:
-            spec = params.suites[name].seeds
-            if isinstance(spec, UntilDecided):
-                count = _asked_for(name, plan, params, paths)
-                if count > seeds.get(name, spec.least):
-                    more[name] = count
+        asked = {name: _asked_for(name, plan, params, paths) for name in plan.suites}
+        more = {name: n for name, n in asked.items() if n > len({cell.seed for cell in plan.suites[name]})}
         if not more:
             return plan
         seeds |= more
 
 
 def _asked_for(suite: str, plan: Plan, params: Params, paths: Paths) -> int:
+    if not isinstance(params.suites[suite].seeds, UntilDecided):
+        return 0
     # Imported here: other plans need not wait for pandas and scipy.
-    from sagan.analysis.design import cells_of, design_of
-    from sagan.analysis.looks import replay
-    from sagan.analysis.rows import collect
-    from sagan.analysis.tables import tables_of
+    from sagan.analysis.deciding import replay
+    from sagan.analysis.tables import read_suite
 
-    records = collect(suite, plan, params, paths)
-    design = design_of(suite, params, records.variants)
-    return replay(design, tables_of(records, cells_of(design, params)).runs).asked if design.questions else 0
+    design, _, tables = read_suite(suite, plan, params, paths)
+    return replay(design, tables.runs).seeds_asked if design.questions else 0

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
+from sagan.analysis.design import design_of
 from sagan.analysis.metrics import METRICS
-from sagan.analysis.rows import Row, SuiteRecords
+from sagan.analysis.model import Design, Effect, Report
+from sagan.analysis.rows import Row, collect
 from sagan.names import for_csv
+from sagan.params import Params
+from sagan.plan import Plan
+from sagan.store.paths import Paths
 from sagan.store.records import Json
-from sagan.store.types import RunRecord
 
 # Lines of training.csv a run.
 LOG_POINTS = 200
@@ -27,11 +31,10 @@ class Tables:
 
     Attributes:
         runs: results.csv: variant, seed, a column for each factor, space, status, lost, every metric, step_seconds
-            (seconds of a step), load, device, threads, ... Of layers `gamma.<layer>` and `entropy.<layer>`, the latter
-            over that of uniform maps.
+            (seconds of a step), load, device, ... Of layers `gamma.<layer>`; `entropy.<layer>` over a uniform map's.
         snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
         training: training.csv: the runs' logs, thinned.
-        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and seed.
+        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and round (`seed`).
     """
 
     runs: pd.DataFrame
@@ -40,31 +43,59 @@ class Tables:
     costs: pd.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """A report with the tables it is of. `records`: where they are on this machine, for pictures."""
+
+    report: Report
+    effects: list[Effect]
+    tables: Tables
+    records: list[Row] | None = None
+
+    @property
+    def design(self) -> Design:
+        return self.report.design
+
+
 FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
 
 
-def tables_of(records: SuiteRecords, cells: Cells) -> Tables:
+def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
+    """A suite's design, its records on disk and their tables. UserError as of `design_of` and `collect`."""
+    design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
+    tables = tables_of(rows, params.grids.get(design.grid, {}))
+    return design, rows, replace(tables, costs=_costs(paths.report(suite)))
+
+
+def tables_of(rows: list[Row], cells: Cells) -> Tables:
     """The tables of a suite's records, the further feature spaces below the first."""
-    factors = list(next(iter(cells.values()), {}))
-    runs = [_run(row, of.extractor) for of in records.spaces for row in of.rows]
-    snapshots = [line for of in records.spaces for row in of.rows for line in _snapshots(row, of.extractor)]
-    training = [line for row in records.rows for line in _training(row)]
+    runs = [_run(row) for row in rows]
+    snapshots = [
+        {"variant": row.variant, "seed": row.seed, "space": row.space, "step": point.step}
+        | row.at_step(point.step)
+        | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
+        for row in rows
+        for point in row.curve
+    ]
+    training = [line for row in rows if row.space == rows[0].space for line in _training(row)]
+    first = ["variant", "seed", "step", "images", "seconds"]
     keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - set(keys))
-    first = ["variant", "seed", "step", "images", "seconds"]
     return Tables(
-        with_factors(pd.DataFrame(runs), factors, cells),
-        with_factors(pd.DataFrame(snapshots, columns=keys), factors, cells),
+        with_factors(pd.DataFrame(runs), cells),
+        with_factors(pd.DataFrame(snapshots, columns=keys), cells),
         pd.DataFrame(training, columns=[*first, *logged]),
     )
 
 
-def with_factors(table: pd.DataFrame, factors: list[str], cells: Cells) -> pd.DataFrame:
+def with_factors(table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     """With a column for each factor behind the seed, empty for a variant outside of the grid."""
-    levels = {name: table["variant"].map({v: of[name] for v, of in cells.items()}).astype(object) for name in factors}
-    keys = ["variant", "seed"]
-    rest = table.drop(columns=[*keys, *(name for name in factors if name in table)])
-    return pd.concat([table[keys], pd.DataFrame(levels, index=table.index, columns=factors), rest], axis=1)
+    factors = list(next(iter(cells.values()), {}))
+    table = table.drop(columns=factors, errors="ignore")
+    for place, name in enumerate(factors, start=2):
+        levels = table["variant"].map({variant: of[name] for variant, of in cells.items()}).astype(object)
+        table.insert(place, name, levels)
+    return table
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
@@ -79,30 +110,38 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
     """The tables that a report left. FileNotFoundError where one is not there."""
+    return Tables(*(_read(folder / file, factors) for file in FILES.values()), _costs(folder))
+
+
+def _costs(folder: Path) -> pd.DataFrame | None:
+    return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
+
+
+def _read(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of which levels such as "none" are words: only an empty field is nothing."""
     words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
-
-    def read(file: str) -> pd.DataFrame:
-        # Levels such as "none" are words; only an empty field is nothing.
-        return pd.read_csv(folder / file, dtype=words, keep_default_na=False, na_values=[""])
-
-    costs = read("costs.csv") if (folder / "costs.csv").exists() else None
-    return replace(Tables(*(read(file) for file in FILES.values())), costs=costs)
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
 
 
-def _run(row: Row, space: str) -> Json:
+def _run(row: Row) -> Json:
     run, evaluation = row.training, row.evaluation
+    layers: Json = {}
+    for layer, entry in (evaluation.attention if evaluation else {}).items():
+        layers |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
+    for point in (point for point in row.curve if point.step == 0):
+        layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
     best = evaluation and evaluation.best
-    loads = [line.load for line in row.log if line.load is not None]
+    digest = run and run.files.get("generator.safetensors")
     return {
-        "variant": row.variant,
-        "seed": row.seed,
-        "space": space,
-        "run": row.run,
-        "evaluation": row.evaluation_key,
+        **{
+            "variant": row.variant,
+            "seed": row.seed,
+            "space": row.space,
+            "run": row.run,
+            "evaluation": row.evaluation_key,
+        },
         "status": row.status,
-        "lost": int(row.lost),
-        "collapsed": int(row.collapsed),
-        "went_wrong": int(row.went_wrong),
+        **{name: int(getattr(row, name)) for name in ("lost", "collapsed", "went_wrong")},
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
@@ -110,44 +149,17 @@ def _run(row: Row, space: str) -> Json:
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,
         "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
-        "steps": run and run.steps,
-        "images": run and run.images,
-        "images_per_second": run and run.images_per_second,
-        "seconds": run and run.seconds,
+        **{name: run and getattr(run, name) for name in ("steps", "images", "images_per_second", "seconds")},
         "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
-        "load": median(loads) if loads else None,
+        "load": median(row.loads) if row.loads else None,
         "generated_per_second": evaluation and evaluation.generated_per_second,
         "evaluation_seconds": evaluation and evaluation.seconds,
-        "parameters_generator": run and run.parameters.get("generator"),
-        "parameters_discriminator": run and run.parameters.get("discriminator"),
-        "generator_sha256": run and _digest(run, "generator.safetensors"),
+        **{f"parameters_{network}": run and run.parameters.get(network) for network in NETWORKS},
+        "generator_sha256": digest and digest.sha256,
         "device": run and run.provenance.device,
         "threads": run and run.provenance.threads,
-        **_layers(row),
+        **layers,
     }
-
-
-def _layers(row: Row) -> Json:
-    """Of each attention layer gamma at the end, and entropy over that of uniform maps at the end and at the start."""
-    found: Json = {}
-    for layer, entry in (row.evaluation.attention if row.evaluation else {}).items():
-        found |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
-    for point in row.evaluation.curve if row.evaluation else []:
-        if point.step == 0:
-            found |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
-    return found
-
-
-def _digest(run: RunRecord, file: str) -> str | None:
-    return run.files[file].sha256 if file in run.files else None
-
-
-def _snapshots(row: Row, space: str) -> list[Json]:
-    return [
-        {"variant": row.variant, "seed": row.seed, "space": space, "step": point.step, **row.at_step(point.step)}
-        | {"fid": point.fid, "recall": point.recall, "diversity": point.diversity}
-        for point in (row.evaluation.curve if row.evaluation else [])
-    ]
 
 
 def _training(row: Row) -> list[Json]:

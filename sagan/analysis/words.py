@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sagan.analysis.deciding import main_metric
 from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Answer, Cost, Design, Effect, Question
+from sagan.analysis.model import Answer, Design, Effect, Question
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -58,11 +57,6 @@ def change_with_interval(effect: Effect) -> str:
     return f"{metric_of(effect.metric).title} {size(effect)}"
 
 
-def ratio_with_interval(cost: Cost) -> str:
-    """What a step costs: "2.21 times the time a step (2.16 to 2.27)"."""
-    return f"{cost.ratio:.2f} times the time a step ({cost.low:.2f} to {cost.high:.2f})"
-
-
 def answer(of: Answer) -> str:
     """The answer in a few words, with what qualifies it."""
     if of.effect is None:
@@ -72,18 +66,14 @@ def answer(of: Answer) -> str:
 
 def qualifiers(of: Answer) -> list[str]:
     """What an answer has to be told with."""
-    parts = []
-    if of.depends_on:
-        parts.append(f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}")
-    if of.contradicted_by:
-        parts.append(f"{' and '.join(of.contradicted_by)} says the opposite")
-    if of.still_changing:
-        parts.append("still changing")
-    if of.answered_at:
-        parts.append(f"answered at {of.answered_at} seeds")
-    if of.lost:
-        parts.append(f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst")
-    return parts
+    told = {
+        f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}": of.depends_on,
+        f"{' and '.join(of.contradicted_by)} says the opposite": of.contradicted_by,
+        "still changing": of.still_changing,
+        f"answered at {of.answered_at} seeds": of.answered_at,
+        f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst": of.lost,
+    }
+    return [words for words, is_so in told.items() if is_so]
 
 
 def parts_of_title(question: Question, design: Design) -> tuple[str, str]:
@@ -97,23 +87,20 @@ def parts_of_title(question: Question, design: Design) -> tuple[str, str]:
 
 def title(question: Question, design: Design) -> str:
     """What is asked in one line: "attention, at 14x14 instead of off"."""
-    return (
-        (", " if question.question in design.factors else " ").join(parts_of_title(question, design)).removeprefix(", ")
-    )
+    between = ", " if question.question in design.factors else " "
+    return between.join(parts_of_title(question, design)).removeprefix(", ")
 
 
 def sentence(question: Question, design: Design) -> str:
     """Both answers of a question in one line, with sizes and cost."""
-    metric = main_metric(design).title
     parts = []
     for name, of in (("per step", question.steps), ("per second", question.time)):
-        told = f": {metric} {size(of.effect)}" if of.effect else ""
-        parts.append(f"{name} {answer(of)}{told}")
+        parts.append(f"{name} {answer(of)}" + (f": {design.main.title} {size(of.effect)}" if of.effect else ""))
     if question.cost:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
     if question.worth:
-        parts.append(f"worth {question.worth.times:.2f} times the steps")
+        parts.append(f"worth {question.worth['times']:.2f} times the steps")
     if needed := question.steps.needed:
-        count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else str(needed)
+        count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
         parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")
     return f"{title(question, design)}: {'; '.join(parts)}"

@@ -49,27 +49,23 @@ def analyse(
 ) -> None:
     """Answer which factors help in runs of any code base: per step, and per second where snapshots say."""
     from sagan.analysis.build import effects_table
-    from sagan.analysis.foreign import Columns, analyse_results, read_results
-    from sagan.analysis.words import sentence
+    from sagan.analysis.foreign import analyse_results, read_results
 
     if (results is None) == (mlflow is None):
         raise UserError("analyse: say a CSV file, or --mlflow NAME")
     table, source = (read_results(results), str(results)) if results else (_mlflow_table(mlflow), mlflow)
-    columns = Columns(factors, metric, time, step, run, lower_is_better)
-    found = analyse_results(table, columns, source)
-    for note in found.notes:
-        print(f"note: {note}")
-    for question in found.effects.questions:
-        print(sentence(question, found.design))
+    found, notes = analyse_results(table, source, factors, metric, time, step, run, lower_is_better)
+    for line in [*(f"note: {note}" for note in notes), *found.sentences()]:
+        print(line)
     from sagan.report.charts import effects
     from sagan.report.style import LIGHT, save, themed
 
     folder = out or Path(f"{results.stem if results else mlflow}-effects")
     folder.mkdir(parents=True, exist_ok=True)
-    effects_table(found.effects.rows).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
+    effects_table(found.rows).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
     written = [folder / "effects.csv"]
     with themed(LIGHT):
-        if (figure := effects(found.effects.questions, found.design, LIGHT)) is not None:
+        if (figure := effects(found.questions, found.design, LIGHT)) is not None:
             save(figure, folder / "effects.png")
             written.append(folder / "effects.png")
     print(", ".join(map(str, written)))
@@ -108,6 +104,6 @@ def compare(
     else:
         from sagan.analysis.comparing import compare as compared
 
-        lines = compared(a, b, suite or load_params(PATHS.params).repro[0], PATHS).lines()
+        lines = compared(a, b, suite or load_params(PATHS.params).repro[0], PATHS)
     for line in lines:
         print(line)

@@ -171,7 +171,7 @@ def where(
 
         for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
             print(f"{experiment} instead of the {WORKSPACE}, {suite}:")
-            for line in compared(WORKSPACE, experiment, suite, PATHS).lines():
+            for line in compared(WORKSPACE, experiment, suite, PATHS):
                 print(f"  - {line}")
 
 

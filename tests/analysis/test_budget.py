@@ -6,49 +6,44 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagan.analysis import budget, costs
+from sagan.analysis import budget
 from sagan.analysis.contrasts import Contrast, effect_weights
 from sagan.analysis.effects import all_effects
 from sagan.analysis.metrics import METRICS
 from tests.analysis.made import FACTORS, design, tables
 
 
-def question(made, name="attention"):
-    return next(found for found in made.questions if found.question == name)
+def attention(runs, snapshots, quiet=None, **changes):
+    return all_effects(design(**changes), runs, snapshots, quiet).questions[0]
 
 
-def test_twice_the_cost_is_the_curve_at_half_the_steps():
-    runs, snapshots = tables({"attention": -0.1}, cost={"attention": 2.0}, slope=-0.5, spread=0.01)
-    found = question(all_effects(design(), runs, snapshots)[0])
-    assert found.steps.effect.answer == "helps" and found.cost.ratio == pytest.approx(2, rel=0.01)
-    truth = 100 * math.expm1(-0.1 + 0.5 * math.log(2))
-    assert found.time.effect.estimate == pytest.approx(truth, abs=1)
-    assert found.time.effect.answer == "hurts" and found.time.effect.budget == pytest.approx(8, rel=0.01)
-
-
-def test_the_cheaper_level_may_be_the_one_that_is_asked_for():
-    runs, snapshots = tables({"attention": 0.1}, cost={"attention": 0.5}, slope=-0.5, spread=0.01)
-    found = question(all_effects(design(), runs, snapshots)[0])
-    assert found.steps.effect.answer == "hurts" and found.time.effect.answer == "helps"
-    assert found.time.effect.estimate == pytest.approx(100 * math.expm1(0.1 - 0.5 * math.log(2)), abs=1)
+@pytest.mark.parametrize(
+    ("effect", "ratio", "per_step", "per_second"), [(-0.1, 2.0, "helps", "hurts"), (0.1, 0.5, "hurts", "helps")]
+)
+def test_the_dearer_level_is_where_its_curve_was_at_equal_time(effect, ratio, per_step, per_second):
+    """Twice the cost is the curve at half the steps, whichever level is asked for."""
+    found = attention(*tables({"attention": effect}, cost={"attention": ratio}, slope=-0.5, spread=0.01))
+    assert (found.steps.effect.answer, found.time.effect.answer) == (per_step, per_second)
+    assert found.cost.ratio == pytest.approx(ratio, rel=0.01)
+    assert found.time.effect.estimate == pytest.approx(100 * math.expm1(effect + 0.5 * math.log(ratio)), abs=1)
+    assert found.time.effect.budget == pytest.approx(8 * min(ratio, 1), rel=0.01)
 
 
 def test_a_straight_curve_is_interpolated_without_error_and_a_bent_one_is_not():
     steps = np.array([100.0, 200.0, 400.0, 800.0])
     straight, bent = -0.5 * np.log(steps), 0.1 * np.log(steps) ** 2
-    assert budget.interpolation_error(steps, straight, 300) == pytest.approx(0, abs=1e-12)
-    told = budget.interpolation_error(steps, bent, 300)
+    assert budget.interpolated(steps, straight, 300) == pytest.approx((-0.5, 0), abs=1e-12)
     truth = abs(np.interp(math.log(300), np.log(steps), bent) - 0.1 * math.log(300) ** 2)
-    assert told == pytest.approx(truth)
-    assert budget.interpolation_error(steps, bent, 400) == 0
-    two = budget.interpolation_error(steps[-2:], straight[-2:], 800 / math.sqrt(2))
-    assert two == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
+    assert budget.interpolated(steps, bent, 300)[1] == pytest.approx(truth)
+    assert budget.interpolated(steps, bent, 400)[1] == 0
+    two = budget.interpolated(steps[-2:], straight[-2:], 800 / math.sqrt(2))
+    assert two[1] == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
 
 
 def test_the_interval_holds_the_costs_error_and_the_interpolations():
     runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.05)
     snapshots["fid"] *= np.exp(0.2 * np.log(snapshots["step"] / 800) ** 2)
-    answer = question(all_effects(design(), runs, snapshots)[0]).time
+    answer = attention(runs, snapshots).time
     low, high = answer.at_this_cost
     assert answer.effect.low < low < answer.effect.estimate < high < answer.effect.high
 
@@ -57,10 +52,9 @@ def test_the_delta_method_agrees_with_drawing_cost_ratios():
     runs, snapshots = tables({}, spread=0.0005, slope=-0.7)
     of = budget.curves(runs, snapshots, list(FACTORS), METRICS["fid"])
     weights = effect_weights(list(of.figures(of.y[:, -1])), 0, "on", "off")
-    cost = Contrast(math.log(1.5), ((0.1**2, 1000.0),), 24, 3)
-    found = budget.at_time(of, weights, cost, 800)
+    found = budget.at_time(of, weights, Contrast(math.log(1.5), ((0.1**2, 1000.0),)), 800)
     drawn = [
-        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),), 24, 3), 800).alone.estimate
+        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),)), 800).alone.estimate
         for log in np.random.default_rng(0).normal(math.log(1.5), 0.1, 150)
     ]
     assert found.found.error == pytest.approx(np.std(drawn), rel=0.2)
@@ -78,17 +72,15 @@ def test_the_delta_method_agrees_with_drawing_cost_ratios():
     ],
 )
 def test_nothing_is_said_beyond_what_was_measured(steps, ratio, why):
-    runs, snapshots = tables({}, cost={"attention": ratio}, steps=steps)
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = attention(*tables({}, cost={"attention": ratio}, steps=steps))
     assert found.time.why == why and (found.time.effect is None) == (why is not None)
     assert found.cost.ratio == pytest.approx(ratio, rel=0.02)
 
 
 @pytest.mark.parametrize("why", ["learning rates decay", "networks grow"])
 def test_where_a_snapshot_is_no_shorter_training_nothing_is_said_per_second(why):
-    runs, snapshots = tables({}, cost={"attention": 1.5})
-    made, _ = all_effects(design(no_shorter=why), runs, snapshots)
-    found = question(made)
+    made = all_effects(design(no_shorter=why), *tables({}, cost={"attention": 1.5}))
+    found = made.questions[0]
     assert found.time.why == why and found.worth is None and found.cost is not None
     assert not [row for row in made.rows if row.at == "time"]
 
@@ -96,62 +88,51 @@ def test_where_a_snapshot_is_no_shorter_training_nothing_is_said_per_second(why)
 def test_runs_of_several_machines_give_no_cost_unless_one_has_all_cells():
     runs, snapshots = tables({}, cost={"attention": 1.5})
     runs.loc[runs["attention"] == "on", "device"] = "cpu (B)"
-    found = question(all_effects(design(), runs, snapshots)[0])
+    found = attention(runs, snapshots)
     assert found.time.why == "several machines" and found.cost is None
-    runs["device"] = "cpu (A)"
-    runs.loc[runs["seed"] == 2, "device"] = "cpu (B)"
-    assert question(all_effects(design(), runs, snapshots)[0]).cost.machine == "cpu (A), 1 thread"
+    runs["device"] = np.where(runs["seed"] == 2, "cpu (B)", "cpu (A)")
+    assert attention(runs, snapshots).cost.machine == "cpu (A), 1 thread"
 
 
 def test_a_disturbed_stretch_does_not_count():
     runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.001)
     snapshots.loc[snapshots["step"] >= 600, "step_seconds"] += 5.0
-    spent = costs.step_costs(runs, snapshots)
-    assert spent["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
+    assert budget.step_costs(runs, snapshots)["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
 
 
 def test_records_of_quiet_runs_replace_the_runs_own_times():
     runs, snapshots = tables({}, cost={"attention": 1.5})
-    quiet = runs[["variant", "seed"]].assign(step_seconds=0.01)
-    quiet.loc[runs["attention"] == "on", "step_seconds"] = 0.03
-    found = question(all_effects(design(), runs, snapshots, quiet)[0])
-    assert found.cost.ratio == pytest.approx(3)
+    quiet = runs[["variant", "seed"]].assign(step_seconds=np.where(runs["attention"] == "on", 0.03, 0.01))
+    assert attention(runs, snapshots, quiet).cost.ratio == pytest.approx(3)
 
 
 def test_along_the_budget_there_are_intervals_and_no_verdicts():
-    runs, snapshots = tables({"attention": 0.3}, cost={"attention": 1.2})
-    made, _ = all_effects(design(), runs, snapshots)
-    along = [row for row in made.rows if row.question == "attention" and not row.given and row.budget < 8]
-    assert {row.at for row in along} == {"time"}
-    steps = [row.budget for row in made.rows if row.question == "attention" and row.at == "steps" and not row.answer]
-    assert steps == [200, 400, 600]
-    assert all(row.decide_low is None and row.low is not None for row in made.rows if not row.answer)
+    made = all_effects(design(), *tables({"attention": 0.3}, cost={"attention": 1.2}))
+    along = [row for row in made.rows if not row.answer and row.question == "attention"]
+    assert [row.budget for row in along if row.at == "steps"] == [200, 400, 600]
+    assert {row.at for row in along if row.budget < 8} == {"time"}
+    assert all(row.decide_low is None and row.low is not None for row in along)
 
 
 def test_an_effect_that_still_moves_is_said_to():
     runs, snapshots = tables({}, spread=0.05)
-    assert not question(all_effects(design(), runs, snapshots)[0]).steps.still_changing
-    moved = (snapshots["attention"] == "on") & (snapshots["step"] == 800)
+    assert not attention(runs, snapshots).steps.still_changing
     snapshots["fid"] *= np.exp(np.random.default_rng(1).normal(0, 0.002, len(snapshots)))
-    snapshots.loc[moved, "fid"] *= 0.9
-    answer = question(all_effects(design(), runs, snapshots)[0]).steps
+    snapshots.loc[(snapshots["attention"] == "on") & (snapshots["step"] == 800), "fid"] *= 0.9
+    answer = attention(runs, snapshots).steps
     assert answer.still_changing and answer.changes[1] < 0
 
 
-def test_worth_is_the_horizontal_distance_of_the_curves():
-    for size, times in ((-0.5 * math.log(1.6), 1.6), (0.5 * math.log(1.6), 1 / 1.6)):
-        runs, snapshots = tables({"attention": size}, slope=-0.5, spread=0.001)
-        assert question(all_effects(design(), runs, snapshots)[0]).worth.times == pytest.approx(times, rel=0.01)
-    runs, snapshots = tables({"attention": -2.0}, slope=-0.5, spread=0.001)
-    assert question(all_effects(design(), runs, snapshots)[0]).worth is None
+@pytest.mark.parametrize(("size", "times"), [(-0.5, 1.6), (0.5, 1 / 1.6), (-4.0, None)])
+def test_worth_is_the_horizontal_distance_of_the_curves(size, times):
+    found = attention(*tables({"attention": size * math.log(1.6)}, slope=-0.5, spread=0.001)).worth
+    assert found["times"] == pytest.approx(times, rel=0.01) if times else found is None
 
 
 def test_another_space_that_says_the_opposite_is_named():
     runs, snapshots = tables({"attention": math.log(0.8)}, spread=0.01)
     other = runs.assign(space="inception")
-    other.loc[other["attention"] == "on", "fid"] *= 1.6
-    both = pd.concat([runs, other], ignore_index=True)
-    asked = design(spaces=["classifier", "inception"])
-    assert question(all_effects(asked, both, snapshots)[0]).steps.contradicted_by == ["inception"]
-    agreeing = pd.concat([runs, runs.assign(space="inception")], ignore_index=True)
-    assert question(all_effects(asked, agreeing, snapshots)[0]).steps.contradicted_by == []
+    for factor, said in ((1.0, []), (1.6, ["inception"])):
+        other.loc[other["attention"] == "on", "fid"] *= factor
+        both = pd.concat([runs, other], ignore_index=True)
+        assert attention(both, snapshots, spaces=["classifier", "inception"]).steps.contradicted_by == said

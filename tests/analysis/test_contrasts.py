@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sagan.analysis.contrasts import cell_figures, contrast, effect_weights, interaction_weights, wins
-from tests.analysis.made import FACTORS, tables
+from sagan.analysis.contrasts import contrast, effect_weights, figures_of, pairs_of
+from sagan.analysis.deciding import interactions
+from sagan.analysis.metrics import METRICS, metric_of
+from tests.analysis.made import FACTORS, design, tables
 
 
 def test_two_cells_are_welchs_test():
@@ -17,12 +19,12 @@ def test_two_cells_are_welchs_test():
     found = contrast({("a",): one, ("b",): other}, {("a",): 1.0, ("b",): -1.0})
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.9)
     assert found.interval(0.1) == pytest.approx((welch.low, welch.high))
-    assert (found.runs, found.fewest) == (10, 4)
+    assert found.runs == 10
 
 
 def test_an_effect_is_the_mean_over_the_settings_of_the_other_factors():
     runs, _ = tables({"attention": 0.2, "norm": -0.1}, spread=0.0001)
-    figures = cell_figures(runs, list(FACTORS), "fid", log=True, lower_is_better=True)
+    figures = figures_of(runs, list(FACTORS), METRICS["fid"])
     for place, (truth, levels) in enumerate(zip((0.2, -0.1, 0.0), FACTORS.values(), strict=True)):
         found = contrast(figures, effect_weights(list(figures), place, levels[1], levels[0]))
         assert found.estimate == pytest.approx(truth, abs=1e-3)
@@ -32,7 +34,7 @@ def test_an_effect_is_the_mean_over_the_settings_of_the_other_factors():
 def test_each_of_three_levels_against_the_first():
     factors = {"depth": ("1", "2", "3"), "norm": ("a", "b")}
     runs, _ = tables({"depth": 0.3}, spread=0.0001, factors=factors)
-    figures = cell_figures(runs, list(factors), "fid", log=True, lower_is_better=True)
+    figures = figures_of(runs, list(factors), METRICS["fid"])
     sizes = [contrast(figures, effect_weights(list(figures), 0, level, "1")).estimate for level in ("2", "3")]
     assert sizes == pytest.approx([0.0, 0.3], abs=1e-3)
 
@@ -44,23 +46,24 @@ def test_a_setting_that_lacks_a_cell_does_not_count():
     assert effect_weights(cells[::2], 0, "on", "off") == {}
 
 
-def test_an_interaction_is_a_difference_of_effects():
+def test_an_interaction_is_a_difference_of_effects_and_none_without_all_four_cells():
+    asked = design(factors={"attention": ("off", "on"), "norm": ("a", "b")}, scale="linear")
     cells = {("on", "a"): 1.0, ("off", "a"): 2.0, ("on", "b"): 4.0, ("off", "b"): 3.0}
     figures = {cell: np.array([y - 0.1, y + 0.1]) for cell, y in cells.items()}
-    weights = interaction_weights(list(cells), (0, 1), (("on", "off"), ("b", "a")))
-    assert contrast(figures, weights).estimate == pytest.approx((4 - 3) - (1 - 2))
-    assert interaction_weights(list(cells)[:3], (0, 1), (("on", "off"), ("b", "a"))) == {}
+    [found] = interactions(asked, figures, 0.05)
+    assert found["estimate"] == pytest.approx((4 - 3) - (1 - 2)) and found["low"] == found["decide_low"]
+    assert interactions(asked, dict(list(figures.items())[:3]), 0.05) == []
 
 
 def test_a_lost_run_takes_the_worst_figure_and_a_missing_one_is_left_out():
     runs = pd.DataFrame(
         {"arm": list("aaabbb"), "lost": [0, 0, 1, 0, 0, 0], "fid": [1.0, 2.0, np.nan, 3.0, 5.0, np.nan]}
     )
-    figures = cell_figures(runs, ["arm"], "fid", log=False, lower_is_better=True)
+    figures = figures_of(runs, ["arm"], metric_of("fid", scale="linear"))
     assert figures["a",].tolist() == [1, 2, 5] and figures["b",].tolist() == [3, 5]
-    figures = cell_figures(runs, ["arm"], "fid", log=False, lower_is_better=False)
+    figures = figures_of(runs, ["arm"], metric_of("fid", "higher", "linear"))
     assert figures["a",].tolist() == [1, 2, 1]
-    logs = cell_figures(runs, ["arm"], "fid", log=True, lower_is_better=True)
+    logs = figures_of(runs, ["arm"], METRICS["fid"])
     assert logs["a",].tolist() == pytest.approx([0, math.log(2), math.log(5)])
 
 
@@ -74,8 +77,8 @@ def test_a_cell_without_spread_has_an_interval_of_one_point():
     assert found.interval() == (1.0, 1.0)
 
 
-def test_wins_are_of_all_pairs_of_runs_of_a_setting():
+def test_cells_pair_up_by_setting():
     figures = {("on", "a"): np.array([1, 2]), ("off", "a"): np.array([1.5, 3]), ("on", "b"): np.array([9])}
     weights = effect_weights(list(figures), 0, "on", "off")
-    assert wins(figures, weights, lower_is_better=True) == (3, 4)
-    assert wins(figures, weights, lower_is_better=False) == (1, 4)
+    [(level, other)] = pairs_of(figures, weights)
+    assert (level.tolist(), other.tolist()) == ([1, 2], [1.5, 3])

@@ -4,18 +4,10 @@ import math
 
 import pytest
 
-from sagan.analysis.deciding import doubling_looks, verdict
+from sagan.analysis.deciding import doubling_looks, replay, verdict
 from sagan.analysis.effects import all_effects
-from sagan.analysis.looks import replay
-from sagan.analysis.model import Effect, Look
+from sagan.analysis.model import Look
 from tests.analysis.made import design, tables
-
-
-def effect(low, high, scale="ratio"):
-    return Effect(
-        question="q", level="on", instead_of="off", metric="fid", space="s", at="steps", budget=1, scale=scale,
-        estimate=(low + high) / 2, decide_low=low, decide_high=high,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -32,61 +24,58 @@ def effect(low, high, scale="ratio"):
     ],
 )
 def test_what_an_interval_says(low, high, said):
-    assert verdict(effect(low, high), True, 0.05) == said
+    assert verdict(low, high, True, 5.0) == said
     turned = said.replace("helps", "@").replace("hurts", "helps").replace("@", "hurts")
-    assert verdict(effect(low, high), False, 0.05) == turned
-
-
-def test_an_average_of_opposite_effects_is_no_small_one():
-    assert verdict(effect(-4, 4), True, 0.05, depends=True) == "not decided"
-    assert verdict(effect(-20, -6), True, 0.05, depends=True) == "helps"
-
-
-def test_a_difference_has_no_size_that_is_worth_having():
-    assert verdict(effect(-0.01, 0.01, "difference"), False, 0.05) == "not decided"
+    assert verdict(low, high, False, 5.0) == turned
+    assert "worth having" not in verdict(low, high, True, 0.0)
 
 
 def test_looks_halve_the_level_and_take_no_look_at_two_seeds():
-    assert doubling_looks(3, 12, 0.05) == [
-        Look(seeds=3, level=0.025),
-        Look(seeds=6, level=0.0125),
-        Look(seeds=12, level=0.00625),
-    ]
+    levels = {3: 0.025, 6: 0.0125, 12: 0.00625}
+    assert doubling_looks(3, 12, 0.05) == [Look(seeds=seeds, level=level) for seeds, level in levels.items()]
     assert doubling_looks(3, 10, 0.05) == doubling_looks(3, 6, 0.05)
     assert doubling_looks(2, 4, 0.05) == [Look(seeds=4, level=0.05)]
     assert doubling_looks(2, 2, 0.05) == [Look(seeds=2, level=0.05)]
 
 
+def at_end(asked, runs, snapshots):
+    rows = all_effects(asked, runs, snapshots).rows
+    [row] = [r for r in rows if (r.question, r.budget, r.at, r.given) == ("attention", 800, "steps", "")]
+    return row
+
+
 def test_the_questions_share_the_level_and_the_interval_says_so():
-    runs, snapshots = tables({"attention": math.log(1.3)})
-    made, _ = all_effects(design(), runs, snapshots)
-    [row] = [r for r in made.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given]
+    made = tables({"attention": math.log(1.3)})
+    row = at_end(design(), *made)
     assert row.answer == "hurts" and row.decide_low < row.low < row.estimate < row.high < row.decide_high
-    alone, _ = all_effects(design(questions=["attention"]), runs, snapshots)
-    [single] = [
-        r for r in alone.rows if r.question == "attention" and r.budget == 800 and r.at == "steps" and not r.given
-    ]
+    single = at_end(design(questions=["attention"]), *made)
     assert (single.decide_low, single.decide_high) == pytest.approx((single.low, single.high))
+
+
+def test_a_difference_has_no_size_that_is_worth_having():
+    row = at_end(design(scale="linear"), *tables({}, spread=1e-6))
+    assert row.scale == "difference" and row.answer == "not decided" and row.decide_high < 1e-3
 
 
 def test_a_lost_run_counts_as_the_worst_and_is_counted():
     runs, snapshots = tables({"attention": math.log(0.8)}, spread=0.01)
-    before = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    before = all_effects(design(), runs, snapshots).questions[0].steps
     runs.loc[runs["attention"] == "on", "lost"] = [1] + [0] * 11
-    after = all_effects(design(), runs, snapshots)[0].questions[0].steps
+    after = all_effects(design(), runs, snapshots).questions[0].steps
     assert before.effect.answer == "helps" and (before.lost, after.lost) == (0, 1)
     assert after.effect.estimate > before.effect.estimate
 
 
 def test_a_sure_interaction_is_told_with_the_effect_at_each_level():
+    """And an average of two opposite effects is no small one."""
     runs, snapshots = tables({"attention": math.log(0.9)}, spread=0.001)
-    both = (runs["attention"] == "on") & (runs["norm"] == "spectral")
-    runs.loc[both, "fid"] *= 1.23
-    made, state = all_effects(design(), runs, snapshots)
-    [sure] = [found for found in state.interactions if found.sure]
-    assert (sure.question, sure.by, round(sure.estimate)) == ("attention", "norm", 23)
+    runs.loc[(runs["attention"] == "on") & (runs["norm"] == "spectral"), "fid"] /= 0.9**2
+    made = all_effects(design(), runs, snapshots)
+    [sure] = [found for found in made.state.interactions if found["sure"]]
+    assert (sure["question"], sure["by"]) == ("attention", "norm") and sure["estimate"] == pytest.approx(23.5, abs=1)
     answer = made.questions[0].steps
-    assert answer.depends_on == ["norm"] and answer.effect.answer != "no difference worth having"
+    assert answer.depends_on == ["norm"] and answer.effect.answer == "not decided"
+    assert max(-answer.effect.decide_low, answer.effect.decide_high) < 5
     at = {row.given: row.answer for row in made.rows if row.question == "attention" and row.given.startswith("norm")}
     assert at == {"norm=batch": "helps", "norm=spectral": "hurts"}
 
@@ -95,23 +84,20 @@ def test_a_look_waits_for_all_of_its_runs():
     runs, _ = tables({}, seeds=3)
     runs.loc[0, "status"] = "missing"
     state = replay(design(), runs)
-    assert state.look is None and state.asked == 3 and not state.answers
+    assert state.look is None and state.seeds_asked == 3 and not state.answers
 
 
 def test_first_answers_stand_and_sizes_are_of_the_last_look():
-    looks = doubling_looks(3, 6, 0.05)
     runs, _ = tables({"attention": math.log(1.3)}, seeds=6, spread=0.03)
-    late = (runs["seed"] >= 3) & (runs["attention"] == "on")
-    runs.loc[late, "fid"] /= 1.3
-    state = replay(design(looks=looks), runs)
-    row = state.answers["attention", "on"]
-    assert state.look.seeds == 6 and state.answered_at["attention", "on"] == 3
+    runs.loc[(runs["seed"] >= 3) & (runs["attention"] == "on"), "fid"] /= 1.3
+    state = replay(design(looks=doubling_looks(3, 6, 0.05)), runs)
+    _, row, answered_at = state.answers["attention", "on", "off"]
+    assert state.look.seeds == 6 and answered_at == 3
     assert row.answer == "hurts" and row.decide_low > 0 and row.estimate < 20 and row.runs == 48
 
 
-def test_nothing_more_is_asked_for_when_all_is_decided():
-    runs, _ = tables({name: math.log(2.0) for name in ("attention", "norm", "ratio")}, seeds=3, spread=0.01)
+@pytest.mark.parametrize(("size", "spread", "asked"), [(math.log(2.0), 0.01, 3), (0.0, 0.3, 6)])
+def test_nothing_more_is_asked_for_when_all_is_decided(size, spread, asked):
+    runs, _ = tables(dict.fromkeys(("attention", "norm", "ratio"), size), seeds=3, spread=spread)
     state = replay(design(looks=doubling_looks(3, 12, 0.05)), runs)
-    assert (state.asked, state.look.seeds) == (3, 3)
-    runs, _ = tables({}, seeds=3, spread=0.3)
-    assert replay(design(looks=doubling_looks(3, 12, 0.05)), runs).asked == 6
+    assert (state.seeds_asked, state.look.seeds) == (asked, 3)

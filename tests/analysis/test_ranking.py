@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan.analysis.costs import step_costs
+from sagan.analysis.budget import step_costs
+from sagan.analysis.deciding import replay
 from sagan.analysis.model import Answer, Effect, VariantFacts
 from sagan.analysis.ranking import across_suites, rankings, steadier
 from tests.analysis.made import design, tables
@@ -69,10 +70,10 @@ def test_a_level_that_spreads_less_is_steadier():
     on = runs["attention"] == "on"
     centre = runs.groupby("variant")["fid"].transform(lambda y: np.exp(np.log(y).mean()))
     runs.loc[on, "fid"] = (centre * (runs["fid"] / centre) ** 0.2)[on]
-    found = {of.question: of for of in steadier(design(12), runs, 0.05)}
-    assert found["attention"].answer == "steadier" and found["attention"].ratio == pytest.approx(0.2, rel=0.4)
-    assert found["norm"].answer == "not decided"
-    assert steadier(design(12), runs.assign(lost=[1] + [0] * (len(runs) - 1)), 0.05) == []
+    found = {of["question"]: of for of in steadier(replay(design(12), runs))}
+    assert found["attention"]["answer"] == "steadier" and found["attention"]["ratio"] == pytest.approx(0.2, rel=0.4)
+    assert found["norm"]["answer"] == "not decided"
+    assert steadier(replay(design(12), runs.assign(lost=[1] + [0] * (len(runs) - 1)))) == []
 
 
 def answer(estimate, error):

@@ -2,23 +2,22 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from sagan.analysis.build import analyse, current, read_analysis, read_effects, read_report, summary, write_analysis
-from sagan.analysis.design import cells_of, design_of
+from sagan.analysis.design import design_of
 from sagan.analysis.rows import collect
-from sagan.analysis.tables import read_tables, tables_of
+from sagan.analysis.tables import read_suite, read_tables
 from sagan.params.loading import load_params
 from tests.report.conftest import PARAMS
 from tests.report.outcomes import edited, lose
 
 
 def tables(library, suite="made-up"):
-    records = collect(suite, library.plan, library.params, library.paths)
-    design = design_of(suite, library.params, records.variants)
-    return tables_of(records, cells_of(design, library.params))
+    return read_suite(suite, library.plan, library.params, library.paths)[2]
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +71,18 @@ def test_the_untrained_generator_of_seed_0_stands_for_its_recipe(make_library, t
     assert row["fid_untrained"] == 210.0 and row["went_wrong"]
 
 
-def test_too_few_images_are_no_lost_run_and_images_all_the_same_are_a_collapse(make_library, tmp_path):
-    def without_fid(record):
-        record["metrics"]["fid"] |= {"value": None, "status": "too few images: 100, and 2048 features need 2048"}
-
-    row = changed_record(make_library(tmp_path / "a", ["few"], pictures=False), without_fid)
-    assert (row["lost"], row["collapsed"], row["went_wrong"]) == (0, 0, 0)
-
-    def not_finite(record):
-        record["metrics"]["fid"] |= {"value": None, "status": "features are not finite"}
-
-    assert changed_record(make_library(tmp_path / "b", ["few"], pictures=False), not_finite)["lost"] == 1
-
-    def constant(record):
-        record["metrics"]["fid"]["status"] = "the generator is constant"
-
-    assert changed_record(make_library(tmp_path / "c", ["few"], pictures=False), constant)["collapsed"] == 1
+@pytest.mark.parametrize(
+    ("fid", "lost", "collapsed"),
+    [
+        ({"value": None, "status": "too few images: 100, and 2048 features need 2048"}, 0, 0),
+        ({"value": None, "status": "features are not finite"}, 1, 0),
+        ({"status": "the generator is constant"}, 0, 1),
+    ],
+)
+def test_a_status_of_fid_tells_lost_runs_and_collapsed_ones(make_library, tmp_path, fid, lost, collapsed):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    row = changed_record(library, lambda record: record["metrics"]["fid"].update(fid))
+    assert (row["lost"], row["collapsed"], row["went_wrong"]) == (lost, collapsed, collapsed)
 
 
 def test_a_further_space_has_rows_of_its_own(library):
@@ -107,7 +102,7 @@ def test_a_grids_runs_have_their_levels(asking):
 
 
 def test_seconds_between_log_lines_are_interpolated(library):
-    row = collect("made-up", library.plan, library.params, library.paths).rows[0]
+    row = collect("made-up", library.plan, library.params, library.paths)[0]
     assert row.at_step(0) == {"images": 0, "seconds": 0, "step_seconds": 0}
     expected = {"images": 480, "seconds": 480 / 820, "step_seconds": 0.9 * 480 / 820}
     assert row.at_step(15) == pytest.approx(expected)
@@ -151,6 +146,20 @@ def test_where_no_record_is_here_the_tables_that_a_report_left_are_read(make_lib
     assert current("factorial", library.params, library.paths).report == found.report
 
 
+def test_records_of_quiet_runs_beside_a_report_say_what_a_step_costs(make_library, tmp_path):
+    """All of their rounds, of which there may be more than seeds; and the report keeps them."""
+    library = make_library(tmp_path, ["few"], pictures=False)
+    folder = library.paths.report("few")
+    folder.mkdir(parents=True)
+    seconds = {"sagan": (1, 1, 1), "no-attention": (1, 1, 8)}
+    rows = [f"{name},{place},{of}" for name, rounds in seconds.items() for place, of in enumerate(rounds)]
+    (folder / "costs.csv").write_text("\n".join(["variant,seed,step_seconds", *rows]))
+    found = analyse("few", library.plan, library.params, library.paths)
+    assert found.report.pairs[0].cost.ratio == pytest.approx(2)
+    write_analysis(found, folder)
+    assert read_analysis(folder).report == found.report
+
+
 def test_levels_that_look_like_nothing_are_words(tmp_path):
     (tmp_path / "results.csv").write_text("variant,seed,norm,space\na,0,none,s\nb,0,NA,s\nc,0,,s\n")
     for name in ("curves.csv", "training.csv"):
@@ -160,7 +169,7 @@ def test_levels_that_look_like_nothing_are_words(tmp_path):
 
 
 def test_the_summary_is_flat_and_short(asking):
-    flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths))
+    flat = summary(analyse("factorial", asking.plan, asking.params, asking.paths).report)
     assert all(isinstance(value, int | float) for value in flat.values()) and len(flat) <= 12
     assert flat["runs.measured"] == 16 and flat["grid-on-gd.fid"] < flat["grid-off-gd.fid"]
     assert flat["question/attention.percent_per_step"] < 0
@@ -168,12 +177,12 @@ def test_the_summary_is_flat_and_short(asking):
 
 def test_a_suites_questions_are_answered_from_its_records(asking):
     found = analyse("factorial", asking.plan, asking.params, asking.paths)
-    attention = found.report.asked("attention", "on")
+    attention = found.report.questions[0]
     assert (attention.instead_of, attention.steps.effect.answer) == ("off", "helps")
     assert found.design.factors["attention"].title == "attention" and found.report.seeds == 4
     assert found.design.factors["sn"].title == "spectral norm in the generator"
     assert list(found.design.factors["sn"].levels) == ["d", "gd"], "more of it instead of less"
-    assert found.report.asked("attention", "on").cost.ratio == pytest.approx(1000 / 820, rel=0.01)
+    assert attention.cost.ratio == pytest.approx(1000 / 820, rel=0.01)
     assert {"variant", "attention", "sn"} == {row.question for row in found.effects}
 
 
@@ -188,6 +197,7 @@ def test_a_factor_of_training_is_in_the_recipes(tmp_path):
     )
     (tmp_path / "params.yaml").write_text(text)
     params = load_params(tmp_path / "params.yaml")
-    design = design_of("training", params, list(params.rows["training"]))
+    plan = SimpleNamespace(suites={"training": [SimpleNamespace(variant=name) for name in params.rows["training"]]})
+    design = design_of("training", plan, params)
     assert design.variants["sizes-large"].differs == {"training.batch_size": "64"}
     assert design.factors["batch"].levels == {"small": "32", "large": "64"}
