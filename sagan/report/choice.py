@@ -13,29 +13,22 @@ SHOWN = 8
 
 def told_questions(report: Report) -> list[Question]:
     """What the first lines answer: the questions; of a suite that asks none, variants against the baseline."""
-    if report.questions:
-        return report.questions
+    if report.questions or len(report.pairs) <= SHOWN:
+        return report.questions or report.pairs
     answered = [pair for pair in report.pairs if pair.steps.effect]
-    if len(answered) <= SHOWN:
-        return report.pairs[:SHOWN] if len(report.pairs) <= SHOWN else answered
     by_size = sorted(answered, key=lambda pair: pair.steps.effect.estimate)
-    return [*by_size[: SHOWN // 2], *by_size[-SHOWN // 2 :]]
+    return answered if len(answered) <= SHOWN else [*by_size[: SHOWN // 2], *by_size[-SHOWN // 2 :]]
 
 
 def shown_variants(report: Report) -> list[str]:
-    """The baseline, and of a large suite the best and the worst."""
-    ranking, names = report.ranking("steps"), list(report.design.variants)
-    if len(names) <= SHOWN or ranking is None:
-        return names[:SHOWN]
-    order = [one.variant for one in ranking.standings if one.variant != report.design.baseline]
-    half = (SHOWN - 1) // 2
-    return [report.design.baseline, *order[: SHOWN - 1 - half], *order[-half:]]
-
-
-def extremes(report: Report) -> list[str]:
-    """The variants of the lowest and of the highest mean."""
-    ranking = report.ranking("steps")
-    return [ranking.standings[0].variant, ranking.standings[-1].variant] if ranking else []
+    """All variants, or of a large suite the baseline, the best and the worst."""
+    ranking, baseline, names = report.ranking("steps"), report.design.baseline, list(report.design.variants)
+    if len(names) <= SHOWN:
+        return names
+    order = [one.variant for one in ranking.standings] if ranking else names
+    others = [name for name in order if name != baseline]
+    half = SHOWN // 2
+    return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
 
 
 def typical_run(analysis: Analysis, variant: str) -> pd.Series | None:

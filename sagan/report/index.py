@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sagan.analysis.build import read_effects, read_report
-from sagan.analysis.model import AcrossSuites, Effect, Question, Report
-from sagan.analysis.ranking import across_suites
+from sagan.analysis.model import Effect, Question, Report
 from sagan.analysis.words import parts_of_title
 from sagan.errors import UserError
 from sagan.report.templating import environment, write_text
@@ -16,22 +15,12 @@ from sagan.store.paths import Paths
 BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A suite's report and the rows of its effects.csv."""
 
     name: str
     report: Report
     effects: list[Effect]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A question as several suites ask it: suite -> its answers, and per step and per second what they say together."""
-
-    what: str
-    found: dict[str, Question]
-    together: dict[str, AcrossSuites | None]
 
 
 def render_index(paths: Paths) -> Path:
@@ -62,24 +51,15 @@ def text_of(template: str, base: str, paths: Paths) -> str:
     Args:
         base: where reports/ lies from the page.
     """
-    known = []
-    for file in sorted(paths.report("").glob("*/report.json")):
-        if (report := read_report(file.parent)) is not None:
-            known.append(Known(file.parent.name, report, read_effects(file.parent)))
+    folders = [file.parent for file in sorted(paths.report("").glob("*/report.json"))]
+    known = [Known(folder.name, read_report(folder), read_effects(folder)) for folder in folders]
     known.sort(key=lambda of: (not of.report.questions, of.report.counts.total))
     asking = [of for of in known if of.report.questions]
-    return environment().get_template(template).render(known=known, base=base, asking=asking, lines=_lines(asking))
-
-
-def _lines(asking: list[Known]) -> list[Line]:
     lines: dict[str, dict[str, Question]] = {}
     for of in asking:
         for found in of.report.questions:
             lines.setdefault(_what(found, of.report), {})[of.name] = found
-    return [
-        Line(what, found, {at: across_suites([getattr(of, at) for of in found.values()]) for at in ("steps", "time")})
-        for what, found in lines.items()
-    ]
+    return environment().get_template(template).render(known=known, base=base, asking=asking, lines=lines)
 
 
 def _what(found: Question, report: Report) -> str:

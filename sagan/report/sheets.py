@@ -13,6 +13,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from sagan.names import WEBP_SIDE, one_line
+from sagan.store.reading import warn_once
 
 GAP = 16
 # Height of the letters as a share of the sheet's width: pages show a sheet about 1,000 pixels wide.
@@ -27,34 +28,44 @@ QUALITY = 90
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture file with two lines of text over it."""
+    """A picture with two lines of text over it."""
 
-    path: Path
+    picture: Image.Image
     title: str
     subtitle: str
 
 
-def sheet(tiles: list[Tile], columns: int) -> Image.Image:
+def whole_picture(path: Path) -> Image.Image | None:
+    """A picture in colours; None where it is broken, which is said."""
+    try:
+        return Image.open(path).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        warn_once(f"{path}: broken ({type(error).__name__}), and left out")
+        return None
+
+
+def sheet(tiles: list[Tile], columns: int, letters: float = LETTERS) -> Image.Image:
     """The tiles in rows of at most `columns`. Pictures grow by whole factors only: every pixel stays one."""
-    pictures = [_enlarged(tile.path) for tile in tiles]
+    pictures = [_enlarged(tile.picture) for tile in tiles]
     columns = min(columns, len(tiles))
     width, height = max(p.width for p in pictures), max(p.height for p in pictures)
-    total = columns * (width + GAP) - GAP
-    size = max(SMALLEST_LETTERS, round(total * LETTERS))
+    total, rows = columns * (width + GAP) - GAP, -(-len(tiles) // columns)
+    size = max(SMALLEST_LETTERS, round(total * letters))
     label = round(2.9 * size)
-    rows = -(-len(tiles) // columns)
     canvas = Image.new("RGBA", (total, rows * (label + height + GAP) - GAP))
-    draw = ImageDraw.Draw(canvas)
     for i, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
         row, column = divmod(i, columns)
         left, top = column * (width + GAP), row * (label + height + GAP)
-        for text, font, down in ((tile.title, _font(size, bold=True), 0), (tile.subtitle, _font(size), 1.3 * size)):
-            draw.text((left, top + down), _fitted(one_line(text), width, font), INK, font=font)
+        head = Image.new("RGBA", (width, label))  # cuts a text that is longer
+        draw = ImageDraw.Draw(head)
+        draw.text((0, 0), one_line(tile.title), INK, font=_font("DejaVuSans-Bold", size))
+        draw.text((0, 1.3 * size), one_line(tile.subtitle), INK, font=_font("DejaVuSans", size))
+        canvas.paste(head, (left, top))
         canvas.paste(picture, (left, top + label))
     return canvas
 
 
-def save_sheet(tiles: list[Tile], path: Path, columns: int) -> Path:
+def save_sheet(picture: Image.Image, path: Path) -> Path:
     """Write a sheet and return its file: PNG, or where that is large, as of photographs, WebP if its sides allow that.
 
     PIL stores neither date nor software in them.
@@ -63,33 +74,18 @@ def save_sheet(tiles: list[Tile], path: Path, columns: int) -> Path:
         path: without a suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture, file = sheet(tiles, columns), path.with_suffix(".png")
-    picture.save(file)
-    if file.stat().st_size <= LARGE:
-        return file
-    if max(picture.size) > WEBP_SIDE:
-        return file
-    file.unlink()
-    picture.save(small := path.with_suffix(".webp"), quality=QUALITY)
-    return small
+    picture.save(file := path.with_suffix(".png"))
+    if file.stat().st_size > LARGE and max(picture.size) <= WEBP_SIDE:
+        file.unlink()
+        picture.save(file := path.with_suffix(".webp"), quality=QUALITY)
+    return file
 
 
-def _enlarged(path: Path) -> Image.Image:
-    picture = Image.open(path).convert("RGB")
+def _enlarged(picture: Image.Image) -> Image.Image:
     factor = max(1, -(-SMALLEST_SIDE // picture.width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """The text, or as much of it as the tile is wide."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """matplotlib's own DejaVu Sans: the same letters on every machine."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """matplotlib's own: the same letters on every machine."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), size)
