@@ -67,9 +67,9 @@ def _read(row: pd.Series, paths: Paths, count: int | None = None) -> Json:
         known = {what: None if pd.isna(value) else value for what, value in figures.items()}
         tokens = {what: _base64(tensors[what][:count].astype("<f2").tobytes()) for what in ("queries", "keys")}
         size = {"side": int(side), "keys_side": round(keys**0.5), "dim": dim}
-        layers.append({"network": network, **size, **known, **tokens})
-    # A generator's sides grow along the pass, a discriminator's shrink.
-    layers.sort(key=lambda of: (of["network"] != "generator", of["side"] * (1 if of["network"] == "generator" else -1)))
+        layers.append({"name": f"{network} {side}\N{MULTIPLICATION SIGN}{side}", **size, **known, **tokens})
+    # Along the pass: a generator's sides grow, and then a discriminator's shrink.
+    layers.sort(key=lambda of: (0, of["side"]) if of["name"].startswith("generator") else (1, -of["side"]))
     told = {what: str(row[what]) for what in ("variant", "seed", "run")}
     return {**told, "fid": number(row["fid"]), "pictures": [_png(image) for image in images], "layers": layers}
 
