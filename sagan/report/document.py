@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
@@ -68,21 +67,11 @@ def put_in_place(fresh: Path, folder: Path) -> None:
 
 def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:
     """The README's text, with those of the figures that were drawn: name -> file."""
-    runs = analysis.tables.runs
-    rows = runs.astype(object).where(runs.notna(), None).to_dict("records")
-    return (
-        environment()
-        .get_template("README.md.j2")
-        .render(
-            report=analysis.report,
-            design=analysis.design,
-            effects=analysis.effects,
-            asked=told_questions(analysis.report),
-            runs=[row | {"trouble": trouble(row)} for row in rows],
-            figures=figures,
-            CHARTS=CHARTS,
-        )
-    )
+    report, design, runs = analysis.report, analysis.design, analysis.tables.runs
+    runs = runs[runs["space"] == design.space].astype(object)
+    known = {"runs": runs.where(runs.notna(), None).to_dict("records"), "asked": told_questions(report)}
+    page = environment().get_template("README.md.j2")
+    return page.render(report=report, design=design, effects=analysis.effects, figures=figures, charts=CHARTS, **known)
 
 
 def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths) -> dict[str, str]:
@@ -122,17 +111,3 @@ def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Pat
             if (picture := whole_picture(path)) is not None:
                 tiles.append(Tile(picture, row["variant"], told))
     return tiles[:ATTENDING] if pattern.startswith("attention") else tiles
-
-
-def trouble(row: Mapping[str, Any]) -> str | None:
-    """What became of a run that gave no figure or a bad one; None of others."""
-    if row["status"] == "missing":
-        return "missing"
-    if row["status"] == "diverged":
-        return "diverged" + (f" at step {row['diverged_at']:.0f}" if row["diverged_at"] else "")
-    if row["collapsed"]:
-        return "collapsed" + (f" from step {row['collapsed_at']:.0f} to the end" if row["collapsed_at"] else "")
-    if row["lost"]:
-        return "measured, but without a finite figure"
-    told = f"FID {number(row['fid'])}, untrained {number(row['fid_untrained'])}, best {number(row['fid_best'])}"
-    return f"ended badly: {told}" if row["went_wrong"] else None

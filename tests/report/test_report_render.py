@@ -14,7 +14,7 @@ from sagan.report.charts import training
 from sagan.report.choice import SHOWN, shown_variants, told_questions
 from sagan.report.document import readme
 from sagan.report.index import BEGIN, END, render_front
-from sagan.report.style import LIGHT
+from sagan.report.style import LIGHT, themed
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
@@ -59,7 +59,7 @@ def test_every_cell_is_a_row_whatever_became_of_it(rendered):
     text = (rendered("made-up") / "README.md").read_text()
     assert "**31 of 35 runs were measured**; 2 diverged, 1 collapsed, 0 ended badly, 2 missing" in first_screen(text)
     assert "- dcgan, seed 3: diverged at step 230" in text and "- ttur-1, seed 2: missing" in text
-    assert "- sn-d-only, seed 4: collapsed from step 400 to the end" in text
+    assert "- sn-d-only, seed 4: collapsed at step 400; FID 61.50" in text
 
 
 def test_what_a_user_writes_stays_text(rendered, library):
@@ -146,7 +146,8 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     for cell in cells if gone == "logs" else []:
         (library.paths.run(cell.run) / "log.jsonl").unlink()
     analysis = found(library)
-    panels = {ax.get_title(loc="left") for ax in training(analysis, LIGHT).axes}
+    with themed(LIGHT):
+        panels = {ax.get_title(loc="left") for ax in training(analysis, LIGHT).axes}
     assert ("generator's loss" in panels) == (gone not in ("runs", "logs"))
     assert ("FID" in panels) == (gone != "evaluations")
     assert ("No run gave a figure" if gone == "evaluations" else "| 2 of 2 |") in readme(analysis, {})
