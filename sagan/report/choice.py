@@ -11,15 +11,6 @@ from sagan.analysis.model import Question, Report
 SHOWN = 8
 
 
-def told_questions(report: Report) -> list[Question]:
-    """What the first lines answer: the questions; of a suite that asks none, variants against the baseline."""
-    if report.questions or len(report.pairs) <= SHOWN:
-        return report.questions or report.pairs
-    answered = [pair for pair in report.pairs if pair.steps.effect]
-    by_size = sorted(answered, key=lambda pair: pair.steps.effect.estimate)
-    return answered if len(answered) <= SHOWN else [*by_size[: SHOWN // 2], *by_size[-SHOWN // 2 :]]
-
-
 def shown_variants(report: Report) -> list[str]:
     """All variants, or of a large suite the baseline, the best and the worst."""
     ranking, baseline, names = report.ranking("steps"), report.design.baseline, list(report.design.variants)
@@ -29,6 +20,12 @@ def shown_variants(report: Report) -> list[str]:
     others = [name for name in order if name != baseline]
     half = SHOWN // 2
     return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
+
+
+def told_questions(report: Report) -> list[Question]:
+    """What the first lines answer: the questions; of a suite that asks none, variants against the baseline."""
+    shown = shown_variants(report)
+    return report.questions or [pair for pair in report.pairs if pair.level in shown]
 
 
 def typical_run(analysis: Analysis, variant: str) -> pd.Series | None:

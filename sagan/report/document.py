@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
 from sagan.report.charts import CHARTS
 from sagan.report.choice import shown_variants, told_questions, typical_run
-from sagan.report.sheets import LETTERS, Tile, save_sheet, sheet, whole_picture
+from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
 from sagan.report.style import THEMES, save, themed
 from sagan.report.templating import environment, page_of, write_text
 from sagan.store.paths import Paths
@@ -98,7 +100,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
     return figures
 
 
-def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[Tile]:
+def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[tuple[Image.Image, str]]:
     """The pictures of each variant's typical run that are there; generators before discriminators."""
     tiles = []
     for row in (typical_run(analysis, variant) for variant in variants):
@@ -109,5 +111,5 @@ def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Pat
                 network, _, side = path.stem.partition("-")
                 told = f"{network} at {side}x{side}, gamma {number(row.get(f'gamma.{network}.{side}'))}"
             if (picture := whole_picture(path)) is not None:
-                tiles.append(Tile(picture, row["variant"], told))
+                tiles.append((picture, f"{row['variant']}\n{told}"))
     return tiles[:ATTENDING] if pattern.startswith("attention") else tiles

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from sagan.analysis.build import read_effects, read_report
-from sagan.analysis.model import Effect, Question, Report
+from sagan.analysis.model import Question, Report
 from sagan.analysis.words import parts_of_title
-from sagan.errors import UserError
 from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
 
 BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
-
-
-class Known(NamedTuple):
-    """A suite's report and the rows of its effects.csv."""
-
-    name: str
-    report: Report
-    effects: list[Effect]
 
 
 def render_index(paths: Paths) -> Path:
@@ -31,17 +21,11 @@ def render_index(paths: Paths) -> Path:
 
 
 def render_front(paths: Paths) -> Path:
-    """Write the front page's table between its two marks, and return the page.
-
-    Raises:
-        UserError: the page has no such marks.
-    """
+    """Write the front page's table between its two marks, and return the page."""
     path = paths.root / "README.md"
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise UserError(f"{path}: has no lines {BEGIN!r} and {END!r} to stand between")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{END}{after}")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{after}")
     return path
 
 
@@ -52,13 +36,13 @@ def text_of(template: str, base: str, paths: Paths) -> str:
         base: where reports/ lies from the page.
     """
     folders = [file.parent for file in sorted(paths.report("").glob("*/report.json"))]
-    known = [Known(folder.name, read_report(folder), read_effects(folder)) for folder in folders]
-    known.sort(key=lambda of: (not of.report.questions, of.report.counts.total))
-    asking = [of for of in known if of.report.questions]
+    known = [{"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders]
+    known.sort(key=lambda of: (not of["report"].questions, of["report"].counts.total))
+    asking = [of for of in known if of["report"].questions]
     lines: dict[str, dict[str, Question]] = {}
     for of in asking:
-        for found in of.report.questions:
-            lines.setdefault(_what(found, of.report), {})[of.name] = found
+        for found in of["report"].questions:
+            lines.setdefault(_what(found, of["report"]), {})[of["name"]] = found
     return environment().get_template(template).render(known=known, base=base, asking=asking, lines=lines)
 
 

@@ -6,7 +6,6 @@ on a light and on a dark page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -26,15 +25,6 @@ LARGE = 1_000_000
 QUALITY = 90
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A picture with two lines of text over it."""
-
-    picture: Image.Image
-    title: str
-    subtitle: str
-
-
 def whole_picture(path: Path) -> Image.Image | None:
     """A picture in colours; None where it is broken, which is said."""
     try:
@@ -44,24 +34,23 @@ def whole_picture(path: Path) -> Image.Image | None:
         return None
 
 
-def sheet(tiles: list[Tile], columns: int, letters: float = LETTERS) -> Image.Image:
-    """The tiles in rows of at most `columns`. Pictures grow by whole factors only: every pixel stays one."""
-    pictures = [_enlarged(tile.picture) for tile in tiles]
+def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = LETTERS) -> Image.Image:
+    """Pictures below their labels, in rows of at most `columns`; they grow by whole factors: every pixel stays one."""
+    tiles = [(_enlarged(picture), label) for picture, label in tiles]
     columns = min(columns, len(tiles))
-    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    width, height = (max(sides) for sides in zip(*(picture.size for picture, _ in tiles), strict=True))
     total, rows = columns * (width + GAP) - GAP, -(-len(tiles) // columns)
     size = max(SMALLEST_LETTERS, round(total * letters))
-    label = round(2.9 * size)
-    canvas = Image.new("RGBA", (total, rows * (label + height + GAP) - GAP))
-    for i, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)  # on every machine
+    above = round(2.9 * size)
+    canvas = Image.new("RGBA", (total, rows * (above + height + GAP) - GAP))
+    for i, (picture, label) in enumerate(tiles):
         row, column = divmod(i, columns)
-        left, top = column * (width + GAP), row * (label + height + GAP)
-        head = Image.new("RGBA", (width, label))  # cuts a text that is longer
-        draw = ImageDraw.Draw(head)
-        draw.text((0, 0), one_line(tile.title), INK, font=_font("DejaVuSans-Bold", size))
-        draw.text((0, 1.3 * size), one_line(tile.subtitle), INK, font=_font("DejaVuSans", size))
+        left, top = column * (width + GAP), row * (above + height + GAP)
+        head = Image.new("RGBA", (width, above))  # cuts a text that is longer
+        ImageDraw.Draw(head).text((0, 0), "\n".join(map(one_line, label.splitlines())), INK, font)
         canvas.paste(head, (left, top))
-        canvas.paste(picture, (left, top + label))
+        canvas.paste(picture, (left, top + above))
     return canvas
 
 
@@ -84,8 +73,3 @@ def save_sheet(picture: Image.Image, path: Path) -> Path:
 def _enlarged(picture: Image.Image) -> Image.Image:
     factor = max(1, -(-SMALLEST_SIDE // picture.width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-
-
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """matplotlib's own: the same letters on every machine."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), size)

@@ -106,8 +106,8 @@ class Browser:
         )
         return {"x": left + size * (column + 0.5) / side, "y": top + size * (row + 0.5) / side}
 
-    def mouse(self, kind: str, row: int, column: int, side: int = 14) -> None:
-        button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
+    def mouse(self, kind: str, row: int, column: int, side: int = 14, **held: int) -> None:
+        button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else held
         self.call("Input.dispatchMouseEvent", type=kind, **self.at(row, column, side), **button)
 
     def click(self, row: int, column: int) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sagan.analysis.words import number
 from sagan.names import WEBP_SIDE
-from sagan.report.sheets import Tile, save_sheet, sheet
+from sagan.report.sheets import save_sheet, sheet
 from sagan.report.templating import page_of
 from tests.report.browser import CHROMIUM, Browser
 
@@ -67,7 +67,7 @@ def pixels(*shape):
 
 
 def test_sheet_keeps_every_pixel_and_fits_labels():
-    made = sheet([Tile(pixels(40, 60), "a very long name " * 9, "seed 0")] * 3, columns=2)
+    made = sheet([(pixels(40, 60), "a very long name " * 9 + "\nseed 0")] * 3, columns=2)
     picture = np.asarray(made.convert("RGB"))[-200:, :300]
     assert (picture[::5, ::5] == np.asarray(pixels(40, 60))).all()
     assert made.width == 2 * 300 + 16
