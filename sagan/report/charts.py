@@ -1,4 +1,4 @@
-"""Charts of an analysis: functions of it and a theme, which return None where there is nothing to draw."""
+"""What a report shows where there is no room for all, and its charts: of an analysis and a theme, None for nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,41 @@ from matplotlib.ticker import MaxNLocator
 
 from sagan.analysis.build import Analysis
 from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Design, Effect, Question
+from sagan.analysis.model import Design, Effect, Question, Report
 from sagan.analysis.words import parts_of_title
 from sagan.names import for_figure
-from sagan.report.choice import shown_variants, told_questions
 from sagan.report.style import Theme
+
+# Variants in charts and on sheets, and comparisons in the first lines of a suite that asks nothing.
+SHOWN = 8
+
+
+def shown_variants(report: Report) -> list[str]:
+    """All variants, or of a large suite the baseline, the best and the worst."""
+    ranking, baseline, names = report.ranking("steps"), report.design.baseline, list(report.design.variants)
+    if len(names) <= SHOWN:
+        return names
+    order = [one.variant for one in ranking.standings] if ranking else names
+    others = [name for name in order if name != baseline]
+    half = SHOWN // 2
+    return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
+
 
 # Steps that a line of training averages over, as a share of the run.
 SMOOTHING = 0.05
+
+
+def told_questions(report: Report) -> list[Question]:
+    """What the first lines answer: the questions; of a suite that asks none, variants against the baseline."""
+    shown = shown_variants(report)
+    return report.questions or [pair for pair in report.pairs if pair.level in shown]
+
+
+def typical_run(analysis: Analysis, variant: str) -> pd.Series | None:
+    """The row of results.csv of a variant's median run; of two in the middle, the worse. None without a figure."""
+    runs, metric = analysis.tables.runs, analysis.design.metric
+    of = runs[(runs["space"] == analysis.design.space) & (runs["variant"] == variant)].dropna(subset=[metric])
+    return of.sort_values(metric, kind="stable").iloc[len(of) // 2] if len(of) else None
 
 
 def answers(analysis: Analysis, theme: Theme) -> Figure | None:
@@ -33,21 +60,17 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
     figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
     worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharey=True)
     for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
-        answered = [getattr(found, of) for found in asked]
-        if any(answer.effect for answer in answered):
-            ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
-            ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
-            ax.xaxis.set_major_locator(MaxNLocator(4))
-            ax.xaxis.set_major_formatter(_percent)
-        else:
-            ax.set_xticks([])
-        for y, answer in enumerate(answered):
+        ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
+        ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
+        for y, answer in enumerate(getattr(found, of) for found in asked):
             if answer.effect is not None:
                 _effect(ax, y, answer.effect, theme)
             else:
                 told = (answer.why or "no answer").replace("learning", "learning\n")
-                ax.text(0.02, y, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=theme.muted)
+                ax.text(0.02, y, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=theme.ink)
         ax.set_title(title)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(_percent)
         ax.set_yticks(range(len(asked)), [_name(found, design) for found in asked])
         ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")

@@ -10,8 +10,7 @@ from PIL import Image
 
 from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
-from sagan.report.charts import CHARTS
-from sagan.report.choice import shown_variants, told_questions, typical_run
+from sagan.report.charts import CHARTS, shown_variants, told_questions, typical_run
 from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
 from sagan.report.style import THEMES, save, themed
 from sagan.report.templating import environment, page_of, write_text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sagan.names import WEBP_SIDE, one_line
 from sagan.store.reading import warn_once
@@ -36,15 +36,15 @@ def whole_picture(path: Path) -> Image.Image | None:
 
 def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = LETTERS) -> Image.Image:
     """Pictures below their labels, in rows of at most `columns`; they grow by whole factors: every pixel stays one."""
-    tiles = [(_enlarged(picture), label) for picture, label in tiles]
+    pictures = [ImageOps.scale(of, max(1, -(-SMALLEST_SIDE // of.width)), Image.Resampling.NEAREST) for of, _ in tiles]
     columns = min(columns, len(tiles))
-    width, height = (max(sides) for sides in zip(*(picture.size for picture, _ in tiles), strict=True))
+    width, height = (max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
     total, rows = columns * (width + GAP) - GAP, -(-len(tiles) // columns)
     size = max(SMALLEST_LETTERS, round(total * letters))
     font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)  # on every machine
     above = round(2.9 * size)
     canvas = Image.new("RGBA", (total, rows * (above + height + GAP) - GAP))
-    for i, (picture, label) in enumerate(tiles):
+    for i, (picture, (_, label)) in enumerate(zip(pictures, tiles, strict=True)):
         row, column = divmod(i, columns)
         left, top = column * (width + GAP), row * (above + height + GAP)
         head = Image.new("RGBA", (width, above))  # cuts a text that is longer
@@ -68,8 +68,3 @@ def save_sheet(picture: Image.Image, path: Path) -> Path:
         file.unlink()
         picture.save(file := path.with_suffix(".webp"), quality=QUALITY)
     return file
-
-
-def _enlarged(picture: Image.Image) -> Image.Image:
-    factor = max(1, -(-SMALLEST_SIDE // picture.width))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

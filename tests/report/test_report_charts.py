@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from sagan.report import charts
-from sagan.report.charts import CHARTS
-from sagan.report.choice import SHOWN
+from sagan.report.charts import CHARTS, SHOWN
 from sagan.report.style import DARK, LIGHT, save, themed
 from tests.report.conftest import PARAMS, found
 

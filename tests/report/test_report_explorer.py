@@ -13,7 +13,7 @@ from torch import nn
 from sagan.metrics.attention import layer_maps
 from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
 from sagan.params.variants import GeneratorSwitches
-from sagan.report.choice import typical_run
+from sagan.report.charts import typical_run
 from sagan.report.explorer import render_explorer
 from tests.report.conftest import found
 from tests.report.explorable import SEED, Attending, add_large_layer, random_images, render

@@ -10,8 +10,7 @@ from PIL import Image
 from sagan.analysis.build import read_analysis, write_analysis
 from sagan.analysis.words import title
 from sagan.report import render, render_index
-from sagan.report.charts import training
-from sagan.report.choice import SHOWN, shown_variants, told_questions
+from sagan.report.charts import SHOWN, shown_variants, told_questions, training
 from sagan.report.document import readme
 from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT, themed
