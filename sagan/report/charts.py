@@ -66,8 +66,9 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
             if answer.effect is not None:
                 _effect(ax, y, answer.effect, theme)
             else:
-                told = (answer.why or "no answer").replace("learning", "learning\n")
-                ax.text(0.02, y, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=theme.ink)
+                ax.text(0.02, y, answer.why or "no answer", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+        low, high = ax.get_xlim()
+        ax.set_xlim(min(low, -2 * worth), max(high, 2 * worth))
         ax.set_title(title)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_major_formatter(_percent)

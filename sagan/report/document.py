@@ -10,7 +10,7 @@ from PIL import Image
 
 from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
-from sagan.report.charts import CHARTS, shown_variants, told_questions, typical_run
+from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions, typical_run
 from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
 from sagan.report.style import THEMES, save, themed
 from sagan.report.templating import environment, page_of, write_text
@@ -28,8 +28,6 @@ SHEETS = {
     "neighbours": ("neighbours.png", 2),
     "attention-maps": ("attention/*.png", 2),
 }
-# Attention maps on a sheet: the explorer has them all.
-ATTENDING = 8
 
 
 def render(analysis: Analysis, paths: Paths) -> Path:
@@ -100,7 +98,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
 
 
 def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[tuple[Image.Image, str]]:
-    """The pictures of each variant's typical run that are there; generators before discriminators."""
+    """The first pictures of the variants' typical runs that are there; generators before discriminators."""
     tiles = []
     for row in (typical_run(analysis, variant) for variant in variants):
         found = paths.evaluation(row["evaluation"]).glob(pattern) if row is not None else ()
@@ -111,4 +109,4 @@ def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Pat
                 told = f"{network} at {side}x{side}, gamma {number(row.get(f'gamma.{network}.{side}'))}"
             if (picture := whole_picture(path)) is not None:
                 tiles.append((picture, f"{row['variant']}\n{told}"))
-    return tiles[:ATTENDING] if pattern.startswith("attention") else tiles
+    return tiles[:SHOWN]

@@ -29,15 +29,10 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     formats = {"metric": metrics.metric_of, "md": names.for_markdown, "html": names.for_html, "short": short}
-    formats |= {"across_suites": across_suites, "bold": bold}
+    formats["across_suites"] = across_suites
     env.filters |= dict(inspect.getmembers(words, inspect.isfunction)) | formats
     env.globals["METRICS"] = metrics.METRICS
     return env
-
-
-def bold(verdict: str) -> str:
-    """A verdict that says something."""
-    return verdict if verdict == "not decided" else f"**{verdict or 'no answer'}**"
 
 
 def short(name: str) -> str:
