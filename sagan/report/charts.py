@@ -49,10 +49,6 @@ def typical_run(analysis: Analysis, variant: str) -> pd.Series | None:
     return of.sort_values(metric, kind="stable").iloc[len(of) // 2] if len(of) else None
 
 
-def answers(analysis: Analysis, theme: Theme) -> Figure | None:
-    return effects(told_questions(analysis.report), analysis.design, theme)
-
-
 def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure | None:
     """Each question per step and per second: the estimate, its 95 % interval (thick) and the deciding one (thin)."""
     if not any(found.steps.effect or found.time.effect for found in asked):
@@ -143,7 +139,11 @@ def training(analysis: Analysis, theme: Theme) -> Figure | None:
     return figure
 
 
-CHARTS = {"answers": answers, "along-the-budget": budget, "training": training}
+CHARTS = {
+    "answers": lambda of, theme: effects(told_questions(of.report), of.design, theme),
+    "along-the-budget": budget,
+    "training": training,
+}
 
 
 def _percent(value: float, _: int) -> str:

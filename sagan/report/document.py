@@ -12,13 +12,12 @@ from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
 from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions, typical_run
 from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
-from sagan.report.style import THEMES, save, themed
+from sagan.report.style import DARK, LIGHT, save, themed
 from sagan.report.templating import environment, page_of, write_text
 from sagan.store.paths import Paths
 
-# What reports write, or wrote once; other people's files stay.
+# What reports write, or wrote once; other files stay, and among these costs.csv, which is a user's.
 _OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
-_THEIRS = ("costs.csv",)
 # name -> the pictures of a run that it is made of, and how many stand side by side.
 SHEETS = {
     "samples": ("samples.png", 4),
@@ -59,7 +58,7 @@ def put_in_place(fresh: Path, folder: Path) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (fresh / path).replace(folder / path)
     for path in (path for pattern in _OURS for path in folder.glob(pattern)):
-        if path.relative_to(folder) not in new and path.name not in _THEIRS:
+        if path.relative_to(folder) not in new and path.name != "costs.csv":
             path.unlink()
     shutil.rmtree(fresh)
 
@@ -77,7 +76,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
     """What could be drawn: name -> file."""
     figures: dict[str, str] = {}
     for name, draw in CHARTS.items():
-        for theme in THEMES:
+        for theme in (LIGHT, DARK):
             with themed(theme):
                 if (figure := draw(analysis, theme)) is not None:
                     save(figure, folder / f"{name}{theme.suffix}.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -40,17 +40,17 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
         if analysis.records is not None:
             path.unlink(missing_ok=True)
         return None
-    count = stored = len(_read(rows[0], paths)["pictures"])
-    shown = len(rows)
+    shown, stored = len(rows), len(_read(rows[0], paths)["pictures"])
+    count = stored
     data = canonical([_read(row, paths) for row in rows])
     while len(data) > _DATA_BYTES and count * shown > 1:
         count, shown = (count - 1, shown) if count > 1 else (1, shown - 1)
         data = canonical([_read(row, paths, count) for row in rows[:shown]])
     left_out = [f"all but {count} of {stored} pictures of each run"] if count < stored else []
     left_out += [f"variant {row['variant']}" for row in rows[shown:]]
+    facts = {"title": design.title or design.suite, "dataset": design.dataset, "left_out": left_out}
     page = environment().get_template("explorer.html.j2")
-    data = data.replace("<", "\\u003c")
-    write_text(path, page.render(title=design.title or design.suite, design=design, left_out=left_out, data=data))
+    write_text(path, page.render(**facts, data=data.replace("<", "\\u003c")))
     return path
 
 
@@ -62,24 +62,21 @@ def _read(row: pd.Series, paths: Paths, count: int | None = None) -> Json:
         network, _, side = file.stem.partition("-")
         if (tensors := read_arrays(file)) is None:
             continue
-        images, (_, keys, dim) = tensors["images"][:count], tensors["keys"].shape
-        figures = {what: row.get(f"{what}.{network}.{side}") for what in ("gamma", "entropy")}
-        known = {what: None if pd.isna(value) else value for what, value in figures.items()}
-        tokens = {what: _base64(tensors[what][:count].astype("<f2").tobytes()) for what in ("queries", "keys")}
+        tensors = {what: array[:count] for what, array in tensors.items()}
+        images, (_, keys, dim) = tensors["images"], tensors["keys"].shape
+        names = {what: f"{what}.{network}.{side}" for what in ("gamma", "entropy")}
+        known = {what: None if pd.isna(row.get(name)) else row[name] for what, name in names.items()}
+        tokens = {what: b64encode(tensors[what].astype("<f2")).decode() for what in ("queries", "keys")}
         size = {"side": int(side), "keys_side": round(keys**0.5), "dim": dim}
         layers.append({"name": f"{network} {side}\N{MULTIPLICATION SIGN}{side}", **size, **known, **tokens})
     # Along the pass: a generator's sides grow, and then a discriminator's shrink.
     layers.sort(key=lambda of: (0, of["side"]) if of["name"].startswith("generator") else (1, -of["side"]))
-    told = {what: str(row[what]) for what in ("variant", "seed", "run")}
-    return {**told, "fid": number(row["fid"]), "pictures": [_png(image) for image in images], "layers": layers}
+    told = {"variant": row["variant"], "run": row["run"], "fid": number(row["fid"])}
+    return {**told, "pictures": [_png(image) for image in images], "layers": layers}
 
 
 def _png(image: np.ndarray) -> str:
     """Of uint8 [C, R, R]."""
     file = BytesIO()
     Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(file, "png")
-    return _base64(file.getvalue())
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return b64encode(file.getvalue()).decode()

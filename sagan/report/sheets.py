@@ -22,7 +22,6 @@ SMALLEST_SIDE = 300
 INK = "#768390"
 # Bytes of a PNG beyond which a sheet is stored with losses.
 LARGE = 1_000_000
-QUALITY = 90
 
 
 def whole_picture(path: Path) -> Image.Image | None:
@@ -55,16 +54,11 @@ def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = L
 
 
 def save_sheet(picture: Image.Image, path: Path) -> Path:
-    """Write a sheet and return its file: PNG, or where that is large, as of photographs, WebP if its sides allow that.
-
-    PIL stores neither date nor software in them.
-
-    Args:
-        path: without a suffix.
-    """
+    """Write a sheet beside a path without a suffix, as PNG, or where that is large, as of photographs, as WebP if its
+    sides allow that; return its file. PIL stores neither date nor software in them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file := path.with_suffix(".png"))
     if file.stat().st_size > LARGE and max(picture.size) <= WEBP_SIDE:
         file.unlink()
-        picture.save(file := path.with_suffix(".webp"), quality=QUALITY)
+        picture.save(file := path.with_suffix(".webp"), quality=90)
     return file

@@ -40,7 +40,6 @@ _ON_LIGHT = ("#0077fd", "#bf8605", "#00a35e", "#7e5f7a", "#7f4e1a", "#1b43a2", "
 _ON_DARK = ("#315fc9", "#ff8a4c", "#51e8a4", "#bc70a3", "#f2cd13", "#9ac3fd", "#7c7256")
 LIGHT = Theme("", "#ffffff", "#1f2328", "#59636e", "#d9dee3", "#1a7f37", "#cf222e", _ON_LIGHT)
 DARK = Theme("-dark", "#0d1117", "#f0f6fc", "#9198a1", "#2f363d", "#3fb950", "#f85149", _ON_DARK)
-THEMES = (LIGHT, DARK)
 
 
 def themed(theme: Theme) -> AbstractContextManager[None]:
@@ -72,10 +71,7 @@ def themed(theme: Theme) -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that is the same bytes for the same figure: no date and no software version in it.
-
-    256 colours are plenty for lines, and a third of the bytes.
-    """
+    """Write a PNG without date and software; 256 colours are plenty for lines, and a third of the bytes."""
     figure.savefig(path, dpi=DPI)
     picture = Image.open(path).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(path, dpi=(DPI, DPI))

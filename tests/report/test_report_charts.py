@@ -22,7 +22,7 @@ def panels(figure):
 def test_answers_are_drawn_with_both_intervals_in_their_colour(library):
     analysis = found(library, "factorial")
     with themed(LIGHT):
-        axes = panels(charts.answers(analysis, LIGHT))
+        axes = panels(CHARTS["answers"](analysis, LIGHT))
     effects = [of.steps.effect for of in analysis.report.questions]
     drawn = [sorted(map(float, line.get_xdata())) for line in axes["per step"].lines if line.get_color() != LIGHT.ink]
     for effect in effects:
