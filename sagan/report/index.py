@@ -32,7 +32,7 @@ def render_front(paths: Paths) -> Path:
 def text_of(template: str, base: str, paths: Paths) -> str:
     """A template, for a page from which reports/ lies at `base`, with the reports that are on disk: those that ask
     something first, small ones before large ones."""
-    folders = [file.parent for file in sorted(paths.report("").glob("*/report.json"))]
+    folders = [file.parent for file in sorted(paths.report("").glob("[!.]*/report.json"))]
     known = [{"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders]
     known.sort(key=lambda of: (not of["report"].questions, of["report"].counts.total))
     asking = [of for of in known if of["report"].questions]

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from sagan.analysis.build import read_analysis, write_analysis
+from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
-from sagan.report import render, render_index
+from sagan.report import document, render, render_index
 from sagan.report.charts import SHOWN, shown_variants, told_questions, training
-from sagan.report.document import readme
+from sagan.report.document import put_in_place, readme
 from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT, themed
+from sagan.report.templating import environment
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
@@ -70,6 +72,16 @@ def test_what_a_user_writes_stays_text(rendered, library):
 def test_a_suite_that_asks_nothing_tells_variants_against_the_baseline(rendered):
     screen = first_screen((rendered("made-up") / "README.md").read_text())
     assert re.search(r"\| no-attention instead of sagan \| \*\*hurts\*\*: \+\d", screen)
+
+
+@pytest.mark.parametrize(("high", "told"), [(0.2, ", deciding interval \N{MINUS SIGN}9.8 to +0.2"), (-0.2, "")])
+def test_what_is_not_decided_though_its_95_interval_is_clear_of_0_shows_the_one_that_decides(high, told):
+    answer = "not decided" if high > 0 else "helps"
+    interval = {"low": -8.5, "high": -1.1, "decide_low": -9.8, "decide_high": high, "answer": answer}
+    what = {"question": "a", "level": "on", "instead_of": "off", "metric": "fid", "space": "x", "at": "steps"}
+    effect = Effect(**what, **interval, budget=100, scale="ratio", estimate=-4.9)
+    text = environment().get_template("macros.md.j2").module.verdict(Answer(effect=effect))
+    assert text.replace("*", "") == f"{answer}: \N{MINUS SIGN}4.9 % (\N{MINUS SIGN}8.5 to \N{MINUS SIGN}1.1){told}"
 
 
 def test_other_metrics_and_features_stand_beside(rendered, library):
@@ -180,6 +192,37 @@ def test_a_large_suite_shows_the_best_and_the_worst(make_library, tmp_path):
     shown = found(make_library(tmp_path, ["few"], fid, pictures=False, text=text)).report
     assert shown_variants(shown) == ["sagan", *names[:4], *names[-3:]]
     assert [of.level for of in told_questions(shown)] == [*names[:4], *names[-3:]] and SHOWN == 8
+
+
+def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_path, monkeypatch):
+    library = make_library(tmp_path, ["few"])
+    folder = report(library)
+    before = contents(folder)
+    assert any(name.startswith("figures/") for name in before)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(document, "readme", killed)
+        with pytest.raises(KeyboardInterrupt):
+            report(library)
+    assert contents(folder) == before
+    report(library)
+    assert contents(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["few"]
+
+
+def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
+    folder, fresh = tmp_path / "few", tmp_path / ".few.new"
+    theirs = ("notes.txt", "costs.csv")
+    for name in ("figures/old.png", "figures/kept.png", "results-inception.csv", "report.html", *theirs):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("before")
+    (fresh / "figures").mkdir(parents=True)
+    (fresh / "figures/kept.png").write_text("now")
+    put_in_place(fresh, folder)
+    assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/kept.png": b"now"}
 
 
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
