@@ -25,8 +25,11 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     browser.close()
 
 
-def weights(browser: Browser) -> torch.Tensor:
-    return torch.tensor(browser.value("[...weights]"), dtype=torch.double)
+def assert_asks(browser: Browser, library, row: int, column: int, network: str = "generator", image: int = 0) -> None:
+    """The page's weights are those of a position, recomputed from what is stored."""
+    weights = torch.tensor(browser.value("[...weights]"), dtype=torch.double)
+    expected = row_of(file_of(library, network), image, row * 14 + column)
+    torch.testing.assert_close(weights, expected, atol=1e-12, rtol=1e-6)
 
 
 def drawn(browser: Browser, canvas: str) -> np.ndarray:
@@ -42,7 +45,7 @@ def test_pointer_shows_the_exact_row(browser, explorable):
     for row, column in ((3, 9), (0, 0), (13, 13)):
         browser.click(row, column)
         expected = row_of(file_of(explorable), 0, row * 14 + column)
-        torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
+        assert_asks(browser, explorable, row, column)
         # What is drawn is what was computed: the map alone, and over the picture, with the square where it asks.
         for canvas in ("map", "over"):
             np.testing.assert_allclose(drawn(browser, canvas), expected / expected.max(), atol=1 / 255)
@@ -72,13 +75,12 @@ def test_every_16_bit_float_is_read_as_it_is(browser, explorable):
 
 def test_a_position_stays_until_the_next_click_or_drag(browser, explorable):
     browser.open(render(explorable))
-    asked = lambda row, column: row_of(file_of(explorable), 0, row * 14 + column)  # noqa: E731
     browser.click(4, 5)
     browser.mouse("mouseMoved", 9, 9)
-    torch.testing.assert_close(weights(browser), asked(4, 5), atol=1e-12, rtol=1e-6)
+    assert_asks(browser, explorable, 4, 5)
     browser.mouse("mousePressed", 9, 9)
     browser.mouse("mouseMoved", 10, 8, buttons=1)
-    torch.testing.assert_close(weights(browser), asked(10, 8), atol=1e-12, rtol=1e-6)
+    assert_asks(browser, explorable, 10, 8)
 
 
 def test_keys_alone_reach_everything(browser, explorable):
@@ -92,7 +94,7 @@ def test_keys_alone_reach_everything(browser, explorable):
         if reached[-1] == "stage":
             browser.press("ArrowUp", "ArrowLeft", "ArrowLeft")
     assert reached[1:] == ["variant", "layer", "picture", "stage"]
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 6 * 14 + 5), atol=1e-12, rtol=1e-6)
+    assert_asks(browser, explorable, 6, 5)
     assert browser.text("position") == "Row 7, column 6"
     browser.value("el('stage').focus()")
     browser.press(*["ArrowDown"] * 9)
@@ -108,9 +110,8 @@ def test_layer_and_picture_are_chosen(browser, explorable):
     stored = load_file(file_of(explorable, "discriminator"))["images"][3, 0]
     assert (np.asarray(Image.open(BytesIO(bytes(picture)))) == stored.numpy()).all()
     browser.click(2, 11)
-    expected = row_of(file_of(explorable, "discriminator"), 3, 2 * 14 + 11)
-    torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
-    assert len(weights(browser)) == 196
+    assert_asks(browser, explorable, 2, 11, "discriminator", 3)
+    assert browser.value("weights.length") == 196
 
 
 def test_a_finger_asks_on_a_phone(browser, explorable):
@@ -120,7 +121,7 @@ def test_a_finger_asks_on_a_phone(browser, explorable):
     points = [[browser.at(row, 3, 14)] for row in (12, 9, 6, 3, 1)]
     for kind, touched in (("touchStart", points[0]), *(("touchMove", p) for p in points[1:]), ("touchEnd", [])):
         browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 1 * 14 + 3), atol=1e-12, rtol=1e-6)
+    assert_asks(browser, explorable, 1, 3)
     assert browser.value("scrollY") == 0
 
 
