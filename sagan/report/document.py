@@ -5,145 +5,107 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sagan.analysis.build import Analysis, write_analysis
 from sagan.analysis.words import number
-from sagan.report.charts import CHARTS
-from sagan.report.choice import extremes, shown_variants, told_questions, typical_run
-from sagan.report.page import body
-from sagan.report.sheets import Tile, save_sheet
-from sagan.report.style import THEMES, save, themed
-from sagan.report.swapping import swapped
-from sagan.report.templating import environment, write_text
+from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions, typical_run
+from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
+from sagan.report.style import DARK, LIGHT, save, themed
+from sagan.report.templating import environment, page_of, write_text
 from sagan.store.paths import Paths
 
-# Variants on the sheet of attention maps: each takes two pictures, and the explorer has them all.
-ATTENDING = 4
-# name -> the picture of a run that it is made of, and how many stand side by side.
+# What reports write, or wrote once; other files stay, and among these costs.csv, which is a user's.
+_OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
+# name -> the pictures of a run that it is made of, and how many stand side by side.
 SHEETS = {
     "samples": ("samples.png", 4),
     "samples-by-class": ("samples-by-class.png", 4),
     "film": ("film.png", 2),
     "interpolation": ("interpolation.png", 2),
     "neighbours": ("neighbours.png", 2),
+    "attention-maps": ("attention/*.png", 2),
 }
 
 
 def render(analysis: Analysis, paths: Paths) -> Path:
-    """Write a suite's report, its folder swapped in as one, and its page (`Paths.pages`); return its README.md.
+    """Write a suite's report and its page (`Paths.pages`); return its README.md.
 
     The same tables and pictures give the same bytes: nothing here looks at the clock, the machine or git. Where the
-    runs are not on this machine, their pictures are those of the former report.
+    runs are not on this machine, their pictures are those of the former report. A report that is interrupted leaves
+    the former one.
     """
     suite = analysis.design.suite
-    folder, env = paths.report(suite), environment()
-    with swapped(folder) as fresh:
-        write_analysis(analysis, fresh)
-        figures, broken = _write_figures(analysis, folder, fresh, paths)
-        text = readme(analysis, figures, broken)
-        write_text(fresh / "README.md", text)
-        page = body(text, fresh, f"../../reports/{suite}")
-    html = env.get_template("report.html.j2").render(title=analysis.design.title or suite, body=page)
+    folder = paths.report(suite)
+    fresh = folder.with_name(f".{suite}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "figures").mkdir(parents=True)
+    write_analysis(analysis, fresh)
+    text = readme(analysis, _write_figures(analysis, folder / "figures", fresh / "figures", paths))
+    write_text(fresh / "README.md", text)
+    page = page_of(text, fresh, f"../../reports/{suite}")
+    html = environment().get_template("report.html.j2").render(title=analysis.design.title or suite, body=page)
     write_text(paths.pages(suite) / "report.html", html)
+    put_in_place(fresh, folder)
     return folder / "README.md"
 
 
-def readme(analysis: Analysis, figures: dict[str, str], broken: Sequence[str] = ()) -> str:
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Move each file of a whole report into its folder; only then, those of the former go that it has no more."""
+    new = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
+    for path in new:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / path).replace(folder / path)
+    for path in (path for pattern in _OURS for path in folder.glob(pattern)):
+        if path.relative_to(folder) not in new and path.name != "costs.csv":
+            path.unlink()
+    shutil.rmtree(fresh)
+
+
+def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:
     """The README's text, with those of the figures that were drawn: name -> file."""
-    runs = analysis.tables.runs
-    rows = runs.astype(object).where(runs.notna(), None).to_dict("records")
-    return (
-        environment()
-        .get_template("README.md.j2")
-        .render(
-            report=analysis.report,
-            design=analysis.design,
-            effects=analysis.effects,
-            asked=told_questions(analysis.report),
-            runs=[row | {"trouble": trouble(row)} for row in rows],
-            figures=figures,
-            broken=broken,
-        )
-    )
+    report, design, runs = analysis.report, analysis.design, analysis.tables.runs
+    runs = runs[runs["space"] == design.space].astype(object)
+    known = {"runs": runs.where(runs.notna(), None).to_dict("records"), "asked": told_questions(report)}
+    page = environment().get_template("README.md.j2")
+    return page.render(report=report, design=design, effects=analysis.effects, figures=figures, charts=CHARTS, **known)
 
 
-def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths) -> tuple[dict[str, str], list[str]]:
-    """What could be drawn, name -> file, and a line for each picture that is broken."""
+def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths) -> dict[str, str]:
+    """What could be drawn: name -> file."""
     figures: dict[str, str] = {}
     for name, draw in CHARTS.items():
-        for theme in THEMES:
+        for theme in (LIGHT, DARK):
             with themed(theme):
                 if (figure := draw(analysis, theme)) is not None:
-                    save(figure, folder / "figures" / f"{name}{theme.suffix}.png")
+                    save(figure, folder / f"{name}{theme.suffix}.png")
                     figures[name] = f"{name}.png"
-    shown, two = shown_variants(analysis.report), extremes(analysis.report)
-    wanted = {"extremes": (_tiles(analysis, two, "samples.png", paths), 2)}
-    wanted |= {name: (_tiles(analysis, shown, file, paths), wide) for name, (file, wide) in SHEETS.items()}
-    wanted["attention-maps"] = (_attention_tiles(analysis, shown, paths), 2)
-    broken: list[str] = []
-    for name, (tiles, columns) in wanted.items():
-        whole = [tile for tile in tiles if _is_whole(tile.path, broken)]
-        if whole:
-            figures[name] = save_sheet(whole, folder / "figures" / name, columns).name
+    shown, ranking = shown_variants(analysis.report), analysis.report.ranking("steps")
+    ends = [ranking.standings[0].variant, ranking.standings[-1].variant] if ranking else []
+    # Pages show the best and the worst smaller than other sheets.
+    sheets = {"extremes": (_tiles(analysis, ends, "samples.png", paths), 2, 2 * LETTERS)}
+    sheets |= {name: (_tiles(analysis, shown, of, paths), columns, LETTERS) for name, (of, columns) in SHEETS.items()}
+    for name, (tiles, columns, letters) in sheets.items():
+        if tiles:
+            figures[name] = save_sheet(sheet(tiles, columns, letters), folder / name).name
         elif analysis.records is None:  # the runs are elsewhere: their pictures are those of the former report
-            for left in sorted((former / "figures").glob(f"{name}.*")):
-                (folder / "figures").mkdir(exist_ok=True)
-                shutil.copy2(left, folder / "figures")
+            for left in sorted(former.glob(f"{name}.*")):
+                shutil.copy2(left, folder)
                 figures[name] = left.name
-    return figures, broken
+    return figures
 
 
-def _is_whole(path: Path, broken: list[str]) -> bool:
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        broken.append(f"{path.parent.name}/{path.name}: {type(error).__name__}")
-        return False
-    return True
-
-
-def _tiles(analysis: Analysis, variants: list[str], file: str, paths: Paths) -> list[Tile]:
-    """A picture of each variant's typical run, where it is there."""
+def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[tuple[Image.Image, str]]:
+    """The first pictures of the variants' typical runs that are there; generators before discriminators."""
     tiles = []
-    for variant in variants:
-        row = typical_run(analysis, variant)
-        if row is not None and (picture := _folder(row, paths) / file).exists():
-            tiles.append(Tile(picture, variant, f"seed {row['seed']}, FID {number(row['fid'])}"))
-    return tiles
-
-
-def _attention_tiles(analysis: Analysis, variants: list[str], paths: Paths) -> list[Tile]:
-    """Of the first variants that attend; generators before discriminators."""
-    tiles, attending = [], 0
-    for variant in variants:
-        row = typical_run(analysis, variant)
-        found = sorted((_folder(row, paths) / "attention").glob("*.png"), reverse=True) if row is not None else []
-        attending += bool(found)
-        for path in found if attending <= ATTENDING else []:
-            network, _, side = path.stem.partition("-")
-            gamma = number(row.get(f"gamma.{network}.{side}"))
-            tiles.append(Tile(path, variant, f"{network} at {side}x{side}, gamma {gamma}"))
-    return tiles
-
-
-def trouble(row: Mapping[str, Any]) -> str | None:
-    """What became of a run that gave no figure or a bad one; None of others."""
-    if row["status"] == "missing":
-        return "missing"
-    if row["status"] == "diverged":
-        return "diverged" + (f" at step {row['diverged_at']:.0f}" if row["diverged_at"] else "")
-    if row["collapsed"]:
-        return "collapsed" + (f" from step {row['collapsed_at']:.0f} to the end" if row["collapsed_at"] else "")
-    if row["lost"]:
-        return "measured, but without a finite figure"
-    told = f"FID {number(row['fid'])}, untrained {number(row['fid_untrained'])}, best {number(row['fid_best'])}"
-    return f"ended badly: {told}" if row["went_wrong"] else None
-
-
-def _folder(row: pd.Series, paths: Paths) -> Path:
-    return paths.evaluation(row["evaluation"])
+    for row in (typical_run(analysis, variant) for variant in variants):
+        found = paths.evaluation(row["evaluation"]).glob(pattern) if row is not None else ()
+        for path in sorted(found, reverse=True):
+            told = f"seed {row['seed']}, FID {number(row['fid'])}"
+            if path.parent.name == "attention":
+                network, _, side = path.stem.partition("-")
+                told = f"{network} at {side}x{side}, gamma {number(row.get(f'gamma.{network}.{side}'))}"
+            if (picture := whole_picture(path)) is not None:
+                tiles.append((picture, f"{row['variant']}\n{told}"))
+    return tiles[:SHOWN]

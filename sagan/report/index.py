@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.analysis.build import read_effects, read_report
-from sagan.analysis.model import AcrossSuites, Effect, Question, Report
-from sagan.analysis.ranking import across_suites
+from sagan.analysis.model import Question, Report
 from sagan.analysis.words import parts_of_title
-from sagan.errors import UserError
 from sagan.report.templating import environment, write_text
 from sagan.store.paths import Paths
 
 BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
-
-
-@dataclass(frozen=True)
-class Known:
-    """A suite's report and the rows of its effects.csv."""
-
-    name: str
-    report: Report
-    effects: list[Effect]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A question as several suites ask it: suite -> its answers, and per step and per second what they say together."""
-
-    what: str
-    found: dict[str, Question]
-    together: dict[str, AcrossSuites | None]
 
 
 def render_index(paths: Paths) -> Path:
@@ -42,44 +21,26 @@ def render_index(paths: Paths) -> Path:
 
 
 def render_front(paths: Paths) -> Path:
-    """Write the front page's table between its two marks, and return the page.
-
-    Raises:
-        UserError: the page has no such marks.
-    """
+    """Write the front page's table between its two marks, and return the page."""
     path = paths.root / "README.md"
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise UserError(f"{path}: has no lines {BEGIN!r} and {END!r} to stand between")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{END}{after}")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{after}")
     return path
 
 
 def text_of(template: str, base: str, paths: Paths) -> str:
-    """A template with the reports that are on disk: those that ask something first, small ones before large ones.
-
-    Args:
-        base: where reports/ lies from the page.
-    """
-    known = []
-    for file in sorted(paths.report("").glob("*/report.json")):
-        if (report := read_report(file.parent)) is not None:
-            known.append(Known(file.parent.name, report, read_effects(file.parent)))
-    known.sort(key=lambda of: (not of.report.questions, of.report.counts.total))
-    asking = [of for of in known if of.report.questions]
-    return environment().get_template(template).render(known=known, base=base, asking=asking, lines=_lines(asking))
-
-
-def _lines(asking: list[Known]) -> list[Line]:
+    """A template, for a page from which reports/ lies at `base`, with the reports that are on disk: those that ask
+    something first, small ones before large ones."""
+    folders = [file.parent for file in sorted(paths.report("").glob("[!.]*/report.json"))]
+    known = [{"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders]
+    known.sort(key=lambda of: (not of["report"].questions, of["report"].counts.total))
+    asking = [of for of in known if of["report"].questions]
     lines: dict[str, dict[str, Question]] = {}
     for of in asking:
-        for found in of.report.questions:
-            lines.setdefault(_what(found, of.report), {})[of.name] = found
-    return [
-        Line(what, found, {at: across_suites([getattr(of, at) for of in found.values()]) for at in ("steps", "time")})
-        for what, found in lines.items()
-    ]
+        for found in of["report"].questions:
+            lines.setdefault(_what(found, of["report"]), {})[of["name"]] = found
+    return environment().get_template(template).render(known=known, base=base, asking=asking, lines=lines)
 
 
 def _what(found: Question, report: Report) -> str:

@@ -1,20 +1,26 @@
-"""The templates' environment, and files written whole."""
+"""The templates' environment, Markdown as a page of its own, and files written whole."""
 
 from __future__ import annotations
 
-import html
+import base64
 import inspect
+import re
 from pathlib import Path
 
 import jinja2
+from markdown_it import MarkdownIt
 
 from sagan import names
 from sagan.analysis import metrics, words
+from sagan.analysis.ranking import across_suites
 from sagan.store.records import atomic
+
+_PICTURE = re.compile(r'(src|srcset)="(figures/[\w-]+\.(?:png|webp))"')
+_LINK = re.compile(r'href="(?![a-z]+:|#)')
 
 
 def environment() -> jinja2.Environment:
-    """Templates in which a missing name is an error, with the formats and pictures of a report at hand."""
+    """Templates in which a missing name is an error, with the formats of a report at hand."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("sagan.report"),
         undefined=jinja2.StrictUndefined,
@@ -23,8 +29,9 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     formats = {"metric": metrics.metric_of, "md": names.for_markdown, "html": names.for_html, "short": short}
+    formats["across_suites"] = across_suites
     env.filters |= dict(inspect.getmembers(words, inspect.isfunction)) | formats
-    env.globals |= {"chart": chart, "sheet": sheet, "METRICS": metrics.METRICS}
+    env.globals["METRICS"] = metrics.METRICS
     return env
 
 
@@ -34,22 +41,17 @@ def short(name: str) -> str:
     return {"generator": "G ", "discriminator": "D ", "ema": "ema "}.get(group, "") + own.replace("_", " ")
 
 
-def chart(name: str, alt: str, width: str = "") -> str:
-    """A chart that follows the reader's light or dark page; `width` is of the page, such as "60%"."""
-    sized = f' width="{width}"' if width else ""
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="figures/{name}-dark.png">'
-        f'<img alt="{html.escape(alt)}" src="figures/{name}.png"{sized}></picture>'
-    )
-
-
-def sheet(file: str, alt: str, width: str = "") -> str:
-    """A contact sheet, one file for both."""
-    sized = f' width="{width}"' if width else ""
-    return f'<img alt="{html.escape(alt)}" src="figures/{file}"{sized}>'
+def page_of(markdown: str, folder: Path, at: str) -> str:
+    """Markdown as HTML, with the pictures of `folder` inlined and links to the files that lie at an address."""
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    return _PICTURE.sub(lambda match: f'{match[1]}="{_data_uri(folder / match[2])}"', _LINK.sub(f'href="{at}/', html))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"

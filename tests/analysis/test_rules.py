@@ -9,7 +9,7 @@ import sagan
 
 ROOT = Path(sagan.__file__).parent
 # Arrays of pixels, and of an attention layer's queries and keys, are no figures.
-WITH_PIXELS = {"style.py", "explorer.py"}
+WITH_PIXELS = {"explorer.py"}
 COMPUTING = {"numpy", "scipy", "statistics", "math"}
 # A mean over runs may be drawn as a line; it is told nowhere.
 REDUCING = {"median", "std", "var", "quantile", "sum", "fsum", "ppf", "isf"}

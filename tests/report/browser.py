@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -28,20 +27,9 @@ class Browser:
             "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
             "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
         )
-        self._process = subprocess.Popen(
-            [
-                "bash",
-                "-c",
-                f'exec "$@" 3<&{hears} 4>&{says}',
-                "_",
-                CHROMIUM,
-                *flags.split(),
-                f"--user-data-dir={profile}",
-            ],
-            pass_fds=(hears, says),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        command = ["bash", "-c", f'exec "$@" 3<&{hears} 4>&{says}', "_", CHROMIUM, *flags.split()]
+        nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen([*command, f"--user-data-dir={profile}"], pass_fds=(hears, says), **nowhere)
         os.close(hears)
         os.close(says)
         self._count, self._read, self._session, self.troubles = 0, b"", None, []
@@ -73,41 +61,25 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def open(
-        self,
-        page: Path,
-        width: int = 1100,
-        height: int = 1000,
-        ready: str = "el('gamma').textContent",
-        dark: bool = False,
-    ) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-        self.call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
-        self.call(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
-        )
+    def open(self, page: Path, width=1100, height=1000, ready="el('gamma').textContent", dark=False) -> None:
+        phone = width < 600
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url="about:blank")
         self.troubles.clear()
         self.call("Page.navigate", url=page.resolve().as_uri())
         waiting = "new Promise((done) => { const look = () => window.document.readyState === 'complete' && "
         self.value(waiting + ready + " ? done() : setTimeout(look, 20); look(); })")
 
-    def picture(self, path: Path) -> None:
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
     def at(self, row: int, column: int, side: int) -> dict[str, float]:
         """The middle of a position on the stage, in the page's pixels."""
-        left, top, size = self.value(
-            "(({left, top, width}) => [left, top, width])(el('stage').getBoundingClientRect())"
-        )
+        left, top, size = self.value("['left', 'top', 'width'].map((of) => el('stage').getBoundingClientRect()[of])")
         return {"x": left + size * (column + 0.5) / side, "y": top + size * (row + 0.5) / side}
 
-    def mouse(self, kind: str, row: int, column: int, side: int = 14) -> None:
-        button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
+    def mouse(self, kind: str, row: int, column: int, side: int = 14, **held: int) -> None:
+        button = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else held
         self.call("Input.dispatchMouseEvent", type=kind, **self.at(row, column, side), **button)
 
     def click(self, row: int, column: int) -> None:

@@ -4,11 +4,12 @@ import itertools
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sagan.report import charts
-from sagan.report.charts import CHARTS
-from sagan.report.style import DARK, LIGHT, looks, save, themed
+from sagan.report.charts import CHARTS, SHOWN
+from sagan.report.style import DARK, LIGHT, save, themed
 from tests.report.conftest import PARAMS, found
 
 LONG = "sagan-grid-attention-on-spectral-norm-gd-ratio-"
@@ -21,7 +22,7 @@ def panels(figure):
 def test_answers_are_drawn_with_both_intervals_in_their_colour(library):
     analysis = found(library, "factorial")
     with themed(LIGHT):
-        axes = panels(charts.answers(analysis, LIGHT))
+        axes = panels(CHARTS["answers"](analysis, LIGHT))
     effects = [of.steps.effect for of in analysis.report.questions]
     drawn = [sorted(map(float, line.get_xdata())) for line in axes["per step"].lines if line.get_color() != LIGHT.ink]
     for effect in effects:
@@ -40,12 +41,15 @@ def test_an_effect_is_drawn_at_every_snapshot_per_step_and_per_second(library):
     assert len(time.get_xdata()) >= 2 and 400 < time.get_xdata()[-1] < 410
 
 
-def test_every_run_is_drawn_as_far_as_it_came(library):
+def test_means_are_drawn_as_far_as_runs_came_from_the_first_snapshot_on(library):
     analysis = found(library, "made-up")
     with themed(LIGHT):
-        axes = panels(charts.curves(analysis, LIGHT))
-    assert max(len(line.get_xdata()) for line in axes["dcgan"].lines) == 5
-    assert sum(line.get_linewidth() == 0.8 for line in axes["sagan"].lines) == 5
+        axes = panels(charts.training(analysis, LIGHT))
+    [line] = [line for line in axes["FID"].lines if line.get_label() == "dcgan"]
+    fid = pd.DataFrame(analysis.tables.snapshots).query("variant == 'dcgan' and step > 0").groupby("step")["fid"].mean()
+    np.testing.assert_allclose(line.get_xydata(), fid.reset_index())
+    assert line.get_color() in LIGHT.cycle
+    assert {"generator's loss", "largest sigma, generator", "gamma, generator at 14"} <= set(axes)
 
 
 def test_nothing_measured_draws_nothing(library):
@@ -75,12 +79,11 @@ def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, 
         assert min(side for ax in axes for side in ax.get_window_extent().size) > 100, name  # pixels
 
 
-def test_variants_differ_in_colour_or_line():
-    names = [f"v{i}" for i in range(22)]
+def test_every_shown_variant_has_its_own_colour():
+    names = [f"v{i}" for i in range(SHOWN)]
     for theme in (LIGHT, DARK):
-        styles = looks(names, "v3", theme)
-        assert styles["v3"].color == theme.ink
-        assert len({(look.color, look.line) for look in styles.values()}) == 22
+        colours = theme.colours(names, "v3")
+        assert colours["v3"] == theme.ink and len({colours[name] for name in names}) == SHOWN
 
 
 # What a colour-blind eye sees of linear RGB, at full severity (Machado, Oliveira and Fernandes 2009, table 1).

@@ -14,7 +14,7 @@ DVC_YAML = """
 metrics: [summary.json]
 plots:
   - curves.csv: {x: step, y: fid, template: fid-curves.json}
-  - effects.csv: {x: estimate, y: question, template: effects.json}
+  - answers.png
 """
 
 
@@ -22,10 +22,9 @@ plots:
 def dvc(rendered, tmp_path, monkeypatch):
     """A function that runs DVC in a fresh repository that holds the made-up report."""
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    for name in ("summary.json", "curves.csv", "effects.csv"):
+    for name in ("summary.json", "curves.csv", "figures/answers.png"):
         shutil.copy(rendered("factorial") / name, tmp_path)
-    for name in ("fid-curves.json", "effects.json"):
-        shutil.copy(Path(sagan.report.__file__).parent / "templates" / name, tmp_path)
+    shutil.copy(Path(sagan.report.__file__).parent / "templates" / "fid-curves.json", tmp_path)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
 
     def run(*arguments):
@@ -42,5 +41,5 @@ def test_metrics_and_plots_are_read(dvc, tmp_path):
     dvc("plots", "show")
     page = (tmp_path / "dvc_plots" / "index.html").read_text()
     assert '"field": "variant"' in page
-    assert "grid-off-d" in page and "decide_low" in page
+    assert "grid-off-d" in page and 'answers.png"' in page
     assert "<DVC_" not in page

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from matplotlib import colormaps
+from PIL import Image
 from safetensors.torch import load_file
 
 from tests.report.browser import CHROMIUM, Browser
-from tests.report.explorable import file_of, render, row_of
+from tests.report.explorable import SEED, file_of, render, row_of
 
 
 @pytest.fixture(scope="module")
@@ -24,47 +25,43 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     browser.close()
 
 
-def weights(browser: Browser) -> torch.Tensor:
-    return torch.tensor(browser.value("[...shown.weights]"), dtype=torch.double)
+def assert_asks(browser: Browser, library, row: int, column: int, network: str = "generator", image: int = 0) -> None:
+    """The page's weights are those of a position, recomputed from what is stored."""
+    weights = torch.tensor(browser.value("[...weights]"), dtype=torch.double)
+    expected = row_of(file_of(library, network), image, row * 14 + column)
+    torch.testing.assert_close(weights, expected, atol=1e-12, rtol=1e-6)
 
 
-def pixels(browser: Browser, canvas: str, side: int) -> np.ndarray:
-    """The colours [side, side, 3] in the middles of the squares of a canvas."""
-    script = f"""(() => {{ const c = el('{canvas}'), d = c.getContext('2d'), step = c.width / {side};
-      return Array.from({{length: {side * side}}}, (_, i) => [...d.getImageData(
-        ((i % {side}) + 0.5) * step, (Math.floor(i / {side}) + 0.5) * step, 1, 1).data.slice(0, 3)]); }})()"""
-    return np.array(browser.value(script), float).reshape(side, side, 3)
+def drawn(browser: Browser, canvas: str) -> np.ndarray:
+    """The weights over their highest, as a canvas shows them."""
+    script = f"""(() => {{ const c = el('{canvas}');
+      return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 3)]; }})()"""
+    return np.array(browser.value(script), float) / 255
 
 
 def test_pointer_shows_the_exact_row(browser, explorable):
     browser.open(render(explorable))
     seen = []
     for row, column in ((3, 9), (0, 0), (13, 13)):
-        browser.mouse("mouseMoved", row, column)
+        browser.click(row, column)
         expected = row_of(file_of(explorable), 0, row * 14 + column)
-        torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
-        # What is drawn is what was computed: the map alone, and over the picture.
-        shares = (expected / expected.max()).reshape(7, 7).numpy()
-        colours = 255 * colormaps["viridis"](shares)[..., :3]
-        drawn = pixels(browser, "map", 7)
-        inside = np.ones((7, 7), bool)
-        inside[row // 2, column // 2] = False  # the mark
-        assert np.abs(drawn - colours)[inside].max() < 4
-        picture = load_file(file_of(explorable))["images"][0, 0].numpy()
-        at = 4 * np.arange(7) + 2
-        opacity = 0.75 * np.sqrt(shares)[..., None]
-        overlay = (1 - opacity) * 0.6 * picture[np.ix_(at, at)][..., None] + opacity * colours
-        assert np.abs(pixels(browser, "stage", 7) - overlay)[inside].max() < 8
+        assert_asks(browser, explorable, row, column)
+        # What is drawn is what was computed: the map alone, and over the picture, with the square where it asks.
+        for canvas in ("map", "over"):
+            np.testing.assert_allclose(drawn(browser, canvas), expected / expected.max(), atol=1 / 255)
+        assert browser.value("['top', 'left', 'width'].map((of) => parseFloat(el('mark').style[of]))") == pytest.approx(
+            [100 * row / 14, 100 * column / 14, 100 / 14], abs=1e-3
+        )
         entropy = float(torch.special.entr(expected).sum())
-        assert browser.text("entropy") == f"{entropy:.2f} nats"
+        assert browser.text("entropy") == f"{entropy:.2f} nats, {np.exp(entropy):.1f} of 49 keys"
         assert browser.text("position") == f"Row {row + 1}, column {column + 1}"
         assert browser.text("top") == f"{expected.max():#.3g}"
-        seen.append(drawn)
-    assert np.abs(seen[0] - seen[1]).max() > 50
-    assert browser.text("gamma") == "0.1500"
+        seen.append(drawn(browser, "map"))
+    assert np.abs(seen[0] - seen[1]).max() > 0.2
+    assert browser.text("gamma") == f"{0.15 + 0.03 * SEED:.4f}"
     assert browser.text("layer-entropy") == f"{0.62 * np.log(49):.2f} of {np.log(49):.2f} nats"
     requests = [trouble["request"]["url"] for trouble in browser.troubles if "request" in trouble]
-    assert all(url.startswith("file:") for url in requests)
+    assert all(url.startswith(("file:", "data:")) for url in requests)
     assert not [trouble for trouble in browser.troubles if "exceptionDetails" in trouble]
     assert not [trouble for trouble in browser.troubles if trouble.get("entry", {}).get("level") == "error"]
 
@@ -76,45 +73,45 @@ def test_every_16_bit_float_is_read_as_it_is(browser, explorable):
     np.testing.assert_array_equal(np.array(read, float), halves.view("<f2").astype(float))
 
 
-def test_a_click_pins_and_another_lets_go(browser, explorable):
+def test_a_position_stays_until_the_next_click_or_drag(browser, explorable):
     browser.open(render(explorable))
     browser.click(4, 5)
-    assert browser.text("pinned") == "pinned"
     browser.mouse("mouseMoved", 9, 9)
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 4 * 14 + 5), atol=1e-12, rtol=1e-6)
-    browser.click(4, 5)
-    browser.mouse("mouseMoved", 9, 9)
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 9 * 14 + 9), atol=1e-12, rtol=1e-6)
+    assert_asks(browser, explorable, 4, 5)
+    browser.mouse("mousePressed", 9, 9)
+    browser.mouse("mouseMoved", 10, 8, buttons=1)
+    assert_asks(browser, explorable, 10, 8)
 
 
 def test_keys_alone_reach_everything(browser, explorable):
     browser.open(render(explorable))
     reached = []
-    while len(reached) < 13:
+    while len(reached) < 5:
         browser.press("Tab")
         reached.append(browser.value("document.activeElement.id || document.activeElement.getAttribute('aria-label')"))
         if reached[-1] is not None:
             assert browser.value("getComputedStyle(document.activeElement).outlineStyle") != "none", reached[-1]
         if reached[-1] == "stage":
-            browser.press("ArrowUp", "ArrowLeft", "ArrowLeft", "Enter")
-    assert reached[1:] == ["variant", "seed", "layer", "stage", *(f"Picture {n}" for n in range(1, 9))]
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 6 * 14 + 5), atol=1e-12, rtol=1e-6)
-    assert browser.text("position") == "Row 7, column 6" and browser.text("pinned") == "pinned"
+            browser.press("ArrowUp", "ArrowLeft", "ArrowLeft")
+    assert reached[1:] == ["variant", "layer", "picture", "stage"]
+    assert_asks(browser, explorable, 6, 5)
+    assert browser.text("position") == "Row 7, column 6"
     browser.value("el('stage').focus()")
-    browser.press("Escape", *["ArrowDown"] * 9)
-    assert browser.text("position") == "Row 14, column 6" and browser.text("pinned").startswith("of 14")
+    browser.press(*["ArrowDown"] * 9)
+    assert browser.text("position") == "Row 14, column 6"
 
 
-def test_seed_layer_and_picture_are_chosen(browser, explorable):
+def test_layer_and_picture_are_chosen(browser, explorable):
     browser.open(render(explorable))
-    for name, wanted in (("seed", "1"), ("layer", "discriminator 14\N{MULTIPLICATION SIGN}14")):
-        browser.value(f"el('{name}').value = '{wanted}'; el('{name}').dispatchEvent(new Event('change'))")
-    browser.value("el('images').children[3].click()")
-    assert browser.value("el('images').children[3].getAttribute('aria-pressed')") == "true"
+    wanted = "discriminator 14\N{MULTIPLICATION SIGN}14"
+    for name, chosen in (("layer", wanted), ("picture", "4")):
+        browser.value(f"el('{name}').value = '{chosen}'; el('{name}').dispatchEvent(new Event('change'))")
+    picture = browser.value("atob(el('image').src.split(',')[1]).split('').map((c) => c.charCodeAt(0))")
+    stored = load_file(file_of(explorable, "discriminator"))["images"][3, 0]
+    assert (np.asarray(Image.open(BytesIO(bytes(picture)))) == stored.numpy()).all()
     browser.click(2, 11)
-    expected = row_of(file_of(explorable, "discriminator", 1), 3, 2 * 14 + 11)
-    torch.testing.assert_close(weights(browser), expected, atol=1e-12, rtol=1e-6)
-    assert len(weights(browser)) == 196
+    assert_asks(browser, explorable, 2, 11, "discriminator", 3)
+    assert browser.value("weights.length") == 196
 
 
 def test_a_finger_asks_on_a_phone(browser, explorable):
@@ -124,8 +121,7 @@ def test_a_finger_asks_on_a_phone(browser, explorable):
     points = [[browser.at(row, 3, 14)] for row in (12, 9, 6, 3, 1)]
     for kind, touched in (("touchStart", points[0]), *(("touchMove", p) for p in points[1:]), ("touchEnd", [])):
         browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
-    torch.testing.assert_close(weights(browser), row_of(file_of(explorable), 0, 1 * 14 + 3), atol=1e-12, rtol=1e-6)
-    assert browser.text("pinned") == "pinned"
+    assert_asks(browser, explorable, 1, 3)
     assert browser.value("scrollY") == 0
 
 

@@ -6,9 +6,8 @@ from PIL import Image
 
 from sagan.analysis.words import number
 from sagan.names import WEBP_SIDE
-from sagan.report.page import body
-from sagan.report.sheets import LARGE, Tile, save_sheet, sheet
-from sagan.report.templating import sheet as sheet_tag
+from sagan.report.sheets import save_sheet, sheet
+from sagan.report.templating import page_of
 from tests.report.browser import CHROMIUM, Browser
 
 
@@ -39,13 +38,10 @@ def test_answers_and_picture_stand_on_the_first_screen_and_nothing_is_cut(page, 
     for width, height in ((1280, 900), (390, 844)):
         browser.open(page, width, height, ready="document.querySelector('h1')")
         assert browser.value("document.documentElement.scrollWidth") <= width
-        assert (
-            browser.value("Math.max(...[...document.querySelectorAll('.first td')].map((of) => of.offsetTop))") < height
-        )
-        wide = browser.value(
-            "[...document.querySelectorAll('table')].some((of) => of.scrollWidth > of.clientWidth + 1)"
-        )
-        assert not wide or width < 1280
+        lowest = "Math.max(...[...document.querySelectorAll('.first td')].map((of) => of.offsetTop))"
+        assert browser.value(lowest) < height
+        cut = "[...document.querySelectorAll('table')].some((of) => of.scrollWidth > of.clientWidth + 1)"
+        assert width < 1280 or not browser.value(cut)
     browser.open(page, 1280, 900, ready="document.querySelector('h1')")
     assert browser.value("document.querySelector('picture img').getBoundingClientRect().bottom") < 900
     browser.close()
@@ -63,43 +59,37 @@ def test_pngs_hold_no_clock_and_no_software(rendered):
         assert set(Image.open(path).info) <= {"dpi"}
 
 
-def test_sheet_keeps_every_pixel_and_fits_labels(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    made = sheet([Tile(tmp_path / "a.png", "a very long name " * 9, "seed 0")] * 3, columns=2)
+def pixels(*shape):
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
+
+
+def test_sheet_keeps_every_pixel_and_fits_labels():
+    made = sheet([(pixels(40, 60), "a very long name " * 9 + "\nseed 0")] * 3, columns=2)
     picture = np.asarray(made.convert("RGB"))[-200:, :300]
-    assert (picture[::5, ::5] == pixels).all()
+    assert (picture[::5, ::5] == np.asarray(pixels(40, 60))).all()
     assert made.width == 2 * 300 + 16
+    assert not np.asarray(made)[:30, 300:316].any()
 
 
-def test_a_large_sheet_is_stored_as_webp_and_inlined_as_such(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8)
-    for name, noise in (("large", pixels), ("small", pixels // 255)):
-        Image.fromarray(noise).save(tmp_path / f"{name}-tile.png")
-        file = save_sheet([Tile(tmp_path / f"{name}-tile.png", name, "seed 0")], tmp_path / "figures" / name, columns=1)
-        assert file.suffix == (".webp" if name == "large" else ".png")
-        assert file.exists() and file.stat().st_size <= LARGE and len(list(file.parent.glob(f"{name}.*"))) == 1
-    page = body(sheet_tag("large.webp", "faces") + sheet_tag("small.png", "digits"), tmp_path, "..")
-    assert page.count("data:image/webp;base64,") == page.count("data:image/png;base64,") == 1
-
-
-def test_a_sheet_beyond_what_webp_holds_is_stored_all_the_same(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (WEBP_SIDE, 300, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "tile.png")
-    file = save_sheet([Tile(tmp_path / "tile.png", "long", "")], tmp_path / "sheet", columns=1)
-    with Image.open(file) as picture:
-        assert picture.height > WEBP_SIDE
+@pytest.mark.parametrize(
+    ("name", "picture", "suffix"),
+    [
+        ("large", pixels(640, 640), ".webp"),
+        ("small", pixels(640, 640).point(lambda value: value // 255), ".png"),
+        ("beyond what WebP holds", pixels(WEBP_SIDE + 1, 300), ".png"),
+    ],
+)
+def test_a_large_sheet_is_stored_as_webp_and_inlined_as_such(tmp_path, name, picture, suffix):
+    file = save_sheet(picture, tmp_path / "figures" / "sheet")
+    assert [file] == list(file.parent.iterdir()) and file.suffix == suffix
+    assert Image.open(file).size == picture.size
+    page = page_of(f'<img src="figures/sheet.{suffix[1:]}">', tmp_path, "..")
+    assert page.count(f"data:image/{suffix[1:]};base64,") == 1
 
 
 def test_numbers():
-    assert [number(v) for v in (None, 0.0, 123.456, 12.344, 0.1234, 0.00123, -2.0)] == [
-        "\N{EN DASH}",
-        "0.000",
-        "123.5",
-        "12.34",
-        "0.123",
-        "0.0012",
-        "\N{MINUS SIGN}2.00",
-    ]
+    values = (None, 0.0, 123.456, 12.344, 0.1234, 0.00123)
+    assert list(map(number, values)) == ["\N{EN DASH}", "0.000", "123.5", "12.34", "0.123", "0.0012"]
+    assert number(-2.0) == "\N{MINUS SIGN}2.00"
     assert number(1.5, signed=True) == "+1.50"
     assert number(-0.00001) == "0.0000"

@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from sagan.analysis.build import read_analysis, write_analysis
+from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
-from sagan.report import render, render_index
-from sagan.report.charts import CHARTS
-from sagan.report.choice import SHOWN, shown_variants, told_questions
-from sagan.report.document import readme
+from sagan.report import document, render, render_index
+from sagan.report.charts import SHOWN, shown_variants, told_questions, training
+from sagan.report.document import put_in_place, readme
 from sagan.report.index import BEGIN, END, render_front
-from sagan.report.style import LIGHT
+from sagan.report.style import LIGHT, themed
+from sagan.report.templating import environment
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
@@ -59,7 +60,7 @@ def test_every_cell_is_a_row_whatever_became_of_it(rendered):
     text = (rendered("made-up") / "README.md").read_text()
     assert "**31 of 35 runs were measured**; 2 diverged, 1 collapsed, 0 ended badly, 2 missing" in first_screen(text)
     assert "- dcgan, seed 3: diverged at step 230" in text and "- ttur-1, seed 2: missing" in text
-    assert "- sn-d-only, seed 4: collapsed from step 400 to the end" in text
+    assert "- sn-d-only, seed 4: collapsed at step 400; FID 61.50" in text
 
 
 def test_what_a_user_writes_stays_text(rendered, library):
@@ -71,6 +72,16 @@ def test_what_a_user_writes_stays_text(rendered, library):
 def test_a_suite_that_asks_nothing_tells_variants_against_the_baseline(rendered):
     screen = first_screen((rendered("made-up") / "README.md").read_text())
     assert re.search(r"\| no-attention instead of sagan \| \*\*hurts\*\*: \+\d", screen)
+
+
+@pytest.mark.parametrize(("high", "told"), [(0.2, ", deciding interval \N{MINUS SIGN}9.8 to +0.2"), (-0.2, "")])
+def test_what_is_not_decided_though_its_95_interval_is_clear_of_0_shows_the_one_that_decides(high, told):
+    answer = "not decided" if high > 0 else "helps"
+    interval = {"low": -8.5, "high": -1.1, "decide_low": -9.8, "decide_high": high, "answer": answer}
+    what = {"question": "a", "level": "on", "instead_of": "off", "metric": "fid", "space": "x", "at": "steps"}
+    effect = Effect(**what, **interval, budget=100, scale="ratio", estimate=-4.9)
+    text = environment().get_template("macros.md.j2").module.verdict(Answer(effect=effect))
+    assert text.replace("*", "") == f"{answer}: \N{MINUS SIGN}4.9 % (\N{MINUS SIGN}8.5 to \N{MINUS SIGN}1.1){told}"
 
 
 def test_other_metrics_and_features_stand_beside(rendered, library):
@@ -104,13 +115,13 @@ def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, t
     assert (folder / "figures" / "samples-by-class.png").exists()
 
 
-def test_a_broken_picture_costs_that_picture_alone(make_library, tmp_path):
+def test_a_broken_picture_costs_that_picture_alone(make_library, tmp_path, capsys):
     library = make_library(tmp_path, ["few"])
     pictures = [library.paths.evaluation(cell.evaluation) / "samples.png" for cell in library.plan.suites["few"]]
     for picture in pictures[:2]:
         picture.write_bytes(picture.read_bytes()[:200])
     folder = report(library)
-    assert "A picture is broken and left out" in (folder / "README.md").read_text()
+    assert capsys.readouterr().err.count("samples.png: broken (OSError), and left out") >= 1
     with Image.open(folder / "figures" / "samples.png") as sheet:
         assert sheet.height < 2 * 448  # the other variant's
 
@@ -146,10 +157,11 @@ def test_what_is_not_on_disk_is_left_out(make_library, tmp_path, gone):
     for cell in cells if gone == "logs" else []:
         (library.paths.run(cell.run) / "log.jsonl").unlink()
     analysis = found(library)
-    drawn = {name: "" for name, draw in CHARTS.items() if draw(analysis, LIGHT)}
-    assert ("losses" in drawn) == (gone not in ("runs", "logs"))
-    assert ("curves" in drawn) == (gone != "evaluations")
-    assert ("No run gave a figure" if gone == "evaluations" else "| 2 of 2 |") in readme(analysis, drawn)
+    with themed(LIGHT):
+        panels = {ax.get_title(loc="left") for ax in training(analysis, LIGHT).axes}
+    assert ("generator's loss" in panels) == (gone not in ("runs", "logs"))
+    assert ("FID" in panels) == (gone != "evaluations")
+    assert ("No run gave a figure" if gone == "evaluations" else "| 2 of 2 |") in readme(analysis, {})
 
 
 def test_runs_from_different_machines_are_said_to_be(make_library, tmp_path):
@@ -179,7 +191,38 @@ def test_a_large_suite_shows_the_best_and_the_worst(make_library, tmp_path):
     fid = {name: 20.0 + 4 * number for number, name in enumerate(names)}
     shown = found(make_library(tmp_path, ["few"], fid, pictures=False, text=text)).report
     assert shown_variants(shown) == ["sagan", *names[:4], *names[-3:]]
-    assert [of.level for of in told_questions(shown)] == [*names[:4], *names[-4:]] and SHOWN == 8
+    assert [of.level for of in told_questions(shown)] == [*names[:4], *names[-3:]] and SHOWN == 8
+
+
+def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_path, monkeypatch):
+    library = make_library(tmp_path, ["few"])
+    folder = report(library)
+    before = contents(folder)
+    assert any(name.startswith("figures/") for name in before)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(document, "readme", killed)
+        with pytest.raises(KeyboardInterrupt):
+            report(library)
+    assert contents(folder) == before
+    report(library)
+    assert contents(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["few"]
+
+
+def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
+    folder, fresh = tmp_path / "few", tmp_path / ".few.new"
+    theirs = ("notes.txt", "costs.csv")
+    for name in ("figures/old.png", "figures/kept.png", "results-inception.csv", "report.html", *theirs):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("before")
+    (fresh / "figures").mkdir(parents=True)
+    (fresh / "figures/kept.png").write_text("now")
+    put_in_place(fresh, folder)
+    assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/kept.png": b"now"}
 
 
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
