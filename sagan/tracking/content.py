@@ -62,7 +62,7 @@ def ms(iso: str) -> int:
 def parameters(records: Records) -> dict[str, str]:
     """One flat set of what determines the run and its evaluation. Equal keys give equal parameters."""
     config, run = records.run.config, records.run
-    tree = {**config, **config["variant"], "variant": run.variant, "evaluation": records.evaluation.settings}
+    tree = {**config, **config["variant"], "variant": records.cell.variant, "evaluation": records.evaluation.settings}
     return _flat({**tree, "dataset_digest": run.dataset_digest, "code": run.code})
 
 
@@ -89,16 +89,13 @@ def tags(records: Records, suite: str) -> dict[str, str]:
         made = result.provenance
         told |= {name: getattr(made, name) for name in ("device", "device_kind", "threads", "commit", "dirty")}
         told |= {"version": made.versions, "diverged_at": result.diverged_at, "reason": result.reason}
-    protocols = {space: _names(measures) for space, measures in records.measures.items()}
+    measured = records.measures.items()
+    protocols = {space: {name: metric.name for name, metric in found.metrics.items()} for space, found in measured}
     if MAIN in protocols:
         told["collapsed_at"] = records.measures[MAIN].collapse.began
     told["protocol"] = protocols.pop(MAIN, {}) | protocols
     commit = {"mlflow.source.git.commit": told["commit"]} if told.get("commit") else {}
     return {name: for_mlflow_text(text) for name, text in _flat({"sagan": told}).items() if text != "null"} | commit
-
-
-def _names(measures: EvaluationRecord) -> dict[str, str]:
-    return {name: metric.name for name, metric in measures.metrics.items()}
 
 
 def _flat(tree: Json) -> dict[str, str]:

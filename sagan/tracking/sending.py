@@ -27,8 +27,8 @@ from sagan.tracking.models import MODEL_TAG, drop_models, send_model
 from sagan.tracking.suites import CURRENT, EXPERIMENT, PLAN_TAG, mark_former, open_experiment, send_report
 
 LOGGER = logging.getLogger("sagan.tracking")
-_BATCH = 1000  # points in one request: MLflow's limit
-_DATASET_DIGEST = 36  # characters: MLflow's limit
+# MLflow's limits: points and parameters in one request, characters of a dataset's digest.
+_BATCH, _PARAMS, _DATASET_DIGEST = 1000, 100, 36
 
 
 @dataclass
@@ -122,8 +122,7 @@ def _send(
         known = {name: value for name, value in first.items() if value}
         mirror = client.create_run(experiment, content.started(records), known | tags, records.cell.run)
     run_id = mirror.info.run_id
-    if not mirror.data.params:
-        _describe(client, run_id, records)
+    _describe(client, mirror, records)
     if not is_sent:
         points = _send_points(client, mirror, records)
     if records.result and not is_sent:
@@ -192,14 +191,18 @@ def _send_points(client: MlflowClient, mirror: Mirror, records: Records) -> int:
     return sum(map(len, batches))
 
 
-def _describe(client: MlflowClient, run_id: str, records: Records) -> None:
+def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
     """What is known before the first step: dataset, resolved configuration, and last the parameters."""
+    run_id, parameters = mirror.info.run_id, [Param(*item) for item in content.parameters(records).items()]
+    if len(mirror.data.params) == len(parameters):
+        return
     name = f"{records.run.dataset}-{records.run.resolution}"
     source = canonical({"uri": f"data/prepared/{name}"})
     dataset = Dataset(name, records.run.dataset_digest[:_DATASET_DIGEST], "local", source)
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     client.log_dict(run_id, records.run.config, "config.json")
-    client.log_batch(run_id, params=[Param(*item) for item in content.parameters(records).items()])
+    for start in range(0, len(parameters), _PARAMS):
+        client.log_batch(run_id, params=parameters[start : start + _PARAMS])
 
 
 def _send_files(client: MlflowClient, run_id: str, records: Records, paths: Paths) -> None:

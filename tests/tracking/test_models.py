@@ -101,7 +101,7 @@ def test_sending_one_says_nothing_and_leaves_nothing_here(workspace, capfd, recw
     assert list(Path().iterdir()) == []
 
 
-def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace, sent):
+def test_a_finished_run_has_one_model_until_it_is_measured_again(workspace, sent):
     (model,) = models(workspace)
     assert (model.status, model.tags["sagan.run"]) == ("READY", sent.run)
     assert model.params["generator.attention_at"] == "[14]"
@@ -111,6 +111,11 @@ def test_a_finished_run_has_one_model_and_sending_again_makes_no_other(workspace
     assert len(mirror["points"]["fid"]) == 1
     assert workspace.send().sent == []
     assert [again.model_id for again in models(workspace)] == [model.model_id]
+    workspace.evaluation(sent, fid=10.0, finished="2025-10-10T09:10:00+00:00")
+    workspace.send()
+    (anew,) = models(workspace)
+    assert anew.model_id != model.model_id
+    assert [m.value for m in anew.metrics if m.key == "fid"] == [10.0]
 
 
 def test_a_model_gives_the_generators_images_needs_nothing_of_this_clone_and_holds_no_pickle(workspace, sent, tmp_path):
@@ -251,15 +256,6 @@ def test_one_that_broke_off_is_made_whole(workspace, monkeypatch, broken):
     assert model.status == "READY" and workspace.mirror(cell)["tags"]["sagan.model"] == model.model_id
     assert sorted((m.key, m.value) for m in model.metrics) == [("fid", 12.5), ("kid", 0.01)]
     assert workspace.send().sent == []
-
-
-def test_a_mirror_made_anew_takes_its_model_along(workspace, sent):
-    (before,) = models(workspace)
-    workspace.evaluation(sent, fid=10.0, finished="2025-10-10T09:10:00+00:00")
-    workspace.send()
-    (after,) = models(workspace)
-    assert after.model_id != before.model_id
-    assert [m.value for m in after.metrics if m.key == "fid"] == [10.0]
 
 
 @pytest.mark.exhaustive

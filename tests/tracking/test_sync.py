@@ -86,13 +86,16 @@ def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, re
     assert list(everything(workspace.client).values()) == list(everything(whole.client).values())
 
 
-def test_a_log_of_any_length_arrives(workspace):
-    """MLflow takes at most 1,000 points in a request."""
+def test_a_log_of_any_length_and_any_number_of_options_arrive(workspace):
+    """MLflow takes at most 1,000 points and 100 parameters in a request."""
     cell = workspace.cells[0]
+    options = {f"option-{number}": number for number in range(150)}
+    workspace.plan.runs[cell.run].config["variant"]["extension"] = {"options": options}
     workspace.log(cell, range(10, 2501, 10))
     workspace.send()
-    points = workspace.mirror(cell)["points"]
-    lines = [workspace.line(cell, step) for step in range(10, 2501, 10)]
+    mirror = workspace.mirror(cell)
+    points, lines = mirror["points"], [workspace.line(cell, step) for step in range(10, 2501, 10)]
+    assert mirror["params"]["extension.options.option-149"] == "149"
     for name in ("loss_d", "loss_g", "logits_real"):
         assert [value for _, _, value in points[f"train/{name}"]] == [line[name] for line in lines]
 
@@ -200,7 +203,17 @@ def test_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(workspac
     """As code of a user's own may log them."""
     cell = workspace.cells[0]
     workspace.finish(cell)
-    names = ["timing(s)/gen@1", "a\x1b[2J\n\x00b", "..", "/../c//d", " ", "", "sigma./e", "x" * 400]
+    names = [
+        "timing(s)/gen@1",
+        "a\x1b[2J\n\x00b",
+        "..",
+        "/../c//d",
+        " ",
+        "",
+        "sigma./e",
+        "x" * 400,
+        f"{'a' * 150}.{'b' * 150}",
+    ]
     path = workspace.paths.run(cell.run) / "log.jsonl"
     lines = [json.loads(line) | dict.fromkeys(names, 1.0) for line in path.read_text().splitlines()]
     lines[3]["loss_g"] = math.inf
