@@ -194,9 +194,7 @@ def _everything(client: MlflowClient) -> Json:
                 "experiment": experiment.name,
                 "tags": run.data.tags,
                 "params": run.data.params,
-                "points": {
-                    key: sorted((m.step, m.timestamp, m.value) for m in held) for key, held in histories.items()
-                },
+                "points": {key: sorted((m.step, m.timestamp, m.value) for m in histories[key]) for key in histories},
                 "status": run.info.status,
                 "times": (run.info.start_time, run.info.end_time),
                 "inputs": [(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs],
