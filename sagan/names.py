@@ -51,10 +51,24 @@ def for_mlflow(name: str) -> str:
     ('lr and attention', 'beta is 0.5', 'lr _10__-4_')
     """
     name = name.replace("+", " and ").replace("=", " is ")  # colons are refused by servers before MLflow 3
-    name = re.sub(r"[^\w.\- ]", "_", name)
-    if len(name) <= _MLFLOW_NAME // 2:
+    name = re.sub(r"[^\w.\- ]|^[.\s]|^$", "_", name)
+    return _cut(name, _MLFLOW_NAME // 2)
+
+
+def for_mlflow_metric(name: str) -> str:
+    """A metric's name; what stands before a slash is a section of MLflow's page.
+
+    >>> for_mlflow_metric("train/timing(s)/gen\x1b"), for_mlflow_metric("/a//../b")
+    ('train/timing_s_/gen_', 'a/_./b')
+    """
+    return _cut("/".join(for_mlflow(part) for part in name.split("/") if part) or "_", _MLFLOW_NAME)
+
+
+def _cut(name: str, longest: int) -> str:
+    """A name that is too long keeps its beginning and gets a digest, so that different ones stay different."""
+    if len(name) <= longest:
         return name
-    return f"{name[: _MLFLOW_NAME // 2 - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[: longest - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def for_mlflow_text(text: str) -> str:

@@ -18,11 +18,10 @@ MlflowOption = Annotated[
 
 def _mlflow_table(name: str):
     from sagan.tracking import TrackingUnavailable
-    from sagan.tracking.connection import tracking_uri
-    from sagan.tracking.table import runs_table
+    from sagan.tracking.connection import runs_table
 
     try:
-        return runs_table(tracking_uri(load_params(PATHS.params), PATHS), name)
+        return runs_table(name, load_params(PATHS.params), PATHS)
     except TrackingUnavailable as error:
         raise UserError(str(error)) from None
 

@@ -31,7 +31,7 @@ def ui(
     from sagan.tracking import TrackingUnavailable, serve
 
     try:
-        status = serve(load_params(PATHS.params), PATHS, port, say=lambda line: print(line, flush=True))
+        status = serve(load_params(PATHS.params), PATHS, port)
     except TrackingUnavailable as error:
         raise UserError(str(error)) from None
     raise typer.Exit(status)

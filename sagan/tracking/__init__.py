@@ -1,9 +1,7 @@
 """Run records -> MLflow: sent as often as one likes, arriving once.
 
-The records under `results/` are the truth, and MLflow is a mirror of them that can be made at any
-time. Nothing here is called by a training process: `follow` reads the logs of runs that train
-elsewhere, and `sync` completes whatever is missing. A server that is down therefore costs nothing
-but the mirror.
+The records under `results/` are the truth, and MLflow mirrors them. No training process calls anything here: `follow`
+reads the logs of runs that train elsewhere, and `sync` completes what is missing.
 """
 
 import atexit
@@ -14,29 +12,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Read by MLflow when it is imported: no usage statistics are sent from here, and nothing is printed.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# Read by MLflow: no usage statistics, nothing printed; where it would retry for minutes, the next sending is the retry.
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}.items():
+    os.environ.setdefault(_name, _value)
 
-
-def _import_by_a_plain_path() -> None:
-    """Let this process and its children find MLflow at a path without `%`, which alembic would take for a reference."""
-    packages = Path(importlib.util.find_spec("mlflow").origin).parent.parent
-    if "%" not in str(packages):
-        return
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    alias = Path(folder) / "packages"
-    alias.symlink_to(packages)
-    sys.path.insert(0, str(alias))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(alias), os.environ.get("PYTHONPATH"))))
-
-
-_import_by_a_plain_path()
+# alembic takes a `%` in MLflow's path for a reference: this process and its children import it through a link.
+_packages = Path(importlib.util.find_spec("mlflow").origin).parent.parent
+if "%" in str(_packages):
+    _folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    (Path(_folder) / "packages").symlink_to(_packages)
+    sys.path.insert(0, f"{_folder}/packages")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
 
 from sagan.tracking.connection import TrackingRefused, TrackingUnavailable  # noqa: E402
 from sagan.tracking.sending import SyncReport, follow, sync  # noqa: E402
-from sagan.tracking.serving import UI_PORT, serve  # noqa: E402
+from sagan.tracking.serving import serve  # noqa: E402
 
-__all__ = ["UI_PORT", "SyncReport", "TrackingRefused", "TrackingUnavailable", "follow", "serve", "sync"]
+__all__ = ["SyncReport", "TrackingRefused", "TrackingUnavailable", "follow", "serve", "sync"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,68 +19,48 @@ import sagan
 from sagan.code.trust import is_trusted
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file, warn_once
-from sagan.store.records import Json, file_digest
+from sagan.store.records import file_digest
 from sagan.tracking import content
 from sagan.tracking.content import Records
 
-# Tags of a run: the id of its model, set when all of it has arrived; and the same once it has its figures.
-MODEL_TAG, MEASURED_TAG = "sagan.model", "sagan.model.measured"
+MODEL_TAG = "sagan.model"  # of a run: the id of its model, set when all of it has arrived
 _FILE = "generator.safetensors"
-# What a generator needs of this package.
-_CODE = ("__init__.py", "code", "errors.py", "nn", "shapes.py", "store/__init__.py", "store/paths.py")
-_no_cache = shutil.ignore_patterns("__pycache__")
-_NEEDS = ("mlflow", "numpy", "safetensors", "torch")
+# What a generator needs of this package, and of others.
+_CODE = {"__init__.py", "code", "errors.py", "names.py", "nn", "params", "shapes.py", "store"}
+_NEEDS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
-def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Paths | None) -> dict[str, str]:
-    """Makes the model of a finished run, once, and sends its figures once they are there; returns the run's new tags.
+def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Paths) -> dict[str, str]:
+    """Makes the model of a measured run with its figures; returns the run's new tags.
 
-    A run that is followed has finished some time before it is measured. A light copy has no weights, and weights with
-    other bytes than were measured make no model; nor does own code that nobody here trusts.
-
-    Args:
-        paths: where the run lies; None where no models are wanted.
+    A light copy has no weights, and weights with other bytes than were measured make no model; nor does own code that
+    nobody here trusts. What an earlier sending left half done is removed.
     """
-    tags, model = {}, mirror.data.tags.get(MODEL_TAG)
-    if model is None and paths is not None and (folder := _sendable(records, paths)) is not None:
-        tags[MODEL_TAG] = model = _make(client, mirror, records, folder)
-    if model and records.measures and mirror.data.tags.get(MEASURED_TAG) != model:
-        points = [point for point in content.result_points(records) if point.key in records.measures.metrics]
-        client.log_batch(mirror.info.run_id, metrics=[Metric(*point, model_id=model) for point in points])
-        tags[MEASURED_TAG] = model
-    return tags
-
-
-def _sendable(records: Records, paths: Paths) -> Path | None:
-    """The run's folder, where a model can be made of what lies there."""
     folder, kept = paths.run(records.cell.run), records.result.files.get(_FILE)
     if records.result.status != "finished" or not is_own_file(folder / _FILE, folder):
-        return None
+        return {}
     if kept and file_digest(folder / _FILE) != kept.sha256:
-        warn_once(
-            f"{folder / _FILE}: other bytes than were measured, so MLflow gets no model of it; `dvc repro` mends it"
-        )
-        return None
+        told = "other bytes than were measured, so MLflow gets no model of it; `dvc repro` mends it"
+        warn_once(f"{folder / _FILE}: {told}")
+        return {}
     if (folder / "extension").is_dir() and not is_trusted(folder, paths):
         warn_once(f"{folder}: own code that came with a copied run, so MLflow gets no model of it")
-        return None
-    return folder
-
-
-def _make(client: MlflowClient, mirror: Mirror, records: Records, run_folder: Path) -> str:
-    """The id of a run's new model. What an earlier sending left half done is removed."""
-    run_id, experiment = mirror.info.run_id, mirror.info.experiment_id
+        return {}
+    run, cell = mirror.info, records.cell
     drop_models(client, mirror)
-    told = {"sagan.run": records.cell.run, "sagan.variant": records.cell.variant, "sagan.seed": str(records.cell.seed)}
+    tags = {"sagan.run": cell.run, "sagan.variant": cell.variant, "sagan.seed": str(cell.seed)}
     # MLflow allows fewer characters in the name of a model than in that of a run.
-    name = re.sub(r"[/:.%\"']", "-", records.cell.run)
-    model = client.create_logged_model(experiment, name, run_id, told, content.parameters(records), "generator")
-    with tempfile.TemporaryDirectory() as folder:
-        _save(Path(folder) / "model", records.run.config, run_folder, model.model_id, run_id)
-        client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
-    client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, records.result.steps)])
-    return model.model_id
+    name, parameters = re.sub(r"[/:.%\"']", "-", cell.run), content.parameters(records)
+    made = client.create_logged_model(run.experiment_id, name, run.run_id, tags, parameters, "generator").model_id
+    with tempfile.TemporaryDirectory() as scratch:
+        _save(Path(scratch), records, folder, Model(model_id=made, run_id=run.run_id))
+        client.log_model_artifacts(made, f"{scratch}/model")
+    points = [point for point in content.result_points(records) if point.key in records.measures[content.MAIN].metrics]
+    figures = [Metric(point.key, point.value, point.timestamp, point.step, model_id=made) for point in points]
+    client.log_batch(run.run_id, metrics=figures)
+    client.finalize_logged_model(made, "READY")
+    client.log_outputs(run.run_id, [LoggedModelOutput(made, records.result.steps)])
+    return {MODEL_TAG: made}
 
 
 def drop_models(client: MlflowClient, mirror: Mirror) -> None:
@@ -90,48 +69,31 @@ def drop_models(client: MlflowClient, mirror: Mirror) -> None:
         client.delete_logged_model(model.model_id)
 
 
-def _save(folder: Path, config: Json, run_folder: Path, model_id: str, run_id: str) -> None:
-    """An MLflow model in a folder."""
-    package = Path(sagan.__file__).parent
-    inputs, example = _inputs(config)
-    resolution, channels = config["image"]["resolution"], config["image"]["channels"]
-    images = TensorSpec(np.dtype(np.uint8), (-1, resolution, resolution, channels), "images")
-    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings(record=True):
-        # Recorded, which is unheard: MLflow would rather have type hints of its own kind, and filters do not stop it.
-        code, kept = Path(name) / "sagan", Path(name) / "kept"
-        # By content: MLflow refuses links, which DVC's shared cache is made of.
-        kept.mkdir()
-        artifacts = {"generator": str(shutil.copyfile(run_folder / _FILE, kept / _FILE))}
-        own = [file for file in (run_folder / "extension").glob("*.py") if is_own_file(file, run_folder)]
-        if own:
-            (kept / "extension").mkdir()
-            artifacts["own_code"] = str(kept / "extension")
-        for file in own:
-            shutil.copyfile(file, kept / "extension" / file.name)
-        (code / "store").mkdir(parents=True)
-        for part in _CODE:
-            if (package / part).is_dir():
-                shutil.copytree(package / part, code / part, ignore=_no_cache)
-            else:
-                shutil.copyfile(package / part, code / part)
-        pyfunc.save_model(
-            folder,
-            python_model=str(package / "tracking" / "generator_model.py"),
-            artifacts=artifacts,
-            code_paths=[str(code)],
-            signature=ModelSignature(Schema(inputs), Schema([images])),
-            input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in _NEEDS],
-            mlflow_model=Model(model_id=model_id, run_id=run_id),
-        )
+def _save(scratch: Path, records: Records, run_folder: Path, model: Model) -> None:
+    """Makes an MLflow model in `scratch`/model."""
+    package, image = Path(sagan.__file__).parent, records.run.config["image"]
+    inputs = [TensorSpec(np.dtype(np.float32), (-1, records.run.config["variant"]["generator"]["z_dim"]), "z")]
+    if image.get("classes"):
+        inputs.append(TensorSpec(np.dtype(np.int64), (-1,), "label"))
+    shape = (-1, image["resolution"], image["resolution"], image["channels"])
+    images = TensorSpec(np.dtype(np.uint8), shape, "images")
 
+    def unneeded(folder: str, names: list[str]) -> set[str]:
+        return set(names) - _CODE if Path(folder) == package else {"__pycache__"}
 
-def _inputs(config: Json) -> tuple[list[TensorSpec], dict[str, np.ndarray]]:
-    """What a generator takes, and an example of it: two images."""
-    z_dim, classes = config["variant"]["generator"]["z_dim"], config["image"].get("classes") or []
-    specs = [TensorSpec(np.dtype(np.float32), (-1, z_dim), "z")]
-    example = {"z": np.random.default_rng(0).standard_normal((2, z_dim)).astype(np.float32)}
-    if classes:
-        specs.append(TensorSpec(np.dtype(np.int64), (-1,), "label"))
-        example["label"] = np.arange(2, dtype=np.int64) % len(classes)
-    return specs, example
+    shutil.copytree(package, scratch / "sagan", ignore=unneeded)
+    for file in [run_folder / _FILE, *run_folder.glob("extension/*.py")]:
+        if is_own_file(file, run_folder):
+            target = scratch / "generator" / file.relative_to(run_folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)  # by content, also of a link to DVC's cache
+    pyfunc.save_model(
+        scratch / "model",
+        loader_module="generator_model",
+        data_path=str(scratch / "generator"),
+        code_paths=[str(scratch / "sagan"), str(package / "tracking" / "generator_model.py")],
+        signature=ModelSignature(Schema(inputs), Schema([images])),
+        input_example={spec.name: np.zeros((2, *spec.shape[1:]), spec.type) for spec in inputs},
+        pip_requirements=[f"{need}=={version(need)}" for need in _NEEDS],
+        mlflow_model=model,
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,8 +19,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sagan.tracking import TrackingUnavailable, follow, sync
-
-PATIENCE_S = 120
+from tests.tracking.conftest import PATIENCE_S, free_port, wait_for
 
 
 @contextmanager
@@ -48,119 +47,93 @@ def steps_of(workspace, cell, client=None) -> list[int]:
     return [m.step for run in runs for m in client.get_metric_history(run.info.run_id, "train/loss_d")]
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def test_a_run_appears_while_it_trains(workspace):
+@pytest.mark.parametrize("followers", [1, 2])
+def test_a_run_appears_while_it_trains_and_after_a_kill_and_a_resume_has_each_point_once(
+    workspace, everything, followers
+):
+    """The log is cut back to the checkpoint at step 40 and written again, later."""
     cell = workspace.cells[0]
-    with following(workspace):
-        for last in (10, 20, 50):
+    with following(workspace, followers):
+        for last in (10, 20, 70):
             workspace.log(cell, range(10, last + 1, 10))
             wait_for(lambda last=last: steps_of(workspace, cell) == list(range(10, last + 1, 10)))
         mirror = workspace.mirror(cell)
         assert (mirror["status"], mirror["tags"]["sagan.status"]) == ("RUNNING", "running")
         assert mirror["params"]["generator.attention_at"] == "[14]"
-        workspace.finish(cell)
-    mirror = workspace.mirror(cell)
-    assert (mirror["status"], mirror["tags"]["sagan.status"]) == ("FINISHED", "finished")
-    assert len(mirror["points"]["curve/fid"]) == 3
-
-
-def test_a_follower_ends_with_a_mirror_like_that_of_one_sending(make, everything):
-    live, late = make("live"), make("late")
-    with following(live):
-        for last in range(10, 101, 10):
-            live.log(live.cells[0], range(last, last + 10, 10))
-            time.sleep(0.02)
-        live.result(live.cells[0])
-        live.evaluation(live.cells[0])
-    late.finish(late.cells[0])
-    late.send()
-    assert list(everything(live.client).values()) == list(everything(late.client).values())
-
-
-@pytest.mark.parametrize("followers", [1, 2])
-def test_a_kill_and_a_resume_leave_each_point_once(workspace, everything, followers):
-    """The log is cut back to the checkpoint at step 40 and written again, later."""
-    cell = workspace.cells[0]
-    with following(workspace, followers):
-        workspace.log(cell, range(10, 71, 10))
-        wait_for(lambda: steps_of(workspace, cell) == list(range(10, 71, 10)))
         workspace.log(cell, range(50, 51, 10), attempt=1)
         time.sleep(0.3)
         workspace.log(cell, range(60, 81, 10), attempt=1)
-        wait_for(lambda: steps_of(workspace, cell)[-1] == 80)
-        assert steps_of(workspace, cell) == list(range(10, 81, 10))
+        wait_for(lambda: steps_of(workspace, cell) == list(range(10, 81, 10)))
         workspace.log(cell, range(90, 101, 10), attempt=1)
         workspace.result(cell)
         workspace.evaluation(cell)
-        run_id = next(iter(everything(workspace.client)))
+        (run_id,) = everything(workspace.client)
     assert list(everything(workspace.client)) == [run_id]  # no reason to make the mirror anew
-    points = workspace.mirror(cell)["points"]
-    assert [step for step, _, _ in points["train/loss_d"]] == list(range(10, 101, 10))
-    assert [value for _, _, value in points["train/loss_d"]] == [
-        workspace.line(cell, step)["loss_d"] for step in range(10, 101, 10)
-    ]
+    mirror = workspace.mirror(cell)
+    assert (mirror["status"], mirror["tags"]["sagan.status"]) == ("FINISHED", "finished")
+    losses = [(step, value) for step, _, value in mirror["points"]["train/loss_d"]]
+    assert losses == [(step, workspace.line(cell, step)["loss_d"]) for step in range(10, 101, 10)]
+    assert len(mirror["points"]["curve/fid"]) == 3
 
 
-def test_a_restart_from_nothing_leaves_each_point_once(workspace):
+@pytest.mark.parametrize("seed", [0, 1], ids=["same", "other"])
+def test_a_restart_from_nothing_leaves_each_point_once(workspace, seed):
+    """With the same values, or with others, for which another seed's stand: another device's."""
     cell = workspace.cells[0]
+    restarted = dataclasses.replace(cell, seed=seed)
     with following(workspace):
         workspace.log(cell, range(10, 71, 10))
         wait_for(lambda: steps_of(workspace, cell) == list(range(10, 71, 10)))
-        workspace.log(cell, range(10, 21, 10), attempt=1)
+        workspace.log(restarted, range(10, 21, 10), attempt=1)
         time.sleep(0.3)
-        workspace.log(cell, range(10, 101, 10), attempt=1)
+        workspace.log(restarted, range(10, 81, 10), attempt=1)
+        wait_for(lambda: steps_of(workspace, cell) == list(range(10, 81, 10)))
+        workspace.log(restarted, range(90, 101, 10), attempt=1)
         workspace.result(cell)
-    assert [step for step, _, _ in workspace.mirror(cell)["points"]["train/loss_d"]] == list(range(10, 101, 10))
+    losses = [(step, value) for step, _, value in workspace.mirror(cell)["points"]["train/loss_d"]]
+    assert losses == [(step, workspace.line(restarted, step)["loss_d"]) for step in range(10, 101, 10)]
 
 
-def test_followers_and_sendings_in_several_processes_agree(workspace, make, everything):
-    """One is killed without mercy in the middle."""
+def test_followers_and_sendings_in_several_processes_make_one_store_and_agree(make, everything):
+    """All start together, without a store; one is killed without mercy in the middle. None says anything."""
+    workspace, alone = make("several", store=False), make("alone")
     workspace.plan.save(workspace.paths.root / "plan.json")
     script = f"""
-import threading
+import sys, threading
 from pathlib import Path
 from sagan import plan, tracking
 from sagan.params import loading
 from sagan.store import paths
-here = paths.Paths(Path({str(workspace.paths.root)!r}))
+stop, here = threading.Event(), paths.Paths(Path({str(workspace.paths.root)!r}))
 planned, params = plan.Plan.load(here.root / "plan.json"), loading.load_params(here.params)
-print("ready", flush=True)
-tracking.follow(planned, params, here, threading.Event(), 0.02)
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+tracking.follow(planned, params, here, stop, 0.02)
 """
-    processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    first, second = (subprocess.Popen([sys.executable, "-c", script], **pipes) for _ in range(2))
     try:
-        for process in processes:
-            process.stdout.readline()
         for step in range(10, 101, 10):
             for cell in workspace.cells:
                 workspace.log(cell, range(step, step + 10, 10))
             if step == 50:
-                wait_for(lambda: steps_of(workspace, workspace.cells[0])[-1:] == [50])
-                processes[0].kill()
+                wait_for((workspace.paths.root / "state/mlflow/mlflow.db").exists)
+                wait_for(lambda: steps_of(workspace, workspace.cells[0]) == [10, 20, 30, 40, 50])
+                first.kill()
         for cell in workspace.cells:
             workspace.result(cell)
             workspace.evaluation(cell)
         workspace.send()
+        assert second.communicate() == (b"", None)
     finally:
-        for process in processes:
+        for process in (first, second):
             process.kill()
             process.wait()
     workspace.send()
-    alone = make("alone")
     for cell in alone.cells:
         alone.finish(cell)
     alone.send()
-
-    def by_run(client):
-        return {run["tags"]["sagan.run"]: run for run in everything(client).values()}
-
-    assert by_run(workspace.client) == by_run(alone.client)
+    mirrors = [sorted(everything(each.client).values(), key=str) for each in (workspace, alone)]
+    assert mirrors[0] == mirrors[1]
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -169,32 +142,28 @@ tracking.follow(planned, params, here, threading.Event(), 0.02)
 class Server:
     """A real `mlflow server` on loopback that can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path, store: str | None = None) -> None:
-        self.folder, self.store = folder, store or f"sqlite:///{folder}/server.db"
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            self.port = unused.getsockname()[1]
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
+        self.client = MlflowClient(tracking_uri=self.uri)
 
     def start(self) -> None:
-        options = {"--backend-store-uri": self.store, "--artifacts-destination": self.folder / "artifacts"}
-        options |= {"--host": "127.0.0.1", "--port": self.port, "--workers": 1}
+        options = {
+            "--backend-store-uri": f"sqlite:///{self.folder}/server.db",
+            "--host": "127.0.0.1",
+            "--port": self.port,
+        }
+        options |= {"--artifacts-destination": self.folder / "artifacts", "--workers": 1}
         command = [sys.executable, "-m", "mlflow", "server", *(str(part) for item in options.items() for part in item)]
-        with (self.folder / "server.txt").open("a") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-            )
+        outputs = {"stdout": (self.folder / "server.txt").open("a"), "stderr": subprocess.STDOUT}
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # for language models
+        self.process = subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True, **outputs)
         wait_for(self._answers)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "server.txt").read_text()
         try:
-            return bool(MlflowClient(tracking_uri=self.uri).search_experiments())
+            return bool(self.client.search_experiments())
         except Exception:
             return False
 
@@ -202,58 +171,14 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=self.uri)
-
-
-@pytest.fixture(scope="session")
-def postgresql_server():
-    """Makes databases in a PostgreSQL of our own, and tells their URIs."""
-    pytest.importorskip("psycopg2", reason="no PostgreSQL driver: pip install psycopg2-binary")
-    found = [Path(shutil.which("initdb") or "initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    programs = [path.resolve().parent for path in found if path.exists()]
-    if not programs:
-        pytest.skip("no PostgreSQL on this machine: apt-get install postgresql")
-    # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp())
-    if user:
-        shutil.chown(folder, user)
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "user": user, "cwd": folder}
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    data, settings = folder / "data", f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder}"
-    subprocess.run([programs[0] / "initdb", "-D", data, "-U", "sagan", "-A", "trust"], **quiet)
-    subprocess.run([programs[0] / "pg_ctl", "-D", data, "-o", settings, "-l", folder / "log", "-w", "start"], **quiet)
-
-    def make(name: str) -> str:
-        subprocess.run([programs[0] / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "sagan", name], **quiet)
-        return f"postgresql://sagan:unused@127.0.0.1:{port}/{name}"
-
-    try:
-        yield make
-    finally:
-        subprocess.run([programs[0] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
-        shutil.rmtree(folder)
-
 
 @pytest.fixture
-def postgresql(postgresql_server, request):
-    """The URI of an empty PostgreSQL database."""
-    return postgresql_server(f"t{abs(hash(request.node.name))}")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def server(request, tmp_path, empty_store, monkeypatch):
-    folder = tmp_path / "server"
-    folder.mkdir()
-    store = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    shutil.copy(empty_store, folder / "server.db")
+def server(tmp_path, empty_store, monkeypatch):
+    (tmp_path / "server").mkdir()
+    shutil.copy(empty_store, tmp_path / "server" / "server.db")
     # A server that has only just started on a busy machine may take longer than a user would wait.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    server = Server(folder, store)
+    server = Server(tmp_path / "server")
     server.start()
     yield server
     server.kill()
@@ -282,6 +207,31 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(server, wor
     report = sync(workspace.plan, workspace.params, workspace.paths)
     assert (report.sent, report.points) == ([], 0)
     assert [workspace.mirror(c, server.client) for c in (cell, other)] == before
+
+
+@pytest.fixture
+def postgresql():
+    """The URI of an empty database in a PostgreSQL of our own."""
+    pytest.importorskip("psycopg2", reason="no PostgreSQL driver: pip install psycopg2-binary")
+    found = [Path(shutil.which("initdb") or "initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    programs = [path.resolve().parent for path in found if path.exists()]
+    if not programs:
+        pytest.skip("no PostgreSQL on this machine: apt-get install postgresql")
+    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    folder, port = Path(tempfile.mkdtemp()), free_port()
+    if user:
+        shutil.chown(folder, user)
+
+    def run(name: str, *arguments: object) -> None:
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "user": user, "cwd": folder}
+        subprocess.run([programs[0] / name, "-D", folder / "data", *arguments], **quiet)
+
+    run("initdb", "-U", "sagan", "-A", "trust")
+    settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder}"
+    run("pg_ctl", "-o", settings, "-l", folder / "log", "-w", "start")
+    yield f"postgresql://sagan:unused@127.0.0.1:{port}/postgres"
+    run("pg_ctl", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.mark.exhaustive

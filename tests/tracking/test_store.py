@@ -3,38 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import ipaddress
 import json
 import os
 import shutil
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from mlflow import MlflowClient
 
 from sagan.errors import UserError
 from sagan.store.paths import Paths
-from sagan.tracking import TrackingRefused, TrackingUnavailable, serving
-from sagan.tracking.connection import connect
-from sagan.tracking.serving import serve, ui_command, ui_environment
-from tests.tracking.conftest import PARAMS
+from sagan.tracking import TrackingRefused, TrackingUnavailable
+from sagan.tracking.serving import serve
+from tests.tracking.conftest import PARAMS, free_port, wait_for
 
 
-def refused() -> str:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{unused.getsockname()[1]}"
+@pytest.fixture
+def answering(monkeypatch):
+    """Starts a server on loopback that does `answer(handler)` at each request, and names it to MLflow."""
+    started = []
+
+    def start(answer, context: ssl.SSLContext | None = None) -> None:
+        methods = {"do_GET": answer, "do_POST": answer, "log_message": lambda *_: None}
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (BaseHTTPRequestHandler,), methods))
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        started.append(server)
+        uri = f"http{'s' if context else ''}://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
 
 
-@pytest.mark.parametrize("scheme", ["http://user:secret@", "postgresql://user:secret@"])
+def status(code: int, body: str = "<html>no</html>", **headers: str):
+    """What answers every request with this."""
+
+    def answer(handler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+
+    return answer
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch, scheme):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}{refused()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://user:secret@127.0.0.1:{free_port()}")
     workspace.finish(workspace.cells[0])
     start = time.monotonic()
     with pytest.raises(TrackingUnavailable) as caught:
@@ -44,63 +79,68 @@ def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch
     assert "python -m sagan track" in message and "\n" not in message and "secret" not in message
 
 
-def test_a_server_that_never_answers_is_given_up(workspace, monkeypatch):
+@pytest.mark.parametrize("code", [429, 502])
+def test_a_server_that_is_overloaded_or_behind_a_proxy_that_lost_it_is_an_outage(
+    workspace, answering, monkeypatch, code
+):
+    answering(status(code, Retry_After="3600"))
+    workspace.finish(workspace.cells[0])
+    plan = workspace.paths.root / "plan.json"
+    workspace.plan.save(plan)
+    command = [sys.executable, "-m", "sagan", "track", "--plan", str(plan)]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, cwd=workspace.paths.root, env=environment, capture_output=True, encoding="utf-8")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 0 and line.startswith("sagan: warning: MLflow at http://127.0.0.1:"), done.stderr
+    assert str(code) in line and "send them later" in line
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert workspace.send().sent == [workspace.cells[0].run]
+
+
+def test_a_self_signed_certificate_is_named_with_what_to_do(workspace, answering, monkeypatch, tmp_path):
+    file, key = tmp_path / "server.pem", ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tracking.example")])
+    now, address = datetime.datetime.now(datetime.UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(key, hashes.SHA256())
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = serialization.Encoding.PEM
+    file.write_bytes(key.private_bytes(pem, *plain) + made.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    answering(status(502), context)
+    with pytest.raises(TrackingRefused, match=r"self-signed certificate.*MLFLOW_TRACKING_SERVER_CERT_PATH") as caught:
+        workspace.send()
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(file))
+    with pytest.raises(TrackingUnavailable, match="502"):
+        workspace.send()
+
+
+def drip(handler) -> None:
+    """A byte now and then never is a time-out of a read."""
+    status(200, Content_Length="999")(handler)
+    while True:
+        handler.wfile.write(b" ")
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("answer", [lambda handler: time.sleep(20), drip], ids=["silent", "dripping"])
+def test_a_server_that_does_not_end_its_answer_is_given_up(workspace, answering, monkeypatch, answer):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    workspace.finish(workspace.cells[0])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        with pytest.raises(TrackingUnavailable):
-            workspace.send()
+    answering(answer)
+    start = time.monotonic()
+    with pytest.raises(TrackingUnavailable):
+        workspace.send()
+    assert time.monotonic() - start < 30
 
 
-def test_a_server_that_drips_is_given_up(workspace, monkeypatch):
-    """A byte a second never is a time-out of a read."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    workspace.finish(workspace.cells[0])
-    drip = """
-import socket, sys, time
-listening = socket.create_server(("127.0.0.1", 0))
-print(listening.getsockname()[1], flush=True)
-connection, _ = listening.accept()
-connection.recv(9999)
-connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 999\\r\\n\\r\\n")
-while True:
-    connection.sendall(b" ")
-    time.sleep(0.2)
-"""
-    with subprocess.Popen([sys.executable, "-c", drip], stdout=subprocess.PIPE, encoding="utf-8") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.stdout.readline().strip()}")
-        start = time.monotonic()
-        with pytest.raises(TrackingUnavailable):
-            workspace.send()
-        assert time.monotonic() - start < 30  # of 999 bytes
-        server.kill()
-
-
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_refusal_is_an_error_with_the_whole_reason(workspace, monkeypatch, status):
-    reason = json.dumps({"error_code": "PERMISSION_DENIED", "message": "this is " + "very " * 100 + "closed"})
-    answer = f"""
-import http.server
-class Refusing(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.send_response({status})
-        self.end_headers()
-        self.wfile.write({reason.encode()!r})
-    do_GET = do_POST
-    log_message = lambda *_: None
-server = http.server.HTTPServer(("127.0.0.1", 0), Refusing)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
-    workspace.finish(workspace.cells[0])
-    with subprocess.Popen([sys.executable, "-c", answer], stdout=subprocess.PIPE, encoding="utf-8") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.stdout.readline().strip()}")
-        with pytest.raises(TrackingRefused, match=r"very closed.*MLFLOW_TRACKING_URI"):
-            workspace.send()
-        server.kill()
+@pytest.mark.parametrize("code", [401, 404])
+def test_a_refusal_is_an_error_with_the_whole_reason(workspace, answering, code):
+    reason = {"error_code": "PERMISSION_DENIED", "message": "this is " + "very " * 100 + "closed"}
+    answering(status(code, json.dumps(reason)))
+    with pytest.raises(TrackingRefused, match=r"very closed.*MLFLOW_TRACKING_URI"):
+        workspace.send()
 
 
 def test_a_database_that_another_process_writes_is_an_outage(workspace, monkeypatch):
@@ -126,24 +166,39 @@ def test_an_address_that_mlflow_cannot_use_is_a_refusal(workspace, monkeypatch, 
         workspace.send()
 
 
-def test_the_ui_leaves_nothing_when_it_is_terminated(workspace):
+def test_the_ui_says_where_the_runs_are_shows_no_address_in_ps_and_leaves_nothing(workspace):
     workspace.finish(workspace.cells[0])
     workspace.send()
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "sagan", "ui", "--port", str(port)]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     with subprocess.Popen(command, cwd=workspace.paths.root, env=environment, stdout=subprocess.PIPE) as ui:
-        lines = [ui.stdout.readline() for _ in range(4)]
-        assert lines[3].startswith(b"MLflow is at"), lines
+        said = [ui.stdout.readline().decode() for _ in range(4)]
+        identity = workspace.client.get_experiment_by_name("sagan-quick").experiment_id
+        page = f"http://127.0.0.1:{port}/#/experiments/{identity}/runs?workflowType=machine_learning"
+        assert said[0] == "quick:\n" and f" {page}&orderByKey=metrics.%60fid%60&orderByAsc=true" in said[1], said
+        assert f"{page}&compareRunsMode=CHART" in said[2] and "every user of this machine" in said[3]
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         family = psutil.Process(ui.pid).children(recursive=True)
-        assert family
+        assert family and not [part for process in family for part in process.cmdline() if "mlflow.db" in part]
+        listening = {
+            place.laddr.ip for process in family for place in process.net_connections() if place.status == "LISTEN"
+        }
+        assert listening == {"127.0.0.1"}
         ui.terminate()
         assert ui.wait(30) == 143
     assert not psutil.wait_procs(family, timeout=10)[1]
-    with socket.socket() as free:
-        assert free.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_what_the_ui_cannot_show_is_a_line_before_anything_starts(workspace, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port}: Address already in use; .*PORT={port + 1}"):
+            serve(workspace.params, workspace.paths, port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@tracking.example:5000")
+    with pytest.raises(UserError, match="is a server already") as caught:
+        serve(workspace.params, workspace.paths, free_port())
+    assert "secret" not in str(caught.value)
 
 
 def test_mlflow_works_from_a_folder_whose_name_it_cannot_take(workspace, tmp_path):
@@ -155,20 +210,22 @@ def test_mlflow_works_from_a_folder_whose_name_it_cannot_take(workspace, tmp_pat
 import sys
 sys.path.insert(0, {str(packages)!r})
 from pathlib import Path
+from sagan.params import Params
 from sagan.store.paths import Paths
-from sagan.tracking.connection import connect
-folder = Path({str(tmp_path / "50%")!r})
-connect(f"sqlite:///{{folder}}/state/mlflow/mlflow.db", Paths(folder))
+from sagan.tracking.connection import store
+with store(Params(repro=[], datasets={{}}, variants={{}}, suites={{}}), Paths(Path({str(tmp_path / "50%")!r}))):
+    pass
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "50%" / "state/mlflow/mlflow.db").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no database" * 100])
-@pytest.mark.parametrize("act", [lambda w: w.send(), lambda w: serve(w.params, w.paths, 0)], ids=["track", "ui"])
-def test_a_damaged_store_is_one_line(workspace, content, act):
-    (workspace.paths.root / "state/mlflow/mlflow.db").write_bytes(content)
+@pytest.mark.parametrize(
+    "act", [lambda w: w.send(), lambda w: serve(w.params, w.paths, free_port())], ids=["track", "ui"]
+)
+def test_a_damaged_store_is_one_line(workspace, act):
+    (workspace.paths.root / "state/mlflow/mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(TrackingRefused, match=r"mlflow\.db refuses the runs: .*move the file away"):
         act(workspace)
 
@@ -180,11 +237,12 @@ def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_o
     workspace.finish(workspace.cells[0])
     script = f"""
 from pathlib import Path
+from sagan.params import Params
 from sagan.store.paths import Paths
-from sagan.tracking.connection import connect
-folder = Path({str(workspace.paths.root)!r})
+from sagan.tracking.connection import store
 print("ready", flush=True)
-connect(f"sqlite:///{{folder}}/state/mlflow/mlflow.db", Paths(folder))
+with store(Params(repro=[], datasets={{}}, variants={{}}, suites={{}}), Paths(Path({str(workspace.paths.root)!r}))):
+    pass
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdout.readline()
@@ -192,18 +250,6 @@ connect(f"sqlite:///{{folder}}/state/mlflow/mlflow.db", Paths(folder))
     process.kill()
     process.wait()
     assert workspace.send().sent == [workspace.cells[0].run]
-
-
-def test_the_ui_listens_to_this_machine_only_and_shows_no_password_in_ps(workspace, monkeypatch):
-    command = ui_command()
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    uri = "postgresql://user:secret@db.example/mlflow"
-    assert not [part for part in command if "secret" in part or "://" in part]
-    assert ui_environment(uri, workspace.paths)["MLFLOW_BACKEND_STORE_URI"] == uri
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@tracking.example:5000")
-    with pytest.raises(UserError, match="is a server already") as caught:
-        serve(workspace.params, workspace.paths, 0)
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -229,34 +275,8 @@ def test_a_password_in_params_yaml_is_refused_and_not_repeated(make):
     assert "secret" not in str(caught.value)
 
 
-def test_a_busy_port_is_a_line_before_anything_starts(workspace):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port}: another program listens there; .*PORT={port + 1}"):
-            serve(workspace.params, workspace.paths, port)
-
-
-def test_the_ui_says_where_the_runs_are(workspace, monkeypatch):
-    workspace.finish(workspace.cells[0])
-    workspace.send()
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    listen = f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler).handle_request()"
-    monkeypatch.setattr(serving, "ui_command", lambda *_: [sys.executable, "-c", listen])
-    said = []
-    assert serve(workspace.params, workspace.paths, port, said.append) == 0
-    identity = workspace.client.get_experiment_by_name("sagan-quick").experiment_id
-    page = f"http://127.0.0.1:{port}/#/experiments/{identity}/runs?workflowType=machine_learning"
-    assert said[0] == "quick:" and said[1].endswith(f" {page}&orderByKey=metrics.%60fid%60&orderByAsc=true")
-    assert f"{page}&compareRunsMode=CHART" in said[2]
-    assert "every user of this machine" in said[3]
-
-
 @pytest.mark.parametrize("move", [False, True])
-def test_a_store_that_came_with_its_clone_is_set_aside_and_all_is_sent_anew(workspace, tmp_path, capsys, move):
+def test_a_store_that_came_with_its_clone_writes_nothing_into_the_original(workspace, tmp_path, capsys, move):
     workspace.finish(workspace.cells[0])
     workspace.send()
     before = _files(workspace.paths.root)
@@ -265,24 +285,26 @@ def test_a_store_that_came_with_its_clone_is_set_aside_and_all_is_sent_anew(work
     copy = dataclasses.replace(workspace, paths=Paths(other))
     assert copy.send().sent == [copy.cells[0].run]
     assert "came from another folder" in capsys.readouterr().err
-    assert [path.name for path in sorted((other / "state/torn").glob("mlflow-*/*"))] == ["artifacts", "mlflow.db"]
+    assert {experiment.name for experiment in copy.client.search_experiments()} >= {"sagan-quick", "sagan-quick-1"}
     run = copy.client.search_runs([copy.client.get_experiment_by_name("sagan-quick").experiment_id])[0]
     assert run.info.artifact_uri.startswith((other / "state/mlflow/artifacts").as_uri())
     assert copy.client.list_artifacts(run.info.run_id)
     if not move:
         assert _files(workspace.paths.root) == before
-    copy.send()
+    assert copy.send().sent == []
     assert "came from" not in capsys.readouterr().err
 
 
-def test_a_store_that_clones_share_is_left_as_it_is(workspace, tmp_path, monkeypatch):
+def test_a_store_that_clones_share_is_left_as_it_is(make, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
-    workspace.finish(workspace.cells[0])
-    workspace.send()
-    connect(f"sqlite:///{tmp_path}/shared.db", Paths(tmp_path / "elsewhere"))
-    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/shared.db")
-    location = client.get_experiment_by_name("sagan-quick").artifact_location
-    assert location.startswith(workspace.paths.root.as_uri())
+    first, second = make("first"), make("second")
+    first.finish(first.cells[0])
+    second.finish(second.cells[0])
+    assert first.send().sent and second.send().sent == []
+    (experiment,) = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/shared.db").search_experiments(
+        filter_string="name LIKE 'sagan-%'"
+    )
+    assert experiment.artifact_location.startswith(first.paths.root.as_uri())
 
 
 def _files(root):
