@@ -5,11 +5,13 @@ What is there is passed over, what fails leaves the rest alone, and what is stop
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -18,6 +20,7 @@ from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, explained
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
+from sagan.names import one_line
 from sagan.plan import Evaluation, Plan, Reference, Run, check_code
 from sagan.store.folders import (
     GO_ON_LATER,
@@ -28,11 +31,45 @@ from sagan.store.folders import (
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
-from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
-from sagan.training.loop import Data, Interrupted, Job, trained
+from sagan.store.types import RunRecord
+from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
+Spec = Run | Reference | Evaluation
+Loaded = dict[Path, PreparedDataset]
+# How each is read, and moved away where its folder is not whole.
+_KINDS: dict[type, tuple[Callable, Callable]] = {
+    Run: (read_run, partial(set_aside_torn, verify=False)),
+    Reference: (read_reference, set_aside_spoilt_reference),
+    Evaluation: (read_evaluation, set_aside_spoilt_evaluation),
+}
+
+
+def make_alone(spec: Spec, paths: Paths) -> int:
+    """One result in this process.
+
+    Returns:
+        What the process leaves with: 75 where a signal stopped it, else 0.
+
+    Raises:
+        UserError: the code or the data have changed since the plan was made, or it cannot be made.
+    """
+    # What has been hashed before this process imported it may be other code by now.
+    code_base.cache_clear()
+    first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    if first:
+        _there(spec, paths)
+    if isinstance(spec, Evaluation):
+        _say_moved(spec.reference, set_aside_spoilt_reference(spec.reference, paths))
+    try:
+        told = _made(spec, paths, {})
+    except Interrupted as interrupted:
+        print(f"sagan: {interrupted}", file=sys.stderr)
+        return GO_ON_LATER
+    if first:
+        print(told)
+    return 0
 
 
 class Making:
@@ -47,10 +84,9 @@ class Making:
         self.status = 0
         self._plan, self._plan_file, self._paths, self._together = plan, plan_file, paths, together
         self._stop = StopSignal()
-        self._datasets: dict[Path, PreparedDataset] = {}
+        self._loaded: Loaded = {}
         self._failed: set[str] = set()
-        # What has been hashed before this process imported it may be other code by now.
-        code_base.cache_clear()
+        code_base.cache_clear()  # as in make_alone
 
     def make(self, keys: Sequence[str]) -> int:
         """Train runs and measure them, each in all the ways that the plan asks for, and make references.
@@ -61,12 +97,12 @@ class Making:
         """
         plan = self._plan
         runs = [plan.runs[key] for key in dict.fromkeys(keys) if key in plan.runs]
-        needed = {e.reference for run in runs for e in self._evaluations(run) if not self._there(e)}
+        needed = {e.reference for run in runs for e in self._evaluations(run) if not _there(e, self._paths)}
         with self._stop:
             for key in sorted({*needed, *(key for key in keys if key in plan.references)}):
                 # Another process may be at it: there is more to do here before that one is needed.
                 if key in keys or not is_locked(lock_of(self._paths.reference(key))):
-                    self._reference(plan.references[key])
+                    self._one(plan.references[key])
             self._all(runs)
         return GO_ON_LATER if self._stop.asked else self.status
 
@@ -79,30 +115,27 @@ class Making:
             with self._noted(run.key):
                 if len(runs) > 1 and run.typed.variant.extension is not None:
                     self._apart(run)
-                elif self._there(run):
+                elif _there(run, self._paths):
                     self._measured(run)
                 else:
-                    own = check_code(run, self._paths)
-                    job = Job(run, lambda run=run: Data.of(run, self._dataset(run)), own)
-                    jobs.setdefault(self._width(run), []).append(job)
+                    asked = self._together or run.execution["together"]
+                    job = Job(run, partial(self._data, run), check_code(run, self._paths))
+                    jobs.setdefault(None if asked == "auto" else asked, []).append(job)
         for width, those in jobs.items():
             for run, outcome in trained(those, self._paths, self._stop, width):
                 with self._noted(run.key):
                     if isinstance(outcome, Exception):
                         raise outcome
-                    _say_trained(run, outcome)
+                    print(_trained(outcome), flush=True)
                 if not isinstance(outcome, Exception):
                     self._measured(run)
 
-    def _width(self, run: Run) -> int | None:
-        if self._together is not None:
-            return self._together
-        asked = run.execution["together"]
-        return None if asked == "auto" else asked
+    def _data(self, run: Run) -> Data:
+        return Data.of(run, _dataset(run, self._paths, self._loaded))
 
     def _apart(self, run: Run) -> None:
         """In a process of its own: own code may change what others compute with."""
-        if self._there(run) and all(map(self._there, self._evaluations(run))):
+        if _there(run, self._paths) and all(_there(of, self._paths) for of in self._evaluations(run)):
             return
         command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
         with subprocess.Popen(command) as process:
@@ -113,56 +146,20 @@ class Making:
                 except Interrupted:
                     process.terminate()
         if process.returncode and process.returncode != GO_ON_LATER:
-            self.status = _worse(self.status, process.returncode)
+            self._worst(process.returncode)
 
     def _measured(self, run: Run) -> None:
         for evaluation in self._evaluations(run):
-            if self._there(evaluation):
-                continue
-            self._reference(self._plan.references[evaluation.reference])
-            if not (self._stop.asked or evaluation.reference in self._failed):
-                self._evaluation(evaluation)
+            if not _there(evaluation, self._paths):
+                self._one(self._plan.references[evaluation.reference])
+                if evaluation.reference not in self._failed:
+                    self._one(evaluation)
 
-    def _evaluation(self, evaluation: Evaluation) -> None:
-        with self._noted(evaluation.key):
-            check_code(evaluation, self._paths)
-            with self._stop.at_once(Interrupted):
-                _say_measured(evaluate(evaluation, self._paths))
-
-    def _reference(self, reference: Reference) -> None:
-        if self._there(reference) or reference.key in self._failed or self._stop.asked:
+    def _one(self, spec: Reference | Evaluation) -> None:
+        if self._stop.asked or spec.key in self._failed or _there(spec, self._paths):
             return
-        with self._noted(reference.key):
-            check_code(reference, self._paths)
-            with self._stop.at_once(Interrupted):
-                _say_real(make_reference(reference, self._dataset(reference), self._paths))
-
-    def _there(self, spec: Run | Reference | Evaluation) -> bool:
-        """Whether a result is there; a folder that is not whole is moved away."""
-        key, paths = spec.key, self._paths
-        if isinstance(spec, Run):
-            record, moved = read_run(key, paths).record, set_aside_torn(key, paths, verify=False)
-        elif isinstance(spec, Reference):
-            record, moved = read_reference(key, paths).record, set_aside_spoilt_reference(key, paths)
-        else:
-            record, moved = read_evaluation(key, paths).record, set_aside_spoilt_evaluation(key, paths)
-        if moved is not None:
-            print(f"sagan: {key}: its folder was not whole and is now {moved}", file=sys.stderr)
-        return record is not None
-
-    def _dataset(self, spec: Run | Reference) -> PreparedDataset:
-        """Read and verified once in this process.
-
-        Raises:
-            UserError: it is another one than the plan's.
-        """
-        folder = self._paths.prepared(spec.dataset, spec.resolution)
-        if folder not in self._datasets:
-            dataset = load(folder)
-            self._datasets[folder] = dataset
-        if self._datasets[folder].manifest["digest"] != spec.dataset_digest:
-            raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-        return self._datasets[folder]
+        with self._noted(spec.key), self._stop.at_once(Interrupted):
+            print(_made(spec, self._paths, self._loaded), flush=True)
 
     @contextmanager
     def _noted(self, key: str) -> Iterator[None]:
@@ -176,33 +173,57 @@ class Making:
             code, told = GO_ON_LATER, str(interrupted) or f"{key}: stopped; run it again to go on"
         except Exception as error:
             line = explained(error) if isinstance(error, UserError | OSError) else None
-            code, told = _REFUSED, line
-            if line is None:
-                code, told = _FAILED, "".join(traceback.format_exception(error)).rstrip()
+            code, told = _REFUSED if line else _FAILED, line or "".join(traceback.format_exception(error)).rstrip()
             self._failed.add(key)
-            self.status = _worse(self.status, code)
+            self._worst(code)
         print(f"sagan: {told}", file=sys.stderr, flush=True)
         with suppress(OSError):  # a full disk ends nothing else either
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(f"{told}\nmake left with exit code {code}\n", encoding="utf-8")
 
-
-def _worse(one: int, other: int) -> int:
-    """Of two exit codes: a failure that nobody explained counts most."""
-    return min(code for code in (one, other) if code) if one or other else 0
-
-
-def _say_trained(run: Run, record: RunRecord) -> None:
-    print(f"{run.key}: {record.status} after {record.steps} steps, {record.images_per_second} images/s", flush=True)
+    def _worst(self, code: int) -> None:
+        """Of the exit codes: a failure that nobody explained counts most."""
+        self.status = min(self.status or code, code)
 
 
-def _say_measured(record: EvaluationRecord) -> None:
-    fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}" if fid else ""
-    print(f"{record.key}: {record.status}{shown}", flush=True)
+def _there(spec: Spec, paths: Paths) -> bool:
+    """Whether a result is there; a folder that is not whole is moved away."""
+    read, set_aside = _KINDS[type(spec)]
+    there = read(spec.key, paths).record is not None
+    _say_moved(spec.key, set_aside(spec.key, paths))
+    return there
 
 
-def _say_real(record: ReferenceRecord) -> None:
-    accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
-    floor = "not measurable" if record.floor.fid is None else f"{record.floor.fid:.3f}"
-    print(f"{record.key}: {record.real_count} images{accuracy}; FID between real images {floor}", flush=True)
+def _say_moved(key: str, place: Path | None) -> None:
+    if place is not None:
+        print(f"sagan: {key}: its folder was not whole and is now {place}", file=sys.stderr)
+
+
+def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:
+    """Read and verified once in this process."""
+    folder = paths.prepared(spec.dataset, spec.resolution)
+    if folder not in loaded:
+        loaded[folder] = load(folder)
+    if loaded[folder].manifest["digest"] != spec.dataset_digest:
+        raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
+    return loaded[folder]
+
+
+def _made(spec: Spec, paths: Paths, loaded: Loaded) -> str:
+    """Makes a result; says what came of it."""
+    own = check_code(spec, paths)
+    if isinstance(spec, Run):
+        return _trained(train_on(spec, _dataset(spec, paths, loaded), paths, own))
+    if isinstance(spec, Evaluation):
+        measured = evaluate(spec, paths)
+        fid = measured.metrics.get("fid")
+        shown = one_line(f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}") if fid else ""
+        return f"{spec.key}: {measured.status}{shown}"
+    real = make_reference(spec, _dataset(spec, paths, loaded), paths)
+    accuracy = "" if real.accuracy is None else f", held-out accuracy {real.accuracy:.4f}"
+    floor = "not measurable" if real.floor.fid is None else f"{real.floor.fid:.3f}"
+    return f"{spec.key}: {real.real_count} images{accuracy}; FID between real images {floor}"
+
+
+def _trained(record: RunRecord) -> str:
+    return f"{record.key}: {record.status} after {record.steps} steps, {record.images_per_second} images/s"

@@ -33,7 +33,7 @@ def test_the_real_split_itself_scores_nearly_nothing_and_noise_does_not(measured
     same, other = (
         score(tmp_path / of, name, space, load_params(world.paths.params), world.paths) for of in ("real", "noise")
     )
-    assert same.values["fid"][0] < 0.01 * other.values["fid"][0]
+    assert same.values["fid"].value < 0.01 * other.values["fid"].value
     assert f"{count} images against {count} of the" in next(same.lines())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +102,7 @@ def compare(
     ] = "fid",
 ) -> None:
     """Say what B does instead of A: what differs in the recipe, the effect per step and per second, the cost."""
+    lines: Iterable[str]
     if mlflow is not None:
         from sagan.analysis.foreign import compare_variants
 

@@ -42,7 +42,6 @@ PlanOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def main() -> None:

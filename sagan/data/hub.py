@@ -58,7 +58,7 @@ class _Column(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> StoredImage:
+    def __getitem__(self, index: int) -> StoredImage:  # type: ignore[override]
         return StoredImage(self.rows[index][self.name], self.places)
 
 

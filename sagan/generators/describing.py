@@ -113,7 +113,7 @@ def _channels(dataset: AnyDataset) -> int:
 def _network(role: str, layers: list[Layer]) -> list[str]:
     total = sum(layer.parameters for layer in layers)
     cost = sum(layer.multiply_adds for layer in layers)
-    rows = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
+    rows: list[tuple[str, ...]] = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
     for layer in layers:
         shape = " x ".join(map(str, layer.shape)) or "1"
         norm = "yes" if layer.spectral_norm else ""

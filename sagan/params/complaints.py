@@ -62,12 +62,9 @@ def shown(value: Any) -> str:
 def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     """The most telling of pydantic's complaints."""
     found = [(*_place(told, tree), told) for told in error.errors()]
-    first, names = (
-        found[0][0],
-        [one for one in found if one[2]["type"] == "unknown_key" or one[2]["loc"][-1:] == ("[key]",)],
-    )
+    first, keys = found[0][0], [o for o in found if o[2]["type"] == "unknown_key" or o[2]["loc"][-1:] == ("[key]",)]
     # A branch of a union that came to the entries of a list says more than one that takes no list.
-    within = names[:1] or [one for one in found if one[0][: len(first)] == first]
+    within = keys[:1] or [one for one in found if one[0][: len(first)] == first]
     place, node, told = max(within, key=lambda one: (len(one[0]), one[2]["type"] == "refused"))
     path = prefix
     for part in place:
@@ -96,7 +93,8 @@ def _place(told: Any, tree: Tree) -> tuple[tuple, Any]:
     """Where in the file a complaint is, and what is there."""
     at = ("kind",) if told["type"].startswith("union_tag") else told.get("ctx", {}).get("at", ())
     loc = (*told["loc"], *at)
-    place, node = [], tree
+    place: list[str | int] = []
+    node: Any = tree
     for number, part in enumerate(loc, 1):
         # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
         if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int)):

@@ -20,7 +20,8 @@ class Dataset(Strict):
 class Photographs(Dataset):
     """What every dataset says that is cut from larger images."""
 
-    resolution: Literal[32, 64, 128] = 64
+    source: str
+    resolution: Resolution = 64
     crop: Annotated[int, Field(ge=28)] | None = Field(None, description="side of the centre crop; null: the largest")
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
@@ -73,6 +74,7 @@ class CelebA(Photographs):
     """CelebA, aligned and cropped (178x218), in the official layout."""
 
     kind: Literal["celeba"]
+    resolution: Literal[32, 64, 128] = 64
     source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
@@ -82,7 +84,6 @@ class ImageFolder(Photographs):
     """Any folder or zip of images (CelebA-HQ, FFHQ, AFHQ, your own), at any depth."""
 
     kind: Literal["folder"]
-    resolution: Resolution = 64
     source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
     labels: Literal["none", "folders"] = Field("none", description="`folders`: an image's folder is its class")
@@ -93,7 +94,6 @@ class HuggingFace(Photographs):
     """A dataset by its name on the Hugging Face Hub, read by the optional package `datasets`."""
 
     kind: Literal["huggingface"]
-    resolution: Resolution = 64
     source: str = Field(description="name on the Hub (owner/name), or a folder that `datasets.load_dataset` reads")
     config: str | None = Field(None, description="the configuration, where the dataset has several")
     revision: str | None = Field(None, description="a commit of the dataset; without it the newest is taken")

@@ -32,16 +32,16 @@ def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -
     for role, network in (("generator", variant.generator), ("discriminator", variant.discriminator)):
         sides, form = feature_sides(backbone, role, resolution), network.attention
         for place in network.attention_at:
-            side, problem = resolve_side(place, resolution), None
+            side, problem = resolve_side(place, resolution), ""
             if side not in sides:
                 problem = (
                     f"{asked} the images are {resolution}x{resolution} and the {backbone} {role} has feature maps of "
                 )
                 problem += ", ".join(map(str, sides))
-            elif side % 2 and form in ("official", "average-pooled"):
+            elif side and side % 2 and form in ("official", "average-pooled"):
                 problem = f"{form} attention pools keys 2x2, which a side of {side} does not allow"
                 problem += "; say `attention: unpooled` or name a larger map"
-            if problem is not None:
+            if problem:
                 raise UserError(f"variants.{name}.{role}.attention_at = {place!r}: {problem}")
 
 

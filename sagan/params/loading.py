@@ -145,7 +145,8 @@ def _check_questions(name: str, suite: Suite, params: Params) -> None:
 
 def _check_spaces(name: str, suite: Suite, kind: str) -> None:
     """Refuse classifiers of other images: of digits where there are none, of one digit where there are three."""
-    fitting, misfits = "classifier", ("stacked-digits", *DIGITS)
+    fitting = "classifier"
+    misfits: tuple[str, ...] = ("stacked-digits", *DIGITS)
     if kind == "stacked-mnist":
         fitting, misfits = "stacked-digits", ("classifier", *DIGITS)  # 1,000 classes are too many for one
     elif kind in ("mnist", "mnist5k"):
@@ -184,9 +185,9 @@ def parsed(text: str, path: Path) -> Tree:
     try:
         tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = error.problem_mark or error.context_mark if isinstance(error, MarkedYAMLError) else None
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = error.problem if mark else first_line(error)
+        place, reason = "", first_line(error)
+        if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
+            place, reason = f", line {mark.line + 1}, column {mark.column + 1}", error.problem
         raise UserError(f"{path}{place}: not YAML: {reason}") from None
     if not isinstance(tree, Mapping):
         raise UserError(f"{path}: must be a mapping with the keys {', '.join(File.model_fields)}")

@@ -33,7 +33,7 @@ def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     recipe = variant.model_dump(include=set(Recipe.model_fields))
     for role in NETWORKS:
         places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
-        recipe[role]["attention_at"] = sorted(set(places))
+        recipe[role]["attention_at"] = sorted(set(places))  # type: ignore[type-var]
     return Recipe.model_validate(recipe)
 
 

@@ -70,8 +70,8 @@ class Training(Strict):
         return sorted({0, *asked, self.steps})
 
 
-# What a variant says of it; it lies over the suite's.
-TrainingDifference = difference_of(Training)
+class TrainingDifference(difference_of(Training)):  # type: ignore[misc]
+    """What a variant says of it; it lies over the suite's."""
 
 
 class Execution(Strict):

@@ -31,13 +31,13 @@ def check_conditions(name: str, variants: Mapping[str, Variant], manifest: Json,
 
 def check_classes(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
     """Refuse a feature space that is to be learnt from classes which the dataset does not have."""
-    for position, space in enumerate(suite.evaluation.spaces):
-        if space == "classifier" and (labels := manifest.get("labels")) and labels["kind"] != "classes":
-            key = "extractor" if position == 0 else f"also[{position - 1}]"
-            raise UserError(
-                f"{paths.params}: suites.{name}.evaluation.{key} = 'classifier': dataset {suite.dataset!r} has no "
-                "classes to train one on; use 'inception'"
-            )
+    labels, asked = manifest.get("labels"), suite.evaluation
+    if labels and labels["kind"] != "classes" and "classifier" in asked.spaces:
+        key = "extractor" if asked.extractor == "classifier" else f"also[{asked.also.index('classifier')}]"
+        raise UserError(
+            f"{paths.params}: suites.{name}.evaluation.{key} = 'classifier': dataset {suite.dataset!r} has no classes "
+            "to train one on; use 'inception'"
+        )
 
 
 def check_own_code(params: Params, suite: str, paths: Paths) -> None:
@@ -49,7 +49,7 @@ def check_own_code(params: Params, suite: str, paths: Paths) -> None:
             continue
         runs = what_runs(params, suite, name)
         sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
-        dead = _replaced(functions)
+        dead = [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
         other = found.setdefault(canonical([rest, runs["training"], extension_code(sources)]), name)
         if other == name:
@@ -87,7 +87,3 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
 
 def _place(variant: str, paths: Paths) -> str:
     return f"{paths.params}: variants.{variant}.extension.file"
-
-
-def _replaced(functions: set[str]) -> list[str]:
-    return [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]

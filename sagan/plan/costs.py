@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from sagan.plan import Evaluation, Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import all_records
-from sagan.store.records import Json, canonical, digest
+from sagan.store.records import canonical, digest
 from sagan.store.types import EvaluationRecord, RunRecord
 
 
@@ -63,18 +65,18 @@ class Costs:
 
 def _steady(run: RunRecord) -> float | None:
     """Seconds a step by the clock, without the first ones; those of a CPU were counted for all threads together."""
-    if not run.steady_steps:
+    if not run.steady_steps or run.steady_seconds is None:
         return None
     told = run.provenance
     return run.steady_seconds / run.steady_steps / (told.threads if told.device_kind == "cpu" else 1)
 
 
-def _recipe(config: Json) -> str:
+def _recipe(config: Mapping[str, Any]) -> str:
     """All that a step's time depends on; its budget and its seed are not of it."""
     return digest(canonical([config["variant"], config["image"], config["training"]["batch_size"]]), 16)
 
 
-def _shape(config: Json) -> tuple[str, int, int] | None:
+def _shape(config: Mapping[str, Any]) -> tuple[str, int, int] | None:
     """Backbone, side and width; None where an older version's record does not say."""
     try:
         return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]

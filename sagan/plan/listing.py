@@ -63,11 +63,11 @@ def _measured(cell: Cell, unmeasured: list[str]) -> str:
 
 def _cost(cell: Cell, state: str, unmeasured: list[str], costs: Costs, paths: Paths) -> float | None:
     """Seconds that a cell still takes; None where nothing like it has been done."""
-    parts = []
+    parts: list[float | None] = []
     if not state.startswith(("finished", "diverged")):
         parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
     parts += [costs.seconds(key) for key in unmeasured]
-    return None if None in parts else sum(parts)
+    return None if None in parts else sum(filter(None, parts))
 
 
 def _clock(seconds: float) -> str:

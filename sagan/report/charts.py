@@ -207,7 +207,7 @@ def _plain_log_if_wide(axis: Axis, values: pd.Series) -> None:
     """A logarithmic axis with plain numbers where the values span much, a linear one otherwise."""
     if values.min() <= 0 or values.max() < WIDE * values.min():
         return
-    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")  # type: ignore[attr-defined]
     very_wide = values.max() > 15 * values.min()
     axis.set_major_locator(LogLocator(base=10, subs=(1, 3) if very_wide else (1, 1.5, 2, 3, 5, 7)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

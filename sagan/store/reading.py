@@ -137,7 +137,8 @@ def all_records(pattern: str, paths: Paths, kind: type[R]) -> list[R]:
 def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
     try:
         record = kind.model_validate_json(path.read_bytes())
-        why = "" if record.key == path.parent.name else f"its key is {record.key!r:.{_SHOWN}}"
+        key = getattr(record, "key", None)
+        why = "" if key == path.parent.name else f"its key is {key!r:.{_SHOWN}}"
     except FileNotFoundError:
         return Found("missing")
     except ValidationError as error:

@@ -133,5 +133,5 @@ def _inputs(config: Json) -> tuple[list[TensorSpec], dict[str, np.ndarray]]:
     example = {"z": np.random.default_rng(0).standard_normal((2, z_dim)).astype(np.float32)}
     if classes:
         specs.append(TensorSpec(np.dtype(np.int64), (-1,), "label"))
-        example["label"] = np.arange(2, dtype=np.int64) % len(classes)
+        example["label"] = np.arange(2, dtype=np.int64) % len(classes)  # type: ignore[assignment]
     return specs, example
