@@ -196,7 +196,7 @@ def _there(spec: Spec, paths: Paths) -> bool:
 
 def _say_moved(key: str, place: Path | None) -> None:
     if place is not None:
-        print(f"sagan: {key}: its folder was not whole and is now {place}", file=sys.stderr)
+        print(f"sagan: {key}: its folder was incomplete; moved to {place}", file=sys.stderr)
 
 
 def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:

@@ -67,7 +67,7 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
     while (lock := lock or taken(path)) is None:
         if not said:
             print(
-                f"{what} is in the hands of another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True
+                f"{what} is locked by another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True
             )
         said = True
         yield None

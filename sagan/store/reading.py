@@ -174,7 +174,7 @@ def _reason(error: ValidationError) -> str:
 
 def warn(path: Path, why: str) -> None:
     """A line for each file, however often it is looked at."""
-    warn_once(f"{path}: no whole record ({why}), so it counts as not there")
+    warn_once(f"{path}: invalid record ({why}); treated as missing")
 
 
 @cache

@@ -199,7 +199,7 @@ def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_live
         assert launcher.is_running() and snakemake.is_running()
         command = [sys.executable, "-m", "workflow.launch"]
         other = subprocess.Popen(command, cwd=clone.folder, env=clone.environment, stderr=subprocess.PIPE, text=True)
-        assert "this workspace is in the hands of another process" in other.stderr.readline()
+        assert "this workspace is locked by another process" in other.stderr.readline()
         other.send_signal(signal.SIGINT)
         assert other.communicate(timeout=60)[1] == "sagan: stopped\n" and other.returncode == 130
         assert snakemake.is_running() and list((clone.folder / ".snakemake/locks").iterdir())

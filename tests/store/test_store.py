@@ -69,7 +69,7 @@ def test_a_record_of_another_form_is_spoilt_and_named_once(paths, capsys, change
     folder = written(paths, **changes)
     assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found("spoilt", why=why)] * 2
     assert capsys.readouterr().err == (
-        f"sagan: warning: {folder / 'run.json'}: no whole record ({why}), so it counts as not there\n"
+        f"sagan: warning: {folder / 'run.json'}: invalid record ({why}); treated as missing\n"
     )
 
 
