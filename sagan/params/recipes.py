@@ -11,7 +11,7 @@ from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
 from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
-from sagan.params.variants import Recipe, Variant
+from sagan.params.variants import GeneratorSwitches, Recipe, Variant
 from sagan.shapes import resolve_side
 from sagan.store.records import Json, canonical
 
@@ -111,18 +111,26 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
     recipes = [dict(leaves(_recipe_of(params, each, suite))) for each in names]
     values = {path: [_as_text(recipe.get(path)) for recipe in recipes] for recipe in recipes for path in recipe}
     if name in params.grids:
-        shared = {path: texts[0] for path, texts in values.items() if len(set(texts)) == 1}
+        # Off with its switch is no difference of its own.
+        said = {path: set(texts) - {"off"} if _follows(path) else set(texts) for path, texts in values.items()}
+        shared = {path: next(iter(texts)) for path, texts in said.items() if len(texts) == 1}
         differ = {path: texts for path, texts in values.items() if path not in shared}
         yield from _aligned([("setting", "value of all"), *shared.items()])
         yield ""
         yield from _aligned([("variant", *differ), *zip(names, *differ.values(), strict=True)])
     else:
         suites = {"training": params.suites[suite].training.model_dump(exclude_unset=True)} if suite else {}
-        said = {path: f"suites.{suite}.{path}" for path, _ in leaves(suites)} | params.said[name]
-        listed = [(path, text, said.get(path, "default")) for path, [text] in values.items()]
+        said_by = {path: f"suites.{suite}.{path}" for path, _ in leaves(suites)} | params.said[name]
+        listed = [(path, text, said_by.get(path, "default")) for path, [text] in values.items()]
         yield from _aligned([("setting", "value", "said by"), *listed])
     yield ""
     yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
+
+
+def _follows(path: str) -> bool:
+    """Whether a setting, itself no switch, says something only where a switch is on."""
+    field = GeneratorSwitches.model_fields.get(path.rpartition(".")[2])
+    return field is not None and field.annotation is not bool and "only_with" in (field.json_schema_extra or ())
 
 
 def _recipe_of(params: Params, name: str, suite: str | None) -> Json:

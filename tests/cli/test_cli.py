@@ -96,9 +96,10 @@ def test_describing_a_recipe_says_what_runs_and_where_each_value_is_said(sagan):
 
 def test_describing_a_grids_recipes_says_once_what_they_share(sagan):
     lines = sagan("describe", "sagan-grid", "--recipe").stdout.splitlines()
-    assert any(line.split() == ["width", "64"] for line in lines)
+    assert any(line.split() == ["generator.width", "64"] for line in lines)
     head = next(line.split() for line in lines if line.startswith("variant "))
-    assert head == ["variant", "generator.spectral_norm", "attention_at", "optimizer.lr_ratio"]
+    places = {"generator.attention_at", "discriminator.attention_at"}
+    assert {*head} == {"variant", "generator.spectral_norm", *places, "optimizer.lr_ratio"}
     assert sum(line.startswith("sagan-grid-") for line in lines) == 8
 
 
