@@ -52,6 +52,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"{close} (accepted: {', '.join(known[:_SHOWN])}{f' and {more} more' if more else ''})"
 
 
+def check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
+    """Refuse a name that is none of those known.
+
+    Raises:
+        UserError: with the place, and what it may have meant.
+    """
+    if name not in (known := list(known)):
+        raise UserError(f"{place}: no such {what}{did_you_mean(name, known)}")
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """The closest of names too many to list; nothing where none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sagan.data import load
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import UserError, check_known, did_you_mean
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
-from sagan.metrics.measures import MEASURED, Measure, measures
+from sagan.metrics.measures import MEASURED, measures
 from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.metrics.table import METRICS, applicable
@@ -26,32 +25,8 @@ from sagan.training.devices import device_for
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
-@dataclass(frozen=True)
-class Score:
-    """What images score, by metric, and how they were measured."""
-
-    values: Mapping[str, Measure]
-    count: int
-    protocol: str
-    suite: str
-    samples: int
-
-    def lines(self) -> Iterator[str]:
-        """In words, a line a metric in the unit of its title."""
-        yield f"{self.count} images {self.protocol}"
-        for name, found in self.values.items():
-            metric = METRICS[name]
-            told = "no figure" if found.value is None else f"{metric.factor * found.value:.4g}"
-            yield f"{metric.title}: {told}" + ("" if found.status == MEASURED else f" ({found.status})")
-        if self.count != self.samples:
-            yield (
-                f"note: suite {self.suite} measures {self.samples} images; FID of fewer is higher, so that these "
-                "figures compare with those of as many images alone"
-            )
-
-
-def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) -> Score:
-    """The metrics of a folder's images against a dataset's real ones, in one feature space.
+def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) -> Iterator[str]:
+    """The metrics of a folder's images against a dataset's real ones in one feature space, a line each.
 
     The real side is that of the first suite on this dataset: its split, made here where it is not there yet.
 
@@ -68,13 +43,14 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
     with device_for(reference.execution, reference.threads) as device:
         features = features_of_images(Extractor(space, paths.reference(reference.key), paths, device), images, device)
     sampled = Sampled(features, deviation=deviation_of_images(images))
-    return Score(
-        values=measures(applicable(space), sampled, real),
-        count=len(images),
-        protocol=f"against {real.record['real_count']} of the {reference.split} split of {dataset}, space {space}",
-        suite=suite,
-        samples=params.suites[suite].evaluation.samples,
-    )
+    split = f"{real.record['real_count']} of the {reference.split} split of {dataset}"
+    yield f"{len(images)} images against {split}, space {space}"
+    for name, found in measures(applicable(space), sampled, real).items():
+        metric = METRICS[name]
+        told = "no figure" if found.value is None else f"{metric.factor * found.value:.4g}"
+        yield f"{metric.title}: {told}" + ("" if found.status == MEASURED else f" ({found.status})")
+    if len(images) != (samples := params.suites[suite].evaluation.samples):
+        yield f"note: suite {suite} measures {samples} images; FID of fewer is higher: compare figures of equal counts"
 
 
 def read_images(folder: Path, channels: int, side: int) -> np.ndarray:
@@ -97,8 +73,7 @@ def read_images(folder: Path, channels: int, side: int) -> np.ndarray:
 
 def _reference(dataset: str, space: str, params: Params, paths: Paths) -> tuple[str, Reference]:
     """The first suite on a dataset that measures in this space, and its real side there."""
-    if dataset not in params.datasets:
-        raise UserError(f"--dataset {dataset}: no such dataset{did_you_mean(dataset, params.datasets)}")
+    check_known(f"--dataset {dataset}", dataset, params.datasets, "dataset")
     suites = {name: suite.evaluation for name, suite in params.suites.items() if suite.dataset == dataset}
     name = next((name for name, asked in suites.items() if space in asked.spaces), None)
     if name is None:

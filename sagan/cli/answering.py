@@ -85,7 +85,7 @@ def score(
     """Measure a folder of images, of any model, by the protocol of the suites on a dataset."""
     from sagan.scoring import score as scored
 
-    for line in scored(folder, dataset, space, load_params(PATHS.params), PATHS).lines():
+    for line in scored(folder, dataset, space, load_params(PATHS.params), PATHS):
         print(line)
 
 

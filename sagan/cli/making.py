@@ -16,7 +16,7 @@ from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app
 from sagan.code.extensions import trust_now
 from sagan.data import prepare, summary
-from sagan.errors import UserError, did_you_mean, meant
+from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params
 from sagan.plan import Evaluation, Plan, Reference, Run, check_own_networks
 from sagan.plan.listing import plan_lines
@@ -54,13 +54,6 @@ def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -
     return plan
 
 
-def _known(option: str, names: list[str] | None, known: Iterable[str]) -> list[str]:
-    for name in names or []:
-        if name not in known:
-            raise UserError(f"--{option} {name}: no such {option}{did_you_mean(name, known)}")
-    return names or []
-
-
 @app.command()
 def data(
     suite: SuiteOption = None,
@@ -71,9 +64,10 @@ def data(
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
-    suites = _known("suite", suite, params.suites) or params.repro
-    wanted = _known("dataset", name, params.datasets) or [params.suites[one].dataset for one in suites]
-    for dataset in dict.fromkeys(wanted):
+    for one in suite or []:
+        check_known(f"--suite {one}", one, params.suites, "suite")
+    for dataset in dict.fromkeys(name or [params.suites[one].dataset for one in suite or params.repro]):
+        check_known(f"--dataset {dataset}", dataset, params.datasets, "dataset")
         spec = params.datasets[dataset]
         folder = PATHS.prepared(dataset, spec.resolution)
         manifest = prepare(dataset, spec, folder, root=PATHS.root, workers=workers)

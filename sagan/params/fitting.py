@@ -1,14 +1,10 @@
-"""Whether a variant can make images of a size, and fits a dataset."""
+"""Whether a variant can make images of a size."""
 
 from __future__ import annotations
 
 from sagan.errors import UserError
-from sagan.params.spaces import features_of
-from sagan.params.suites import LEAST_IMAGES, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
-from sagan.store.paths import Paths
-from sagan.store.records import Json
 
 
 def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -> None:
@@ -43,20 +39,3 @@ def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -
                 problem += "; say `attention: unpooled` or name a larger map"
             if problem:
                 raise UserError(f"variants.{name}.{role}.attention_at = {place!r}: {problem}")
-
-
-def check_real_images(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
-    """Refuse to compare with a split of fewer real images than a feature space's FID needs.
-
-    Raises:
-        UserError: the split has too few.
-    """
-    if (rows := manifest.get("splits", {}).get(suite.evaluation.split)) is None:
-        return  # `PreparedDataset.split` says which there are
-    first, last = rows
-    for space in suite.evaluation.spaces:
-        if last - first < (least := max(features_of(space), LEAST_IMAGES)):
-            raise UserError(
-                f"{paths.params}: suites.{name}.evaluation.split = {suite.evaluation.split!r}: dataset "
-                f"{suite.dataset!r} has {last - first} such images, and FID in {space!r} needs {least}"
-            )

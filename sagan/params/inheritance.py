@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import UserError, check_known
 from sagan.params.complaints import Tree, validated
 
 # What is laid over what came before, and the key path where it is written.
@@ -115,8 +115,7 @@ def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> 
     grids = [name for name in raw if "grid" in raw[name]]
 
     def others(place: str, other: str) -> dict[str, dict[str, Layer]]:
-        if other not in grids:
-            raise UserError(f"{place} = {other!r}: no variant of that name has a grid{did_you_mean(other, grids)}")
+        check_known(f"{place} = {other!r}", other, grids, "grid")
         if other in (*chain, grid):
             raise UserError(f"{place}: goes round in a circle ({' -> '.join([*chain, grid, other])})")
         return _factors(other, raw, (*chain, grid))
@@ -127,8 +126,7 @@ def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> 
     for factor, levels in node.items():
         if isinstance(levels, str):
             theirs = others(f"{place}.{factor}", levels)
-            if factor not in theirs:
-                raise UserError(f"{place}.{factor} = {levels!r}: has no such factor{did_you_mean(factor, theirs)}")
+            check_known(f"{place}.{factor} = {levels!r}", factor, theirs, "factor")
             found[factor] = theirs[factor]
         else:
             found[factor] = {level: (f"{place}.{factor}.{level}", said or {}) for level, said in levels.items()}
@@ -144,8 +142,7 @@ def _layers(name: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> l
     if "like" not in raw[name]:
         return [own]
     like, plain = raw[name]["like"], [other for other in raw if "grid" not in raw[other]]
-    if like not in plain:
-        raise UserError(f"{place}.like = {like!r}: no such variant{did_you_mean(like, plain)}")
+    check_known(f"{place}.like = {like!r}", like, plain, "variant")
     # A description is of the recipe that it stands beside.
     return [*((place, _without(said, "description")) for place, said in _layers(like, raw, (*chain, name))), own]
 

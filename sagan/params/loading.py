@@ -6,13 +6,13 @@ complete variants of both, so that nothing further on knows of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.errors import UserError, did_you_mean, first_line
+from sagan.errors import UserError, check_known, did_you_mean, first_line
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params import File, Params
 from sagan.params.complaints import Tree, validated
@@ -82,22 +82,17 @@ def _check_references(params: Params) -> None:
     """Refuse names that name nothing, and images that a variant cannot make."""
     known = [*params.variants, *params.grids]
     for position, name in enumerate(params.repro):
-        _check_known(f"repro[{position}]", name, params.suites, "suite")
+        check_known(f"repro[{position}] = {name!r}", name, params.suites, "suite")
     for name, suite in params.suites.items():
         place = f"suites.{name}"
-        _check_known(f"{place}.dataset", suite.dataset, params.datasets, "dataset")
+        check_known(f"{place}.dataset = {suite.dataset!r}", suite.dataset, params.datasets, "dataset")
         for position, variant in enumerate(suite.variants):
-            _check_known(f"{place}.variants[{position}]", variant, known, "variant")
-        _check_known(f"{place}.baseline", suite.baseline, params.variants, "variant")
+            check_known(f"{place}.variants[{position}] = {variant!r}", variant, known, "variant")
+        check_known(f"{place}.baseline = {suite.baseline!r}", suite.baseline, params.variants, "variant")
         resolution = params.datasets[suite.dataset].resolution
         for listed in [*suite.variants, suite.baseline]:
             for variant in params.grids.get(listed, [listed]):
                 check_resolution(variant, params.variants[variant], resolution, f"in suite {name!r}")
-
-
-def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
-    if name not in known:
-        raise UserError(f"{place} = {name!r}: no such {what}{did_you_mean(name, known)}")
 
 
 def _grids(suite: Suite, params: Params) -> list[dict[str, dict[str, str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sagan.errors import UserError, did_you_mean, meant
+from sagan.errors import UserError, check_known, meant
 from sagan.params import Params
 from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
@@ -102,11 +102,9 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
     Raises:
         UserError: there is no such variant or grid, or no such suite.
     """
-    known = [*params.variants, *params.grids]
-    if name not in known:
-        raise UserError(f"{name}: no such variant or grid{did_you_mean(name, known)}")
-    if suite is not None and suite not in params.suites:
-        raise UserError(f"--suite {suite}: no such suite{did_you_mean(suite, params.suites)}")
+    check_known(name, name, [*params.variants, *params.grids], "variant or grid")
+    if suite is not None:
+        check_known(f"--suite {suite}", suite, params.suites, "suite")
     names = list(params.grids.get(name, [name]))
     recipes = [dict(leaves(_recipe_of(params, each, suite))) for each in names]
     values = {path: [_as_text(recipe.get(path)) for recipe in recipes] for recipe in recipes for path in recipe}
@@ -130,7 +128,7 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
 def _follows(path: str) -> bool:
     """Whether a setting, itself no switch, says something only where a switch is on."""
     field = GeneratorSwitches.model_fields.get(path.rpartition(".")[2])
-    return field is not None and field.annotation is not bool and "only_with" in (field.json_schema_extra or ())
+    return field is not None and field.annotation is not bool and "only_with" in str(field.json_schema_extra)
 
 
 def _recipe_of(params: Params, name: str, suite: str | None) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sagan.code.extensions import REPLACED, check_extension, load_extension
@@ -10,7 +11,8 @@ from sagan.data.conditions import class_names
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import NETWORKS, what_runs
-from sagan.params.suites import Suite
+from sagan.params.spaces import features_of
+from sagan.params.suites import LEAST_IMAGES, Suite
 from sagan.params.variants import Variant
 from sagan.plan.types import Plan
 from sagan.store.paths import Paths
@@ -18,26 +20,25 @@ from sagan.store.reading import read_run
 from sagan.store.records import Json, canonical
 
 
-def check_conditions(name: str, variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Say where a condition is written that a suite's dataset does not have."""
+def check_data(suite: Suite, name: str, variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
+    """Refuse what a suite asks for and its dataset does not have: conditions, classes, real images enough for FID."""
+    asked, labels = suite.evaluation, manifest.get("labels")
+    place, data = f"{paths.params}: suites.{name}.evaluation", f"dataset {suite.dataset!r} has"
     for variant, recipe in variants.items():
-        if recipe.condition is None:
-            continue
         try:
-            class_names(manifest, recipe.condition)
+            if recipe.condition is not None:
+                class_names(manifest, recipe.condition)
         except UserError as error:
             raise UserError(f"{paths.params}: variants.{variant}.{error} (suite {name!r} asks for it)") from None
-
-
-def check_classes(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
-    """Refuse a feature space that is to be learnt from classes which the dataset does not have."""
-    labels, asked = manifest.get("labels"), suite.evaluation
     if labels and labels["kind"] != "classes" and "classifier" in asked.spaces:
         key = "extractor" if asked.extractor == "classifier" else f"also[{asked.also.index('classifier')}]"
-        raise UserError(
-            f"{paths.params}: suites.{name}.evaluation.{key} = 'classifier': dataset {suite.dataset!r} has no classes "
-            "to train one on; use 'inception'"
-        )
+        raise UserError(f"{place}.{key} = 'classifier': {data} no classes to train one on; use 'inception'")
+    # Which splits there are, `PreparedDataset.split` says.
+    first, last = manifest.get("splits", {}).get(asked.split, (0, math.inf))
+    for space in asked.spaces:
+        if last - first < (least := max(features_of(space), LEAST_IMAGES)):
+            problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
+            raise UserError(f"{place}.split = {asked.split!r}: {problem}")
 
 
 def check_own_code(params: Params, suite: str, paths: Paths) -> None:

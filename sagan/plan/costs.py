@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from sagan.plan import Evaluation, Plan, Run
+from sagan.plan import Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import all_records
 from sagan.store.records import canonical, digest
@@ -18,8 +18,7 @@ class Costs:
     """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
 
     A run is estimated by runs of the same recipe, else by those of the same backbone, width and image size; a
-    measurement by those against the same reference, image for image. Where nothing of the kind has been done,
-    nothing is said.
+    measurement by those against the same reference. Where nothing of the kind has been done, nothing is said.
     """
 
     def __init__(self, plan: Plan, paths: Paths) -> None:
@@ -32,28 +31,15 @@ class Costs:
                 similar[shape].append(per_step / run.config["training"]["batch_size"])
         for evaluation in all_records("evaluations/*/metrics.json", paths, EvaluationRecord):
             if evaluation.generated_images and evaluation.seconds is not None:
-                measured[evaluation.reference].append(evaluation.seconds / evaluation.generated_images)
+                measured[evaluation.reference].append(evaluation.seconds)
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
         """Estimated seconds of one job of the plan; for a run, from a step on."""
         if key in self._plan.runs:
             return self._training(self._plan.runs[key], from_step)
-        if key in self._plan.evaluations:
-            return self._measuring(self._plan.evaluations[key])
-        return None
-
-    def _measuring(self, evaluation: Evaluation) -> float | None:
-        per_image = self._measured.get(evaluation.reference)
-        if per_image is None:
-            return None
-        run, settings = self._plan.runs[evaluation.run], evaluation.settings
-        # The last snapshot's images are the final generator's; only seed 0 has the first one's.
-        steps = run.config["training"]["snapshots"]
-        measured = steps[-(settings["curve"] or len(steps)) : -1]
-        others = len([step for step in measured if step > 0 or run.seed == 0])
-        final = max(settings["samples"], settings["curve_samples"]) + (settings["draws"] - 1) * settings["samples"]
-        return per_image * (final + others * settings["curve_samples"])
+        evaluation = self._plan.evaluations.get(key)
+        return None if evaluation is None else self._measured.get(evaluation.reference)
 
     def _training(self, run: Run, from_step: int) -> float | None:
         training = run.config["training"]

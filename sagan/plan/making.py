@@ -13,13 +13,12 @@ from collections.abc import Mapping
 
 from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import UserError, check_known
 from sagan.params import Params
-from sagan.params.fitting import check_real_images
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
-from sagan.plan.checks import check_classes, check_conditions, check_own_code
+from sagan.plan.checks import check_data, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
@@ -44,8 +43,7 @@ def make_plan(
         raise UserError(f"{paths.params}: repro = []: names no suite to build; there are: {', '.join(params.suites)}")
     planner = _Planner(params, paths, seeds or {})
     for name in names:
-        if name not in params.suites:
-            raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
+        check_known(f"{paths.params}: suites: {name!r}", name, params.suites, "suite")
         planner.add_suite(name)
     return planner.plan
 
@@ -66,9 +64,7 @@ class _Planner:
         for variant, recipe in variants.items():
             if recipe.caution is not None:
                 warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
-        check_conditions(name, variants, manifest, paths)
-        check_classes(suite, name, manifest, paths)
-        check_real_images(suite, name, manifest, paths)
+        check_data(suite, name, variants, manifest, paths)
         references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
             plan.references.setdefault(reference.key, reference)

@@ -206,7 +206,11 @@ def test_the_committed_file_fits_its_schema(tree):
             ["variants.sagan-grid.grid = an empty mapping: must be", "a mapping of 1 or more"],
         ),
         ("variants.small-grid.grid", "sagan-gird", ["variants.small-grid.grid = 'sagan-gird'", "mean 'sagan-grid'?"]),
-        ("variants.small-grid.grid", {"x": "sagan-grid"}, ["variants.small-grid.grid.x = 'sagan-grid': has no such"]),
+        (
+            "variants.small-grid.grid",
+            {"x": "sagan-grid"},
+            ["variants.small-grid.grid.x = 'sagan-grid': no such factor"],
+        ),
         ("variants.sagan-grid.grid", "small-grid", ["circle (sagan-grid -> small-grid -> sagan-grid)"]),
     ],
 )

@@ -152,27 +152,16 @@ def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
     assert costs.seconds("longer", record["steps"]) == pytest.approx(9 * expected)
 
 
-def test_a_measurement_costs_as_much_as_its_images(run, paths):
-    """10 images, 5 of them the last snapshot's too, and 5 of the first: 60 s; twice as many take twice as long."""
-    settings = {"samples": 10, "curve_samples": 5, "curve": 0, "draws": 1}
-    cheap = Evaluation("cheap", run.key, "real", settings, "c", {})
-    dear = dataclasses.replace(cheap, key="dear", settings={"samples": 20, "curve_samples": 10, "curve": 0, "draws": 1})
-    other = dataclasses.replace(cheap, key="other", reference="another")
-    run.config["training"]["snapshots"] = [0, 4]
-    plan = Plan({run.key: run}, {}, {e.key: e for e in (cheap, dear, other)}, {})
-    assert Costs(plan, paths).seconds("cheap") is None
-    record = evaluation_record(
-        run,
-        Cell(run.variant, run.seed, run.key, "cheap"),
-        "real",
-        {},
-        seconds=60.0,
-        generated_images=15,
-    )
-    write_json(paths.evaluation("cheap") / "metrics.json", record)
-    costs = Costs(plan, paths)
-    assert costs.seconds("cheap") == pytest.approx(60) and costs.seconds("dear") == pytest.approx(120)
-    assert costs.seconds("other") is None
+def test_a_measurement_costs_what_those_against_its_reference_took(run, paths):
+    cell = Cell(run.variant, run.seed, run.key, "done")
+    evaluations = {
+        key: Evaluation(key, run.key, of, {}, "c", {}) for key, of in (("next", "real"), ("other", "another"))
+    }
+    plan = Plan({run.key: run}, {}, evaluations, {})
+    assert Costs(plan, paths).seconds("next") is None
+    record = evaluation_record(run, cell, "real", {}, seconds=60.0, generated_images=15)
+    write_json(paths.evaluation("done") / "metrics.json", record)
+    assert Costs(plan, paths).seconds("next") == 60.0 and Costs(plan, paths).seconds("other") is None
 
 
 def test_a_plan_says_what_is_to_do_and_what_of_it_is_unknown(paths):
