@@ -46,29 +46,27 @@ _KINDS: dict[type, tuple[Callable, Callable]] = {
 }
 
 
-def make_alone(spec: Spec, paths: Paths) -> int:
-    """One result in this process.
+def train_alone(run: Run, paths: Paths) -> int:
+    """One run in this process, or in those that torchrun started.
 
     Returns:
         What the process leaves with: 75 where a signal stopped it, else 0.
 
     Raises:
-        UserError: the code or the data have changed since the plan was made, or it cannot be made.
+        UserError: the code or the data have changed since the plan was made, or it cannot be trained.
     """
-    # What has been hashed before this process imported it may be other code by now.
-    code_base.cache_clear()
+    code_base.cache_clear()  # What has been hashed before this process imported it may be other code by now.
+    own = check_code(run, paths)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
     if first:
-        _there(spec, paths)
-    if isinstance(spec, Evaluation):
-        _say_moved(spec.reference, set_aside_spoilt_reference(spec.reference, paths))
+        _there(run, paths)
     try:
-        told = _made(spec, paths, {})
+        record = train_on(run, _dataset(run, paths, {}), paths, own)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         return GO_ON_LATER
     if first:
-        print(told)
+        _say_trained(record)
     return 0
 
 
@@ -86,10 +84,10 @@ class Making:
         self._stop = StopSignal()
         self._loaded: Loaded = {}
         self._failed: set[str] = set()
-        code_base.cache_clear()  # as in make_alone
+        code_base.cache_clear()  # as in train_alone
 
     def make(self, keys: Sequence[str]) -> int:
-        """Train runs and measure them, each in all the ways that the plan asks for, and make references.
+        """Train runs and measure them, each in all the ways that the plan asks for; make references and evaluations.
 
         Returns:
             0 where all is there then, 75 where a signal stopped it, 1 where something failed, 2 where all that failed
@@ -104,6 +102,8 @@ class Making:
                 if key in keys or not is_locked(lock_of(self._paths.reference(key))):
                     self._one(plan.references[key])
             self._all(runs)
+            for evaluation in (plan.evaluations[key] for key in keys if key in plan.evaluations):
+                self._measured(evaluation)
         return GO_ON_LATER if self._stop.asked else self.status
 
     def _evaluations(self, run: Run) -> list[Evaluation]:
@@ -116,7 +116,7 @@ class Making:
                 if len(runs) > 1 and run.typed.variant.extension is not None:
                     self._apart(run)
                 elif _there(run, self._paths):
-                    self._measured(run)
+                    self._all_measured(run)
                 else:
                     asked = self._together or run.execution["together"]
                     job = Job(run, partial(self._data, run), check_code(run, self._paths))
@@ -126,9 +126,9 @@ class Making:
                 with self._noted(run.key):
                     if isinstance(outcome, Exception):
                         raise outcome
-                    print(_trained(outcome), flush=True)
+                    _say_trained(outcome)
                 if not isinstance(outcome, Exception):
-                    self._measured(run)
+                    self._all_measured(run)
 
     def _data(self, run: Run) -> Data:
         return Data.of(run, _dataset(run, self._paths, self._loaded))
@@ -148,12 +148,15 @@ class Making:
         if process.returncode and process.returncode != GO_ON_LATER:
             self._worst(process.returncode)
 
-    def _measured(self, run: Run) -> None:
+    def _all_measured(self, run: Run) -> None:
         for evaluation in self._evaluations(run):
-            if not _there(evaluation, self._paths):
-                self._one(self._plan.references[evaluation.reference])
-                if evaluation.reference not in self._failed:
-                    self._one(evaluation)
+            self._measured(evaluation)
+
+    def _measured(self, evaluation: Evaluation) -> None:
+        if not _there(evaluation, self._paths):
+            self._one(self._plan.references[evaluation.reference])
+            if evaluation.reference not in self._failed:
+                self._one(evaluation)
 
     def _one(self, spec: Reference | Evaluation) -> None:
         if self._stop.asked or spec.key in self._failed or _there(spec, self._paths):
@@ -190,13 +193,9 @@ def _there(spec: Spec, paths: Paths) -> bool:
     """Whether a result is there; a folder that is not whole is moved away."""
     read, set_aside = _KINDS[type(spec)]
     there = read(spec.key, paths).record is not None
-    _say_moved(spec.key, set_aside(spec.key, paths))
+    if (place := set_aside(spec.key, paths)) is not None:
+        print(f"sagan: {spec.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
     return there
-
-
-def _say_moved(key: str, place: Path | None) -> None:
-    if place is not None:
-        print(f"sagan: {key}: its folder was incomplete; moved to {place}", file=sys.stderr)
 
 
 def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:
@@ -209,11 +208,9 @@ def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDat
     return loaded[folder]
 
 
-def _made(spec: Spec, paths: Paths, loaded: Loaded) -> str:
+def _made(spec: Reference | Evaluation, paths: Paths, loaded: Loaded) -> str:
     """Makes a result; says what came of it."""
-    own = check_code(spec, paths)
-    if isinstance(spec, Run):
-        return _trained(train_on(spec, _dataset(spec, paths, loaded), paths, own))
+    check_code(spec, paths)
     if isinstance(spec, Evaluation):
         measured = evaluate(spec, paths)
         fid = measured.metrics.get("fid")
@@ -225,5 +222,5 @@ def _made(spec: Spec, paths: Paths, loaded: Loaded) -> str:
     return f"{spec.key}: {real.real_count} images{accuracy}; FID between real images {floor}"
 
 
-def _trained(record: RunRecord) -> str:
-    return f"{record.key}: {record.status} after {record.steps} steps, {record.images_per_second} images/s"
+def _say_trained(run: RunRecord) -> None:
+    print(f"{run.key}: {run.status} after {run.steps} steps, {run.images_per_second} images/s", flush=True)

@@ -18,7 +18,7 @@ from sagan.code.extensions import trust_now
 from sagan.data import prepare, summary
 from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params
-from sagan.plan import Evaluation, Plan, Reference, Run, check_own_networks
+from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
@@ -105,7 +105,10 @@ def train(
     run: Annotated[str, typer.Argument(help="A run's key, as `plan` lists it.")], plan: PlanOption = None
 ) -> None:
     """Train one run, or go on with it from its last checkpoint; nothing happens when it is finished."""
-    _make_alone(_plan(plan, [run], ("runs",)).runs[run])
+    spec = _plan(plan, [run], ("runs",)).runs[run]
+    from sagan.making import train_alone
+
+    raise typer.Exit(train_alone(spec, PATHS))
 
 
 @app.command()
@@ -113,7 +116,7 @@ def reference(
     key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")], plan: PlanOption = None
 ) -> None:
     """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
-    _make_alone(_plan(plan, [key], ("references",)).references[key])
+    _make([key], ("references",), plan)
 
 
 @app.command()
@@ -123,16 +126,9 @@ def evaluate(
     trust: TrustOption = False,
 ) -> None:
     """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
-    spec = _plan(plan, [key], ("evaluations",)).evaluations[key]
     if trust:
-        trust_now(PATHS.run(spec.run))
-    _make_alone(spec)
-
-
-def _make_alone(spec: Run | Reference | Evaluation) -> None:
-    from sagan.making import make_alone
-
-    raise typer.Exit(make_alone(spec, PATHS))
+        trust_now(PATHS.run(key.rpartition(".")[0]))
+    _make([key], ("evaluations",), plan)
 
 
 @app.command()
@@ -149,13 +145,17 @@ def make(
     A run that fails does not stop the others. Exit code 0: all is there; 75: stopped by a signal, and runs go on from
     their checkpoints; 1 or 2: something failed, and state/logs/KEY.log says what.
     """
-    made = _plan(plan, keys, ("runs", "references"))
-    if plan is None:
-        plan = PATHS.plan(made.digest())
-        made.save(plan)
+    _make(keys, ("runs", "references"), plan, together)
+
+
+def _make(keys: list[str], kinds: tuple[str, ...], plan_file: Path | None, together: int | None = None) -> None:
+    made = _plan(plan_file, keys, kinds)
+    if plan_file is None:
+        plan_file = PATHS.plan(made.digest())
+        made.save(plan_file)
     from sagan.making import Making
 
-    raise typer.Exit(Making(made, plan, PATHS, together).make(keys))
+    raise typer.Exit(Making(made, plan_file, PATHS, together).make(keys))
 
 
 @app.command()
