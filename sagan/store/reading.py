@@ -1,6 +1,6 @@
-"""The one reader of results: is a record there, missing, torn or spoilt, and what does it say.
+"""The one reader of results: is a record there, missing or invalid, and what does it say.
 
-A spoilt one (half of a file, another program's, one that is too old) counts as not there, so that the pipeline makes
+An invalid one (half of a file, another program's, one that is too old) is treated as missing, so that the pipeline makes
 the result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
 """
 
@@ -32,11 +32,11 @@ _LOG_TAIL = 8192
 class Found(Generic[R]):
     """What a place holds.
 
-    `record` is there where the state is "there". "torn": the record is whole and a file that it names is not.
-    "spoilt": there is a file, and it is no such record. `why` says of both in a few words.
+    `record` is there where the state is "there". "invalid": there is a file, and it is no such record, or one of the
+    files that it names is not what it says. `why` says of it in a few words.
     """
 
-    state: Literal["there", "missing", "torn", "spoilt"]
+    state: Literal["there", "missing", "invalid"]
     record: R | None = None
     why: str = ""
 
@@ -62,12 +62,12 @@ def read_reference(key: str, paths: Paths, verify: bool = False) -> Found[Refere
 
 
 def _whole(found: Found[R], folder: Path, files: dict[str, Kept], verify: bool) -> Found[R]:
-    """What was found, or "torn" where a file of it is not what the record says."""
+    """What was found, or "invalid" where a file of it is not what the record says."""
     for name, kept in files.items():
         if why := _defect(folder / name, kept.bytes):
-            return Found("torn", why=f"{name} {why}")
+            return Found("invalid", why=f"{name} {why}")
         if verify and file_digest(folder / name) != kept.sha256:
-            return Found("torn", why=f"{name} has other bytes")
+            return Found("invalid", why=f"{name} has other bytes")
     return found
 
 
@@ -151,7 +151,7 @@ def _read(path: Path, kind: type[R], warned: bool = True) -> Found[R]:
         return Found("there", record)
     if warned:
         warn(path, why)
-    return Found("spoilt", why=why)
+    return Found("invalid", why=why)
 
 
 def _defect(path: Path, size: int) -> str | None:
