@@ -1,7 +1,7 @@
 """The one reader of results: is a record there, missing or invalid, and what does it say.
 
-An invalid one (half of a file, another program's, one that is too old) is treated as missing, so that the pipeline makes
-the result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
+An invalid one (half of a file, another program's, one that is too old) is treated as missing: the pipeline makes the
+result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
 """
 
 from __future__ import annotations
