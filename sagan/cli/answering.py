@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,15 @@ from sagan.cli.app import PATHS, app
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MlflowOption = Annotated[
     str | None, typer.Option("--mlflow", help="Take the runs from this MLflow experiment (MLFLOW_TRACKING_URI).")
 ]
 
 
-def _mlflow_table(name: str):
+def _mlflow_table(name: str) -> pd.DataFrame:
     from sagan.tracking import TrackingUnavailable
     from sagan.tracking.connection import tracking_uri
     from sagan.tracking.table import runs_table

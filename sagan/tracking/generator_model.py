@@ -21,7 +21,7 @@ class GeneratorModel(PythonModel):
         self._generator = load_generator(context.artifacts["generator"], trust=True)
 
     # No types here: MLflow would take them for the signature, which is sent with the model.
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Images uint8 [N, R, R, C].
 
         Args:
