@@ -125,7 +125,10 @@ def evaluate(
     plan: PlanOption = None,
     trust: TrustOption = False,
 ) -> None:
-    """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
+    """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was.
+
+    Its reference is made too where it is missing.
+    """
     if trust:
         trust_now(PATHS.run(key.rpartition(".")[0]))
     _make([key], ("evaluations",), plan)
