@@ -42,9 +42,10 @@ test: $(READY) ## the test-suite
 test-all: $(READY) ## the test-suite and the half hour of faults, experiments, Slurm and servers
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-check: $(READY) ## linters: format and lint
+check: $(READY) ## format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/python -m mypy
 
 format: $(READY) ## mend format and lint
 	@$(BIN)/ruff format .

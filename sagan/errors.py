@@ -36,7 +36,7 @@ def explained(error: UserError | OSError) -> str | None:
     if error.errno == errno.ENOTDIR:
         place = next((parent for parent in Path(place).parents if parent.is_file()), place)
     reason = _REASONS.get(error.errno, error.strerror)
-    return f"{f'{place}: ' if place else ''}{reason}; mend that and run again: what is done stays"
+    return f"{f'{place}: ' if place else ''}{reason}; fix this and rerun; finished work is kept"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -46,11 +46,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     (", did you mean 'quick'? (accepted: quick, mnist)", ' (accepted: a, b)')
     """
     known = list(known)
-    close = meant(name, known)
-    if not known or (close and len(known) > _SHOWN):
+    close, more = meant(name, known), max(0, len(known) - _SHOWN)
+    if not known or (close and more):
         return close
-    shown = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
-    return f"{close} (accepted: {shown})"
+    return f"{close} (accepted: {', '.join(known[:_SHOWN])}{f' and {more} more' if more else ''})"
+
+
+def check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
+    """Refuse a name that is none of those known.
+
+    Raises:
+        UserError: with the place, and what it may have meant.
+    """
+    if name not in (known := list(known)):
+        raise UserError(f"{place}: no such {what}{did_you_mean(name, known)}")
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -5,11 +5,13 @@ What is there is passed over, what fails leaves the rest alone, and what is stop
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -18,16 +20,44 @@ from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, explained
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
+from sagan.names import one_line
 from sagan.plan import Evaluation, Plan, Reference, Run, check_code
 from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_result
 from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
-from sagan.training.loop import Data, Interrupted, Job, trained
+from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
+Spec = Run | Reference | Evaluation
+Loaded = dict[Path, PreparedDataset]
+_KINDS = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}
+
+
+def train_alone(run: Run, paths: Paths) -> int:
+    """One run in this process, or in those that torchrun started.
+
+    Returns:
+        What the process leaves with: 75 where a signal stopped it, else 0.
+
+    Raises:
+        UserError: the code or the data have changed since the plan was made, or it cannot be trained.
+    """
+    code_base.cache_clear()  # What has been hashed before this process imported it may be other code by now.
+    own = check_code(run, paths)
+    first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    if first:
+        _there(run, paths)
+    try:
+        record = train_on(run, _dataset(run, paths, {}), paths, own)
+    except Interrupted as interrupted:
+        print(f"sagan: {interrupted}", file=sys.stderr)
+        return GO_ON_LATER
+    if first:
+        _say_trained(record)
+    return 0
 
 
 class Making:
@@ -42,13 +72,12 @@ class Making:
         self.status = 0
         self._plan, self._plan_file, self._paths, self._together = plan, plan_file, paths, together
         self._stop = StopSignal()
-        self._datasets: dict[Path, PreparedDataset] = {}
+        self._loaded: Loaded = {}
         self._failed: set[str] = set()
-        # What has been hashed before this process imported it may be other code by now.
-        code_base.cache_clear()
+        code_base.cache_clear()  # as in train_alone
 
     def make(self, keys: Sequence[str]) -> int:
-        """Train runs and measure them, each in all the ways that the plan asks for, and make references.
+        """Train runs and measure them, each in all the ways that the plan asks for; make references and evaluations.
 
         Returns:
             0 where all is there then, 75 where a signal stopped it, 1 where something failed, 2 where all that failed
@@ -56,13 +85,15 @@ class Making:
         """
         plan = self._plan
         runs = [plan.runs[key] for key in dict.fromkeys(keys) if key in plan.runs]
-        needed = {e.reference for run in runs for e in self._evaluations(run) if not self._there(e)}
+        needed = {e.reference for run in runs for e in self._evaluations(run) if not _there(e, self._paths)}
         with self._stop:
             for key in sorted({*needed, *(key for key in keys if key in plan.references)}):
                 # Another process may be at it: there is more to do here before that one is needed.
                 if key in keys or not is_locked(lock_of(self._paths.reference(key))):
-                    self._reference(plan.references[key])
+                    self._one(plan.references[key])
             self._all(runs)
+            for evaluation in (plan.evaluations[key] for key in keys if key in plan.evaluations):
+                self._measured(evaluation)
         return GO_ON_LATER if self._stop.asked else self.status
 
     def _evaluations(self, run: Run) -> list[Evaluation]:
@@ -74,30 +105,27 @@ class Making:
             with self._noted(run.key):
                 if len(runs) > 1 and run.typed.variant.extension is not None:
                     self._apart(run)
-                elif self._there(run):
-                    self._measured(run)
+                elif _there(run, self._paths):
+                    self._all_measured(run)
                 else:
-                    own = check_code(run, self._paths)
-                    job = Job(run, lambda run=run: Data.of(run, self._dataset(run)), own)
-                    jobs.setdefault(self._width(run), []).append(job)
+                    asked = self._together or run.execution["together"]
+                    job = Job(run, partial(self._data, run), check_code(run, self._paths))
+                    jobs.setdefault(None if asked == "auto" else asked, []).append(job)
         for width, those in jobs.items():
             for run, outcome in trained(those, self._paths, self._stop, width):
                 with self._noted(run.key):
                     if isinstance(outcome, Exception):
                         raise outcome
-                    _say_trained(run, outcome)
+                    _say_trained(outcome)
                 if not isinstance(outcome, Exception):
-                    self._measured(run)
+                    self._all_measured(run)
 
-    def _width(self, run: Run) -> int | None:
-        if self._together is not None:
-            return self._together
-        asked = run.execution["together"]
-        return None if asked == "auto" else asked
+    def _data(self, run: Run) -> Data:
+        return Data.of(run, _dataset(run, self._paths, self._loaded))
 
     def _apart(self, run: Run) -> None:
         """In a process of its own: own code may change what others compute with."""
-        if self._there(run) and all(map(self._there, self._evaluations(run))):
+        if _there(run, self._paths) and all(_there(of, self._paths) for of in self._evaluations(run)):
             return
         command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
         with subprocess.Popen(command) as process:
@@ -108,52 +136,23 @@ class Making:
                 except Interrupted:
                     process.terminate()
         if process.returncode and process.returncode != GO_ON_LATER:
-            self.status = _worse(self.status, process.returncode)
+            self._worst(process.returncode)
 
-    def _measured(self, run: Run) -> None:
+    def _all_measured(self, run: Run) -> None:
         for evaluation in self._evaluations(run):
-            if self._there(evaluation):
-                continue
-            self._reference(self._plan.references[evaluation.reference])
-            if not (self._stop.asked or evaluation.reference in self._failed):
-                self._evaluation(evaluation)
+            self._measured(evaluation)
 
-    def _evaluation(self, evaluation: Evaluation) -> None:
-        with self._noted(evaluation.key):
-            check_code(evaluation, self._paths)
-            with self._stop.at_once(Interrupted):
-                _say_measured(evaluate(evaluation, self._paths))
+    def _measured(self, evaluation: Evaluation) -> None:
+        if not _there(evaluation, self._paths):
+            self._one(self._plan.references[evaluation.reference])
+            if evaluation.reference not in self._failed:
+                self._one(evaluation)
 
-    def _reference(self, reference: Reference) -> None:
-        if self._there(reference) or reference.key in self._failed or self._stop.asked:
+    def _one(self, spec: Reference | Evaluation) -> None:
+        if self._stop.asked or spec.key in self._failed or _there(spec, self._paths):
             return
-        with self._noted(reference.key):
-            check_code(reference, self._paths)
-            with self._stop.at_once(Interrupted):
-                _say_real(make_reference(reference, self._dataset(reference), self._paths))
-
-    def _there(self, spec: Run | Reference | Evaluation) -> bool:
-        """Whether a result is there; a folder that is not whole is moved away."""
-        kind = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}[type(spec)]
-        record = read_result(kind, spec.key, self._paths).record
-        moved = set_aside(kind, spec.key, self._paths, verify=kind is not RunRecord)
-        if moved is not None:
-            print(f"sagan: {spec.key}: its folder was not whole and is now {moved}", file=sys.stderr)
-        return record is not None
-
-    def _dataset(self, spec: Run | Reference) -> PreparedDataset:
-        """Read and verified once in this process.
-
-        Raises:
-            UserError: it is another one than the plan's.
-        """
-        folder = self._paths.prepared(spec.dataset, spec.resolution)
-        if folder not in self._datasets:
-            dataset = load(folder)
-            self._datasets[folder] = dataset
-        if self._datasets[folder].manifest["digest"] != spec.dataset_digest:
-            raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-        return self._datasets[folder]
+        with self._noted(spec.key), self._stop.at_once(Interrupted):
+            print(_made(spec, self._paths, self._loaded), flush=True)
 
     @contextmanager
     def _noted(self, key: str) -> Iterator[None]:
@@ -167,33 +166,51 @@ class Making:
             code, told = GO_ON_LATER, str(interrupted) or f"{key}: stopped; run it again to go on"
         except Exception as error:
             line = explained(error) if isinstance(error, UserError | OSError) else None
-            code, told = _REFUSED, line
-            if line is None:
-                code, told = _FAILED, "".join(traceback.format_exception(error)).rstrip()
+            code, told = _REFUSED if line else _FAILED, line or "".join(traceback.format_exception(error)).rstrip()
             self._failed.add(key)
-            self.status = _worse(self.status, code)
+            self._worst(code)
         print(f"sagan: {told}", file=sys.stderr, flush=True)
         with suppress(OSError):  # a full disk ends nothing else either
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(f"{told}\nmake left with exit code {code}\n", encoding="utf-8")
 
-
-def _worse(one: int, other: int) -> int:
-    """Of two exit codes: a failure that nobody explained counts most."""
-    return min(code for code in (one, other) if code) if one or other else 0
-
-
-def _say_trained(run: Run, record: RunRecord) -> None:
-    print(f"{run.key}: {record.status} after {record.steps} steps, {record.images_per_second} images/s", flush=True)
+    def _worst(self, code: int) -> None:
+        """Of the exit codes: a failure that nobody explained counts most."""
+        self.status = min(self.status or code, code)
 
 
-def _say_measured(record: EvaluationRecord) -> None:
-    fid = record.metrics.get("fid")
-    shown = f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}" if fid else ""
-    print(f"{record.key}: {record.status}{shown}", flush=True)
+def _there(spec: Spec, paths: Paths) -> bool:
+    """Whether a result is there; a folder that is not whole is moved away."""
+    kind = _KINDS[type(spec)]
+    there = read_result(kind, spec.key, paths).record is not None
+    if (place := set_aside(kind, spec.key, paths, verify=kind is not RunRecord)) is not None:
+        print(f"sagan: {spec.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
+    return there
 
 
-def _say_real(record: ReferenceRecord) -> None:
-    accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
-    floor = "not measurable" if record.floor.fid is None else f"{record.floor.fid:.3f}"
-    print(f"{record.key}: {record.real_count} images{accuracy}; FID between real images {floor}", flush=True)
+def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:
+    """Read and verified once in this process."""
+    folder = paths.prepared(spec.dataset, spec.resolution)
+    if folder not in loaded:
+        loaded[folder] = load(folder)
+    if loaded[folder].manifest["digest"] != spec.dataset_digest:
+        raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
+    return loaded[folder]
+
+
+def _made(spec: Reference | Evaluation, paths: Paths, loaded: Loaded) -> str:
+    """Makes a result; says what came of it."""
+    check_code(spec, paths)
+    if isinstance(spec, Evaluation):
+        measured = evaluate(spec, paths)
+        fid = measured.metrics.get("fid")
+        shown = one_line(f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}") if fid else ""
+        return f"{spec.key}: {measured.status}{shown}"
+    real = make_reference(spec, _dataset(spec, paths, loaded), paths)
+    accuracy = "" if real.accuracy is None else f", held-out accuracy {real.accuracy:.4f}"
+    floor = "not measurable" if real.floor.fid is None else f"{real.floor.fid:.3f}"
+    return f"{spec.key}: {real.real_count} images{accuracy}; FID between real images {floor}"
+
+
+def _say_trained(run: RunRecord) -> None:
+    print(f"{run.key}: {run.status} after {run.steps} steps, {run.images_per_second} images/s", flush=True)

@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sagan.errors import UserError, did_you_mean
+from sagan.data import load
+from sagan.errors import UserError, check_known, did_you_mean
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
+from sagan.metrics.measures import MEASURED, measures
+from sagan.metrics.real_side import load_reference
+from sagan.metrics.reference import make_reference
 from sagan.metrics.table import METRICS, applicable
 from sagan.params import Params
-from sagan.plan import Plan, Reference, make_plan
+from sagan.plan import Reference, make_plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
+from sagan.training.devices import device_for
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
-@dataclass(frozen=True)
-class Score:
-    """What images score, by metric: (value, None), or (None, why there is no figure); and how they were measured."""
-
-    values: dict[str, tuple[float | None, str | None]]
-    count: int
-    protocol: str
-    suite: str
-    samples: int
-
-    def lines(self) -> Iterator[str]:
-        """In words, a line a metric in the unit of its title."""
-        yield f"{self.count} images {self.protocol}"
-        for name, (value, why) in self.values.items():
-            metric = METRICS[name]
-            told = f"{metric.factor * value:.4g}" if value is not None else "no figure"
-            yield f"{metric.title}: {told}" + (f" ({why})" if why else "")
-        if self.count != self.samples:
-            yield (
-                f"note: suite {self.suite} measures {self.samples} images; FID of fewer is higher, so that these "
-                "figures compare with those of as many images alone"
-            )
-
-
-def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) -> Score:
-    """The metrics of a folder's images against a dataset's real ones, in one feature space.
+def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) -> Iterator[str]:
+    """The metrics of a folder's images against a dataset's real ones in one feature space, a line each.
 
     The real side is that of the first suite on this dataset: its split, made here where it is not there yet.
 
@@ -52,14 +34,6 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
         UserError: no suite is on this dataset or it is not prepared, the space does not fit it, or an image is none, or
             of another size.
     """
-    from sagan.data import load
-    from sagan.metrics.extractors import Extractor
-    from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
-    from sagan.metrics.measures import MEASURED, measures
-    from sagan.metrics.real_side import load_reference
-    from sagan.metrics.reference import make_reference
-    from sagan.training.devices import device_for
-
     suite, reference = _reference(dataset, space, params, paths)
     prepared = load(paths.prepared(dataset, reference.resolution))
     images = read_images(folder, prepared.manifest["channels"], reference.resolution)
@@ -69,14 +43,14 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
     with device_for(reference.execution, reference.threads) as device:
         features = features_of_images(Extractor(space, paths.reference(reference.key), paths, device), images, device)
     sampled = Sampled(features, deviation=deviation_of_images(images))
-    found = measures(applicable(space), sampled, real)
-    return Score(
-        values={name: (of.value, None if of.status == MEASURED else of.status) for name, of in found.items()},
-        count=len(images),
-        protocol=f"against {real.record['real_count']} of the {reference.split} split of {dataset}, space {space}",
-        suite=suite,
-        samples=params.suites[suite].evaluation.samples,
-    )
+    split = f"{real.record['real_count']} of the {reference.split} split of {dataset}"
+    yield f"{len(images)} images against {split}, space {space}"
+    for name, found in measures(applicable(space), sampled, real).items():
+        metric = METRICS[name]
+        told = "no figure" if found.value is None else f"{metric.factor * found.value:.4g}"
+        yield f"{metric.title}: {told}" + ("" if found.status == MEASURED else f" ({found.status})")
+    if len(images) != (samples := params.suites[suite].evaluation.samples):
+        yield f"note: suite {suite} measures {samples} images; FID of fewer is higher: compare figures of equal counts"
 
 
 def read_images(folder: Path, channels: int, side: int) -> np.ndarray:
@@ -98,19 +72,13 @@ def read_images(folder: Path, channels: int, side: int) -> np.ndarray:
 
 
 def _reference(dataset: str, space: str, params: Params, paths: Paths) -> tuple[str, Reference]:
-    """The first suite on a dataset, one that measures in this space before others, and its real side there."""
-    if dataset not in params.datasets:
-        raise UserError(f"--dataset {dataset}: no such dataset{did_you_mean(dataset, params.datasets)}")
-    suites = [name for name, suite in params.suites.items() if suite.dataset == dataset]
-    if not suites:
-        raise UserError(f"--dataset {dataset}: no suite of {paths.params} is on it, so that there is no protocol")
-    name = next((name for name in suites if space in params.suites[name].evaluation.spaces), suites[0])
-    suite = params.suites[name]
-    if space not in suite.evaluation.spaces:
-        known = dict.fromkeys(of for one in params.suites.values() for of in one.evaluation.spaces)
-        raise UserError(
-            f"--space {space}: no suite on {dataset} measures in it{did_you_mean(space, known)}; name it under "
-            f"suites.{name}.evaluation.also"
-        )
-    plan: Plan = make_plan(params, paths, [name])
+    """The first suite on a dataset that measures in this space, and its real side there."""
+    check_known(f"--dataset {dataset}", dataset, params.datasets, "dataset")
+    suites = {name: suite.evaluation for name, suite in params.suites.items() if suite.dataset == dataset}
+    name = next((name for name, asked in suites.items() if space in asked.spaces), None)
+    if name is None:
+        known = dict.fromkeys(of for asked in suites.values() for of in asked.spaces)
+        why = f"no suite on {dataset} measures in it{did_you_mean(space, known)}"
+        raise UserError(f"--space {space}: {why}; name it under suites.NAME.evaluation.also of {paths.params}")
+    plan = make_plan(params, paths, [name])
     return name, next(of for of in plan.references.values() if of.extractor == space)

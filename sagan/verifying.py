@@ -50,8 +50,7 @@ def reported_runs(suite: str, paths: Paths) -> list[Reported]:
         UserError: there is no such report, or it holds no run with its digest.
     """
     path = paths.report(suite) / "results.csv"
-    text = committed(path)
-    if text is None and not path.exists():
+    if (text := committed(path)) is None and not path.exists():
         raise UserError(f"{path}: no such report; `dvc repro` writes those of the suites under repro:")
     told = _rows(path.read_text(encoding="utf-8") if text is None else text)
     rows = [row for row in told if row.get("generator_sha256") and row.get("fid")]
@@ -71,14 +70,12 @@ def chosen(suite: str, plan: Plan, paths: Paths, key: str | None) -> Reported:
     if key is not None and key not in runs:
         raise UserError(f"{key}: no run of {paths.report(suite)}{did_you_mean(key, runs)}")
     wanted = [runs[key]] if key is not None else list(runs.values())
-    found = next((r for r in wanted if r.run in plan.runs and r.evaluation in plan.evaluations), None)
-    if found is None:
-        what = f"run {key}" if key is not None else "no run of it"
-        raise UserError(
-            f"{paths.report(suite)}: {what} is {'not ' if key is not None else ''}what params.yaml and this code ask "
-            "for; check out the commit that made the report"
-        )
-    return found
+    for run in wanted:
+        if run.run in plan.runs and run.evaluation in plan.evaluations:
+            return run
+    what = "no run of it is" if key is None else f"run {key} is not"
+    why = "what params.yaml and this code ask for; check out the commit that made the report"
+    raise UserError(f"{paths.report(suite)}: {what} {why}")
 
 
 def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verdict:
@@ -116,11 +113,9 @@ def judged(told: Reported, same_bytes: bool, fid: float | None, device: str) -> 
         fid: None where none can be measured.
     """
     figures = f"FID {told.fid:.4f} in the report, {'none' if fid is None else f'{fid:.4f}'} here"
-    near = fid is not None and abs(fid - told.fid) <= ROUNDING * told.fid
-    if same_bytes and near:
-        return Verdict(True, f"same bytes: {told.run}, {figures}")
-    if near:
-        return Verdict(True, f"same figures within rounding, other bytes: {told.run}, {figures}")
+    if fid is not None and abs(fid - told.fid) <= ROUNDING * told.fid:
+        what = "same bytes" if same_bytes else "same figures within rounding, other bytes"
+        return Verdict(True, f"{what}: {told.run}, {figures}")
     if same_bytes:
         return Verdict(False, f"different: {told.run} has the same weights, and is measured otherwise: {figures}")
     why = "" if device == told.device else f"; made on {told.device} and repeated on {device}, which rounds otherwise"
@@ -131,14 +126,13 @@ def _scratch(paths: Paths, reference: str) -> Paths:
     """A root folder with the workspace's data, own code and the reference, where they are there, and without runs."""
     scratch = Paths(paths.root / "state" / "verify")
     shutil.rmtree(scratch.root, ignore_errors=True)
-    links = [
-        (paths.root / name, scratch.root / name) for name in ("data", "extensions") if (paths.root / name).exists()
-    ]
+    shared = [of for of in ("data", "extensions") if (paths.root / of).exists()]
     if (paths.reference(reference) / "reference.json").exists():
-        links.append((paths.reference(reference), scratch.reference(reference)))
-    for target, link in links:
+        shared.append(paths.reference(reference).relative_to(paths.root).as_posix())
+    for name in shared:
+        link = scratch.root / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target.resolve())
+        link.symlink_to((paths.root / name).resolve())
     return scratch
 
 
@@ -154,22 +148,20 @@ def agreement(suite: str, paths: Paths) -> str | None:
     tables = []
     for name in ("effects.csv", "results.csv"):
         path = paths.report(suite) / name
-        before = committed(path)
-        if before is None or not path.exists():
+        if (before := committed(path)) is None or not path.exists():
             return None
-        tables.append((before, path.read_text(encoding="utf-8")))
+        tables.append((_rows(before), _rows(path.read_text(encoding="utf-8"))))
     if all(before == now for before, now in tables):
         return None
-    (told, found), (runs, here) = [tuple(map(_rows, pair)) for pair in tables]
-    before, now = _answers(told), _answers(found)
-    if not before:
+    told, found = map(_answers, tables[0])
+    if not told:
         return None
-    others = [key for key, answer in before.items() if now.get(key) != answer]
-    line = f"{len(before) - len(others)} of {len(before)} answers agree with the committed report"
-    line += f" ({_figures(_measured(runs), _measured(here))})"
+    others = [key for key, answer in told.items() if found.get(key) != answer]
+    line = f"{len(told) - len(others)} of {len(told)} answers agree with the committed report"
+    line += f" ({_figures(*map(_measured, tables[1]))})"
     for key in others:
         question, level, instead_of = key
-        line += f"; {question} ({level} instead of {instead_of}): {now.get(key, 'no answer')}, committed {before[key]}"
+        line += f"; {question} ({level} instead of {instead_of}): {found.get(key, 'no answer')}, committed {told[key]}"
     return line
 
 
@@ -180,11 +172,10 @@ def _rows(text: str) -> list[dict[str, str]]:
 def _answers(rows: list[dict[str, str]]) -> dict[tuple[str, str, str], str]:
     """(question, level, instead_of) -> the answer on FID per step, in the first feature space."""
     asked = [row for row in rows if row.get("answer") and row.get("metric") == "fid" and row.get("at") == "steps"]
-    first = asked[0]["space"] if asked else None
     return {
         (row["question"], row["level"], row["instead_of"]): row["answer"]
         for row in asked
-        if row["space"] == first and not row["given"] and row["question"] != "variant"
+        if row["space"] == asked[0]["space"] and not row["given"] and row["question"] != "variant"
     }
 
 
@@ -202,15 +193,6 @@ def _figures(before: Mapping, now: Mapping) -> str:
     if not both:
         return "no run has the key of a committed one"
     most = max(abs(here / told - 1) for (told, _), (here, _) in both)
-    devices = [{device for _, device in side} for side in zip(*both, strict=True)]
-    where = ""
-    if devices[0] != devices[1]:
-        kinds = {device.partition(" ")[0] for side in devices for device in side}
-        where = (
-            f": another model of {kinds.pop().upper().replace('CUDA', 'GPU')}"
-            if len(kinds) == 1
-            else ": another device"
-        )
-    if most <= ROUNDING:
-        return f"FIDs of {len(both)} equal keys are the same{where}"
-    return f"FIDs of {len(both)} equal keys differ by up to {100 * most:.2g} %{where}"
+    where = "" if all(told == here for (_, told), (_, here) in both) else ", on another device"
+    differ = "are the same" if most <= ROUNDING else f"differ by up to {100 * most:.2g} %"
+    return f"FIDs of {len(both)} equal keys {differ}{where}"

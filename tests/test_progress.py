@@ -1,4 +1,4 @@
-"""Progress in plain lines, as it is written where there is no terminal."""
+"""Progress in lines, as it is written where there is no terminal, and on one."""
 
 import pytest
 
@@ -37,3 +37,13 @@ def test_the_end_is_always_said_and_nothing_where_it_is_not_to_be_shown(clock, c
         update(3)
         silent(3)
     assert capsys.readouterr().err == "any: 3 of 3, 3 images/s, 0:00:00 to go\n"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_terminals_line_is_written_over_where_nothing_else_writes(clock, capsys, monkeypatch, alone):
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    with progress("any", 3, 0, alone=alone) as update:
+        for clock[0], step in ((1.0, 1), (2.0, 2)):
+            update(step)
+    said = capsys.readouterr().err
+    assert (said.count("\r"), said.count("\n")) == ((2, 1) if alone else (0, 0))

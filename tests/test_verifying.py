@@ -140,7 +140,7 @@ def test_a_report_that_is_the_committed_one_needs_no_word(committed_report, path
     [
         (
             {"factor": 1.09, "device": "cpu (B)", "name": "b"},
-            f"3 of 3 {AGREE} (FIDs of 2 equal keys differ by up to 9 %: another model of CPU)",
+            f"3 of 3 {AGREE} (FIDs of 2 equal keys differ by up to 9 %, on another device)",
         ),
         (
             {"factor": 1.0001},
@@ -148,7 +148,7 @@ def test_a_report_that_is_the_committed_one_needs_no_word(committed_report, path
         ),
         (
             {"factor": 0.5, "device": "cuda (C)", "last": "1111111111"},
-            f"3 of 3 {AGREE} (FIDs of 1 equal keys are the same: another device)",
+            f"3 of 3 {AGREE} (FIDs of 1 equal keys are the same, on another device)",
         ),
         (
             {"answers": ANSWERS | {("rate", "fast", "slow"): "not decided"}, "factor": 1.2},

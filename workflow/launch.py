@@ -28,7 +28,7 @@ from sagan.names import speak_any_locale
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
-from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.listing import missing, set_aside_invalid
 from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside
 from sagan.store.locks import release, waited_for
@@ -182,7 +182,7 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
         for key in plan.runs:
             if (place := set_aside(RunRecord, key, PATHS)) is not None:
                 print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
-        for key, place in set_aside_spoilt(plan, PATHS).items():
+        for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
             print(f"runs: {brought} results were made in this workspace before and are used again")

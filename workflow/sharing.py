@@ -34,7 +34,7 @@ def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
 
 
 def _copy_missing(plan: Plan, source: Paths, target: Paths, apart_from: Paths | None = None) -> int:
-    wanted = missing(plan, target)
+    wanted: tuple[list[str], ...] = missing(plan, target)
     if apart_from is not None:
         elsewhere = {key for keys in missing(plan, apart_from) for key in keys}
         wanted = tuple([key for key in keys if key in elsewhere] for keys in wanted)

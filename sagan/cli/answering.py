@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +12,15 @@ from sagan.cli.app import PATHS, app
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MlflowOption = Annotated[
     str | None, typer.Option("--mlflow", help="Take the runs from this MLflow experiment (MLFLOW_TRACKING_URI).")
 ]
 
 
-def _mlflow_table(name: str):
+def _mlflow_table(name: str) -> pd.DataFrame:
     from sagan.tracking import TrackingUnavailable
     from sagan.tracking.connection import runs_table
 
@@ -79,7 +83,7 @@ def score(
     """Measure a folder of images, of any model, by the protocol of the suites on a dataset."""
     from sagan.scoring import score as scored
 
-    for line in scored(folder, dataset, space, load_params(PATHS.params), PATHS).lines():
+    for line in scored(folder, dataset, space, load_params(PATHS.params), PATHS):
         print(line)
 
 
@@ -96,6 +100,7 @@ def compare(
     ] = "fid",
 ) -> None:
     """Say what B does instead of A: what differs in the recipe, the effect per step and per second, the cost."""
+    lines: Iterable[str]
     if mlflow is not None:
         from sagan.analysis.foreign import compare_variants
 

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -42,7 +42,6 @@ PlanOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def main() -> None:
@@ -67,7 +66,14 @@ def main() -> None:
         sys.exit(2)
 
 
-def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Our own in one plain line; others' as Python has them, with their place in the code."""
     if Path(filename).is_relative_to(PACKAGE):
         print(f"sagan: warning: {message}", file=sys.stderr)

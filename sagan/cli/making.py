@@ -13,86 +13,45 @@ from typing import Annotated
 import typer
 
 from sagan.analysis.seeds import planned
-from sagan.cli.app import PATHS, DryRun, PlanOption, SuiteOption, TrustOption, app
-from sagan.cli.intentions import (
-    would_evaluate,
-    would_make,
-    would_make_reference,
-    would_report,
-    would_track,
-    would_train,
-)
-from sagan.code.fingerprint import code_base
+from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app
 from sagan.code.trust import trust_now
-from sagan.data import load, pending, prepare, summary
-from sagan.errors import UserError, did_you_mean, meant
-from sagan.names import one_line, without_secrets
+from sagan.data import prepare, summary
+from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params
-from sagan.plan import Plan, check_code, check_own_networks
+from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
-from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.reports import leave_for_workspace
-from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
-from sagan.verifying import chosen
 from sagan.verifying import verify as verify_run
 
 
 def _plan(plan_file: Path | None, keys: Iterable[str], kinds: tuple[str, ...]) -> Plan:
     """A plan that holds some keys: from a file, or from params.yaml over all suites that are prepared."""
+    unplanned = []
     if plan_file is not None:
-        plan, suites, unplanned = Plan.load(plan_file), [], []
+        plan = Plan.load(plan_file)
     else:
-        params = load_params(PATHS.params)
-        suites, unplanned = [], []
+        plan, params = Plan({}, {}, {}, {}), load_params(PATHS.params)
         for suite in params.suites:
             try:
-                planned(params, PATHS, [suite])
-                suites.append(suite)
+                found = planned(params, PATHS, [suite])
             except UserError:
                 unplanned.append(suite)
-        plan = planned(params, PATHS, suites) if suites else Plan({}, {}, {}, {})
+                continue
+            for part in ("runs", "references", "evaluations", "suites"):
+                getattr(plan, part).update(getattr(found, part))
     known = [key for kind in kinds for key in getattr(plan, kind)]
     for key in keys:
         if key in known:
             continue
-        what = " or ".join(kinds)
-        if plan_file is not None:
-            raise UserError(f"{key}: {plan_file} holds no such key under {what}{meant(key, known)}")
-        # Where one is close, suites that cannot be planned are not why.
-        why = meant(key, known) or "; `python -m sagan plan --suite NAME` lists the keys"
-        if unplanned and not meant(key, known):
+        place = "params.yaml asks for" if plan_file is None else f"{plan_file} holds"
+        close = meant(key, known)
+        why = close or ("" if plan_file else "; `python -m sagan plan --suite NAME` lists the keys")
+        if unplanned and not close:
             why += f" (those of {', '.join(unplanned)} are not known; it says why)"
-        raise UserError(f"{key}: params.yaml asks for no such key under {what}{why}")
+        raise UserError(f"{key}: {place} no such key under {' or '.join(kinds)}{why}")
     return plan
-
-
-def _spec(plan_file: Path | None, key: str, kind: str):
-    return getattr(_plan(plan_file, [key], (kind,)), kind)[key]
-
-
-def _checked(spec):
-    """Own code of a spec whose code is what it was planned with: called once that code is imported."""
-    code_base.cache_clear()
-    return check_code(spec, PATHS)
-
-
-def _say_where(key: str, moved_to: Path | None) -> None:
-    if moved_to is not None:
-        print(f"sagan: {key}: its folder was not whole and is now {moved_to}", file=sys.stderr)
-
-
-def _figure(value: float | None, otherwise: str) -> str:
-    return otherwise if value is None else f"{value:.3f}"
-
-
-def _dataset(name: str, resolution: int, digest: str):
-    folder = PATHS.prepared(name, resolution)
-    dataset = load(folder)
-    if dataset.manifest["digest"] != digest:
-        raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    return dataset
 
 
 @app.command()
@@ -102,26 +61,18 @@ def data(
         list[str] | None, typer.Option("--dataset", help="A dataset by name, instead of a suite's.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)
-    for suite_name in suite or []:
-        if suite_name not in params.suites:
-            raise UserError(f"--suite {suite_name}: no such suite{did_you_mean(suite_name, params.suites)}")
-    for dataset_name in name or []:
-        if dataset_name not in params.datasets:
-            raise UserError(f"--dataset {dataset_name}: no such dataset{did_you_mean(dataset_name, params.datasets)}")
-    wanted = name or [params.suites[s].dataset for s in suite or params.repro]
-    for dataset_name in dict.fromkeys(wanted):
-        spec = params.datasets[dataset_name]
-        folder = PATHS.prepared(dataset_name, spec.resolution)
-        if dry_run:
-            print(f"{folder}: {pending(dataset_name, spec, folder, root=PATHS.root) or 'there, nothing to do'}")
-            continue
-        manifest = prepare(dataset_name, spec, folder, root=PATHS.root, workers=workers)
+    for one in suite or []:
+        check_known(f"--suite {one}", one, params.suites, "suite")
+    for dataset in dict.fromkeys(name or [params.suites[one].dataset for one in suite or params.repro]):
+        check_known(f"--dataset {dataset}", dataset, params.datasets, "dataset")
+        spec = params.datasets[dataset]
+        folder = PATHS.prepared(dataset, spec.resolution)
+        manifest = prepare(dataset, spec, folder, root=PATHS.root, workers=workers)
         for line in summary(manifest, folder):
-            print(f"{dataset_name}: {line}")
+            print(f"{dataset}: {line}")
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -151,28 +102,36 @@ def plan(
 
 @app.command()
 def train(
-    run: Annotated[str, typer.Argument(help="A run's key, as `plan` lists it.")],
-    plan: PlanOption = None,
-    dry_run: DryRun = False,
+    run: Annotated[str, typer.Argument(help="A run's key, as `plan` lists it.")], plan: PlanOption = None
 ) -> None:
     """Train one run, or go on with it from its last checkpoint; nothing happens when it is finished."""
-    spec = _spec(plan, run, "runs")
-    if dry_run:
-        print(would_train(spec, PATHS))
-        return
-    from sagan.training.loop import Interrupted, train_on
+    spec = _plan(plan, [run], ("runs",)).runs[run]
+    from sagan.making import train_alone
 
-    own = _checked(spec)
-    dataset = _dataset(spec.dataset, spec.resolution, spec.dataset_digest)
-    if os.environ.get("RANK", "0") == "0":  # torchrun's number of this process
-        _say_where(run, set_aside(RunRecord, run, PATHS, verify=False))
-    try:
-        record = train_on(spec, dataset, PATHS, own)
-    except Interrupted as interrupted:
-        print(f"sagan: {interrupted}", file=sys.stderr)
-        raise typer.Exit(GO_ON_LATER) from None
-    if os.environ.get("RANK", "0") == "0":
-        print(f"{run}: {record.status} after {record.steps} steps, {record.images_per_second} images/s")
+    raise typer.Exit(train_alone(spec, PATHS))
+
+
+@app.command()
+def reference(
+    key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")], plan: PlanOption = None
+) -> None:
+    """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
+    _make([key], ("references",), plan)
+
+
+@app.command()
+def evaluate(
+    key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
+    plan: PlanOption = None,
+    trust: TrustOption = False,
+) -> None:
+    """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was.
+
+    Its reference is made too where it is missing.
+    """
+    if trust:
+        trust_now(PATHS.run(key.rpartition(".")[0]))
+    _make([key], ("evaluations",), plan)
 
 
 @app.command()
@@ -183,83 +142,32 @@ def make(
         int | None,
         typer.Option(min=1, max=60, help="Runs that take turns. Default: execution.together of params.yaml."),
     ] = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Train some runs and measure each in every way that is asked for; what is there is passed over.
 
     A run that fails does not stop the others. Exit code 0: all is there; 75: stopped by a signal, and runs go on from
     their checkpoints; 1 or 2: something failed, and state/logs/KEY.log says what.
     """
-    made = _plan(plan, keys, ("runs", "references"))
-    if dry_run:
-        for line in would_make(made, keys, PATHS):
-            print(line)
-        return
-    if plan is None:
-        plan = PATHS.plan(made.digest())
-        made.save(plan)
+    _make(keys, ("runs", "references"), plan, together)
+
+
+def _make(keys: list[str], kinds: tuple[str, ...], plan_file: Path | None, together: int | None = None) -> None:
+    made = _plan(plan_file, keys, kinds)
+    if plan_file is None:
+        plan_file = PATHS.plan(made.digest())
+        made.save(plan_file)
     from sagan.making import Making
 
-    raise typer.Exit(Making(made, plan, PATHS, together).make(keys))
+    raise typer.Exit(Making(made, plan_file, PATHS, together).make(keys))
 
 
 @app.command()
-def reference(
-    key: Annotated[str, typer.Argument(help="A reference's key, as `plan` lists it.")],
-    plan: PlanOption = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Make the real side of a comparison: statistics of real images, and the classifier where one is trained."""
-    spec = _spec(plan, key, "references")
-    if dry_run:
-        print(would_make_reference(spec, PATHS))
-        return
-    from sagan.metrics.reference import make_reference
-
-    _checked(spec)
-    _say_where(key, set_aside(ReferenceRecord, key, PATHS))
-    record = make_reference(spec, _dataset(spec.dataset, spec.resolution, spec.dataset_digest), PATHS)
-    accuracy = "" if record.accuracy is None else f", held-out accuracy {record.accuracy:.4f}"
-    floor = _figure(record.floor.fid, "not measurable")
-    print(f"{key}: {record.real_count} images{accuracy}; FID between real images {floor}")
-
-
-@app.command("evaluate")
-def measure(
-    key: Annotated[str, typer.Argument(help="An evaluation's key, as `plan` lists it.")],
-    plan: PlanOption = None,
-    trust: TrustOption = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Measure one finished run: metrics, curve, sample grid, attention maps. Killed, it goes on where it was."""
-    spec = _spec(plan, key, "evaluations")
-    if dry_run:
-        print(would_evaluate(spec, PATHS))
-        return
-    from sagan.metrics.evaluate import evaluate as evaluate_run
-
-    if trust:
-        trust_now(PATHS.run(spec.run))
-    _checked(spec)
-    _say_where(key, set_aside(EvaluationRecord, key, PATHS))
-    _say_where(spec.reference, set_aside(ReferenceRecord, spec.reference, PATHS))
-    record = evaluate_run(spec, PATHS)
-    fid = record.metrics.get("fid")
-    shown = one_line(f", {fid.name}: {_figure(fid.value, fid.status)}") if fid else ""
-    print(f"{key}: {record.status}{shown}")
-
-
-@app.command()
-def report(suite: SuiteOption = None, dry_run: DryRun = False) -> None:
+def report(suite: SuiteOption = None) -> None:
     """Render `reports/<suite>/` from what is measured; missing runs are shown as missing."""
-    params = load_params(PATHS.params)
-    if dry_run:
-        for line in would_report(planned(params, PATHS, suite), PATHS):
-            print(line)
-        return
     from sagan.analysis.build import current
     from sagan.report import render, render_explorer, render_index
 
+    params = load_params(PATHS.params)
     names = suite or params.repro
     for name in names:
         analysis = current(name, params, PATHS)
@@ -278,7 +186,6 @@ def track(
         bool, typer.Option("--follow", help="Send runs while they train, until standard input ends.")
     ] = False,
     plan: PlanOption = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Send runs to MLflow; sending again changes nothing. MLFLOW_TRACKING_URI is honoured."""
     stop = threading.Event()
@@ -287,13 +194,9 @@ def track(
         # Before what takes seconds to import.
         threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
     from sagan import tracking
-    from sagan.tracking.connection import tracking_uri
 
     params = load_params(PATHS.params)
     made = planned(params, PATHS, suite) if plan is None else Plan.load(plan)
-    if dry_run:
-        print(would_track(made, PATHS, without_secrets(tracking_uri(params, PATHS))))
-        return
     try:
         if follow:
             logging.basicConfig(format="%(asctime)s %(message)s")
@@ -305,13 +208,10 @@ def track(
 
 
 @app.command()
-def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list, also beside --yes.")] = False,
-) -> None:
+def prune(yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False) -> None:
     """List, or delete, results that no suite of params.yaml asks for. What is running is never touched."""
     params = load_params(PATHS.params)
-    for line in prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes and not dry_run):
+    for line in prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes):
         print(line)
 
 
@@ -319,14 +219,8 @@ def prune(
 def verify(
     suite: Annotated[str, typer.Argument(help="A suite whose report is in reports/.")],
     run: Annotated[str | None, typer.Option(help="Which of its runs. Default: the one that took the least.")] = None,
-    dry_run: DryRun = False,
 ) -> None:
     """Train and measure one run of a committed report anew: same bytes, same figures, or different?"""
-    plan = planned(load_params(PATHS.params), PATHS, [suite])
-    if dry_run:
-        told = chosen(suite, plan, PATHS, run)
-        print(f"{told.run}: would be trained and measured anew; it took {told.seconds:.0f} s of training then")
-        return
-    verdict = verify_run(suite, plan, PATHS, run)
+    verdict = verify_run(suite, planned(load_params(PATHS.params), PATHS, [suite]), PATHS, run)
     print(verdict.text)
     raise typer.Exit(0 if verdict.same else 1)

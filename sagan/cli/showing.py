@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,7 @@ def describe(
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
     params = load_params(PATHS.params)
+    lines: Iterable[str]
     if recipe:
         from sagan.params.recipes import recipe_lines
 

@@ -245,8 +245,8 @@ class _Writer:
             return self.module.resolve(node.id) if scope is None else scope[node.id]
         owner = self._meaning(node.value) if isinstance(node, ast.Attribute) else None
         if isinstance(owner, _Module):
-            return owner.resolve(node.attr)
-        return f"{owner}.{node.attr}" if isinstance(owner, str) else None
+            return owner.resolve(node.attr)  # type: ignore[attr-defined]
+        return f"{owner}.{node.attr}" if isinstance(owner, str) else None  # type: ignore[attr-defined]
 
     def _named(self, node: ast.Name | ast.Attribute) -> str:
         meaning, is_name = self._meaning(node), isinstance(node, ast.Name)

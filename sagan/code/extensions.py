@@ -169,9 +169,9 @@ def load_extension(sources: Sources, place: str | None = None) -> ModuleType:
     try:
         module = importlib.util.module_from_spec(ModuleSpec(f"extension_{sources.file.stem}", finder))
         module.__file__ = str(sources.file)
-        module.__place__ = sources.file.as_posix() if place is None else place
-        module.__functions__ = _functions(sources.main).keys() & FUNCTIONS.keys()
-        module.__sources__ = sources
+        module.__place__ = sources.file.as_posix() if place is None else place  # type: ignore[attr-defined]
+        module.__functions__ = _functions(sources.main).keys() & FUNCTIONS.keys()  # type: ignore[attr-defined]
+        module.__sources__ = sources  # type: ignore[attr-defined]
         calling(finder.exec_module, module)
         for name in sources.beside:  # those, too, that a function imports when it is called
             calling(importlib.import_module, name)

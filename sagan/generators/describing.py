@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sagan.code.extensions import check_extension, load_extension
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import check_known
 from sagan.nn.describe import Layer, describe, layers_of
 from sagan.nn.extension import own_network
 from sagan.params import Params
@@ -44,10 +44,9 @@ def describe_variant(
     Raises:
         UserError: no such variant or suite, or the variant cannot make such images.
     """
-    if name not in params.variants and name not in params.grids:
-        raise UserError(f"{name}: no such variant or grid{did_you_mean(name, [*params.variants, *params.grids])}")
-    if suite is not None and suite not in params.suites:
-        raise UserError(f"--suite {suite}: no such suite{did_you_mean(suite, params.suites)}")
+    check_known(name, name, [*params.variants, *params.grids], "variant or grid")
+    if suite is not None:
+        check_known(f"--suite {suite}", suite, params.suites, "suite")
     dataset = params.datasets[params.suites[suite].dataset] if suite else None
     if resolution is None:
         resolution = dataset.resolution if dataset else _RESOLUTION
@@ -113,7 +112,7 @@ def _channels(dataset: AnyDataset) -> int:
 def _network(role: str, layers: list[Layer]) -> list[str]:
     total = sum(layer.parameters for layer in layers)
     cost = sum(layer.multiply_adds for layer in layers)
-    rows = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
+    rows: list[tuple[str, ...]] = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
     for layer in layers:
         shape = " x ".join(map(str, layer.shape)) or "1"
         norm = "yes" if layer.spectral_norm else ""

@@ -34,7 +34,7 @@ class Tracking(Strict):
         return uri
 
 
-class Params(Strict):
+class File(Strict):
     """All of `params.yaml`, with `like:` and `grid:` resolved."""
 
     repro: Annotated[list[str], Distinct] = Field(description="the suites that `dvc repro` builds")
@@ -42,11 +42,17 @@ class Params(Strict):
     variants: dict[str, Variant]
     suites: dict[str, Suite]
     tracking: Tracking = Tracking()
-    # Written by the loader.
-    grids: dict[str, dict[str, dict[str, str]]] = Field(
-        default={}, description="grid -> variant -> factor -> level", exclude=True
-    )
-    said: dict[str, dict[str, str]] = Field(
-        default={}, description="variant -> a key path within it -> the key path of the file that says it", exclude=True
-    )
-    rows: dict[str, dict[str, Listed]] = Field(default={}, description="suite -> its rows by name", exclude=True)
+
+
+class Params(File):
+    """What the loader makes of it: each suite lists its rows and their aliases as `variants`, a row as `baseline`.
+
+    Attributes:
+        grids: grid -> variant -> factor -> level.
+        said: variant -> a key path within it -> the key path of the file that says it.
+        rows: suite -> its rows by name.
+    """
+
+    grids: dict[str, dict[str, dict[str, str]]]
+    said: dict[str, dict[str, str]]
+    rows: dict[str, dict[str, Listed]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from sagan.errors import did_you_mean
@@ -32,33 +32,22 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _keys_are_known(cls, given):
+    def _keys_are_known(cls, given: Any) -> Any:
         for key in given if isinstance(given, dict) else ():
-            if isinstance(key, str) and key not in cls.model_fields:
-                raise refused(f"unknown key{did_you_mean(key, cls.model_fields)}", key, kind="unknown_key")
+            if key not in cls.model_fields:
+                raise refused(f"unknown key{did_you_mean(str(key), cls.model_fields)}", key, kind="unknown_key")
         return given
 
 
-class Difference(Strict):
-    """What is laid over a model: it holds, and gives back, what was said alone."""
-
-    @model_serializer
-    def _said(self) -> dict[str, Any]:
-        said = {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
-        return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in said.items()}
-
-
-def difference_of(model: type[Strict]) -> type[Difference]:
+def difference_of(model: type[Strict]) -> type[Strict]:
     """The type of a difference to a model: the same keys and values, none of them required."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Strict):
             kind = difference_of(kind)
-        for constraint in field.metadata:
-            kind = Annotated[kind, constraint]
-        fields[name] = (kind, Field(None, description=field.description))
-    return create_model(f"{model.__name__}Difference", __base__=Difference, __doc__=model.__doc__, **fields)
+        fields[name] = (Annotated[kind, *field.metadata, Field(description=field.description)], None)
+    return create_model(f"{model.__name__}Difference", __base__=Strict, __doc__=model.__doc__, **fields)
 
 
 def refused(message: str, *at: str, kind: str = "refused") -> PydanticCustomError:

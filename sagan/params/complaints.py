@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,6 +11,7 @@ from sagan.errors import UserError
 from sagan.names import without_secrets
 
 Tree = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 _SHOWN = 60
 # What is accepted, by the type of pydantic's error; the braces are filled from its context.
 _ACCEPTED = {
@@ -23,19 +24,19 @@ _ACCEPTED = {
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
     "greater_than": "greater than {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
     "union_tag_invalid": "one of {expected_tags}",
-    "too_short": "a list of {min_length} or more",
-    "too_long": "a list of {max_length} or fewer",
+    "too_short": "a {kind} of {min_length} or more",
+    "too_long": "a {kind} of {max_length} or fewer",
 }
+_MISSING = ("missing", "union_tag_not_found")
 
 
-def validated(model: type[BaseModel], tree: Tree, prefix: str) -> Any:
+def validated(model: type[Model], tree: Tree, prefix: str = "") -> Model:
     """A tree as a model.
 
     Args:
@@ -60,57 +61,45 @@ def shown(value: Any) -> str:
 
 def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     """The most telling of pydantic's complaints."""
-    errors = error.errors()
-    first = min(errors, key=lambda e: e["type"] != "unknown_key")
+    found = [(*_place(told, tree), told) for told in error.errors()]
+    first, keys = found[0][0], [o for o in found if o[2]["type"] == "unknown_key" or o[2]["loc"][-1:] == ("[key]",)]
     # A branch of a union that came to the entries of a list says more than one that takes no list.
-    branches = [e for e in errors if _shares_place(e["loc"], first["loc"], tree)]
-    first = next((e for e in branches if len(e["loc"]) > len(first["loc"]) or e["type"] == "refused"), first)
-    at = ("kind",) if first["type"] == "union_tag_invalid" else first.get("ctx", {}).get("at", ())
-    loc = (*first["loc"], *at)
-    path, node = prefix, tree
-    for part in loc:
-        # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
-        if _holds(node, part):
-            node = node[part]
-        elif first["type"] != "missing" or part != loc[-1]:
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"
-    if first["type"] == "unknown_key":
-        return f"{path}: {first['msg']}"
-    if first["type"] == "missing":
-        owner, missing = loc[:2], [e["loc"] for e in errors if e["type"] == "missing"]
-        beside = [".".join(map(str, other[2:])) for other in missing if other[:2] == owner and len(other) > 2]
-        if len(beside) > 1:
-            return f"{'.'.join(map(str, owner))}: {', '.join(beside[:-1])} and {beside[-1]} are missing"
+    within = keys[:1] or [one for one in found if one[0][: len(first)] == first]
+    place, node, told = max(within, key=lambda one: (len(one[0]), one[2]["type"] == "refused"))
+    path = prefix
+    for part in place:
+        path += f"[{part}]" if path and isinstance(part, int) else f"{'.' if path else ''}{part}"
+    if told["type"] in _MISSING:
+        missing = [other for other, _, of in found if of["type"] in _MISSING and other[:2] == place[:2]]
+        if len(missing) > 1:
+            *names, last = (".".join(map(str, other[2:])) for other in missing)
+            return f"{'.'.join(map(str, place[:2]))}: {', '.join(names)} and {last} are missing"
         return f"{path}: is missing"
-    if first["type"] == "union_tag_not_found":
-        return f"{path}.kind: is missing"
-    if loc[-1] == "[key]":
-        return f"{path}: a name must be text; put {loc[-2]!r} in quotes"
-    if first["type"] in _ACCEPTED:
-        branches = [e for e in errors if e is first or _shares_place(e["loc"], first["loc"], tree)]
-        accepted = dict.fromkeys(_accepted(e) for e in branches if e["type"] in _ACCEPTED)
-        return f"{path} = {shown(node)}: must be {' or '.join(accepted)}"
-    message = first["msg"].removeprefix("Value error, ")
+    if told["loc"][-1:] == ("[key]",):
+        return f"{path}: a name must be text; put {place[-1]!r} in quotes"
+    if told["type"] == "unknown_key":
+        return f"{path}: {told['msg']}"
+    message = told["msg"].removeprefix("Value error, ")
+    if told["type"] in _ACCEPTED:
+        kind = "mapping" if isinstance(node, Mapping) else "list"
+        accepted = [
+            _ACCEPTED.get(of["type"], "").format(kind=kind, **of.get("ctx", {})) for at, _, of in found if at == place
+        ]
+        message = f"must be {' or '.join(dict.fromkeys(filter(None, accepted)))}"
     return f"{path} = {shown(node)}: {message[0].lower()}{message[1:]}"
 
 
-def _accepted(error: Any) -> str:
-    return _ACCEPTED[error["type"]].format(**error.get("ctx", {}))
-
-
-def _holds(node: Any, part: str | int) -> bool:
-    if isinstance(node, list):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, Mapping) and part in node
-
-
-def _shares_place(loc: tuple, other: tuple, tree: Tree) -> bool:
-    """Whether `other` ends in a branch of a union, and another branch complains at `loc` of the same value."""
-    place = other[:-1]
-    if loc[: len(place)] != place or loc == place or loc[: len(other)] == other:
-        return False
+def _place(told: Any, tree: Tree) -> tuple[tuple, Any]:
+    """Where in the file a complaint is, and what is there."""
+    at = ("kind",) if told["type"].startswith("union_tag") else told.get("ctx", {}).get("at", ())
+    loc = (*told["loc"], *at)
+    place: list[str | int] = []
     node: Any = tree
-    for part in place:
-        node = node[part] if _holds(node, part) else node
-    return not _holds(node, other[-1]) and not _holds(node, loc[len(place)])
+    for number, part in enumerate(loc, 1):
+        # Pydantic adds the branch of a union that it tried to the place; the file has no such key.
+        if (isinstance(node, Mapping) and part in node) or (isinstance(node, list) and isinstance(part, int)):
+            node = node[part]
+            place.append(part)
+        elif told["type"] in _MISSING and number == len(loc):
+            place.append(part)
+    return tuple(place), node

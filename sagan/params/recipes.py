@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from sagan.errors import UserError, did_you_mean, meant
+from sagan.errors import UserError, check_known, meant
 from sagan.params import Params
 from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
 from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
-from sagan.params.variants import DiscriminatorSwitches, GeneratorSwitches, Recipe, Regularisers, Variant
+from sagan.params.variants import GeneratorSwitches, Recipe, Variant
 from sagan.shapes import resolve_side
 from sagan.store.records import Json, canonical
 
@@ -25,10 +24,8 @@ def suite_training(suite: Suite, name: str, variant: Variant) -> Training:
     Raises:
         UserError: what the variant says does not fit the suite's.
     """
-    said = variant.training.model_dump()
-    if not said:
-        return suite.training
-    return validated(Training, merge(suite.training.model_dump(), said), prefix=f"variants.{name}.training")
+    merged = merge(suite.training.model_dump(), variant.training.model_dump(exclude_unset=True))
+    return validated(Training, merged, prefix=f"variants.{name}.training")
 
 
 def resolved_variant(variant: Variant, resolution: int) -> Recipe:
@@ -36,7 +33,7 @@ def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     recipe = variant.model_dump(include=set(Recipe.model_fields))
     for role in NETWORKS:
         places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
-        recipe[role]["attention_at"] = sorted(set(places))
+        recipe[role]["attention_at"] = sorted(set(places))  # type: ignore[type-var]
     return Recipe.model_validate(recipe)
 
 
@@ -78,74 +75,22 @@ def rows(params: Params, suite: str) -> dict[str, Listed]:
     return {name: found[name] for name in order if name in found}
 
 
-def row_named(listed: Mapping[str, Listed], name: str) -> str:
-    """The row that a name or an alias stands for."""
-    return next(row.name for row in listed.values() if name == row.name or name in row.aliases)
-
-
 def _one_recipe(params: Params, one: str, other: str) -> str:
     """That two variants are one recipe, and what should differ."""
-    levels = [_levels(params, name) for name in (one, other)]
-    factors = [factor for factor, level in levels[0].items() if levels[1].get(factor, level) != level]
+    cells = {name: levels for grid in params.grids.values() for name, levels in grid.items()}
+    pairs = [(factor, level, cells.get(other, {}).get(factor, level)) for factor, level in cells.get(one, {}).items()]
+    factors = [f"{factor!r} ({level}, {instead})" for factor, level, instead in pairs if level != instead]
     trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
     off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
     told = f"{one!r} and {other!r} are one recipe"
     if off:
         told += f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it"
     if factors:
-        names = " or ".join(f"{factor!r} ({levels[0][factor]}, {levels[1][factor]})" for factor in factors)
-        return f"{told}; let the levels of factor {names} differ in what the recipe uses"
+        return f"{told}; let the levels of factor {' or '.join(factors)} differ in what the recipe uses"
     return f"{told}; let one of them say something else, or list one alone"
 
 
-def _levels(params: Params, name: str) -> dict[str, str]:
-    return next((cells[name] for cells in params.grids.values() if name in cells), {})
-
-
 # --- for people -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Recipes beside each other. Settings that are off in all of them are left out.
-
-    Attributes:
-        shared: setting -> value, of what all have in common that have it.
-        columns: the settings in which they differ.
-        rows: name -> its value in each column; "off" where the recipe does not have it.
-    """
-
-    shared: dict[str, str]
-    columns: list[str]
-    rows: dict[str, list[str]]
-
-
-def _tabulated(recipes: Mapping[str, Mapping[str, Any]]) -> _Table:
-    """A setting of both networks that is the same in both, in each recipe, is one: `width` for both widths."""
-    found = {name: {path: as_text(value) for path, value in said.items()} for name, said in recipes.items()}
-    for setting in {path.partition(".")[2] for said in found.values() for path in said if path.startswith(NETWORKS)}:
-        generator, discriminator = (f"{role}.{setting}" for role in NETWORKS)
-        if all(said.get(generator) == said.get(discriminator) for said in found.values()):
-            for name, said in found.items():
-                said.pop(discriminator, None)
-                found[name] = {setting if path == generator else path: value for path, value in said.items()}
-    settings = list(dict.fromkeys(path for said in found.values() for path in said))
-    values = {path: {said.get(path, "off") for said in found.values()} for path in settings}
-    # What belongs to a switch is the same wherever that is on, if it is.
-    columns = [path for path in settings if len(values[path] - ({"off"} if _belongs(path) else set())) > 1]
-    return _Table(
-        shared={path: max(values[path] - {"off"}) for path in settings if path not in columns},
-        columns=columns,
-        rows={name: [said.get(path, "off") for path in columns] for name, said in found.items()},
-    )
-
-
-def _belongs(path: str) -> bool:
-    """Whether a setting says something only where another one is on."""
-    name = path.rpartition(".")[2]
-    models = (GeneratorSwitches, DiscriminatorSwitches, Regularisers)
-    fields = [model.model_fields[name] for model in models if name in model.model_fields]
-    return any("only_with" in (field.json_schema_extra or {}) for field in fields)
 
 
 def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
@@ -157,24 +102,33 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
     Raises:
         UserError: there is no such variant or grid, or no such suite.
     """
-    known = [*params.variants, *params.grids]
-    if name not in known:
-        raise UserError(f"{name}: no such variant or grid{did_you_mean(name, known)}")
-    if suite is not None and suite not in params.suites:
-        raise UserError(f"--suite {suite}: no such suite{did_you_mean(suite, params.suites)}")
-    recipes = {each: dict(leaves(_recipe_of(params, each, suite))) for each in params.grids.get(name, [name])}
+    check_known(name, name, [*params.variants, *params.grids], "variant or grid")
+    if suite is not None:
+        check_known(f"--suite {suite}", suite, params.suites, "suite")
+    names = list(params.grids.get(name, [name]))
+    recipes = [dict(leaves(_recipe_of(params, each, suite))) for each in names]
+    values = {path: [_as_text(recipe.get(path)) for recipe in recipes] for recipe in recipes for path in recipe}
     if name in params.grids:
-        table = _tabulated(recipes)
-        yield from _aligned([("setting", "value of all"), *table.shared.items()])
+        # Off with its switch is no difference of its own.
+        said = {path: set(texts) - {"off"} if _follows(path) else set(texts) for path, texts in values.items()}
+        shared = {path: next(iter(texts)) for path, texts in said.items() if len(texts) == 1}
+        differ = {path: texts for path, texts in values.items() if path not in shared}
+        yield from _aligned([("setting", "value of all"), *shared.items()])
         yield ""
-        yield from _aligned([("variant", *table.columns), *((row, *cells) for row, cells in table.rows.items())])
+        yield from _aligned([("variant", *differ), *zip(names, *differ.values(), strict=True)])
     else:
-        said = params.said[name] | _suite_says(params, suite, name)
-        values = {path: as_text(value) for path, value in recipes[name].items()}
-        rows = [(path, value, said.get(path, "default")) for path, value in values.items()]
-        yield from _aligned([("setting", "value", "said by"), *rows])
+        suites = {"training": params.suites[suite].training.model_dump(exclude_unset=True)} if suite else {}
+        said_by = {path: f"suites.{suite}.{path}" for path, _ in leaves(suites)} | params.said[name]
+        listed = [(path, text, said_by.get(path, "default")) for path, [text] in values.items()]
+        yield from _aligned([("setting", "value", "said by"), *listed])
     yield ""
     yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
+
+
+def _follows(path: str) -> bool:
+    """Whether a setting, itself no switch, says something only where a switch is on."""
+    field = GeneratorSwitches.model_fields.get(path.rpartition(".")[2])
+    return field is not None and field.annotation is not bool and "only_with" in str(field.json_schema_extra)
 
 
 def _recipe_of(params: Params, name: str, suite: str | None) -> Json:
@@ -183,16 +137,7 @@ def _recipe_of(params: Params, name: str, suite: str | None) -> Json:
         return {**runs["variant"], "training": runs["training"]}
     variant = params.variants[name]
     recipe = Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields)))
-    return {**switched_on(recipe), "training": variant.training.model_dump()}
-
-
-def _suite_says(params: Params, suite: str | None, name: str) -> dict[str, str]:
-    """Of the suite's training, what the variant does not say itself."""
-    if suite is None:
-        return {}
-    written = leaves(params.suites[suite].training.model_dump(exclude_unset=True))
-    paths = [f"training.{path}" for path, _ in written]
-    return {path: f"suites.{suite}.{path}" for path in paths if path not in params.said[name]}
+    return {**switched_on(recipe), "training": variant.training.model_dump(exclude_unset=True)}
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -201,14 +146,14 @@ def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def as_text(value: Any) -> str:
-    """A setting's value for people.
+def _as_text(value: Any) -> str:
+    """A setting's value for people; what is not there is off.
 
-    >>> as_text(8.0e-3), as_text([14, 7]), as_text(True)
+    >>> _as_text(8.0e-3), _as_text([14, 7]), _as_text(True)
     ('0.008', '14, 7', 'on')
     """
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
-        return ", ".join(map(as_text, value)) or "none"
+        return ", ".join(map(_as_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

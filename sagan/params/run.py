@@ -12,7 +12,7 @@ from sagan.params.suites import Training
 from sagan.params.variants import Recipe
 from sagan.shapes import scale_resolutions
 
-_OFF = (None, False, 0, "none", [], {})
+_OFF: tuple = (None, False, 0, "none", [], {})
 
 
 class Image(Strict):
@@ -80,7 +80,7 @@ def switched_on(model: BaseModel) -> dict[str, Any]:
     """
     said = {}
     for name, field in type(model).model_fields.items():
-        marks = field.json_schema_extra or {}
+        marks: Any = field.json_schema_extra or {}
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             value = switched_on(value)

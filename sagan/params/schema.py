@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
-from sagan.params import Params
+from sagan.params import File
 
 # Parts of a variant are written as differences, so nothing in them is required by itself.
 _PARTIAL = ("Variant", "GeneratorSwitches", "DiscriminatorSwitches", "Optimizer")
 
 
-def params_schema() -> dict:
+def params_schema() -> dict[str, Any]:
     """The schema of the file as users write it: variants may be differences (`like:`) or grids."""
-    schema = Params.model_json_schema()
+    schema = File.model_json_schema()
     schema["title"] = "params.yaml"
     definitions = schema["$defs"]
     for name in _PARTIAL:
         definitions[name].pop("required", None)
-    definitions["Difference"] = json.loads(json.dumps(definitions["Variant"])) | {"title": "Difference"}
+    definitions["Difference"] = copy.deepcopy(definitions["Variant"]) | {"title": "Difference"}
     for name in definitions:
         if name.endswith("Difference"):
             for part in definitions[name]["properties"].values():
@@ -32,9 +34,6 @@ def params_schema() -> dict:
             "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"anyOf": levels}}],
         },
     }
-    definitions.pop("Listed")  # of the loader, as are these
-    for name in ("grids", "said", "rows"):
-        schema["properties"].pop(name)
     return schema
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ Samples = Annotated[int, Field(gt=0, le=10**7)]
 # Fewer images have no five neighbours (density, coverage), nor one in each of ten parts (IS).
 LEAST_IMAGES = 10
 Draws = Annotated[int, Field(gt=0, le=100)]
+Threads = Annotated[int, Field(gt=0, le=1024, description="CPU threads, on which sums depend")]
 _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
 
@@ -33,25 +34,20 @@ class Training(Strict):
 
     steps: Steps = Field(description="generator steps")
     batch_size: BatchSize
-    accumulate: Positive = Field(
-        1, description="parts of a batch, one after another, whose gradients are added up; batch norm sees each part"
-    )
+    accumulate: Positive = Field(1, description="parts of a batch, one after another, whose gradients are added up")
     horizontal_flip: bool = False
-    precision: Literal["float32", "tf32", "bfloat16"] = Field(
-        "float32", description="of products: `tf32` on GPUs; `bfloat16` in mixed precision"
-    )
-    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads, on which sums depend")
+    precision: Literal["float32", "tf32", "bfloat16"] = Field("float32", description="of products; `tf32` on GPUs")
+    threads: Threads = 1
     deterministic: bool = Field(True, description="algorithms that give the same bytes each time")
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     compile: bool = Field(False, description="both networks through torch.compile; needs a C++ compiler on CPUs")
     ema: EmaSettings
     snapshots: Count | Annotated[list[Positive], Field(min_length=1, max_length=_MOST), Distinct] = Field(
-        description="the steps whose generator is measured, or how many: the last, half of it, a quarter, ...; "
-        "0 and the last always count"
+        description="the steps that are measured beside 0 and the last, or how many: the last, half of it, ..."
     )
 
     @model_validator(mode="after")
-    def _fits(self):
+    def _fits(self) -> Self:
         if self.batch_size % self.accumulate:
             raise refused(f"must divide training.batch_size = {self.batch_size}", "accumulate")
         if isinstance(self.snapshots, list) and max(self.snapshots) > self.steps:
@@ -74,26 +70,16 @@ class Training(Strict):
         return sorted({0, *asked, self.steps})
 
 
-# What a variant says of it; it lies over the suite's.
-TrainingDifference = difference_of(Training)
+class TrainingDifference(difference_of(Training)):  # type: ignore[misc]
+    """What a variant says of it; it lies over the suite's."""
 
 
 class Execution(Strict):
     """How runs are carried out. None of it changes what a run is, so none of it enters its key."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, given):
-        if isinstance(given, dict) and "threads" in given:
-            raise refused("sums depend on it, so it is a part of the run; say training.threads", "threads")
-        if isinstance(given, dict) and "jobs_per_gpu" in given:
-            raise refused("runs share a GPU within a process; say execution.together", "jobs_per_gpu")
-        return given
-
     device: Literal["auto", "cpu", "cuda"] = "auto"
     together: Literal["auto"] | Annotated[int, Field(gt=0, le=60)] = Field(
-        "auto",
-        description="runs that take turns in one process; auto: one on a CPU, on a GPU as many as make it faster",
+        "auto", description="runs that take turns in one process; auto: on a GPU as many as make it faster"
     )
     cuda_graph: bool = Field(True, description="on a GPU, replay a step as one CUDA graph; the bytes are the same")
     log_every: Positive = Field(10, description="steps")
@@ -105,18 +91,14 @@ class EvaluationSettings(Strict):
     """How finished runs are measured. Changing it retrains nothing."""
 
     extractor: Space = Field(description="the feature space of every metric, and of the report's verdicts")
-    also: list[Space] = Field(
-        default=[], description="further feature spaces; each is an evaluation of its own, shown apart"
-    )
+    also: list[Space] = Field([], description="further feature spaces; each is an evaluation of its own, shown apart")
     split: Literal["train", "test"] = Field(description="the real images that generated ones are compared with")
     samples: Samples = Field(description="generated images for the final figures")
     curve_samples: Samples = Field(description="generated images at each snapshot")
-    curve: dict[Space, Count] = Field(
-        default={}, description="of a space whose features are dear, how many of the last snapshots are measured in it"
-    )
+    curve: dict[Space, Count] = Field({}, description="of a dear space, how many of the last snapshots are measured")
     draws: Draws = Field(1, description="sets of z of which the final FID is measured; the first gives the figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
-    threads: Annotated[int, Field(gt=0, le=1024)] = Field(1, description="CPU threads, on which sums depend")
+    threads: Threads = 1
 
     @property
     def spaces(self) -> list[str]:
@@ -124,12 +106,11 @@ class EvaluationSettings(Strict):
         return [self.extractor, *self.also]
 
     @model_validator(mode="after")
-    def _sound(self):
+    def _sound(self) -> Self:
         if len(set(self.spaces)) < len(self.spaces):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
-        for space in self.curve:
-            if space not in self.spaces:
-                raise refused(f"{space!r} is neither `extractor` nor among `also`", "curve")
+        for space in self.curve.keys() - set(self.spaces):
+            raise refused(f"{space!r} is neither `extractor` nor among `also`", "curve")
         for name in ("samples", "curve_samples"):
             # Further spaces may do without a curve: adding one should not measure the first anew.
             space = max(self.spaces if name == "samples" else [self.extractor], key=features_of)
@@ -146,7 +127,7 @@ class UntilDecided(Strict):
     most: Count
 
     @model_validator(mode="after")
-    def _sound(self):
+    def _sound(self) -> Self:
         if self.most < self.least:
             raise refused(f"must be at least seeds.least = {self.least}", "most")
         return self
@@ -162,15 +143,11 @@ class Suite(Strict):
     seeds: Count | Annotated[list[Seed], Field(min_length=1, max_length=_MOST), Distinct] | UntilDecided = Field(
         description="how many (0, 1, ...), the seeds themselves, or `least` and `most`: until it is decided"
     )
-    questions: Annotated[list[str], Distinct] = Field(
-        default=[], description="factors of this suite's grid that the report answers: does this one help?"
+    questions: Annotated[list[str], Distinct] = Field([], description="factors of this suite's grid: do they help?")
+    smallest_effect: float = Field(
+        0.05, gt=0, lt=1, description="the smallest change of FID, as a part of it, worth having"
     )
-    smallest_effect: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="the smallest change of FID, as a part of it, that is worth having"
-    )
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.05, description="how often at most any answer of the suite may be false"
-    )
+    alpha: float = Field(0.05, gt=0, le=0.5, description="how often at most any answer of the suite may be false")
     training: Training
     evaluation: EvaluationSettings
     execution: Execution = Execution()
@@ -184,18 +161,8 @@ class Suite(Strict):
             return list(range(count or self.seeds.least))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _says_itself(cls, given):
-        if isinstance(given, dict) and "overrides" in given:
-            raise refused(
-                "what a variant says is what runs; write variants with `like:` and these values, and list them",
-                "overrides",
-            )
-        return given
-
     @model_validator(mode="after")
-    def _decides(self):
+    def _decides(self) -> Self:
         if isinstance(self.seeds, UntilDecided) and not self.questions:
             raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
         return self

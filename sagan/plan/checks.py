@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sagan.code.extensions import REPLACED, check_extension, load_extension
@@ -10,7 +11,8 @@ from sagan.data.conditions import class_names
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import NETWORKS, what_runs
-from sagan.params.suites import Suite
+from sagan.params.spaces import features_of
+from sagan.params.suites import LEAST_IMAGES, Suite
 from sagan.params.variants import Variant
 from sagan.plan.types import Plan
 from sagan.store.paths import Paths
@@ -18,26 +20,25 @@ from sagan.store.reading import read_run
 from sagan.store.records import Json, canonical
 
 
-def check_conditions(name: str, variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
-    """Say where a condition is written that a suite's dataset does not have."""
+def check_data(suite: Suite, name: str, variants: Mapping[str, Variant], manifest: Json, paths: Paths) -> None:
+    """Refuse what a suite asks for and its dataset does not have: conditions, classes, real images enough for FID."""
+    asked, labels = suite.evaluation, manifest.get("labels")
+    place, data = f"{paths.params}: suites.{name}.evaluation", f"dataset {suite.dataset!r} has"
     for variant, recipe in variants.items():
-        if recipe.condition is None:
-            continue
         try:
-            class_names(manifest, recipe.condition)
+            if recipe.condition is not None:
+                class_names(manifest, recipe.condition)
         except UserError as error:
             raise UserError(f"{paths.params}: variants.{variant}.{error} (suite {name!r} asks for it)") from None
-
-
-def check_classes(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
-    """Refuse a feature space that is to be learnt from classes which the dataset does not have."""
-    for position, space in enumerate(suite.evaluation.spaces):
-        if space == "classifier" and (labels := manifest.get("labels")) and labels["kind"] != "classes":
-            key = "extractor" if position == 0 else f"also[{position - 1}]"
-            raise UserError(
-                f"{paths.params}: suites.{name}.evaluation.{key} = 'classifier': dataset {suite.dataset!r} has no "
-                "classes to train one on; use 'inception'"
-            )
+    if labels and labels["kind"] != "classes" and "classifier" in asked.spaces:
+        key = "extractor" if asked.extractor == "classifier" else f"also[{asked.also.index('classifier')}]"
+        raise UserError(f"{place}.{key} = 'classifier': {data} no classes to train one on; use 'inception'")
+    # Which splits there are, `PreparedDataset.split` says.
+    first, last = manifest.get("splits", {}).get(asked.split, (0, math.inf))
+    for space in asked.spaces:
+        if last - first < (least := max(features_of(space), LEAST_IMAGES)):
+            problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
+            raise UserError(f"{place}.split = {asked.split!r}: {problem}")
 
 
 def check_own_code(params: Params, suite: str, paths: Paths) -> None:
@@ -49,7 +50,7 @@ def check_own_code(params: Params, suite: str, paths: Paths) -> None:
             continue
         runs = what_runs(params, suite, name)
         sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
-        dead = _replaced(functions)
+        dead = [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
         other = found.setdefault(canonical([rest, runs["training"], extension_code(sources)]), name)
         if other == name:
@@ -87,7 +88,3 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
 
 def _place(variant: str, paths: Paths) -> str:
     return f"{paths.params}: variants.{variant}.extension.file"
-
-
-def _replaced(functions: set[str]) -> list[str]:
-    return [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
-from sagan.plan import Evaluation, Plan, Run
+from sagan.plan import Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import all_records
-from sagan.store.records import Json, canonical, digest
+from sagan.store.records import canonical, digest
 from sagan.store.types import EvaluationRecord, RunRecord
 
 
@@ -16,8 +18,7 @@ class Costs:
     """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
 
     A run is estimated by runs of the same recipe, else by those of the same backbone, width and image size; a
-    measurement by those against the same reference, image for image. Where nothing of the kind has been done,
-    nothing is said.
+    measurement by those against the same reference. Where nothing of the kind has been done, nothing is said.
     """
 
     def __init__(self, plan: Plan, paths: Paths) -> None:
@@ -30,28 +31,15 @@ class Costs:
                 similar[shape].append(per_step / run.config["training"]["batch_size"])
         for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
-                measured[evaluation.reference].append(evaluation.seconds / evaluation.generated_images)
+                measured[evaluation.reference].append(evaluation.seconds)
         self._exact, self._similar, self._measured = _medians(exact), _medians(similar), _medians(measured)
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
         """Estimated seconds of one job of the plan; for a run, from a step on."""
         if key in self._plan.runs:
             return self._training(self._plan.runs[key], from_step)
-        if key in self._plan.evaluations:
-            return self._measuring(self._plan.evaluations[key])
-        return None
-
-    def _measuring(self, evaluation: Evaluation) -> float | None:
-        per_image = self._measured.get(evaluation.reference)
-        if per_image is None:
-            return None
-        run, settings = self._plan.runs[evaluation.run], evaluation.settings
-        # The last snapshot's images are the final generator's; only seed 0 has the first one's.
-        steps = run.config["training"]["snapshots"]
-        measured = steps[-(settings["curve"] or len(steps)) : -1]
-        others = len([step for step in measured if step > 0 or run.seed == 0])
-        final = max(settings["samples"], settings["curve_samples"]) + (settings["draws"] - 1) * settings["samples"]
-        return per_image * (final + others * settings["curve_samples"])
+        evaluation = self._plan.evaluations.get(key)
+        return None if evaluation is None else self._measured.get(evaluation.reference)
 
     def _training(self, run: Run, from_step: int) -> float | None:
         training = run.config["training"]
@@ -63,18 +51,18 @@ class Costs:
 
 def _steady(run: RunRecord) -> float | None:
     """Seconds a step by the clock, without the first ones; those of a CPU were counted for all threads together."""
-    if not run.steady_steps:
+    if not run.steady_steps or run.steady_seconds is None:
         return None
     told = run.provenance
     return run.steady_seconds / run.steady_steps / (told.threads if told.device_kind == "cpu" else 1)
 
 
-def _recipe(config: Json) -> str:
+def _recipe(config: Mapping[str, Any]) -> str:
     """All that a step's time depends on; its budget and its seed are not of it."""
     return digest(canonical([config["variant"], config["image"], config["training"]["batch_size"]]), 16)
 
 
-def _shape(config: Json) -> tuple[str, int, int] | None:
+def _shape(config: Mapping[str, Any]) -> tuple[str, int, int] | None:
     """Backbone, side and width; None where an older version's record does not say."""
     try:
         return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]

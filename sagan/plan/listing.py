@@ -1,4 +1,4 @@
-"""What of a plan is there: what is missing, what is spoilt and moved away; and its list for people."""
+"""What of a plan is there: what is missing, what is invalid and moved away; and its list for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sagan.plan.costs import Costs
-from sagan.plan.types import Cell, Plan
+from sagan.plan.types import Plan
 from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
@@ -21,7 +21,7 @@ def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
     return runs, references, evaluations
 
 
-def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
+def set_aside_invalid(plan: Plan, paths: Paths) -> dict[str, Path]:
     """Move away references and measurements whose records are none; where each went, by its key."""
     moved = {key: set_aside(ReferenceRecord, key, paths) for key in plan.references}
     moved |= {key: set_aside(EvaluationRecord, key, paths) for key in plan.evaluations}
@@ -31,21 +31,23 @@ def set_aside_spoilt(plan: Plan, paths: Paths) -> dict[str, Path]:
 def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
     """A line for each run of each suite with its state and cost, and what the suite takes on disk."""
     costs = Costs(plan, paths)
-    counted: set[str] = set()
     for suite, cells in plan.suites.items():
         yield f"suite {suite}: {len(cells)} runs"
-        seconds, unknown = 0.0, 0
+        left = []
         for cell in cells:
             state = run_state(cell.run, paths)
             unmeasured = [key for key in cell.evaluations if read_evaluation(key, paths).record is None]
-            todo = _cost(cell, state, unmeasured, costs, paths)
-            if cell.evaluation not in counted:
-                seconds, unknown = seconds + (todo or 0.0), unknown + (todo is None)
-            counted.add(cell.evaluation)
-            cost = "" if todo == 0 else f", about {_clock(todo)} to go" if todo else ", cost unknown"
+            parts = [costs.seconds(key) for key in unmeasured]
+            if not state.startswith(("finished", "diverged")):
+                parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
+            left.append(None if None in parts else sum(filter(None, parts)))
+            cost = ", cost unknown" if None in parts else f", about {_clock(left[-1])} to go" if left[-1] else ""
+            done, asked = len(cell.evaluations) - len(unmeasured), len(cell.evaluations)
+            measured = f", measured in {done} of {asked} feature spaces" if unmeasured else ", measured"
             keys = ", ".join([cell.evaluation, *(f"{name} {key}" for name, key in cell.also.items())])
             names = f", is {' and '.join(cell.aliases)} too" if cell.aliases else ""
-            yield f"  {cell.run}  {state}{_measured(cell, unmeasured)}{cost}{names}  (evaluation {keys})"
+            yield f"  {cell.run}  {state}{measured if done else ''}{cost}{names}  (evaluation {keys})"
+        seconds, unknown = sum(filter(None, left)), left.count(None)
         to_do = [f"{_clock(seconds)} of one job after another"] if seconds else []
         if unknown:
             runs = f"{unknown} run{'s' if unknown > 1 else ''}"
@@ -53,22 +55,6 @@ def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
         yield f"  {suite_size(plan, suite, paths) / 1e6:.1f} MB on disk; to do: {' and '.join(to_do) or 'nothing'}"
     for key in plan.references:
         yield f"reference {key}  {'made' if read_reference(key, paths).record else 'missing'}"
-
-
-def _measured(cell: Cell, unmeasured: list[str]) -> str:
-    done, asked = len(cell.evaluations) - len(unmeasured), len(cell.evaluations)
-    if not done:
-        return ""
-    return ", measured" if done == asked else f", measured in {done} of {asked} feature spaces"
-
-
-def _cost(cell: Cell, state: str, unmeasured: list[str], costs: Costs, paths: Paths) -> float | None:
-    """Seconds that a cell still takes; None where nothing like it has been done."""
-    parts = []
-    if not state.startswith(("finished", "diverged")):
-        parts.append(costs.seconds(cell.run, last_step(cell.run, paths)))
-    parts += [costs.seconds(key) for key in unmeasured]
-    return None if None in parts else sum(parts)
 
 
 def _clock(seconds: float) -> str:

@@ -13,14 +13,12 @@ from collections.abc import Mapping
 
 from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
-from sagan.errors import UserError, did_you_mean
+from sagan.errors import UserError, check_known
 from sagan.params import Params
-from sagan.params.fitting import check_real_images
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
-from sagan.params.variants import Variant
-from sagan.plan.checks import check_classes, check_conditions, check_own_code
+from sagan.plan.checks import check_data, check_own_code
 from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
@@ -47,8 +45,7 @@ def make_plan(
         raise UserError(f"{paths.params}: repro = []: names no suite to build; there are: {', '.join(params.suites)}")
     planner = _Planner(params, paths, seeds or {})
     for name in names:
-        if name not in params.suites:
-            raise UserError(f"{paths.params}: suites: no suite {name!r}{did_you_mean(name, params.suites)}")
+        check_known(f"{paths.params}: suites: {name!r}", name, params.suites, "suite")
         planner.add_suite(name)
     return planner.plan
 
@@ -69,28 +66,24 @@ class _Planner:
         for variant, recipe in variants.items():
             if recipe.caution is not None:
                 warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
-        check_conditions(name, variants, manifest, paths)
-        check_classes(suite, name, manifest, paths)
-        check_real_images(suite, name, manifest, paths)
+        check_data(suite, name, variants, manifest, paths)
         references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
             plan.references.setdefault(reference.key, reference)
         seeds = suite.seed_list(self.seeds.get(name))
-        plan.suites[name] = [
-            self._cell(suite, row, self._run(suite, row.name, seed, manifest), references)
-            for row in rows.values()
-            for seed in seeds
-        ]
+        jobs = [(row, self._run(suite, row.name, seed, manifest)) for row in rows.values() for seed in seeds]
+        plan.suites[name] = [self._cell(suite, row, run, references) for row, run in jobs]
         check_own_code(self.params, name, paths)
 
     def _run(self, suite: Suite, name: str, seed: int, manifest: Json) -> Run:
         variant = self.params.variants[name]
         training = suite_training(suite, name, variant)
+        classes = None if variant.condition is None else class_names(manifest, variant.condition)
         config = RunConfig(
             variant=resolved_variant(variant, manifest["resolution"]),
             training=RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()}),
             seed=seed,
-            image=_image(variant, manifest),
+            image=Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes),
         )
         code, _ = run_code(config, self.paths, f"{self.paths.params}: variants.{name}.extension.file")
         place = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
@@ -129,33 +122,18 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
     return own
 
 
-def _image(variant: Variant, manifest: Json) -> Image:
-    classes = None if variant.condition is None else class_names(manifest, variant.condition)
-    return Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
-
-
 def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
-    split = suite.evaluation.split
-    threads = suite.evaluation.threads
-    code = reference_code(extractor)
-    identity = [manifest["digest"], extractor, extractor_digest(extractor, paths), split, threads, code]
+    split, threads = suite.evaluation.split, suite.evaluation.threads
+    code, execution = reference_code(extractor), suite.execution.model_dump()
+    side, data = manifest["resolution"], manifest["digest"]
+    identity = [data, extractor, extractor_digest(extractor, paths), split, threads, code]
     key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
-    return Reference(
-        key=key,
-        dataset=suite.dataset,
-        resolution=manifest["resolution"],
-        dataset_digest=manifest["digest"],
-        extractor=extractor,
-        split=split,
-        threads=threads,
-        code=code,
-        execution=suite.execution.model_dump(),
-    )
+    return Reference(key, suite.dataset, side, data, extractor, split, threads, code, execution)
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
     space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
-    settings = {**suite.evaluation.model_dump(exclude={"also"}), **space}
+    settings = suite.evaluation.model_dump(exclude={"also"}) | space
     identity = {**switched_on(suite.evaluation), "also": [], **space}
     code = evaluation_code(reference.extractor)
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]

@@ -25,8 +25,7 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
     Args:
         plan_of: the plan of a suite, with the seeds that it asks for now.
     """
-    wanted: set[str] = set()
-    unknown: set[str] = set()
+    wanted, unknown, total = set(), set(), 0
     for suite, spec in params.suites.items():
         try:
             plan = plan_of(suite)
@@ -37,18 +36,18 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
         yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
     if unknown:
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
-    total = 0
     for folder, is_result in _prunable(paths):
-        if is_result and (folder.name in wanted or _is_busy(folder) or _may_be_of(folder, unknown)):
+        # One without a record may be of any dataset.
+        kept = folder.name in wanted or (unknown and dataset_of(folder) in {*unknown, None})
+        if is_result and (kept or _is_busy(folder)):
             continue
         size = size_of(folder)
         total += size
         yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
         if delete:
             shutil.rmtree(folder)
-    yield f"{total / 1e6:.1f} MB in all" + (
-        "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
-    )
+    how = "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
+    yield f"{total / 1e6:.1f} MB in all{how}"
 
 
 def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
@@ -57,12 +56,6 @@ def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
         for room in ("runs", "references", "evaluations"):
             yield from ((folder, True) for folder in sorted((root / "results" / room).glob("*")) if folder.is_dir())
     yield from ((folder, False) for folder in sorted((paths.root / "state" / "torn").glob("*")))
-
-
-def _may_be_of(folder: Path, datasets: set[str]) -> bool:
-    """Whether a result is of one of these datasets; one without a record may be of any."""
-    dataset = dataset_of(folder)
-    return bool(datasets) if dataset is None else dataset in datasets
 
 
 def _is_busy(folder: Path) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sagan.errors import UserError
@@ -17,46 +18,43 @@ from sagan.store.git import committed
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 
+_NOTHING: Any = object()
 # Of a variant: what `what_runs` has, and words.
 _SHOWN_ELSEWHERE = {*Recipe.model_fields, "training", "description"} - {"extension"}
 
 
-def unreached(params: Params, paths: Paths, suites: Iterable[str] | None = None) -> Iterator[str]:
+def unreached(params: Params, paths: Paths, suites: Sequence[str] | None = None) -> Iterator[str]:
     """A line for each value that differs from the committed file and changes nothing of some suites, with the reason.
 
     Args:
         suites: by default those under `repro:`.
     """
-    text = committed(paths.params)
-    if text is None:
-        return
     try:
-        before = parsed(text, paths.params)
-    except UserError:
+        before = parsed(committed(paths.params) or "", paths.params)
+    except UserError:  # nothing is committed, or no params.yaml
         return
-    yield from changes_without_effect(before, read_yaml(paths.params), params, list(suites or params.repro))
+    yield from changes_without_effect(before, read_yaml(paths.params), params, suites or params.repro)
 
 
-def changes_without_effect(before: Tree, now: Tree, params: Params, suites: list[str]) -> Iterator[str]:
+def changes_without_effect(before: Tree, now: Tree, params: Params, suites: Sequence[str]) -> Iterator[str]:
     """The same, of two trees of the file. `params` are those of `now`."""
     effect = _effect(params, suites)
     told = f"reaches no run of {', '.join(suites)}"
     for section in ("variants", "suites", "datasets"):
         for name, node in now[section].items():
-            former = before.get(section, {}).get(name, {})
-            changed = [p for p, value in leaves(node) if p != "description" and _at(former, p) != value]
-            if not changed:
-                continue
-            if why := _unused(params, section, name, suites):
+            written = {path: value for path, value in leaves(node) if path != "description"}
+            former = dict(leaves(before.get(section, {}).get(name, {})))
+            changed = [path for path, value in written.items() if former.get(path, _NOTHING) != value]
+            if changed and (why := _unused(params, section, name, suites)):
                 yield f"{section}.{name} {told}: {why}"
                 continue
-            for path in changed:
-                if former and effect == _effect_without(now, former, section, name, path, suites):
+            for path in changed if former else ():
+                if effect == _effect_with(now, [section, name, *path.split(".")], former.get(path, _NOTHING), suites):
                     why = _reason(params, suites, section, name, path)
-                    yield f"{section}.{name}.{path} = {shown(_at(node, path))} {told}: {why}"
+                    yield f"{section}.{name}.{path} = {shown(written[path])} {told}: {why}"
 
 
-def _effect(params: Params, suites: list[str]) -> Json:
+def _effect(params: Params, suites: Sequence[str]) -> Json:
     """All that some suites are made of, however it is said."""
     return {
         name: [
@@ -70,24 +68,21 @@ def _effect(params: Params, suites: list[str]) -> Json:
     }
 
 
-def _effect_without(now: Tree, former: Tree, section: str, name: str, path: str, suites: list[str]) -> Json | None:
-    """The effect with one value as it was; None where that is no params.yaml."""
-    tree = copy.deepcopy(now)
-    *parents, last = path.split(".")
-    node = tree[section][name]
+def _effect_with(now: Tree, place: list[str], value: Any, suites: Sequence[str]) -> Json | None:
+    """The effect with another value at a place; None where that is no params.yaml."""
+    node = tree = copy.deepcopy(now)
+    *parents, last = place
     for key in parents:
         node = node[key]
-    if (value := _at(former, path)) is _NOTHING:
+    node[last] = value
+    if value is _NOTHING:
         del node[last]
-    else:
-        node[last] = value
-    try:
+    with suppress(UserError, KeyError):
         return _effect(params_of(tree), suites)
-    except (UserError, KeyError):
-        return None
+    return None
 
 
-def _unused(params: Params, section: str, name: str, suites: list[str]) -> str | None:
+def _unused(params: Params, section: str, name: str, suites: Sequence[str]) -> str | None:
     """Why a whole entry is of no use to some suites; None where it is of use."""
     if section == "suites":
         return None if name in suites else "it is not under `repro:`"
@@ -97,7 +92,7 @@ def _unused(params: Params, section: str, name: str, suites: list[str]) -> str |
     return None if _heirs(params, name, suites) else "none of their variants is it, or is like it"
 
 
-def _heirs(params: Params, name: str, suites: list[str]) -> list[str]:
+def _heirs(params: Params, name: str, suites: Sequence[str]) -> list[str]:
     """The rows to which a variant or a grid says anything, or whose name it is."""
     places = f"variants.{name}."
     return [
@@ -110,28 +105,12 @@ def _heirs(params: Params, name: str, suites: list[str]) -> list[str]:
     ]
 
 
-def _reason(params: Params, suites: list[str], section: str, name: str, path: str) -> str:
+def _reason(params: Params, suites: Sequence[str], section: str, name: str, path: str) -> str:
     place = f"{section}.{name}.{path}"
-    if section == "variants":
-        rows = _heirs(params, name, suites)
-        setting = path.split(".", 3)[-1] if path.startswith("grid.") else path
-    else:
-        rows, setting = list(params.rows[name]), path
-    said = list(dict.fromkeys(params.said[row].get(setting, place) for row in rows))
-    instead = [other for other in said if other != place]
-    if instead and place not in said:
-        more = f" and {len(instead) - 2} more" if len(instead) > 2 else ""
-        return f"what runs is said by {' and '.join(instead[:2])}{more}"
+    heirs = _heirs(params, name, suites) if section == "variants" else list(params.rows[name])
+    setting = path.split(".", 3)[-1] if path.startswith("grid.") else path
+    said = list(dict.fromkeys(params.said[row].get(setting, place) for row in heirs))
+    if said and place not in said:
+        more = f" and {len(said) - 2} more" if len(said) > 2 else ""
+        return f"what runs is said by {' and '.join(said[:2])}{more}"
     return "what it belongs to is off there, or it means what was said before"
-
-
-_NOTHING: Any = object()
-
-
-def _at(tree: Mapping[str, Any], path: str) -> Any:
-    node: Any = tree
-    for key in path.split("."):
-        if not isinstance(node, Mapping) or key not in node:
-            return _NOTHING
-        node = node[key]
-    return node

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from sagan.errors import UserError
 from sagan.names import FILE_NAME, is_file_name
@@ -17,14 +20,24 @@ _LONGEST = FILE_NAME + 50
 _SHOWN = 60
 
 
+def _a_name(name: str) -> str:
+    if not is_file_name(name, _LONGEST):
+        raise PydanticCustomError("name", "{problem}", {"problem": f"{name!r:.{_SHOWN}} is no key of a plan"})
+    return name
+
+
+# What becomes a part of a path, under which results are written and moved away.
+Name = Annotated[str, AfterValidator(_a_name)]
+
+
 @dataclass(frozen=True)
 class Run:
     """One training: a recipe with a seed. What of `config` is on enters the key; `execution` does not."""
 
-    key: str
+    key: Name
     variant: str
     seed: int
-    dataset: str
+    dataset: Name
     dataset_digest: str
     code: str
     config: Json
@@ -48,8 +61,8 @@ class Run:
 class Reference:
     """The real side of a comparison: statistics of a dataset's split in one feature space."""
 
-    key: str
-    dataset: str
+    key: Name
+    dataset: Name
     resolution: int
     dataset_digest: str
     extractor: str
@@ -63,9 +76,9 @@ class Reference:
 class Evaluation:
     """One run measured against one reference."""
 
-    key: str
-    run: str
-    reference: str
+    key: Name
+    run: Name
+    reference: Name
     settings: Json
     code: str
     execution: Json
@@ -87,9 +100,9 @@ class Cell:
 
     variant: str
     seed: int
-    run: str
-    evaluation: str
-    also: dict[str, str] = field(default_factory=dict)
+    run: Name
+    evaluation: Name
+    also: dict[str, Name] = field(default_factory=dict)
     levels: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
 
@@ -103,24 +116,14 @@ class Cell:
 class Plan:
     """Everything to be made for some suites. Suites share runs, and runs share references."""
 
-    runs: dict[str, Run]
-    references: dict[str, Reference]
-    evaluations: dict[str, Evaluation]
-    suites: dict[str, list[Cell]]
+    runs: dict[Name, Run]
+    references: dict[Name, Reference]
+    evaluations: dict[Name, Evaluation]
+    suites: dict[Name, list[Cell]]
 
     def job(self, key: str) -> Run | Evaluation | Reference:
         """What a key stands for."""
         return next(jobs[key] for jobs in (self.runs, self.evaluations, self.references) if key in jobs)
-
-    def _names(self) -> Iterator[str]:
-        """All that becomes part of a path."""
-        yield from (*self.runs, *self.references, *self.evaluations, *self.suites)
-        for job in (*self.runs.values(), *self.references.values()):
-            yield from (job.key, job.dataset)
-        for evaluation in self.evaluations.values():
-            yield from (evaluation.key, evaluation.run, evaluation.reference)
-        for cell in (cell for cells in self.suites.values() for cell in cells):
-            yield from (cell.run, *cell.evaluations)
 
     def digest(self) -> str:
         return digest(dataclasses.asdict(self), 16)
@@ -136,20 +139,11 @@ class Plan:
             UserError: the file is not there, or is no plan.
         """
         try:
-            record = read_json(path)
-            plan = Plan(
-                runs={key: Run(**value) for key, value in record["runs"].items()},
-                references={key: Reference(**value) for key, value in record["references"].items()},
-                evaluations={key: Evaluation(**value) for key, value in record["evaluations"].items()},
-                suites={name: [Cell(**cell) for cell in cells] for name, cells in record["suites"].items()},
-            )
-            for name in plan._names():
-                # They become paths, under which results are written and moved away.
-                if not is_file_name(name, _LONGEST):
-                    raise UserError(f"{path}: {name!r:.{_SHOWN}} is no key of a plan; write a plan anew")
-            return plan
+            return TypeAdapter(Plan).validate_python(read_json(path))
         except FileNotFoundError:
             problem = "no such plan"
-        except (NotARecord, KeyError, TypeError, AttributeError):
-            problem = "no plan of this version"
+        except NotARecord as error:
+            problem = f"no plan of this version: {error.reason}"
+        except ValidationError as error:
+            problem = f"no plan of this version: {error.errors()[0]['msg']}"
         raise UserError(f"{path}: {problem}; write one with `python -m sagan plan --out plan.json`")

@@ -66,9 +66,7 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
         time.sleep(_LOOK_SECONDS)
     while (lock := lock or taken(path)) is None:
         if not said:
-            print(
-                f"{what} is in the hands of another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True
-            )
+            print(f"{what} is locked by another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True)
         said = True
         yield None
     yield lock

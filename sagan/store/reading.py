@@ -1,7 +1,7 @@
-"""The one reader of results: is a record there, missing, torn or spoilt, and what does it say.
+"""The one reader of results: is a record there, missing or invalid, and what does it say.
 
-A spoilt one (half of a file, another program's, one that is too old) counts as not there, so that the pipeline makes
-the result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
+An invalid one (half of a file, another program's, one that is too old) is treated as missing: the pipeline makes the
+result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _LOG_TAIL = 8192
 class Found(Generic[R]):
     """What a place holds.
 
-    `record` is there where the state is "there". "torn": the record is whole and a file that it names is not.
-    "spoilt": there is a file, and it is no such record. `why` says of both in a few words.
+    `record` is there where the state is "there". "invalid": there is a file, and it is no such record, or one of the
+    files that it names is not what it says. `why` says of it in a few words.
     """
 
-    state: Literal["there", "missing", "torn", "spoilt"]
+    state: Literal["there", "missing", "invalid"]
     record: R | None = None
     why: str = ""
 
@@ -56,11 +56,11 @@ def read_record(path: Path, kind: type[R]) -> Found[R]:
     except FileNotFoundError:
         return Found("missing")
     except ValidationError as error:
-        return Found("spoilt", why=_reason(error))
+        return Found("invalid", why=_reason(error))
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP):
             raise
-        return Found("spoilt", why=error.strerror.lower())
+        return Found("invalid", why=error.strerror.lower())
 
 
 def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> Found[S]:
@@ -72,9 +72,9 @@ def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> 
     path = paths.root / kind.place.format(key)
     found = read_record(path, kind)
     if found.record is not None and found.record.key != key:
-        found = Found("spoilt", why=f"its key is {found.record.key!r:.80}")
-    if found.state == "spoilt":
-        warn_once(f"{path}: no whole record ({found.why}), so it counts as not there")
+        found = Found("invalid", why=f"its key is {found.record.key!r:.80}")
+    if found.state == "invalid":
+        warn_once(f"{path}: invalid record ({found.why}); treated as missing")
     if found.record is None:
         return found
     for name, kept in found.record.files.items():
@@ -82,11 +82,11 @@ def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> 
         if name in found.record.left_behind:
             continue
         if not file.exists():
-            return Found("torn", why=f"{name} is not there")
+            return Found("invalid", why=f"{name} is not there")
         if file.stat().st_size != kept.bytes:
-            return Found("torn", why=f"{name} has another size")
+            return Found("invalid", why=f"{name} has another size")
         if verify and file_digest(file) != kept.sha256:
-            return Found("torn", why=f"{name} has other bytes")
+            return Found("invalid", why=f"{name} has other bytes")
     return found
 
 

@@ -21,7 +21,7 @@ class NotARecord(UserError, ValueError):
     """A file that should hold a record and does not."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: no whole record ({reason}); delete it and run again, to have it made anew")
+        super().__init__(f"{path}: invalid record ({reason}); delete it and rerun: it is made anew")
 
 
 def canonical(value: Any) -> str:

@@ -150,5 +150,5 @@ class _UnderWay:
     def close(self) -> None:
         """Give back its lock and its device."""
         if self._turns is not None:
-            self._turns.close()
+            self._turns.close()  # type: ignore[attr-defined]
         self._held.close()

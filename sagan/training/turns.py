@@ -132,7 +132,7 @@ def turns(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         processes.wait()  # until the first one has written everything
         if processes.is_first:
             shutil.rmtree(paths.state(run.key), ignore_errors=True)
-        return record or read_run(run.key, paths).record
+        return record or read_run(run.key, paths).record  # type: ignore[return-value]
     finally:
         if lock is not None:
             release(lock)
@@ -266,7 +266,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         provenance=provenance(under.device, beginning) | {"processes": position.processes, "together": under.beside},
     )
     write_json(folder / "run.json", record.content())
-    return record
+    return record  # type: ignore[return-value]
 
 
 def _carry_out(
@@ -299,7 +299,7 @@ def _carry_out(
                     scores = _scores(session, data) if session.at_snapshot and not diverged else {}
                     log.add(step, step * batch_size, position.seconds, scalars | diagnostics(session.trainer) | scores)
                 if diverged:
-                    return bad if bad >= 0 else step
+                    return bad if bad >= 0 else step  # type: ignore[return-value]
                 update(step)
                 if session.at_snapshot and log is not None:
                     _save_snapshot(session, paths.run(run.key))

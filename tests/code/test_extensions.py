@@ -4,7 +4,6 @@ import dataclasses
 import py_compile
 import shutil
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from sagan.generators import sampling
 from sagan.generators.describing import describe_variant
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.params.loading import load_params
+from sagan.plan import Evaluation, Plan, Reference
 from sagan.store.paths import Paths
 from sagan.training.log import RunLog
 from sagan.training.loop import train
@@ -218,18 +218,22 @@ def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
 
     run, other = copied
     monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
+    key = f"{run.key}.none"
+    reference = Reference("none", "none", 28, "", "none", "train", 1, "", {})
+    plan = Plan({}, {"none": reference}, {key: Evaluation(key, run.key, "none", {}, "", {})}, {})
     monkeypatch.setattr(making, "PATHS", other)
-    monkeypatch.setattr(making, "_spec", lambda *_: SimpleNamespace(run=run.key, reference="none", key="none"))
-
-    monkeypatch.setattr(making, "_checked", lambda _: None)
+    monkeypatch.setattr(making, "_plan", lambda *_: plan)
+    monkeypatch.setattr("sagan.making._there", lambda spec, _: spec is reference)
+    monkeypatch.setattr("sagan.making.check_code", lambda *_: None)
 
     def measured(*_):
         load_generator(other.run(run.key), paths=other)
         raise UserError("measured")
 
-    monkeypatch.setattr("sagan.metrics.evaluate.evaluate", measured)
-    assert "--trust" in str(CliRunner().invoke(app, ["evaluate", "none"]).exception)
-    assert str(CliRunner().invoke(app, ["evaluate", "none", "--trust"]).exception) == "measured"
+    monkeypatch.setattr("sagan.making.evaluate", measured)
+    for more, told in (([], "--trust"), (["--trust"], "measured")):
+        done = CliRunner().invoke(app, ["evaluate", key, *more])
+        assert done.exit_code == 2 and told in done.stderr
 
 
 def test_a_copied_run_with_an_own_loss_executes_nothing(own_run, write, images, paths, tmp_path):

@@ -16,7 +16,7 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.reference import make_reference
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
-from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.listing import missing, set_aside_invalid
 from sagan.store.paths import RULERS, SHIPPED, Paths
 from sagan.training.classifier import Classifier
 from tests.metrics.conftest import PARAMS
@@ -101,7 +101,7 @@ def test_a_damaged_reference_is_not_measured_with_but_made_anew(measured, unmeas
     damage(paths.reference(key) / f"{name}.safetensors")
     with pytest.raises(UserError, match=rf"damaged \({name}\.safetensors .* make it with `python -m sagan reference"):
         evaluate(unmeasured.evaluation, paths)
-    moved = set_aside_spoilt(unmeasured.plan, paths)
+    moved = set_aside_invalid(unmeasured.plan, paths)
     assert list(moved) == [key] and moved[key].exists() and missing(unmeasured.plan, paths)[1] == [key]
     make_reference(unmeasured.reference, unmeasured.dataset, paths)
     assert evaluate(unmeasured.evaluation, paths).metrics["fid"].value == measured.record["metrics"]["fid"]["value"]

@@ -199,7 +199,7 @@ def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_live
         assert launcher.is_running() and snakemake.is_running()
         command = [sys.executable, "-m", "workflow.launch"]
         other = subprocess.Popen(command, cwd=clone.folder, env=clone.environment, stderr=subprocess.PIPE, text=True)
-        assert "this workspace is in the hands of another process" in other.stderr.readline()
+        assert "this workspace is locked by another process" in other.stderr.readline()
         other.send_signal(signal.SIGINT)
         assert other.communicate(timeout=60)[1] == "sagan: stopped\n" and other.returncode == 130
         assert snakemake.is_running() and list((clone.folder / ".snakemake/locks").iterdir())
@@ -300,10 +300,10 @@ def test_times_of_files_decide_nothing(clone, undisturbed):
     assert log_lines(clone) == log_lines(undisturbed), "a finished run was trained again"
 
 
-def test_more_threads_than_cores_are_refused(clone):
-    clone.set_param("suites.quick.execution.threads", 4096)
+def test_more_threads_than_any_machine_has_are_refused(clone):
+    clone.set_param("suites.quick.training.threads", 4096)
     output = clone.run(*REPRO, check=False)
-    assert "suites.quick.execution.threads = 4096" in output and "Traceback" not in output
+    assert "suites.quick.training.threads = 4096: must be at most 1024" in output and "Traceback" not in output
 
 
 def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_anew(clone, undisturbed):

@@ -10,7 +10,7 @@ import pytest
 from sagan.cli import main
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
-from sagan.plan.listing import missing, set_aside_spoilt
+from sagan.plan.listing import missing, set_aside_invalid
 from sagan.store import reading
 from sagan.store.folders import set_aside
 from sagan.store.records import read_json, write_json
@@ -72,7 +72,7 @@ def assert_one_line(left, *parts):
 
 
 def test_whole_records_are_believed_and_stay(sagan, plan, paths, records):
-    assert set_aside_spoilt(plan, paths) == {}
+    assert set_aside_invalid(plan, paths) == {}
     assert all((paths.root / path).exists() for path in records.values())
     code, output, errors = sagan("plan")
     assert (code, errors) == (0, "")
@@ -91,8 +91,6 @@ def test_a_record_that_is_none_counts_as_not_there_and_is_named_once(sagan, reco
     ]
     key = records["run.json" if name == "metrics.json" else name].parent.name
     assert f"{key}{state}" in output or (name == "metrics.json" and f"{key}  finished, cost unknown" in output)
-    for verb in ("report", "track"):
-        assert sagan(verb, "--dry-run")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -117,12 +115,12 @@ def test_what_is_no_record_is_set_aside_with_all_that_lies_beside_it(plan, paths
     for name, path in records.items():
         (paths.root / path).write_text("{}")
         (paths.root / path).with_name("beside.txt").write_text(name)
-    moved = set_aside_spoilt(plan, paths)
+    moved = set_aside_invalid(plan, paths)
     assert set(moved) == {records[name].parent.name for name in ("reference.json", "metrics.json")}
     moved["run"] = set_aside(RunRecord, records["run.json"].parent.name, paths)
     assert sorted((place / "beside.txt").read_text() for place in moved.values()) == sorted(records)
     assert not any((paths.root / path).parent.exists() for path in records.values())
-    assert set_aside_spoilt(plan, paths) == {}
+    assert set_aside_invalid(plan, paths) == {}
 
 
 def test_the_report_shows_a_damaged_record_as_missing(sagan, records):

@@ -41,7 +41,7 @@ def test_a_whole_run_is_there_and_says_what_was_written(paths):
 def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
     folder = written(paths)
     (folder / "weights").write_bytes(b"1234567")
-    assert reading.read_run(RUN.key, paths) == reading.Found("torn", why="weights has another size")
+    assert reading.read_run(RUN.key, paths) == reading.Found("invalid", why="weights has another size")
     (folder / "weights").write_bytes(b"87654321")
     assert reading.read_run(RUN.key, paths).state == "there"
     assert reading.read_run(RUN.key, paths, verify=True).why == "weights has other bytes"
@@ -64,9 +64,9 @@ def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
 def test_a_record_of_another_form_is_spoilt_and_named_once(paths, capsys, changes, why):
     reading.warn_once.cache_clear()
     folder = written(paths, **changes)
-    assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found("spoilt", why=why)] * 2
+    assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found("invalid", why=why)] * 2
     assert capsys.readouterr().err == (
-        f"sagan: warning: {folder / 'run.json'}: no whole record ({why}), so it counts as not there\n"
+        f"sagan: warning: {folder / 'run.json'}: invalid record ({why}); treated as missing\n"
     )
 
 
@@ -93,7 +93,7 @@ def test_a_line_of_the_log_has_its_scalars_by_name(paths):
 def test_a_folder_or_a_circle_in_a_records_place_is_no_record(paths, make):
     paths.run(RUN.key).mkdir(parents=True)
     make(paths.run(RUN.key) / "run.json")
-    assert reading.read_run(RUN.key, paths).state == "spoilt"
+    assert reading.read_run(RUN.key, paths).state == "invalid"
 
 
 def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):

@@ -89,7 +89,7 @@ def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
     assert originals.main(paths) == 2
     assert (
         capsys.readouterr().err
-        == f"sagan: {paths.params}: is a folder, not a file; mend that and run again: what is done stays\n"
+        == f"sagan: {paths.params}: is a folder, not a file; fix this and rerun; finished work is kept\n"
     )
 
 
