@@ -26,14 +26,14 @@ from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_result
-from sagan.store.types import EvaluationRecord, ReferenceRecord, RunRecord
+from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
 from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
 Spec = Run | Reference | Evaluation
 Loaded = dict[Path, PreparedDataset]
-_KINDS = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}
+_KINDS: dict[type, type[Result]] = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}
 
 
 def train_alone(run: Run, paths: Paths) -> int:

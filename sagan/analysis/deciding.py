@@ -65,7 +65,9 @@ class Asked:
             decide = ends(found.interval(level, widening), metric, "decide_")
             # An average of two opposite effects is no small one; a difference has no size that is worth having.
             worth = 100 * design.smallest_effect if told["scale"] == "ratio" and not self.depends else 0.0
-            told |= decide | {"answer": verdict(*decide.values(), metric.better == "lower", worth)}
+            told |= decide | {
+                "answer": verdict(decide["decide_low"], decide["decide_high"], metric.better == "lower", worth)
+            }
         return Effect(**told)
 
 
@@ -118,9 +120,9 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
             continue
         columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of", "estimate")
         told = dict(zip(columns, (*one, *other, shown(of.estimate, metric)), strict=True))
-        low, high = decide = of.interval(level / len(pairs))
+        least, most = decide = of.interval(level / len(pairs))
         told |= ends(of.interval(), metric) | ends(decide, metric, "decide_")
-        found.append(told | {"sure": low > 0 or high < 0})
+        found.append(told | {"sure": least > 0 or most < 0})
     return found
 
 

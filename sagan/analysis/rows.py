@@ -83,7 +83,7 @@ class Row:
 
     def at_step(self, step: int) -> dict[str, float | None]:
         """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
-        ends = [(line.step, line) for line in self.log]
+        ends: list[tuple[int, LogLine | RunRecord]] = [(line.step, line) for line in self.log]
         ends += [(self.training.steps, self.training)] if self.training else []
         found: dict[str, float | None] = {}
         for name in ("images", "seconds", "step_seconds"):

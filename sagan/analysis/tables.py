@@ -110,7 +110,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
     """The tables that a report left. FileNotFoundError where one is not there."""
-    return Tables(*(_read(folder / file, factors) for file in FILES.values()), _costs(folder))
+    return Tables(**{name: _read(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
 
 
 def _costs(folder: Path) -> pd.DataFrame | None:

@@ -113,8 +113,8 @@ class _Module:
 def _without_docstrings(content: bytes) -> ast.Module:
     tree = ast.parse(content)
     for node in ast.walk(tree):
-        has_one = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if has_one and ast.get_docstring(node, clean=False) is not None:
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     return tree
 
@@ -266,7 +266,7 @@ def _bound(nodes: list) -> list[str]:
     """The names that statements or comprehensions bind in their own scope; imports apart."""
     own = [node for node in _own_nodes(nodes) if not isinstance(node, ast.alias)]
     names = [node.id for node in own if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
-    return names + [node.name for node in own if isinstance(getattr(node, "name", None), str)]
+    return names + [name for node in own if isinstance(name := getattr(node, "name", None), str)]
 
 
 def _own_nodes(nodes: list) -> Iterator[ast.AST]:

@@ -40,9 +40,9 @@ def locate_celeba(spec: CelebA, root: Path) -> Source:
         raise MissingOriginals(
             source, f"CelebA is not complete: no {' and no '.join(missing)}", f"{mend}, or set download: true"
         )
-    lists = {name: (file.full, file.content()) for name, file in lists.items()}
-    whole = originals.stamp(images, *(md5(data) for _, data in lists.values()))
-    return Source(whole, lambda: _content(spec, images, passed_over, lists))
+    read = {name: (file.full, file.content()) for name, file in lists.items()}
+    whole = originals.stamp(images, *(md5(content) for _, content in read.values()))
+    return Source(whole, lambda: _content(spec, images, passed_over, read))
 
 
 def find_images(source: Path) -> Listing:

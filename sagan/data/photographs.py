@@ -25,10 +25,12 @@ from PIL import ExifTags, Image, ImageOps
 from sagan.data.originals import BadImage
 from sagan.data.prepared import Content
 from sagan.errors import UserError
-from sagan.params.datasets import Photographs
+from sagan.params.datasets import CelebA, HuggingFace, ImageFolder
 from sagan.progress import progress
 from sagan.store.reading import warn_once
 from sagan.store.records import Json
+
+Spec = CelebA | ImageFolder | HuggingFace
 
 # The split that a folder, or a split of the Hub, of some name is; capitals do not matter.
 SPLIT_NAMES = {
@@ -45,7 +47,7 @@ _SHOWN = 100
 Refused = tuple[str, str]
 
 
-def pixels(data: bytes, spec: Photographs, size: tuple[int, int] | None) -> np.ndarray:
+def pixels(data: bytes, spec: Spec, size: tuple[int, int] | None) -> np.ndarray:
     """An image as uint8 [channels, resolution, resolution], by the protocol of a spec: decoded, cropped, then resized.
 
     Args:
@@ -79,7 +81,7 @@ def pixels(data: bytes, spec: Photographs, size: tuple[int, int] | None) -> np.n
     return np.asarray(square).reshape(spec.resolution, spec.resolution, spec.channels).transpose(2, 0, 1)
 
 
-def _check(image: Image.Image, spec: Photographs, size: tuple[int, int] | None) -> None:
+def _check(image: Image.Image, spec: Spec, size: tuple[int, int] | None) -> None:
     (width, height), least, wanted = image.size, spec.crop or spec.resolution, {1: "L", 3: "RGB"}[spec.channels]
     if size and image.size != size:
         raise BadImage(f"is {width}x{height} pixels, not {size[0]}x{size[1]}")
@@ -94,7 +96,7 @@ def _check(image: Image.Image, spec: Photographs, size: tuple[int, int] | None) 
         raise BadImage(f"its pixels are {_MODES.get(image.mode, image.mode)}, not {_MODES.get(wanted, wanted)}")
 
 
-def decoded(spec: Photographs, content: Content, folder: Path, workers: int) -> Content:
+def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content:
     """Read, crop and resize a content's images. Those that cannot be used are listed in a file in `folder`.
 
     Raises:

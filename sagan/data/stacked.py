@@ -35,4 +35,6 @@ def _stacked(digits: Content, spec: StackedMnist) -> Content:
         raw = np.random.PCG64([_SEED, stream]).random_raw(3 * count)
         drawn.append(there[raw % np.uint64(len(there))].reshape(count, 3))
     rows = np.concatenate(drawn)
-    return array_content(digits.images[:, 0][rows], digits.labels[rows] @ PLACES, spec.stacks, digits.facts, MODES)
+    return array_content(
+        np.asarray(digits.images)[:, 0][rows], digits.labels[rows] @ PLACES, spec.stacks, digits.facts, MODES
+    )

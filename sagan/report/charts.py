@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -78,7 +79,8 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
 
 def budget(analysis: Analysis, theme: Theme) -> Figure | None:
     """A panel a question: its effect and 95 % interval at each snapshot, at equal steps and at equal time."""
-    design, rows = analysis.design, defaultdict(list)
+    design: Design = analysis.design
+    rows: defaultdict[tuple[str, str, str], list[Effect]] = defaultdict(list)
     for row in sorted(analysis.effects, key=lambda row: row.budget):
         if (row.given, row.metric, row.space) == ("", design.metric, design.space) and row.estimate is not None:
             rows[row.question, row.level, row.at].append(row)
@@ -146,11 +148,11 @@ CHARTS = {
 }
 
 
-def _percent(value: float, _: int) -> str:
+def _percent(value: float, _: float) -> str:
     return f"{value:+g} %" if value else "0"
 
 
-def _panels(count: int, columns: int, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, columns: int, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels of a height, at most so many side by side."""
     columns = min(count, columns)
     rows = -(-count // columns)

@@ -57,7 +57,8 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
 def _read(row: pd.Series, paths: Paths, count: int | None = None) -> Json:
     """What the page's script reads of a run: its first pictures, and its layers in the order of the pass, generator
     before discriminator, each with queries float16 [B, N, D] and keys float16 [B, M, D]."""
-    layers, images = [], []
+    layers: list[Json] = []
+    images: np.ndarray | list = []
     for file in (paths.evaluation(row["evaluation"]) / "attention").glob("*.safetensors"):
         network, _, side = file.stem.partition("-")
         if (tensors := read_arrays(file)) is None:
@@ -66,7 +67,7 @@ def _read(row: pd.Series, paths: Paths, count: int | None = None) -> Json:
         images, (_, keys, dim) = tensors["images"], tensors["keys"].shape
         names = {what: f"{what}.{network}.{side}" for what in ("gamma", "entropy")}
         known = {what: None if pd.isna(row.get(name)) else row[name] for what, name in names.items()}
-        tokens = {what: b64encode(tensors[what].astype("<f2")).decode() for what in ("queries", "keys")}
+        tokens = {what: b64encode(tensors[what].astype("<f2").tobytes()).decode() for what in ("queries", "keys")}
         size = {"side": int(side), "keys_side": round(keys**0.5), "dim": dim}
         layers.append({"name": f"{network} {side}\N{MULTIPLICATION SIGN}{side}", **size, **known, **tokens})
     # Along the pass: a generator's sides grow, and then a discriminator's shrink.

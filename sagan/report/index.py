@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sagan.analysis.build import read_effects, read_report
 from sagan.analysis.model import Question, Report
@@ -33,7 +34,9 @@ def text_of(template: str, base: str, paths: Paths) -> str:
     """A template, for a page from which reports/ lies at `base`, with the reports that are on disk: those that ask
     something first, small ones before large ones."""
     folders = [file.parent for file in sorted(paths.report("").glob("[!.]*/report.json"))]
-    known = [{"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders]
+    known: list[dict[str, Any]] = [
+        {"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders
+    ]
     known.sort(key=lambda of: (not of["report"].questions, of["report"].counts.total))
     asking = [of for of in known if of["report"].questions]
     lines: dict[str, dict[str, Question]] = {}

@@ -111,7 +111,7 @@ def dataset_of(folder: Path) -> str | None:
 def read_manifest(folder: Path) -> Json | None:
     """The manifest of a prepared dataset, or None where no complete one lies there."""
     found = read_record(folder / "manifest.json", PreparedManifest).record
-    return found and found.content()
+    return found.content() if found else None
 
 
 def read_log(key: str, paths: Paths) -> list[LogLine]:

@@ -22,6 +22,7 @@ class NotARecord(UserError, ValueError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: invalid record ({reason}); delete it and rerun: it is made anew")
+        self.reason = reason
 
 
 def canonical(value: Any) -> str:

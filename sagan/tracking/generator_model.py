@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from sagan.nn.files import load_generator
 
 class _Model:
     def __init__(self, folder: str) -> None:
-        self._generator = load_generator(folder, trust=True)
+        self._generator = load_generator(Path(folder), trust=True)
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -12,7 +12,7 @@ from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
 from sagan.report import document, render, render_index
 from sagan.report.charts import SHOWN, shown_variants, told_questions, training
-from sagan.report.document import put_in_place, readme
+from sagan.report.document import put_in_place, readme, restore
 from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT, themed
 from sagan.report.templating import environment
@@ -223,6 +223,27 @@ def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
     (fresh / "figures/kept.png").write_text("now")
     put_in_place(fresh, folder)
     assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/kept.png": b"now"}
+
+
+def test_a_report_killed_as_it_takes_its_place_is_put_back(tmp_path, monkeypatch):
+    folder, fresh = tmp_path / "few", tmp_path / ".few.new"
+    for place in (folder, fresh):
+        place.mkdir()
+        (place / "README.md").write_text(place.name)
+    rename = type(folder).rename
+
+    def killed(path, target):
+        if path == fresh:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(folder), "rename", killed)
+        put_in_place(fresh, folder)
+    restore(folder)
+    assert (folder / "README.md").read_text() == "few"
+    put_in_place(fresh, folder)
+    assert contents(tmp_path) == {"few/README.md": b".few.new"}
 
 
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
