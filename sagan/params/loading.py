@@ -41,6 +41,8 @@ def params_of(raw: Tree) -> Params:
     Raises:
         UserError: with the key path, the value and what is accepted.
     """
+    if unknown := [key for key in raw if key not in File.model_fields]:
+        raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), File.model_fields)}")
     expanded = expand(raw)
     file = validated(File, {**raw, "variants": expanded.variants})
     params = Params(**dict(file), grids=expanded.grids, said=expanded.said, rows={})

@@ -259,7 +259,8 @@ def test_two_mistakes_beside_each_other_are_not_mixed(tree, load, field):
         (b"a: !!python/object:os.system x", "not YAML"),
         (b"", "must be a mapping"),
         (b"- a", "must be a mapping"),
-        (b"1: x", "variants: is missing"),
+        (b"1: x", "1: unknown key (accepted: repro"),
+        (b"repro: []", "variants: is missing"),
     ],
 )
 def test_a_file_of_another_kind_is_told_in_one_line(tmp_path, content, expected):
