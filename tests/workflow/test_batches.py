@@ -104,19 +104,6 @@ def test_a_reference_that_no_measurement_waits_for_is_made_too(plan, paths, cost
     assert batches(alone, paths, 2, 0, 600.0)[0].keys[0] == "noise-ref"
 
 
-def test_own_code_and_what_was_lost_with_its_process_go_alone(plan, paths, costs):
-    costs |= dict.fromkeys(plan.runs, 1.0) | dict.fromkeys(plan.evaluations, 1.0)
-    own, lost = "b-s1-0123456789", "a-s0-0123456789"
-    plan.runs[own].config["variant"] = plan.runs[own].config["variant"] | {"extension": {"file": "extensions/x.py"}}
-    for key, run in plan.runs.items():
-        if key != own:
-            plan.runs[key] = dataclasses.replace(run, config=run.config | {"variant": dict(run.config["variant"])})
-            plan.runs[key].config["variant"].pop("extension", None)
-    packed = [batch.keys for batch in batches(plan, paths, 1, 0, 600.0, {lost})]
-    assert [own] in packed and packed[-1] == [lost]
-    assert sorted(key for keys in packed for key in keys) == sorted(plan.runs)
-
-
 def test_batches_have_the_threads_of_their_jobs(plan, paths, costs):
     wide = "b-s0-0123456789"
     config = plan.runs[wide].config

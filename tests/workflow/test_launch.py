@@ -24,8 +24,7 @@ def test_more_threads_than_cores_are_refused(with_training, monkeypatch, section
 
 def test_a_profile_says_where_jobs_run_and_how_long_a_batch_may_be():
     profiles = Path(launch.__file__).parent / "profiles"
-    here, slurm = launch.Profile(profiles / "default"), launch.Profile(profiles / "slurm")
-    assert (here.is_local, here.batch_seconds) == (True, launch.MOST_SECONDS)
-    assert (slurm.is_local, slurm.batch_seconds) == (False, 3600.0)
+    assert launch.read_profile(profiles / "default") == (True, launch.MOST_SECONDS)
+    assert launch.read_profile(profiles / "slurm") == (False, 3600.0)
     with pytest.raises(UserError, match="no such profile"):
-        launch.Profile(profiles / "nowhere")
+        launch.read_profile(profiles / "nowhere")

@@ -1,4 +1,4 @@
-"""`make setup`: a virtual environment that is not whole is made anew, and the installation says how far it is."""
+"""`make setup`: a virtual environment that is not whole is made anew."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.install import Progress, locked
+from workflow.install import locked
 
 VENV = Path(__file__).parents[2] / "workflow" / "venv"
 # A stand-in for an interpreter: new enough or not, it makes environments that hold itself and answers for their pip.
@@ -69,22 +69,6 @@ def test_an_old_python_and_a_missing_one_are_told_apart(make):
     assert code == 2 and "python3: is older than Python 3.11" in error and error.count("\n") == 1
     code, _, error = make(python="nonesuch")
     assert code == 2 and "nonesuch: not found" in error and error.count("\n") == 1
-
-
-def test_progress_is_read_off_pips_lines():
-    progress = Progress(5)
-    for line in (
-        "Ignoring pywin32: markers 'sys_platform == \"win32\"' don't match your environment\n",
-        "Requirement already satisfied: filelock==3.0 in ./.venv/lib (from -r requirements.lock (line 3)) (3.0)\n",
-        "Processing /wheels/numpy-2.3.0-cp311-cp311-linux.whl (from -r requirements.lock (line 5))\n",
-        "Collecting torch==2.11.0 (from -r requirements.lock (line 9))\n",
-    ):
-        progress.read(line)
-    assert str(progress) == "setup: 3 of 4 packages; torch"
-    progress.read("  Downloading torch-2.11.0-cp311-cp311-linux.whl (812.0 MB)\n")
-    assert str(progress) == "setup: 3 of 4 packages; torch, 812.0 MB"
-    progress.read("Installing collected packages: torch\n")
-    assert str(progress) == "setup: 3 of 4 packages; all fetched, now unpacked"
 
 
 def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_path):
