@@ -101,7 +101,7 @@ class Jobs:
             for process in family:
                 with suppress(psutil.NoSuchProcess):
                     # The shells around the jobs would leave before them.
-                    if not process.children():
+                    if {"sagan", "make"} <= set(process.cmdline()):
                         process.terminate()
 
 

@@ -30,6 +30,7 @@ REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
 def undisturbed(make_clone):
     clone = make_clone()
     clone.set_param("suites.quick.training.steps", STEPS)
+    clone.set_param("suites.quick.training.snapshots", 1)
     clone.set_param("suites.quick.execution.checkpoint_every", CHECKPOINT_EVERY)
     clone.set_param("suites.quick.execution.log_every", 1)
     clone.run(*REPRO)
