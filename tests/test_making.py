@@ -205,7 +205,7 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
         "_measured": lambda self, run: tell(f"measured {run.key}"),
     }.items():
         monkeypatch.setattr(making.Making, name, stub)
-    made = making.Making(Plan(runs, {}, evaluations, {}), tmp_path / "plan.json", paths)
+    made = making.Making(Plan(runs, {"r": None}, evaluations, {}), tmp_path / "plan.json", paths)
     assert made.make(list(runs)) == 0
     lines = told.read_text().splitlines()
     if not on_gpu:
