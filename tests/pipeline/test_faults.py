@@ -122,27 +122,39 @@ def processes_of(clone):
     return [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(clone.folder) and p.status() != "zombie"]
 
 
+def kind(process):
+    """What a process of a launch is, in a word."""
+    words = process.cmdline()
+    return next((word for word in ("make", "track", "snakemake", "workflow.launch") if word in words), words[0])
+
+
 def test_whatever_is_killed_again_and_again(clone, undisturbed):
     """Of batch, Snakemake, launch and DVC one at random, each time; what it leaves at work goes on, or ends with it."""
     shutil.rmtree(clone.folder / "results/references")
-    for _ in range(KILLS):
-        process = clone.start(*REPRO)
-        time.sleep(random.uniform(3.0, 30.0))
+    run, state = clone.folder / "results/runs" / clone.key, clone.folder / "state" / clone.key
+
+    def steps():
+        return len(log_lines(clone)) if (run / "log.jsonl").exists() else 0
+
+    for number in range(KILLS):
+        process, before, killed = clone.start(*REPRO), steps(), "nothing"
+        if number % 2:  # anywhere, mostly before a step
+            time.sleep(random.uniform(0.0, 15.0))
+        else:
+            wait_for(lambda: steps() > before or process.poll() is not None, "step", 600)  # noqa: B023
+            time.sleep(random.random())
         if process.poll() is None:
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            victim = random.choice(family)
-            killed = " ".join(victim.cmdline())[-120:]
+            victim = random.choice([psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)])
+            killed = kind(victim)
             victim.kill()
             time.sleep(random.choice([0.0, 5.0]) * random.random())
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            lines = log_lines(clone) if (clone.folder / "results/runs" / clone.key / "log.jsonl").exists() else []
-            saved = (clone.folder / "state" / clone.key).glob("*.json")
-            again = max(0, len(lines) - max((int(path.stem) for path in saved), default=0))
-            print(f"killed: {killed}; {len(lines)} steps done, {again} of them to be done again")
-            assert again <= CHECKPOINT_EVERY + 1 or (clone.folder / "results/runs" / clone.key / "run.json").exists()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         wait_for(lambda: not processes_of(clone), "end of what was left")
+        done, saved = steps(), max((int(path.stem) for path in state.glob("*.json")), default=0)
+        print(f"killed: {killed}; {done} steps done, {done - saved} of them since the last checkpoint")
+        assert done - saved <= CHECKPOINT_EVERY or (run / "run.json").exists()
     clone.run(sys.executable, "-m", "workflow.unlock")
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
