@@ -125,7 +125,7 @@ def processes_of(clone):
 def kind(process):
     """What a process of a launch is, in a word."""
     words = process.cmdline()
-    return next((word for word in ("make", "track", "snakemake", "workflow.launch") if word in words), words[0])
+    return next((word for word in ("make", "track", "snakemake", "workflow.launch", "dvc") if word in words), words[0])
 
 
 def test_whatever_is_killed_again_and_again(clone, undisturbed):
