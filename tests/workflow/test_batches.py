@@ -67,13 +67,11 @@ def test_every_run_is_in_one_batch_seeds_in_order_and_no_slot_is_left_to_wait(pl
     assert max(free) <= 12 * seconds / slots + max(module.LEAST_SECONDS, seconds)
 
 
-def test_a_long_run_is_a_batch_by_itself(plan, paths, costs):
-    costs |= dict.fromkeys(plan.runs, 5000.0) | dict.fromkeys(plan.evaluations, 1.0)
-    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == [1] * 12
-
-
-def test_without_estimates_the_number_of_runs_counts(plan, paths, costs):
-    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == [4, 3, 2, 1, 1, 1]
+@pytest.mark.parametrize(("seconds", "sizes"), [(5000.0, [1] * 12), (None, [4, 3, 2, 1, 1, 1])])
+def test_a_long_run_is_a_batch_and_without_estimates_their_number_counts(plan, paths, costs, seconds, sizes):
+    if seconds is not None:
+        costs |= dict.fromkeys(plan.runs, seconds) | dict.fromkeys(plan.evaluations, 1.0)
+    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == sizes
 
 
 def test_on_a_cluster_a_batch_is_as_long_as_it_may_be_and_an_unknown_run_alone(plan, paths, costs):

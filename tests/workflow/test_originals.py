@@ -82,20 +82,13 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
 
-def test_bad_parameters_stop_it_with_one_line(paths, capsys):
-    paths.params.write_text("repr: 3\n")
+@pytest.mark.parametrize(("unreadable", "said"), [(False, "repr"), (True, "is a folder, not a file")])
+def test_bad_parameters_stop_it_with_one_line(paths, capsys, unreadable, said):
+    paths.params.mkdir() if unreadable else paths.params.write_text("repr: 3\n")
+    (paths.root / ".dvc").mkdir()
     assert originals.main(paths) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and "repr" in said.err
-
-
-def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
-    paths.params.mkdir()
-    assert originals.main(paths) == 2
-    assert (
-        capsys.readouterr().err
-        == f"sagan: {paths.params}: is a folder, not a file; mend that and run again: what is done stays\n"
-    )
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1 and f"{paths.params}: " in told.err and said in told.err
 
 
 @pytest.mark.parametrize(
