@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,10 +29,12 @@ from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_result
 from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
+from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
 from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
+_LOOK_SECONDS = 0.2
 Spec = Run | Reference | Evaluation
 Loaded = dict[Path, PreparedDataset]
 _KINDS: dict[type, type[Result]] = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}
@@ -111,30 +115,51 @@ class Making:
                     asked = self._together or run.execution["together"]
                     job = Job(run, partial(self._data, run), check_code(run, self._paths))
                     jobs.setdefault(None if asked == "auto" else asked, []).append(job)
-        for width, those in jobs.items():
-            for run, outcome in trained(those, self._paths, self._stop, width):
-                with self._noted(run.key):
+        left = sum(map(len, jobs.values()))
+        with self._gpu(runs if left > 1 else []) as gpu, ThreadPoolExecutor(1) as beside:
+            for width, those in jobs.items():
+                for run, outcome in trained(those, self._paths, self._stop, width):
+                    left -= 1
+                    with self._noted(run.key):
+                        if isinstance(outcome, Exception):
+                            raise outcome
+                        _say_trained(outcome)
                     if isinstance(outcome, Exception):
-                        raise outcome
-                    _say_trained(outcome)
-                if not isinstance(outcome, Exception):
-                    self._all_measured(run)
+                        continue
+                    if left and gpu is not None:
+                        # Half a minute of a core, for which the GPU need not wait.
+                        beside.submit(self._apart, run, gpu)
+                    else:
+                        self._all_measured(run)
+
+    @contextmanager
+    def _gpu(self, runs: Sequence[Run]) -> Iterator[int | None]:
+        """Which one these runs have, held until the block ends; None where they have none."""
+        of_gpu = [run for run in runs if run.execution["device"] != "cpu"]
+        if not of_gpu or not usable_gpus():
+            yield None
+            return
+        with device_for(of_gpu[0].execution, of_gpu[0].threads) as device:
+            yield device.index
 
     def _data(self, run: Run) -> Data:
         return Data.of(run, _dataset(run, self._paths, self._loaded))
 
-    def _apart(self, run: Run) -> None:
-        """In a process of its own: own code may change what others compute with."""
-        if _there(run, self._paths) and all(_there(of, self._paths) for of in self._evaluations(run)):
+    def _apart(self, run: Run, gpu: int | None = None) -> None:
+        """In a process of its own: own code may change what others compute with.
+
+        Args:
+            gpu: that of this process, for the other one to measure on beside the trainings here.
+        """
+        specs: list[Spec] = [run, *self._evaluations(run)]
+        if self._stop.asked or all(_there(spec, self._paths) for spec in specs):
             return
         command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
-        with subprocess.Popen(command) as process:
-            while process.poll() is None:
-                try:
-                    with self._stop.at_once(Interrupted):
-                        process.wait()
-                except Interrupted:
-                    process.terminate()
+        shared = {} if gpu is None else {GPU_OF_PARENT: str(gpu)}
+        with self._noted(run.key), subprocess.Popen(command, env=os.environ | shared) as process:
+            while process.poll() is None and not self._stop.asked:
+                time.sleep(_LOOK_SECONDS)
+            process.terminate()
         if process.returncode and process.returncode != GO_ON_LATER:
             self._worst(process.returncode)
 

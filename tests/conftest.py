@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 import tempfile
 
 import numpy as np
@@ -14,6 +15,8 @@ from sagan.store.paths import Paths
 torch.set_num_threads(1)
 # What a test trusts is trusted nowhere else. Processes that tests start inherit it.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp()
+if "%" in sys.prefix:
+    import sagan.tracking  # noqa: F401  from where MLflow is found by a path that it can use
 
 
 def tiny_config(steps: int = 8, **variant: object) -> dict:

@@ -1,5 +1,6 @@
 """`make`: several runs trained and measured in one process; what fails or stops leaves the rest as it should be."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,10 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from sagan import making
 from sagan.code.fingerprint import PACKAGE
+from sagan.plan import Evaluation, Plan
 from sagan.store.folders import run_state
 from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
@@ -156,6 +162,61 @@ def test_own_code_goes_alone(measured, tmp_path):  # noqa: F811
     assert made.sagan("make", *mine[:2], first, "--plan", "plan.json")[0] == 0
     assert all(read_run(key, made.paths).record for key in mine[:2])
     assert made.weights(first) == (measured.paths.run(first) / "generator.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, monkeypatch, tmp_path, on_gpu):
+    """All made up: a GPU, trainings of half a second, and processes that measure for as long."""
+    told = tmp_path / "told"
+    runs = {f"tiny-s{seed}": dataclasses.replace(run, key=f"tiny-s{seed}", seed=seed) for seed in range(3)}
+    evaluations = {f"{key}.e": Evaluation(f"{key}.e", key, "r", {}, "c" * 64, run.execution) for key in runs}
+    for one in runs.values():
+        one.execution["device"] = "auto"
+
+    def tell(what):
+        with told.open("a") as file:
+            file.write(f"{what}\n")
+
+    def trained(jobs, *_):
+        for job in jobs:
+            tell(f"trains {job.run.key}")
+            time.sleep(0.5)
+            yield job.run, SimpleNamespace(status="finished", steps=8, images_per_second=1.0)
+
+    @contextmanager
+    def gpu(*_):
+        yield torch.device("cuda", 3)
+        tell("lets the GPU go")
+
+    def child(command, env):
+        code = "import os, sys, time; tell = lambda what: print(what, file=open(sys.argv[2], 'a'))\n"
+        code += "tell(f'measures {sys.argv[1]} on {os.environ[\"SAGAN_GPU_OF_PARENT\"]}'); time.sleep(0.6)\n"
+        return started([sys.executable, "-c", code + "tell(f'measured {sys.argv[1]}')", command[4], told], env=env)
+
+    started = subprocess.Popen
+    monkeypatch.setattr(making.subprocess, "Popen", child)
+    monkeypatch.setattr(making, "trained", trained)
+    monkeypatch.setattr(making, "device_for", gpu)
+    monkeypatch.setattr(making, "usable_gpus", lambda: int(on_gpu))
+    monkeypatch.setattr(making, "check_code", lambda *_: None)
+    for name, stub in {
+        "_there": lambda *_: False,
+        "_reference": lambda *_: None,
+        "_measured": lambda self, run: tell(f"measured {run.key}"),
+    }.items():
+        monkeypatch.setattr(making.Making, name, stub)
+    made = making.Making(Plan(runs, {"r": None}, evaluations, {}), tmp_path / "plan.json", paths)
+    assert made.make(list(runs)) == 0
+    lines = told.read_text().splitlines()
+    if not on_gpu:
+        assert lines == [f"{what} tiny-s{seed}" for seed in range(3) for what in ("trains", "measured")]
+        return
+    # The last one has nothing to train beside it.
+    assert [line for line in lines if line.startswith("measures")] == ["measures tiny-s0 on 3", "measures tiny-s1 on 3"]
+    for key, following in (("tiny-s0", "tiny-s1"), ("tiny-s1", "tiny-s2")):
+        assert lines.index(f"trains {following}") < lines.index(f"measured {key}")
+    assert lines.index("measured tiny-s0") < lines.index("measures tiny-s1 on 3"), "one at a time"
+    assert "measured tiny-s2" in lines and lines[-1] == "lets the GPU go"
 
 
 # The plan is made; then, before anything of the engine is imported, another commit is checked out.

@@ -6,13 +6,12 @@ several, and they become smaller towards the end, so that none is waited for lon
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from sagan.plan import Plan, Run
+from sagan.plan import Plan
 from sagan.plan.costs import Costs
 from sagan.plan.listing import missing
 from sagan.store.folders import last_step
@@ -44,70 +43,49 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Work:
-    """A key with what is known of it. `alone`: it shares a batch with nothing."""
+    """A key with what is known of it; `seconds` is None where nothing like it was done."""
 
     key: str
     threads: int
     on_gpu: bool
-    seconds: float | None
+    seconds: float | None = None
     together: int = 1
-    alone: bool = False
 
 
-def batches(
-    plan: Plan, paths: Paths, cores: int | None, gpus: int, most_seconds: float, alone: Collection[str] = ()
-) -> list[Batch]:
+def batches(plan: Plan, paths: Paths, cores: int | None, gpus: int, most_seconds: float) -> list[Batch]:
     """What is missing of a plan, in batches, the first ones to be begun first.
 
     Args:
         cores: None on a cluster, where a batch is as long as it may be and one of unknown length a single run.
-        alone: runs that each get a batch by themselves, behind all others.
     """
-    work, costs = _missing(plan, paths, alone), Costs(plan, paths)
-    work = [dataclasses.replace(one, seconds=_seconds(one.key, plan, paths, costs)) for one in work]
+    groups: dict[tuple[int, bool], list[_Work]] = {}
+    for one in _missing(plan, paths):
+        groups.setdefault((one.threads, one.on_gpu and gpus > 0), []).append(one)
     packed = []
-    for threads, on_gpu in dict.fromkeys((one.threads, one.on_gpu and gpus > 0) for one in work):
-        those = [one for one in work if (one.threads, one.on_gpu and gpus > 0) == (threads, on_gpu)]
+    for (threads, on_gpu), work in groups.items():
         slots = None if cores is None else gpus if on_gpu else max(1, cores // threads)
-        packed += [Batch(keys, threads, int(on_gpu)) for keys in _packed(those, slots, on_gpu, most_seconds)]
+        packed += [Batch(keys, threads, int(on_gpu)) for keys in _packed(work, slots, on_gpu, most_seconds)]
     return packed
 
 
-def _missing(plan: Plan, paths: Paths, alone: Collection[str]) -> list[_Work]:
+def _missing(plan: Plan, paths: Paths) -> Iterator[_Work]:
     untrained, unmade, unmeasured = map(set, missing(plan, paths))
-    asked = {plan.evaluations[key].run for key in unmeasured}
-    runs = [run for run in plan.runs.values() if run.key in untrained or run.key in asked]
+    costs, asked = Costs(plan, paths), {}
+    for key in unmeasured:
+        asked.setdefault(plan.evaluations[key].run, []).append(plan.evaluations[key])
+    for key in unmade - {plan.evaluations[key].reference for key in unmeasured}:
+        yield _Work(key, plan.references[key].threads, plan.references[key].execution["device"] != "cpu")
     # Within a seed, what only has to be measured is cheap.
-    runs.sort(key=lambda run: (run.key in alone, run.seed, run.key in untrained))
-    needed = {plan.evaluations[key].reference for key in unmeasured}
-    work = [
-        _Work(reference.key, reference.threads, reference.execution["device"] != "cpu", None)
-        for reference in plan.references.values()
-        if reference.key in unmade - needed
-    ]
-    for run in runs:
-        threads = [run.threads] if run.key in untrained else []
-        threads += [plan.evaluations[key].threads for key in unmeasured if plan.evaluations[key].run == run.key]
-        own = run.config["variant"].get("extension") is not None
-        on_gpu, together = run.execution["device"] != "cpu", run.execution["together"]
-        together = _AUTO_TOGETHER if together == "auto" else together
-        work.append(_Work(run.key, max(threads), on_gpu, None, together, own or run.key in alone))
-    return work
-
-
-def _seconds(key: str, plan: Plan, paths: Paths, costs: Costs) -> float | None:
-    """What is left of a run with its measurements takes; None where nothing like it was done."""
-    if key not in plan.runs:
-        return costs.seconds(key)
-    untrained, _, unmeasured = missing(_only(plan, plan.runs[key]), paths)
-    parts = [costs.seconds(key, last_step(key, paths)) for key in untrained]
-    parts += [costs.seconds(key) for key in unmeasured]
-    return None if None in parts else sum(parts)
-
-
-def _only(plan: Plan, run: Run) -> Plan:
-    evaluations = {key: evaluation for key, evaluation in plan.evaluations.items() if evaluation.run == run.key}
-    return Plan({run.key: run}, {}, evaluations, {})
+    for run in sorted(plan.runs.values(), key=lambda run: (run.seed, run.key in untrained)):
+        evaluations = asked.get(run.key, [])
+        threads, seconds = [e.threads for e in evaluations], [costs.seconds(e.key) for e in evaluations]
+        if run.key in untrained:
+            threads.append(run.threads)
+            seconds.append(costs.seconds(run.key, last_step(run.key, paths)))
+        if threads:
+            on_gpu, together = run.execution["device"] != "cpu", run.execution["together"]
+            cost = None if None in seconds else sum(seconds)
+            yield _Work(run.key, max(threads), on_gpu, cost, _AUTO_TOGETHER if together == "auto" else together)
 
 
 def _packed(work: list[_Work], slots: int | None, on_gpu: bool, most: float) -> Iterator[list[str]]:
@@ -125,7 +103,7 @@ def _packed(work: list[_Work], slots: int | None, on_gpu: bool, most: float) -> 
         keys, seconds = [first.key], costs[first.key]
         # Those that take turns on a GPU belong into one process; but no GPU is to be without work.
         fewest = min(first.together, math.ceil((1 + len(todo)) / slots)) if on_gpu and slots else 1
-        while todo and not (first.alone or todo[0].alone) and len(keys) < _MOST_KEYS:
+        while todo and len(keys) < _MOST_KEYS:
             further = costs[todo[0].key]
             if len(keys) >= fewest and seconds + further / 2 > wanted:
                 break

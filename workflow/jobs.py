@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from sagan.store.folders import STOPPED
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 from workflow.batches import Batch
@@ -26,8 +23,6 @@ _KEPT_FOLDERS = 20
 _LAST_LOOK_SECONDS = 5.0
 # A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
 _DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
-# A process that says itself what was wrong leaves with one of these.
-_EXPLAINED = (1, 2, *STOPPED)
 
 
 class Jobs:
@@ -39,12 +34,11 @@ class Jobs:
             shutil.rmtree(old, ignore_errors=True)
         # Jobs of an earlier launch may still wait in a cluster's queue.
         self.paths, self.folder, self.was_stopped = paths, root / str(time.time_ns()), False
-        self._named = {f"{number:04d}": batch for number, batch in enumerate(batches)}
-        listed = {name: dataclasses.asdict(batch) for name, batch in self._named.items()}
+        listed = {f"{number:04d}": dataclasses.asdict(batch) for number, batch in enumerate(batches)}
         write_json(self.folder / "batches.json", listed)
 
     def run(
-        self, plan_file: Path, profile: str, cores: int | None, gpus: int, inherited: int, deadline: float | None
+        self, plan_file: Path, profile: Path, cores: int | None, gpus: int, inherited: int, deadline: float | None
     ) -> int:
         """Run Snakemake to its end; returns its exit status.
 
@@ -53,23 +47,27 @@ class Jobs:
             inherited: a file descriptor that it holds for as long as it lives.
             deadline: when all is to be stopped, by `time.monotonic`.
         """
-        command = [*_DEAF, sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile]
+        command = [*_DEAF, sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
         # Otherwise Snakemake lays workflow/profiles/default over whatever profile is named.
-        command += ["--workflow-profile", "none", "--config", f"plan={plan_file}", f"batches={self.folder}"]
+        command += ["--profile", str(profile), "--workflow-profile", "none"]
+        command += ["--config", f"plan={plan_file}", f"batches={self.folder}"]
         if cores is not None:
             command += ["--cores", str(cores), "--resources", f"gpus_here={gpus}"]
         os.set_inheritable(inherited, True)
-        log = self.paths.log("snakemake")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output, self._stopped_in_order(deadline):
+        with self.paths.log("snakemake").open("wb") as output:
             self._snakemake = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(inherited,), env=environment(self.paths)
             )
-            return self._snakemake.wait()
+            with self._signals_heard():
+                try:
+                    return self._snakemake.wait(deadline and max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    self._stop()
+                    return self._snakemake.wait()
 
     @contextmanager
-    def _stopped_in_order(self, deadline: float | None) -> Iterator[None]:
-        """Answer Ctrl-C, however often it comes, with a line; SIGTERM, SIGHUP and the deadline stop all jobs.
+    def _signals_heard(self) -> Iterator[None]:
+        """Answer Ctrl-C, however often it comes, with a line; SIGTERM and SIGHUP stop all jobs.
 
         After each, go on waiting: to leave before trainings finish their step would unlock the workspace that they are
         at work in. Ctrl-C reaches Snakemake and them by itself. What is ignored stays so: a script that put this into
@@ -78,14 +76,9 @@ class Jobs:
         handlers = {signal.SIGINT: self._answer, signal.SIGTERM: self._stop, signal.SIGHUP: self._stop}
         heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, handlers[number]) for number in heard}
-        timer = None if deadline is None else threading.Timer(max(0.0, deadline - time.monotonic()), self._stop)
         try:
-            if timer:
-                timer.start()
             yield
         finally:
-            if timer:
-                timer.cancel()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -101,32 +94,15 @@ class Jobs:
     def _stop(self, *signalled: object) -> None:
         """No new jobs, and those at work write a checkpoint and leave."""
         self.was_stopped = True
+        # Some may have left by themselves meanwhile.
         with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self._snakemake.pid).children(recursive=True)
             self._snakemake.terminate()
             for process in family:
-                # Some may have left by themselves meanwhile.
                 with suppress(psutil.NoSuchProcess):
                     # The shells around the jobs would leave before them.
-                    if not process.children():
+                    if {"sagan", "make"} <= set(process.cmdline()):
                         process.terminate()
-
-    def log_of(self, key: str) -> Path | None:
-        """The log of the batch that has a key; None where that was never begun."""
-        name = next((name for name, batch in self._named.items() if key in batch.keys), "")
-        log = self.folder / f"{name}.log"
-        return log if log.exists() else None
-
-    def exit_code(self, key: str) -> int | None:
-        """How the process of a key's batch left, where that did not end well."""
-        log = self.log_of(key)
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log else []
-        found = re.fullmatch(r"make left with exit code (\d+)", lines[0]) if lines else None
-        return int(found[1]) if found else None
-
-    def died(self, key: str) -> bool:
-        """Whether the process of a key's batch was ended by something that it could say nothing of."""
-        return (code := self.exit_code(key)) is not None and code not in _EXPLAINED
 
 
 def environment(paths: Paths) -> dict[str, str]:
@@ -152,22 +128,17 @@ def environment(paths: Paths) -> dict[str, str]:
 @contextmanager
 def follower(plan_file: Path, paths: Paths) -> Iterator[None]:
     """`sagan track --follow` for as long as the block lasts: runs appear in MLflow while they train."""
-    log = paths.log("mlflow")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sagan", "track", "--follow", "--plan", str(plan_file)],
-            stdin=subprocess.PIPE,  # the kernel closes it, however the launch ends
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for the launch, which ends this one
-        )
-    try:
-        yield
-    finally:
-        process.stdin.close()
+    command = [sys.executable, "-m", "sagan", "track", "--follow", "--plan", str(plan_file)]
+    # Ctrl-C is for the launch, which ends this one; the kernel closes its input, however the launch ends.
+    with (
+        paths.log("mlflow").open("wb") as output,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+        ) as process,
+    ):
         try:
-            process.wait(_LAST_LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
+            yield
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=_LAST_LOOK_SECONDS)
             process.kill()
-            process.wait()

@@ -14,10 +14,8 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -25,26 +23,25 @@ from ruamel.yaml import YAML
 from sagan.analysis.seeds import planned
 from sagan.errors import UserError, explained
 from sagan.names import speak_any_locale
-from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_invalid
 from sagan.plan.reach import unreached
 from sagan.store.folders import set_aside
-from sagan.store.locks import release, waited_for
+from sagan.store.locks import exclusive
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import Json
 from sagan.store.types import RunRecord
 from workflow.batches import MOST_SECONDS, batches
 from workflow.jobs import Jobs, follower
-from workflow.machine import gpu_count, usable_cores
+from workflow.machine import check_writable, gpu_count, usable_cores
 from workflow.packing import pack
 from workflow.progress import LiveLine
 from workflow.sharing import bring, publish
-from workflow.summary import log_stamps, summary
+from workflow.summary import summary
 
 PATHS = Paths()
-PROFILE = "workflow/profiles/default"
+PROFILE = Path("workflow/profiles/default")
 # Of --minutes, for stopping trainings at a step's end and for packing.
 RESERVE_SECONDS = 20.0
 
@@ -54,6 +51,7 @@ def main() -> int:
     parser.add_argument("--suite", action="append", help="a suite of params.yaml; default: those under repro")
     parser.add_argument(
         "--profile",
+        type=Path,
         default=os.environ.get("SAGAN_PROFILE") or PROFILE,
         help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
@@ -65,24 +63,7 @@ def main() -> int:
     arguments = parser.parse_args()
     speak_any_locale()
     try:
-        if arguments.minutes is not None and not RESERVE_SECONDS < 60 * arguments.minutes < float("inf"):
-            least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
-            raise UserError(f"--minutes {arguments.minutes:g}: say a number above {least}")
-        deadline = arguments.minutes and time.monotonic() + 60 * arguments.minutes - RESERVE_SECONDS
-        params = load_params(PATHS.params)
-        plan = planned(params, PATHS, arguments.suite)
-        check_own_networks(plan, PATHS)
-        for line in unreached(params, PATHS, arguments.suite):
-            print(f"runs: note: {line}")
-        if arguments.dry_run:
-            return dry_run(plan)
-        profile = Profile(Path(arguments.profile))
-        if profile.is_local:
-            check_threads(plan, arguments.cores)
-        status = decided(plan, params, arguments.suite, profile, arguments.cores, deadline)
-        if arguments.pack is not None:
-            pack(planned(params, PATHS, arguments.suite), PATHS, arguments.pack, arguments.light)
-        return status
+        return launch(arguments)
     except KeyboardInterrupt:
         print("sagan: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -94,20 +75,40 @@ def main() -> int:
         return 2
 
 
-def decided(
-    plan: Plan, params: Params, suites: list[str] | None, profile: Profile, cores: int, deadline: float | None
-) -> int:
-    """Launch until the suites that add seeds are decided, or the time is up."""
-    while True:
-        if status := launch(plan, profile, cores if profile.is_local else None, deadline):
-            return status
+def launch(arguments: argparse.Namespace) -> int:
+    """Plan and make until the suites that add seeds are decided, or the time is up; then pack, where that is asked for.
+
+    Raises:
+        UserError, OSError: nothing was begun.
+    """
+    minutes, suites, cores = arguments.minutes, arguments.suite, arguments.cores
+    if minutes is not None and not RESERVE_SECONDS < 60 * minutes < float("inf"):
+        least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
+        raise UserError(f"--minutes {minutes:g}: say a number above {least}")
+    deadline = minutes and time.monotonic() + 60 * minutes - RESERVE_SECONDS
+    params = load_params(PATHS.params)
+    plan = planned(params, PATHS, suites)
+    check_own_networks(plan, PATHS)
+    for line in unreached(params, PATHS, suites):
+        print(f"runs: note: {line}")
+    if arguments.dry_run:
+        return dry_run(plan)
+    is_local, batch_seconds = read_profile(arguments.profile)
+    if is_local:
+        check_threads(plan, cores)
+    while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
         before, plan = plan, planned(params, PATHS, suites)
-        if changed(before, plan, params):
+        # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
+        if load_params(PATHS.params) != params or not before.evaluations.keys() <= plan.evaluations.keys():
             print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
-            return 1
+            status = 1
+            break
         if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
-            return 0
-        print(f"runs: not decided yet, so seeds are added: {', '.join(more_seeds(before, plan))}")
+            break
+        print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
+    if arguments.pack is not None:
+        pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
+    return status
 
 
 def dry_run(plan: Plan) -> int:
@@ -119,22 +120,17 @@ def dry_run(plan: Plan) -> int:
     return 0
 
 
-class Profile:
-    """A Snakemake profile: where jobs run.
+def read_profile(folder: Path) -> tuple[bool, float]:
+    """Of a Snakemake profile: whether jobs run on this machine, and for how many seconds batches are packed.
 
     Raises:
         UserError: there is no such profile.
     """
-
-    def __init__(self, folder: Path) -> None:
-        file = folder / "config.yaml"
-        if not file.exists():
-            raise UserError(f"{folder}: no such profile (there is no config.yaml in it); see workflow/profiles")
-        settings: Json = YAML(typ="safe", pure=True).load(file) or {}
-        self.folder = folder
-        self.is_local = settings.get("executor", "local") == "local"
-        minutes = (settings.get("config") or {}).get("batch_minutes")
-        self.batch_seconds = MOST_SECONDS if minutes is None else 60.0 * minutes
+    if not (folder / "config.yaml").exists():
+        raise UserError(f"{folder}: no such profile (there is no config.yaml in it); see workflow/profiles")
+    settings: Json = YAML(typ="safe", pure=True).load(folder / "config.yaml") or {}
+    minutes = (settings.get("config") or {}).get("batch_minutes")
+    return settings.get("executor", "local") == "local", MOST_SECONDS if minutes is None else 60.0 * minutes
 
 
 def check_threads(plan: Plan, cores: int) -> None:
@@ -143,40 +139,28 @@ def check_threads(plan: Plan, cores: int) -> None:
     Raises:
         UserError: a job that is missing wants more threads than there are cores.
     """
-    runs, _, evaluations = missing(plan, PATHS)
+    absent = {key for keys in missing(plan, PATHS) for key in keys}
     for suite, cells in plan.suites.items():
-        wanted = {"training": {cell.run for cell in cells}, "evaluation": {cell.evaluation for cell in cells}}
-        for (section, keys), absent in zip(wanted.items(), (runs, evaluations), strict=True):
-            threads = max((plan.job(key).threads for key in keys.intersection(absent)), default=0)
-            if threads > cores:
-                raise UserError(
-                    f"params.yaml: suites.{suite}.{section}.threads = {threads}: this launch may use {cores} "
-                    f"cores; set it to {cores} or less"
-                )
+        for cell in cells:
+            for section, key in (("training", cell.run), ("evaluation", cell.evaluation)):
+                if key in absent and (threads := plan.job(key).threads) > cores:
+                    raise UserError(
+                        f"params.yaml: suites.{suite}.{section}.threads = {threads}: this launch may use {cores} "
+                        f"cores; set it to {cores} or less"
+                    )
 
 
-def changed(before: Plan, now: Plan, params: Params) -> bool:
-    """Whether params.yaml or the code ask for something else than they did; DVC notes what they say *now*.
-
-    Seeds that were added are no change: all that was asked for before still is.
-    """
-    return load_params(PATHS.params) != params or not before.evaluations.keys() <= now.evaluations.keys()
-
-
-def more_seeds(before: Plan, now: Plan) -> list[str]:
-    """Each suite that has more seeds than it had, with how many."""
-    counts = {name: [len({cell.seed for cell in plan.suites[name]}) for plan in (before, now)] for name in now.suites}
-    return [f"{name} has {new} a variant, not {old}" for name, (old, new) in counts.items() if new > old]
-
-
-def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | None = None) -> int:
+def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, deadline: float | None) -> int:
     """Run Snakemake over what is missing; 0 when all of it is there in the end. Without `cores`: on a cluster."""
     workspace = main_workspace(Path.cwd())
     shared = Paths(workspace) if workspace else PATHS
-    check_writable(
-        *(PATHS.root / place for place in ("results", "state", "state/logs", "state/tmp")), shared.root / "state"
-    )
-    with alone(shared.root / "state" / "launch.lock") as inherited:
+    places = ("results", "state", "state/logs", "state/tmp")
+    check_writable(*(PATHS.root / place for place in places), shared.root / "state")
+    # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
+    # holder, so that a free one proves that Snakemake's own lock on the folder has no living owner. Experiments in
+    # copies of this workspace take the same one: each launch has all cores and GPUs.
+    with exclusive(shared.root / "state" / "launch", "this workspace") as lock:
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for left in (PATHS.root / "state" / "tmp").iterdir():
             left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key in plan.runs:
@@ -192,73 +176,20 @@ def launch(plan: Plan, profile: Profile, cores: int | None, deadline: float | No
             return 0
         print(f"runs: {len(runs)} to train, {len(evaluations)} to measure, {len(references)} references to make")
         sys.stdout.flush()
-        status = _made(plan, profile, cores, inherited, deadline)
+        plan_file, keys = PATHS.plan(plan.digest()), (*runs, *references, *evaluations)
+        plan.save(plan_file)
+        for key in keys:
+            PATHS.log(key).unlink(missing_ok=True)  # of an earlier launch
+        # On a cluster the login node has none, and jobs ask for theirs.
+        gpus = gpu_count() if cores and any(plan.job(key).execution["device"] != "cpu" for key in keys) else 0
+        jobs = Jobs(batches(plan, PATHS, cores, gpus, batch_seconds), PATHS)
+        mirror = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
+        with mirror, LiveLine(plan, PATHS):
+            status = jobs.run(plan_file, profile, cores, gpus, lock._context.lock_file_fd, deadline)
+        status = summary(plan, PATHS, jobs, status, in_time=deadline is not None)
         if workspace:
             publish(plan, PATHS, shared)
     return status
-
-
-def _made(plan: Plan, profile: Profile, cores: int | None, inherited: int, deadline: float | None) -> int:
-    """Batches, until all is there or the rest cannot be; returns the exit status of the summary."""
-    plan_file, gpus = PATHS.plan(plan.digest()), 0
-    if any(plan.job(key).execution["device"] != "cpu" for keys in missing(plan, PATHS) for key in keys):
-        # On a cluster the login node has none, and jobs ask for theirs.
-        gpus = gpu_count() if cores else 0
-    plan.save(plan_file)
-    by_themselves: set[str] = set()
-    before, is_live = log_stamps(plan, PATHS), load_params(PATHS.params).tracking.live
-    while True:
-        packed = batches(plan, PATHS, cores, gpus, profile.batch_seconds, by_themselves)
-        jobs = Jobs(packed, PATHS)
-        with ExitStack() as beside:
-            if is_live:
-                beside.enter_context(follower(plan_file, PATHS))
-            beside.enter_context(LiveLine(plan, PATHS, cores, gpus))
-            status = jobs.run(plan_file, str(profile.folder), cores, gpus, inherited, deadline)
-        # One that takes its whole process with it must not take others: once more, each by itself.
-        lost = {key for batch in packed for key in batch.keys if jobs.died(key) and is_missing(plan, key)}
-        if jobs.was_stopped or not (again := lost - by_themselves):
-            return summary(plan, PATHS, jobs, status, before, in_time=deadline is not None)
-        by_themselves |= again
-        print(f"runs: {len(again)} were in a process that was killed; they are tried once more, each by itself")
-
-
-def is_missing(plan: Plan, key: str) -> bool:
-    """Whether a run, one of its measurements, or a reference is not there."""
-    runs, references, evaluations = missing(plan, PATHS)
-    return key in runs or key in references or any(plan.evaluations[e].run == key for e in evaluations)
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[int]:
-    """This workspace for one launch at a time; yields the lock's file descriptor, for Snakemake to hold it too.
-
-    The kernel drops the lock with its last holder, so that a free lock proves that Snakemake's own lock on the folder
-    has no living owner. Experiments in copies of this workspace take the same one: each launch has all cores and GPUs.
-    """
-    for lock in waited_for(path, "this workspace"):
-        if lock is None:
-            time.sleep(1.0)
-    try:
-        shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        yield lock._context.lock_file_fd
-    finally:
-        release(lock)
-
-
-def check_writable(*folders: Path) -> None:
-    """Say that a folder cannot be written before hours of work end in that.
-
-    Raises:
-        OSError: with the folder's name.
-    """
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(bytes(4096))
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 if __name__ == "__main__":

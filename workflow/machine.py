@@ -1,9 +1,10 @@
-"""What this machine has for jobs: cores and GPUs that this process may use."""
+"""What this machine has for jobs: cores and GPUs that this process may use, and folders that it may write."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 _CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
@@ -35,3 +36,18 @@ def gpu_count() -> int:
     from sagan.training.devices import usable_gpus  # PyTorch takes seconds to import
 
     return usable_gpus()
+
+
+def check_writable(*folders: Path) -> None:
+    """Say that a folder cannot be written before hours of work end in that; one that is not there is made.
+
+    Raises:
+        OSError: with the folder's name.
+    """
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from None

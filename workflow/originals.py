@@ -1,4 +1,4 @@
-"""Say which datasets' originals have changed since they were prepared, before `make repro` asks DVC.
+"""Before `make repro` asks DVC: refuse where it cannot work, and say which datasets' originals have changed.
 
     python -m workflow.originals
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from sagan.data import outdated
@@ -18,13 +17,15 @@ from sagan.errors import UserError, explained
 from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
+from workflow.machine import check_writable
 
 PATHS = Paths()
 
 
 def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where params.yaml cannot be read."""
+    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC would end in a worse one."""
     try:
+        check_place(paths.root)
         params = load_params(paths.params)
     except (UserError, OSError) as error:
         if (line := explained(error)) is None:
@@ -40,16 +41,6 @@ def main(paths: Paths = PATHS) -> int:
         except (UserError, OSError) as error:
             print(f"{name}: its originals cannot be read any more: {error}")
     return 0
-
-
-def place(root: Path = PATHS.root) -> int:
-    """2, with the reason, where DVC could not work in this folder; 0 otherwise."""
-    try:
-        check_place(root)
-        return 0
-    except (UserError, OSError) as error:
-        print(f"sagan: {explained(error)}", file=sys.stderr)
-        return 2
 
 
 def check_place(root: Path) -> None:
@@ -80,13 +71,8 @@ def check_place(root: Path) -> None:
                 f"{link} is a link out of the clone, which DVC refuses; to keep the files on another disk, move the "
                 "link's files here and say `dvc cache dir /that/disk/cache` and `dvc config cache.type symlink`"
             )
-    for folder in (root, root / ".dvc"):
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(folder.resolve())) from None
+    check_writable(root.resolve(), root.resolve() / ".dvc")
 
 
 if __name__ == "__main__":
-    sys.exit(place() or main())
+    sys.exit(main())

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from sagan.plan import Plan
@@ -41,20 +42,15 @@ def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
 
 
 def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool) -> None:
-    part, written, tar = 0, _PART_BYTES, None
-    for folder in folders:
-        if written >= _PART_BYTES:
-            if tar is not None:
-                tar.close()
-            part, written = part + 1, 0
-            tar = tarfile.open(out / f"{name}-{part}.tar", "w")  # noqa: SIM115
-        for path, content in _members(folder, paths.root, light):
-            info = tarfile.TarInfo(path.as_posix())
-            info.size, info.mtime = len(content), int(time.time())
-            tar.addfile(info, io.BytesIO(content))
-            written += len(content)
-    if tar is not None:
-        tar.close()
+    for part in count(1):
+        if not folders:
+            return
+        with tarfile.open(out / f"{name}-{part}.tar", "w") as tar:
+            while folders and tar.offset < _PART_BYTES:
+                for path, content in _members(folders.pop(0), paths.root, light):
+                    info = tarfile.TarInfo(path.as_posix())
+                    info.size, info.mtime = len(content), int(time.time())
+                    tar.addfile(info, io.BytesIO(content))
 
 
 def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, bytes]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 from sagan.plan import Plan
 from sagan.plan.listing import missing
@@ -25,35 +24,30 @@ def pool(paths: Paths) -> Paths:
 def bring(plan: Plan, workspace: Paths, here: Paths) -> int:
     """Take over what is missing here and finished in the workspace or its pool; returns how many results."""
     sources = [pool(workspace)] if workspace == here else [workspace, pool(workspace)]
-    return sum(_copy_missing(plan, source, here) for source in sources)
+    return sum(_linked(plan, _absent(plan, here), source, here) for source in sources)
 
 
 def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
     """Leave what is finished here in the workspace's pool, where neither it nor the workspace has it."""
-    _copy_missing(plan, here, pool(workspace), apart_from=workspace)
+    _linked(plan, _absent(plan, workspace) & _absent(plan, pool(workspace)), here, pool(workspace))
 
 
-def _copy_missing(plan: Plan, source: Paths, target: Paths, apart_from: Paths | None = None) -> int:
-    wanted: tuple[list[str], ...] = missing(plan, target)
-    if apart_from is not None:
-        elsewhere = {key for keys in missing(plan, apart_from) for key in keys}
-        wanted = tuple([key for key in keys if key in elsewhere] for keys in wanted)
-    absent = {key for keys in missing(plan, source) for key in keys}
-    pairs = zip((Paths.run, Paths.reference, Paths.evaluation), wanted, strict=True)
-    found = [(of(source, key), of(target, key)) for of, keys in pairs for key in keys if key not in absent]
-    for old, new in found:
-        _link_tree(old, new)
-    return len(found)
+def _absent(plan: Plan, paths: Paths) -> set[str]:
+    return {key for keys in missing(plan, paths) for key in keys}
 
 
-def _link_tree(source: Path, target: Path) -> None:
-    """A finished result's folder under another root, all of it at once. Its files are never written again."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, temporary, copy_function=_link_or_copy)
-    # What lies under the name is unfinished.
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+def _linked(plan: Plan, wanted: set[str], source: Paths, target: Paths) -> int:
+    """Finished results under another root too, each folder all at once. Their files are never written again."""
+    there = wanted - _absent(plan, source)
+    for key in there:
+        place = Paths.run if key in plan.runs else Paths.evaluation if key in plan.evaluations else Paths.reference
+        new = place(target, key)
+        temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
+        shutil.copytree(place(source, key), temporary, copy_function=_link_or_copy)
+        # What lies under the name is unfinished.
+        shutil.rmtree(new, ignore_errors=True)
+        temporary.rename(new)
+    return len(there)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from sagan.store.locks import is_locked
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.records import Json, write_json
 
 _OLD_SECONDS = 3600.0
@@ -42,16 +42,12 @@ def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
             path.unlink()
             print("unlock: .dvc/tmp/rwlock was torn; removed")
             return
-        kept = dict(notes)
-        # Either is absent where nobody has read or written since.
-        if "read" in notes:
-            living = {place: [*filter(_lives, readers)] for place, readers in notes["read"].items()}
-            kept["read"] = {place: readers for place, readers in living.items() if readers}
-        if "write" in notes:
-            kept["write"] = {place: note for place, note in notes["write"].items() if _lives(note)}
+        # Who reads or writes a path, one note or several; either part is absent where nobody has done so since.
+        kept = {name: {path: _living(told) for path, told in part.items()} for name, part in notes.items()}
+        kept = {name: {path: told for path, told in part.items() if told} for name, part in kept.items()}
         if kept == notes:
             return
-        is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS and not is_locked(state / "launch.lock")
+        is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS and not is_locked(lock_of(state / "launch"))
         if not (_is_here(state / "host") or is_old):
             print(f"unlock: {path} is of another host or container, whose dvc may be at work; delete it if none is")
         else:
@@ -67,12 +63,15 @@ def _is_here(host: Path) -> bool:
         return True
 
 
-def _lives(note: Json) -> bool:
+def _living(told: list[Json] | Json) -> list[Json] | Json | None:
+    """Of some notes those, or of one that, whose process is a dvc that lives."""
+    if isinstance(told, list):
+        return [*filter(_living, told)]
     try:
         # A zombie has no command line.
-        return "dvc" in " ".join(psutil.Process(note["pid"]).cmdline())
+        return told if "dvc" in " ".join(psutil.Process(told["pid"]).cmdline()) else None
     except psutil.NoSuchProcess:
-        return False
+        return None
 
 
 if __name__ == "__main__":

@@ -73,13 +73,13 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the lock of a result's folder; where another process holds it, say so once and wait."""
-    for lock in waited_for(lock_of(folder), folder.name):
+def exclusive(folder: Path, what: str | None = None) -> Iterator[BaseFileLock]:
+    """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait."""
+    for lock in waited_for(lock_of(folder), what or folder.name):
         if lock is None:
             time.sleep(_POLL_SECONDS)
     try:
-        yield
+        yield lock
     finally:
         release(lock)
 

@@ -19,6 +19,9 @@ from sagan.errors import UserError
 from sagan.store.locks import taken
 from sagan.training.numerics import set_numerics
 
+# In the environment of a process that measures beside the trainings of another one: the GPU that is held there.
+GPU_OF_PARENT = "SAGAN_GPU_OF_PARENT"
+
 
 @contextmanager
 def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.device]:
@@ -85,7 +88,10 @@ class _HeldGpu:
     @contextmanager
     def held(self) -> Iterator[int]:
         if self._blocks == 0:
-            self._index = self._gpu.enter_context(_own_gpu() if dist.is_initialized() else _free_gpu())
+            if (parents := os.environ.get(GPU_OF_PARENT)) is not None:
+                self._index = int(parents)
+            else:
+                self._index = self._gpu.enter_context(_own_gpu() if dist.is_initialized() else _free_gpu())
         self._blocks += 1
         try:
             yield self._index

@@ -67,13 +67,11 @@ def test_every_run_is_in_one_batch_seeds_in_order_and_no_slot_is_left_to_wait(pl
     assert max(free) <= 12 * seconds / slots + max(module.LEAST_SECONDS, seconds)
 
 
-def test_a_long_run_is_a_batch_by_itself(plan, paths, costs):
-    costs |= dict.fromkeys(plan.runs, 5000.0) | dict.fromkeys(plan.evaluations, 1.0)
-    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == [1] * 12
-
-
-def test_without_estimates_the_number_of_runs_counts(plan, paths, costs):
-    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == [4, 3, 2, 1, 1, 1]
+@pytest.mark.parametrize(("seconds", "sizes"), [(5000.0, [1] * 12), (None, [4, 3, 2, 1, 1, 1])])
+def test_a_long_run_is_a_batch_and_without_estimates_their_number_counts(plan, paths, costs, seconds, sizes):
+    if seconds is not None:
+        costs |= dict.fromkeys(plan.runs, seconds) | dict.fromkeys(plan.evaluations, 1.0)
+    assert [len(batch.keys) for batch in batches(plan, paths, 2, 0, 600.0)] == sizes
 
 
 def test_on_a_cluster_a_batch_is_as_long_as_it_may_be_and_an_unknown_run_alone(plan, paths, costs):
@@ -102,19 +100,6 @@ def test_what_is_only_to_be_measured_is_the_first_of_its_seed(plan, paths, costs
 def test_a_reference_that_no_measurement_waits_for_is_made_too(plan, paths, costs):
     alone = Plan(plan.runs, plan.references, {}, {})
     assert batches(alone, paths, 2, 0, 600.0)[0].keys[0] == "noise-ref"
-
-
-def test_own_code_and_what_was_lost_with_its_process_go_alone(plan, paths, costs):
-    costs |= dict.fromkeys(plan.runs, 1.0) | dict.fromkeys(plan.evaluations, 1.0)
-    own, lost = "b-s1-0123456789", "a-s0-0123456789"
-    plan.runs[own].config["variant"] = plan.runs[own].config["variant"] | {"extension": {"file": "extensions/x.py"}}
-    for key, run in plan.runs.items():
-        if key != own:
-            plan.runs[key] = dataclasses.replace(run, config=run.config | {"variant": dict(run.config["variant"])})
-            plan.runs[key].config["variant"].pop("extension", None)
-    packed = [batch.keys for batch in batches(plan, paths, 1, 0, 600.0, {lost})]
-    assert [own] in packed and packed[-1] == [lost]
-    assert sorted(key for keys in packed for key in keys) == sorted(plan.runs)
 
 
 def test_batches_have_the_threads_of_their_jobs(plan, paths, costs):

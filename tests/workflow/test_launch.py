@@ -1,5 +1,6 @@
 """What a launch refuses before it starts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from sagan.errors import UserError
 from sagan.plan import Cell, Evaluation, Plan
 from workflow import launch
+from workflow.jobs import environment
 from workflow.launch import check_threads
 
 
@@ -24,8 +26,19 @@ def test_more_threads_than_cores_are_refused(with_training, monkeypatch, section
 
 def test_a_profile_says_where_jobs_run_and_how_long_a_batch_may_be():
     profiles = Path(launch.__file__).parent / "profiles"
-    here, slurm = launch.Profile(profiles / "default"), launch.Profile(profiles / "slurm")
-    assert (here.is_local, here.batch_seconds) == (True, launch.MOST_SECONDS)
-    assert (slurm.is_local, slurm.batch_seconds) == (False, 3600.0)
+    assert launch.read_profile(profiles / "default") == (True, launch.MOST_SECONDS)
+    assert launch.read_profile(profiles / "slurm") == (False, 3600.0)
     with pytest.raises(UserError, match="no such profile"):
-        launch.Profile(profiles / "nowhere")
+        launch.read_profile(profiles / "nowhere")
+
+
+def test_jobs_of_a_user_whom_the_system_does_not_know_are_at_home_in_the_clone(paths, monkeypatch):
+    """As in a container that runs as any number: Python's caches ask for a home, PyTorch's for a name."""
+    for name in ("HOME", "USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    told, state = environment(paths), paths.root.resolve() / "state"
+    assert (told["HOME"], told["USER"]) == (str(state / "cache"), "54321")
+    assert {told["XDG_CACHE_HOME"], told["TMPDIR"]} == {str(state / "cache"), str(state / "tmp")}
+    assert "PYTHONSAFEPATH" not in told

@@ -2,146 +2,145 @@
 
 import dataclasses
 import json
-from typing import ClassVar
+import re
+from contextlib import ExitStack
+from datetime import timedelta
 
 import pytest
 
-from sagan.plan import Evaluation, Plan, Reference
+from sagan.plan import Evaluation, Plan
 from sagan.store.locks import exclusive
-from workflow import forecast
 from workflow import progress as module
-from workflow.forecast import Forecast
 from workflow.progress import LiveLine
+
+
+@pytest.fixture
+def plan(run):
+    """Six seeds of a run of 8 steps, each measured once."""
+    runs = {key: dataclasses.replace(run, key=key, seed=seed) for seed in range(6) for key in [f"tiny-s{seed}"]}
+    settings = {"samples": 100, "curve_samples": 10, "threads": 1}
+    evaluations = {
+        f"{key}.e": Evaluation(f"{key}.e", key, "noise-ref", settings, "c" * 64, run.execution) for key in runs
+    }
+    return Plan(runs, {}, evaluations, {})
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """The seconds that have passed; a test sets them."""
     now = [0.0]
-    monkeypatch.setattr(forecast.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     return now
 
 
 @pytest.fixture
-def at_step(run, paths):
-    """A function that takes the run to a step, as its log says."""
-    log = paths.run(run.key) / "log.jsonl"
-    log.parent.mkdir(parents=True)
+def costs(monkeypatch):
+    """What a key takes by the records, in seconds; a test sets it."""
+    known = {}
 
-    def at_step(step):
+    class MadeUp:
+        def __init__(self, plan, paths):
+            pass
+
+        def seconds(self, key, from_step=0):
+            return known[key] * (1 - from_step / 8) if key in known else None
+
+    monkeypatch.setattr(module, "Costs", MadeUp)
+    return known
+
+
+@pytest.fixture
+def at_step(paths):
+    """A function that takes a run to a step, as its log says."""
+
+    def at_step(key, step):
+        log = paths.run(key) / "log.jsonl"
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(json.dumps({"step": step}) + "\n")
 
     return at_step
 
 
-def test_a_narrow_terminal_shows_the_step(run, paths, at_step):
-    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
-    at_step(3)
-    steps = run.config["training"]["steps"]
-    with exclusive(paths.run(run.key)):
-        training = f"train {run.variant} s{run.seed} at 3/{steps}"
-        assert line.line() == f"runs: 0 of 1 trained, 0 of 1 jobs done; now 1: {training}"
-        assert line.line(60) == f"0/1 trained, 0/1 jobs; {training}"
-        assert len(line.line(30)) == 30
-
-
-def test_of_many_jobs_as_many_are_shown_as_fit():
-    jobs = ["train sagan s0 at 340/800", "train dcgan s1 at 20/800", "measure sngan s0"]
-    assert module._fitting("3/12 trained; ", jobs, 79) == f"3/12 trained; {jobs[0]}, {jobs[1]}, 1 more"
-    assert module._fitting("3/12 trained; ", jobs, 50) == f"3/12 trained; {jobs[0]}, 2 more"
-
-
-def test_a_time_to_go_is_said_once_it_means_something(run, paths, at_step, clock):
-    """Ten seconds of start-up are not counted: at a step a second from the tenth second on."""
-    steps = run.config["training"]["steps"]
-    line = LiveLine(Plan({run.key: run}, {}, {}, {}), paths, 2, 0)
-    with exclusive(paths.run(run.key)):
-        clock[0] = 10.0
-        assert "to go" not in line.line()
-        at_step(1)
-        assert "to go" not in line.line()
-        clock[0] = 12.0
-        at_step(2)
-        assert "to go" not in line.line()
-        clock[0], half = 10.0 + 30.0, steps // 2
-        at_step(half)
-        seconds = round(30.0 * (steps - half) / (half - 1))
-        assert f", 0:{seconds // 60:02}:{seconds % 60:02} to go; " in line.line()
-
-
 @pytest.fixture
-def plan(run):
-    """Six seeds of a run, each measured once, on one reference."""
-    runs = {key: dataclasses.replace(run, key=key, seed=seed) for seed in range(6) for key in [f"tiny-s{seed}"]}
-    reference = Reference("noise-ref", "noise", 28, "d" * 64, "classifier", "train", 1, "c" * 64, run.execution)
-    settings = {"samples": 100, "curve_samples": 10, "threads": 1}
-    evaluations = {
-        f"{key}.e": Evaluation(f"{key}.e", key, reference.key, settings, "c" * 64, run.execution) for key in runs
-    }
-    return Plan(runs, {reference.key: reference}, evaluations, {})
+def at_work(paths):
+    """A function that says what is at work from now on."""
+    with ExitStack() as held:
+
+        def at_work(*keys):
+            held.close()
+            for key in keys:
+                held.enter_context(exclusive(paths.run(key)))
+
+        yield at_work
 
 
-class MadeUpCosts:
-    """A training takes 100 s; what is known beside is set by a test."""
-
-    known: ClassVar[dict[str, float]] = {}
-
-    def __init__(self, plan, paths):
-        pass
-
-    def seconds(self, key, from_step=0):
-        return self.known.get(key)
+def to_go(line):
+    """Seconds that it says are to go, and whether they are a lower bound; None where it says nothing."""
+    found = re.search(r", (at least )?(\d+):(\d+):(\d+) to go; ", line.line())
+    if found is None:
+        return None
+    hours, minutes, seconds = map(int, found.groups()[1:])
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds(), found[1] is not None
 
 
-@pytest.fixture
-def costs(monkeypatch):
-    monkeypatch.setattr(forecast, "Costs", MadeUpCosts)
-    monkeypatch.setattr(MadeUpCosts, "known", {})
-    return MadeUpCosts.known
+def test_a_terminal_has_as_much_as_fits(plan, paths, at_step, at_work):
+    line = LiveLine(plan, paths)
+    assert line.line() == "runs: 0/6 trained, 0/12 jobs; waiting for jobs to start"
+    at_step("tiny-s0", 3)
+    at_work("tiny-s0", "tiny-s1")
+    doing = [
+        f"train {plan.runs[key].variant} s{seed} at {step}/8"
+        for key, seed, step in (("tiny-s0", 0, 3), ("tiny-s1", 1, 0))
+    ]
+    assert line.line() == f"runs: 0/6 trained, 0/12 jobs; {', '.join(doing)}"
+    assert line.line(60) == f"runs: 0/6 trained, 0/12 jobs; {doing[0]}, train …"
+    assert line.line(30) == "runs: 0/6 trained, 0/12 …"
 
 
-def test_a_kind_that_was_never_done_makes_the_time_a_lower_bound(plan, paths, clock, costs):
-    costs |= dict.fromkeys(plan.runs, 100.0)
-    left = [*plan.runs, *plan.evaluations]
-    two = Forecast(plan, paths, 2, 0)
-    assert two.seconds(left, {}, []) == (300.0, True)
-    costs["tiny-s0.e"] = 40.0
-    assert two.seconds(left, {}, []) == ((600 + 240) / 2, False)
-    assert two.seconds(plan.references, {}, []) is None
-
-
-@pytest.mark.parametrize(("cores", "gpus", "seconds"), [(1, 0, 600), (2, 0, 300), (64, 0, 100), (64, 2, 300)])
-def test_cores_and_gpus_share_the_work_and_none_is_faster_than_its_longest_job(
-    plan, paths, clock, costs, cores, gpus, seconds
-):
-    costs |= dict.fromkeys(plan.runs, 100.0)
-    for run in plan.runs.values():
-        run.execution["device"] = "auto"
-    assert Forecast(plan, paths, cores, gpus).seconds(plan.runs, {}, []) == (seconds, False)
-
-
-def test_a_slower_machine_than_the_records_slows_what_is_left(plan, paths, clock, costs):
-    costs |= dict.fromkeys(plan.runs, 100.0)
-    steps, one = plan.runs["tiny-s0"].config["training"]["steps"], Forecast(plan, paths, 1, 0)
-    one.seconds(plan.runs, {"tiny-s0": 1}, ["tiny-s0"])
-    clock[0] = 25.0 * (steps // 2 - 1)  # twice the 100 s of a run of 8 steps
-    seconds, _ = one.seconds(plan.runs, {"tiny-s0": steps // 2}, ["tiny-s0"])
-    assert seconds == pytest.approx(5 * 200 + 100)
-
-
-def test_the_time_for_which_a_stopped_training_waits_is_none_of_its_pace(plan, paths, clock, costs):
-    """It waits an hour at step 2, and then takes ten seconds a step."""
-    costs |= dict.fromkeys(plan.runs, 100.0)
-    steps, one = plan.runs["tiny-s0"].config["training"]["steps"], Forecast(plan, paths, 1, 0)
-    assert one.seconds(["tiny-s0"], {"tiny-s0": 2}, [])[0] == pytest.approx(100 * (1 - 2 / steps))
+def test_without_records_the_pace_of_those_at_work_is_a_lower_bound(plan, paths, costs, clock, at_step, at_work):
+    """Ten seconds of start-up are not counted, nor an hour in which a stopped training waits."""
+    line = LiveLine(plan, paths)
+    assert to_go(line) is None
+    at_work("tiny-s0")
+    clock[0] = 10.0
+    at_step("tiny-s0", 1)
+    assert to_go(line) is None
+    clock[0] = 12.0
+    at_step("tiny-s0", 2)
+    assert to_go(line) is None
+    clock[0] = 40.0
+    at_step("tiny-s0", 4)
+    assert to_go(line) == (4 * 10 + 5 * 80, True)
+    at_work()  # back in the queue
+    assert to_go(line) is None
     clock[0] = 3600.0
-    one.seconds(["tiny-s0"], {"tiny-s0": 2}, ["tiny-s0"])
+    at_work("tiny-s0")
+    assert to_go(line) is None
+    at_step("tiny-s0", 3)  # its checkpoint was of step 3
+    assert to_go(line) is None
     clock[0] = 3630.0
-    assert one.seconds(["tiny-s0"], {"tiny-s0": 5}, ["tiny-s0"])[0] == pytest.approx(10 * (steps - 5))
-    one.seconds(["tiny-s0"], {"tiny-s0": 5}, [])  # back in the queue, for another hour
-    clock[0] = 7200.0
-    one.seconds(["tiny-s0"], {"tiny-s0": 5}, ["tiny-s0"])
-    clock[0] = 7220.0
-    one.seconds(["tiny-s0"], {"tiny-s0": 4}, ["tiny-s0"])  # its checkpoint was of step 4
-    clock[0] = 7250.0
-    assert one.seconds(["tiny-s0"], {"tiny-s0": 6}, ["tiny-s0"])[0] == pytest.approx(15 * (steps - 6))
+    at_step("tiny-s0", 6)
+    assert to_go(line) == (2 * 10 + 5 * 80, True)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_those_at_work_share_what_is_left_and_none_is_faster_than_its_longest_job(plan, paths, costs, at_work, at_once):
+    costs |= dict.fromkeys(plan.runs, 100.0)
+    line = LiveLine(plan, paths)
+    at_work(*list(plan.runs)[:at_once])
+    assert to_go(line) == (600 / at_once, True)
+    costs |= dict.fromkeys(plan.evaluations, 40.0) | {"tiny-s5": 700.0}
+    assert to_go(line) == (max(700, (1200 + 240) / at_once), False)
+    at_work("tiny-s0")  # between two batches
+    assert to_go(line) == (max(700, (1200 + 240) / at_once), False)
+
+
+def test_a_training_that_is_slower_than_the_records_has_its_own_pace(plan, paths, costs, clock, at_step, at_work):
+    costs |= dict.fromkeys((*plan.runs, *plan.evaluations), 80.0)
+    line = LiveLine(plan, paths)
+    at_work("tiny-s0")
+    at_step("tiny-s0", 1)
+    assert to_go(line) == (70 + 11 * 80, False)
+    clock[0] = 60.0
+    at_step("tiny-s0", 3)
+    assert to_go(line) == (5 * 30 + 11 * 80, False)

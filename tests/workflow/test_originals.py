@@ -14,6 +14,11 @@ from sagan.params.loading import load_params
 from workflow import originals
 
 
+@pytest.fixture(autouse=True)
+def repository(paths):
+    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
+
+
 @pytest.fixture
 def add_image(paths):
     def add(seed: int) -> None:
@@ -77,45 +82,33 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
 
-def test_bad_parameters_stop_it_with_one_line(paths, capsys):
-    paths.params.write_text("repr: 3\n")
+@pytest.mark.parametrize(("unreadable", "said"), [(False, "repr"), (True, "is a folder, not a file")])
+def test_bad_parameters_stop_it_with_one_line(paths, capsys, unreadable, said):
+    paths.params.mkdir() if unreadable else paths.params.write_text("repr: 3\n")
+    (paths.root / ".dvc").mkdir()
     assert originals.main(paths) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and "repr" in said.err
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1 and f"{paths.params}: " in told.err and said in told.err
 
 
-def test_parameters_that_cannot_be_read_stop_it_with_one_line(paths, capsys):
-    paths.params.mkdir()
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("a ZIP of the code", "git init"),
+        ("of another user", "safe.directory"),
+        ("not to be written", ".dvc"),  # root may write anywhere: a file is in the way
+        ("results on another disk", "cache.type symlink"),
+    ],
+)
+def test_where_dvc_cannot_work_one_line_says_why(paths, tmp_path_factory, monkeypatch, capsys, place, said):
+    if place == "a ZIP of the code":
+        shutil.rmtree(paths.root / ".git")
+    elif place == "of another user":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    elif place == "not to be written":
+        (paths.root / ".dvc").write_text("")
+    else:
+        (paths.root / "results").symlink_to(tmp_path_factory.mktemp("disk"))
     assert originals.main(paths) == 2
-    assert (
-        capsys.readouterr().err
-        == f"sagan: {paths.params}: is a folder, not a file; fix this and rerun; finished work is kept\n"
-    )
-
-
-def test_a_zip_of_the_code_is_told_how_to_become_a_repository(paths, capsys):
-    assert originals.place(paths.root) == 2
     errors = capsys.readouterr().err
-    assert errors.count("\n") == 1 and "git init" in errors
-
-
-def test_a_clone_of_another_user_is_told_gits_word(paths, monkeypatch, capsys):
-    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert originals.place(paths.root) == 2
-    assert "safe.directory" in capsys.readouterr().err
-
-
-def test_a_clone_that_cannot_be_written_is_one_line(paths, monkeypatch, capsys):
-    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
-    (paths.root / ".dvc").write_text("")  # root may write anywhere
-    assert originals.place(paths.root) == 2
-    errors = capsys.readouterr().err
-    assert errors.count("\n") == 1 and str(paths.root / ".dvc") in errors
-
-
-def test_a_folder_of_results_on_another_disk_is_told_dvcs_way(paths, tmp_path_factory, capsys):
-    subprocess.run(["git", "init", "--quiet", paths.root], check=True)
-    (paths.root / "results").symlink_to(tmp_path_factory.mktemp("disk"))
-    assert originals.place(paths.root) == 2
-    assert "cache.type symlink" in capsys.readouterr().err
+    assert errors.count("\n") == 1 and said in errors

@@ -1,4 +1,4 @@
-"""`make setup`: a virtual environment that is not whole is made anew, and the installation says how far it is."""
+"""`make setup`: a virtual environment that is not whole is made anew."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.install import Progress, locked
+from workflow.install import locked
 
 VENV = Path(__file__).parents[2] / "workflow" / "venv"
 # A stand-in for an interpreter: new enough or not, it makes environments that hold itself and answers for their pip.
@@ -41,19 +41,20 @@ def test_a_whole_environment_is_left_as_it_is(make):
     assert make() == (0, "", "")
 
 
-def test_a_broken_link_is_replaced(make, tmp_path):
-    (tmp_path / ".venv").symlink_to(tmp_path / "nowhere")
-    assert make() == (0, ".venv: is broken; it is made anew\nmade\n", "")
-    assert not (tmp_path / ".venv").is_symlink()
-
-
-def test_an_interpreter_that_is_gone_and_an_installation_that_was_killed_are_noticed(make, tmp_path):
-    make()
-    (tmp_path / ".venv/bin/python").unlink()
-    assert make() == (0, ".venv: is broken; it is made anew\nmade\n", "")
-    (tmp_path / ".venv/.installing").touch()
-    assert make() == (0, ".venv: its installation was interrupted; it is made anew\nmade\n", "")
-    assert make() == (0, "", "")
+@pytest.mark.parametrize("broken", ["a link to nowhere", "no interpreter", "a killed installation"])
+def test_an_environment_that_is_not_whole_is_made_anew(make, tmp_path, broken):
+    venv, said = tmp_path / ".venv", ".venv: is broken"
+    if broken == "a link to nowhere":
+        venv.symlink_to(tmp_path / "nowhere")
+    else:
+        make()
+        if broken == "no interpreter":
+            (venv / "bin/python").unlink()
+        else:
+            (venv / ".installing").touch()
+            said = ".venv: its installation was interrupted"
+    assert make() == (0, f"{said}; it is made anew\nmade\n", "")
+    assert not venv.is_symlink() and make() == (0, "", "")
 
 
 def test_a_link_to_an_environment_is_used_and_stays(make, tmp_path):
@@ -71,23 +72,7 @@ def test_an_old_python_and_a_missing_one_are_told_apart(make):
     assert code == 2 and "nonesuch: not found" in error and error.count("\n") == 1
 
 
-def test_progress_is_read_off_pips_lines():
-    progress = Progress(5)
-    for line in (
-        "Ignoring pywin32: markers 'sys_platform == \"win32\"' don't match your environment\n",
-        "Requirement already satisfied: filelock==3.0 in ./.venv/lib (from -r requirements.lock (line 3)) (3.0)\n",
-        "Processing /wheels/numpy-2.3.0-cp311-cp311-linux.whl (from -r requirements.lock (line 5))\n",
-        "Collecting torch==2.11.0 (from -r requirements.lock (line 9))\n",
-    ):
-        progress.read(line)
-    assert str(progress) == "setup: 3 of 4 packages; torch"
-    progress.read("  Downloading torch-2.11.0-cp311-cp311-linux.whl (812.0 MB)\n")
-    assert str(progress) == "setup: 3 of 4 packages; torch, 812.0 MB"
-    progress.read("Installing collected packages: torch\n")
-    assert str(progress) == "setup: 3 of 4 packages; all fetched, now unpacked"
-
-
-def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_path):
+def test_the_command_works_below_the_clone_and_says_what_is_missing_outside_and_in_another(tmp_path):
     root = Path(__file__).parents[2]
     (tmp_path / "clone/deep/down").mkdir(parents=True)
     (tmp_path / "clone/params.yaml").write_bytes((root / "params.yaml").read_bytes())
@@ -100,6 +85,10 @@ def test_the_command_works_below_the_clone_and_says_what_is_missing_outside(tmp_
     assert describe(tmp_path / "clone/deep/down").stdout.startswith("| variant")
     outside = describe(tmp_path)
     assert outside.returncode == 2 and outside.stderr.count("\n") == 1 and "inside a clone" in outside.stderr
+    (tmp_path / "clone/sagan").mkdir()
+    (tmp_path / "clone/sagan/__init__.py").touch()
+    other = describe(tmp_path / "clone/deep")
+    assert other.returncode == 2 and other.stderr.count("\n") == 1 and str(root) in other.stderr
 
 
 def test_the_lock_tells_one_package_with_its_hashes():

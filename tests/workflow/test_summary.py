@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sagan.plan import Plan
+from sagan.plan import Evaluation, Plan
 from sagan.training.loop import train
 from workflow.batches import Batch
 from workflow.jobs import Jobs
@@ -40,7 +40,7 @@ def note(run, paths, text):
 )
 def test_what_a_signal_stopped_is_told_from_what_failed(run, plan, paths, jobs, capsys, code, said):
     note(run, paths, f"boom\nmake left with exit code {code}\n")
-    assert summary(plan, paths, jobs, status=1, before={}) == 1
+    assert summary(plan, paths, jobs, status=1) == 1
     printed = capsys.readouterr().out
     assert said in printed and "`dvc repro` goes on from here" in printed
     assert ("boom" in printed) == ("1 failed" in printed)
@@ -48,11 +48,14 @@ def test_what_a_signal_stopped_is_told_from_what_failed(run, plan, paths, jobs, 
     assert "Snakemake left with status" not in printed
 
 
-def test_of_a_process_that_was_killed_the_batch_s_log_tells(plan, paths, jobs, capsys):
-    (jobs.folder / "0000.log").write_text("at step 3\nmake left with exit code 137\n")
-    assert summary(plan, paths, jobs, status=1, before={}) == 1
+def test_of_a_measurement_whose_process_was_killed_the_run_s_log_tells(run, paths, jobs, images, capsys):
+    measured = Evaluation("e", run.key, "r", {"threads": 1}, "c" * 64, run.execution)
+    train(run, images, paths)
+    note(run, paths, "at step 3\nmake left with exit code 137\n")
+    assert summary(Plan({run.key: run}, {}, {"e": measured}, {}), paths, jobs, status=0) == 1
     printed = capsys.readouterr().out
-    assert "1 failed, 1 jobs not done" in printed and "at step 3" in printed and "exit code 137" in printed
+    assert "1 finished, 0 diverged, 1 failed, 1 jobs not done" in printed and "failed: e, log" in printed
+    assert "at step 3" in printed and "exit code 137" in printed
 
 
 @pytest.mark.parametrize("where", ["batch", "snakemake"])
@@ -60,23 +63,26 @@ def test_where_no_job_says_why_the_last_that_was_written_does(plan, paths, jobs,
     log = jobs.folder / "0000.log" if where == "batch" else paths.log("snakemake")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("PermissionError: /home/nobody\n")
-    summary(plan, paths, jobs, status=3, before={})
+    summary(plan, paths, jobs, status=3)
     printed = capsys.readouterr().out
-    assert "Snakemake left with status 3" in printed and f"{log} ends:\n    PermissionError: /home/nobody" in printed
+    assert (
+        "Snakemake left with status 3" in printed
+        and f"{log}, which ends:\n    PermissionError: /home/nobody" in printed
+    )
 
 
 def test_a_whole_record_is_success_however_its_process_left(run, plan, paths, jobs, images, capsys):
     train(run, images, paths)
     (jobs.folder / "0000.log").write_text("Segmentation fault\nmake left with exit code 139\n")
-    assert summary(plan, paths, jobs, status=1, before={}) == 0
+    assert summary(plan, paths, jobs, status=1) == 0
     assert "1 finished, 0 diverged, 0 failed, 0 jobs not done" in capsys.readouterr().out
 
 
 def test_what_a_time_limit_stopped_is_in_order(run, plan, paths, jobs):
     note(run, paths, "stopped\nmake left with exit code 75\n")
     jobs.was_stopped = True
-    assert summary(plan, paths, jobs, 1, {}, in_time=True) == 0
-    assert summary(plan, paths, jobs, 1, {}) == 1
+    assert summary(plan, paths, jobs, 1, in_time=True) == 0
+    assert summary(plan, paths, jobs, 1) == 1
     other = dataclasses.replace(run, key="other-s0-0123456789")
     note(other, paths, "boom\nmake left with exit code 1\n")
-    assert summary(Plan({run.key: run, other.key: other}, {}, {}, {}), paths, jobs, 1, {}, in_time=True) == 1
+    assert summary(Plan({run.key: run, other.key: other}, {}, {}, {}), paths, jobs, 1, in_time=True) == 1

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from sagan.store.locks import release, taken
+from sagan.store.locks import lock_of, release, taken
 from workflow import unlock
 
 SLEEP = "import time; time.sleep(60)"
@@ -90,7 +90,7 @@ def test_a_number_of_another_host_s_process_says_nothing(tmp_path, stranger, cap
     assert json.loads((tmp_path / "rwlock").read_text()) == notes
     assert capsys.readouterr().out.count("delete it if none is") == 1
     os.utime(tmp_path / "rwlock", (0, 0))
-    lock = taken(state / "launch.lock")
+    lock = taken(lock_of(state / "launch"))
     unlock.main(tmp_path, state)
     assert json.loads((tmp_path / "rwlock").read_text()) == notes, "a launch is at work"
     release(lock)
