@@ -23,6 +23,7 @@ INGREDIENTS = {
     "spectral norm in the generator": ("generator.spectral_norm",),
     "spectral norm in the discriminator": ("discriminator.spectral_norm",),
     "power iterations": ("generator.power_iterations", "discriminator.power_iterations"),
+    "learning rate": ("optimizer.lr_g",),
     "learning-rate ratio": ("optimizer.lr_ratio",),
     "discriminator steps per generator step": ("n_dis",),
     "own code": ("extension",),
