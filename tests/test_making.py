@@ -181,7 +181,7 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
         for job in jobs:
             tell(f"trains {job.run.key}")
             time.sleep(0.5)
-            yield job.run, SimpleNamespace(status="finished", steps=8, images_per_second=1.0)
+            yield job.run, SimpleNamespace(key=job.run.key, status="finished", steps=8, images_per_second=1.0)
 
     @contextmanager
     def gpu(*_):
@@ -199,12 +199,9 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
     monkeypatch.setattr(making, "device_for", gpu)
     monkeypatch.setattr(making, "usable_gpus", lambda: int(on_gpu))
     monkeypatch.setattr(making, "check_code", lambda *_: None)
-    for name, stub in {
-        "_there": lambda *_: False,
-        "_reference": lambda *_: None,
-        "_measured": lambda self, run: tell(f"measured {run.key}"),
-    }.items():
-        monkeypatch.setattr(making.Making, name, stub)
+    monkeypatch.setattr(making, "_there", lambda *_: False)
+    monkeypatch.setattr(making.Making, "_one", lambda *_: None)
+    monkeypatch.setattr(making.Making, "_all_measured", lambda self, run: tell(f"measured {run.key}"))
     made = making.Making(Plan(runs, {"r": None}, evaluations, {}), tmp_path / "plan.json", paths)
     assert made.make(list(runs)) == 0
     lines = told.read_text().splitlines()

@@ -28,8 +28,10 @@ if "%" in str(_packages):
     _folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, _folder, ignore_errors=True)
     (Path(_folder) / "packages").symlink_to(_packages)
-    sys.path.insert(0, f"{_folder}/packages")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
+    _link = f"{_folder}/packages"
+    # Just before them: what came before them still does.
+    sys.path.insert(sys.path.index(str(_packages)), _link)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), _link)))
 
 from sagan.tracking.connection import TrackingRefused, TrackingUnavailable  # noqa: E402
 from sagan.tracking.sending import SyncReport, follow, sync  # noqa: E402

@@ -32,6 +32,9 @@ from sagan.tracking import TrackingRefused, TrackingUnavailable
 from sagan.tracking.serving import serve
 from tests.tracking.conftest import PARAMS, free_port, wait_for
 
+# Parameters that say nothing, for a program.
+EMPTY = "Params(repro=[], **dict.fromkeys(('datasets', 'variants', 'suites', 'grids', 'said', 'rows'), {}))"
+
 
 @pytest.fixture
 def answering(monkeypatch):
@@ -213,7 +216,7 @@ from pathlib import Path
 from sagan.params import Params
 from sagan.store.paths import Paths
 from sagan.tracking.connection import store
-with store(Params(repro=[], datasets={{}}, variants={{}}, suites={{}}), Paths(Path({str(tmp_path / "50%")!r}))):
+with store({EMPTY}, Paths(Path({str(tmp_path / "50%")!r}))):
     pass
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
@@ -241,7 +244,7 @@ from sagan.params import Params
 from sagan.store.paths import Paths
 from sagan.tracking.connection import store
 print("ready", flush=True)
-with store(Params(repro=[], datasets={{}}, variants={{}}, suites={{}}), Paths(Path({str(workspace.paths.root)!r}))):
+with store({EMPTY}, Paths(Path({str(workspace.paths.root)!r}))):
     pass
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
