@@ -70,7 +70,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
     known = main.dropna(subset=["fid", "fid_untrained"])
-    made = all_effects(design, runs, snapshots, tables.costs, facts.busy)
+    made = all_effects(design, runs, snapshots, tables.costs, facts.busy and tables.costs is None)
     state, spread = made.state, within(made.figures)
     waits = design.questions and state.look is None
     report = Report(
