@@ -175,7 +175,7 @@ def _given(of: Asked, level: float) -> Iterator[Effect]:
     """The effect at each level of each other factor, simultaneous over all such rows of the suite."""
     factors = of.design.factors
     settings = [(name, at) for name in factors if name != of.names[0] for at in factors[name].levels]
-    family = len(settings) * len(of.design.contrasts)
+    family = sum(len(factors[name].levels) for asked in of.design.contrasts for name in factors if name != asked[0])
     for name, at in settings:
         weights = of.weights_over([cell for cell in of.figures if cell[of.factors.index(name)] == at])
         if found := contrast(of.figures, weights):

@@ -27,7 +27,13 @@ class Suite:
             pd.read_csv(REPORTS / name / file, dtype=words, keep_default_na=False, na_values=[""])
             for file in ("effects.csv", "results.csv", "curves.csv")
         )
-        self.questions = {q: list(self.design["factors"][q]["levels"])[::-1] for q in self.design.get("questions", ())}
+        self.levels = {name: list(of["levels"]) for name, of in self.design.get("factors", {}).items()}
+        # (question, level, instead_of)
+        self.asked = [
+            (q, level, self.levels[q][0]) for q in self.design.get("questions", ()) for level in self.levels[q][1:]
+        ]
+        quiet = REPORTS / name / "costs.csv"
+        self.quiet = pd.read_csv(quiet) if quiet.exists() else None
 
     def rows(self, **wanted):
         found = self.effects.fillna({"given": "", "answer": ""})
@@ -83,18 +89,18 @@ def agree(row, estimate, parts, level, widening=0.0, shown=percent):
 def test_answers_per_step_at_each_level_of_the_others_and_along_the_budget(suite):
     cells, steps = suite.cells(suite.runs), sorted(set(suite.curves["step"]) - {0})
     given = [row for row in suite.rows(at="steps", given=None) if row["given"]]
-    assert len(given) == len(suite.questions) * 2 * (len(suite.factors) - 1)
-    for question, (level, other) in suite.questions.items():
-        place, rows = suite.factors.index(question), suite.rows(question=question, at="steps")
-        assert {(row["level"], row["instead_of"]) for row in rows} == {(level, other)}
+    assert len(given) == sum(len(suite.levels[by]) for asked in suite.asked for by in suite.factors if by != asked[0])
+    for question, level, other in suite.asked:
+        place, rows = suite.factors.index(question), suite.rows(question=question, level=level, at="steps")
+        assert {row["instead_of"] for row in rows} == {other}
         assert sorted(row["budget"] for row in rows) == steps
         for row in rows:
             if row["budget"] == suite.design["steps"]:
-                agree(row, *contrast(cells, place, level, other), 0.05 / len(suite.questions))
+                agree(row, *contrast(cells, place, level, other), 0.05 / len(suite.asked))
             else:
                 there = suite.cells(suite.curves[suite.curves["step"] == row["budget"]])
                 agree(row, *contrast(there, place, level, other), None)
-        for row in (row for row in given if row["question"] == question):
+        for row in (row for row in given if (row["question"], row["level"]) == (question, level)):
             name, _, setting = row["given"].partition("=")
             at = {cell: y for cell, y in cells.items() if cell[suite.factors.index(name)] == setting}
             agree(row, *contrast(at, place, level, other), 0.05 / len(given))
@@ -111,7 +117,11 @@ def test_answers_per_second(name):
         seconds = [0.0, *run["step_seconds"][run["step"] > 0]]
         costs.setdefault(tuple(cell), []).append(math.log(min(np.diff(seconds) / np.diff([0, *np.exp(logs)]))))
         curves.setdefault(tuple(cell), []).append(np.log(run["fid"][run["step"] > 0].to_numpy()))
-    for question, (level, other) in suite.questions.items():
+    if suite.quiet is not None:
+        cell_of = {row["variant"]: tuple(row[name] for name in suite.factors) for _, row in of.iterrows()}
+        rounds = suite.quiet[suite.quiet["variant"].isin(cell_of)].groupby("variant")["step_seconds"]
+        costs = {cell_of[variant]: np.log(seconds) for variant, seconds in rounds}
+    for question, level, other in suite.asked:
         place = suite.factors.index(question)
         ratio, cost_parts = contrast(costs, place, level, other)
         dear, x = level if ratio > 0 else other, logs[-1] - abs(ratio)
@@ -126,9 +136,9 @@ def test_answers_per_second(name):
             for k in range(1, len(logs) - 1)
         )
         widening = curvature * (x - logs[near - 1]) * (logs[near] - x)
-        [row] = [row for row in suite.rows(question=question, at="time") if row["answer"]]
+        [row] = [row for row in suite.rows(question=question, level=level, at="time") if row["answer"]]
         parts = [*parts, *((slope**2 * variance, freedom) for variance, freedom in cost_parts)]
-        agree(row, estimate, parts, 0.05 / len(suite.questions), widening)
+        agree(row, estimate, parts, 0.05 / len(suite.asked), widening)
 
 
 @pytest.mark.parametrize("suite", map(Suite, SUITES), ids=SUITES)
@@ -145,11 +155,11 @@ def test_single_pairs(suite):
 def test_other_metrics_are_simultaneous_among_themselves(suite):
     others = [row for row in suite.rows(at="steps", metric=None) if row["metric"] != "fid" and row["answer"]]
     assert others
-    for row, question in itertools.product(others, suite.questions):
-        if row["question"] == question:
+    for row, asked in itertools.product(others, suite.asked):
+        if (row["question"], row["level"]) == asked[:2]:
             is_ratio = row["scale"] == "ratio"
             cells = suite.cells(suite.runs, row["metric"], log=is_ratio)
-            found = contrast(cells, suite.factors.index(question), *suite.questions[question])
+            found = contrast(cells, suite.factors.index(asked[0]), *asked[1:])
             agree(row, *found, 0.05 / len(others), shown=percent if is_ratio else float)
 
 

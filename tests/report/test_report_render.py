@@ -50,7 +50,7 @@ def test_the_first_screen_answers_each_question_per_step_and_per_second(rendered
         assert question.steps.effect.answer in steps and question.time.effect.answer in time
         assert f"{abs(question.steps.effect.estimate):.1f} %" in steps
         assert f"{question.cost.ratio:.2f} times" in cost
-    for said in ("digits", "400 steps", "4 seeds", "lower is better", "cpu (Made-up 3000)", "figures/answers.png"):
+    for said in ("digits", "400 steps", "4 seeds", "a minus is better", "cpu (Made-up 3000)", "figures/answers.png"):
         assert said in screen
 
 
