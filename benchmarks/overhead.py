@@ -4,8 +4,8 @@
 
 Each size gets a folder of its own with this clone's code, one dataset's manifest and a suite of that many runs.
 The trainer and the measurement are fake: their records are copies of a made-up one under the keys of the plan.
-`--jobs N` sizes up to N are also run through Snakemake job by job, with a program in place of `sagan` that only
-writes the records; what that takes is what the tools add to each job.
+Sizes up to `--jobs N` are launched too, with a program in place of `sagan make` that only writes the records: what that
+takes is what the tools add.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ SEEDS = 50
 FAKE = """
 import sys, json
 from pathlib import Path
-from sagan.plan import Plan
-from sagan.store.records import write_json
-verb, key, plan = sys.argv[1], sys.argv[2], json.loads(Path(sys.argv[4]).read_text())
 sys.path.insert(0, "fake")
 import records
-getattr(records, verb)(key, plan)
+_, _, place, *keys = sys.argv[1:]
+plan = json.loads(Path(place).read_text())
+for key in keys:
+    if key in plan["references"]:
+        records.reference(key, plan)
+    if key in plan["runs"]:
+        records.train(key, plan)
+        for name, spec in plan["evaluations"].items():
+            if spec["run"] == key:
+                records.reference(spec["reference"], plan)
+                records.evaluate(name, plan)
 """
 
 RECORDS = """
@@ -102,7 +109,7 @@ for verb, room in (("reference", "references"), ("train", "runs"), ("evaluate", 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, nargs="+", default=[50, 500, 5000])
-    parser.add_argument("--jobs", type=int, default=50, help="the largest size that goes through Snakemake")
+    parser.add_argument("--jobs", type=int, default=50, help="the largest size that is launched with fake batches")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="sagan-overhead-"))
@@ -115,13 +122,9 @@ def measure(folder: Path, count: int, with_jobs: bool) -> None:
     """Print a line for each step: its seconds and the peak memory of its process."""
     make_folder(folder, count)
     python = sys.executable
-    plan_file = ("--config", "plan=plan.json", "gpus=0")
-    snakemake = (python, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile")
-    snakemake += ("workflow/profiles/default", "--cores", "2", *plan_file)
     step(folder, count, "plan", python, "-m", "sagan", "plan", "--out", "plan.json")
-    step(folder, count, "snakemake: the DAG, nothing run", *snakemake, "--dry-run")
     if with_jobs:
-        step(folder, count, "snakemake: the DAG and fake jobs", *snakemake)
+        step(folder, count, "launch with fake batches", python, "-m", "workflow.launch", "--cores", "2")
     step(folder, count, "(fake records)", python, "-c", WRITE_ALL)
     step(folder, count, "plan, everything there", python, "-m", "sagan", "plan")
     step(folder, count, "launch, everything there", python, "-m", "workflow.launch")
@@ -150,10 +153,12 @@ def make_folder(folder: Path, count: int) -> None:
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "fake").mkdir()
     (folder / "fake" / "records.py").write_text(RECORDS, encoding="utf-8")
-    # Snakemake's jobs call the fake; the plan's and the report's verbs stay real.
+    # Batches call the fake; the plan's and the report's verbs stay real.
     (folder / "fake" / "__main__.py").write_text(FAKE, encoding="utf-8")
-    common = folder / "workflow" / "rules" / "common.smk"
-    common.write_text(common.read_text(encoding="utf-8").replace("-m sagan", "-m fake"), encoding="utf-8")
+    rules, make = folder / "workflow" / "Snakefile", '"-m", "sagan", "make"'
+    text = rules.read_text(encoding="utf-8")
+    assert make in text
+    rules.write_text(text.replace(make, make.replace("sagan", "fake")), encoding="utf-8")
     yaml = YAML()
     tree = yaml.load(ROOT / "params.yaml")
     quick = tree["suites"]["quick"]
@@ -164,7 +169,7 @@ def make_folder(folder: Path, count: int) -> None:
         quick["variants"].append(name)
         if index:
             tree["variants"][name] = {"like": quick["baseline"], "optimizer": {"lr_ratio": 1.0 + index / 100}}
-    tree["suites"] = {"quick": quick}
+    tree["suites"], tree["tracking"] = {"quick": quick}, {"live": False}
     yaml.dump(tree, folder / "params.yaml")
     manifest = {
         "dataset": "mnist5k", "kind": "mnist5k", "resolution": 28, "channels": 1, "count": 5000, "digest": "0" * 64,
