@@ -151,17 +151,18 @@ class Making:
         Args:
             gpu: that of this process, for the other one to measure on beside the trainings here.
         """
-        specs: list[Spec] = [run, *self._evaluations(run)]
-        if self._stop.asked or all(_there(spec, self._paths) for spec in specs):
-            return
-        command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
-        shared = {} if gpu is None else {GPU_OF_PARENT: str(gpu)}
-        with self._noted(run.key), subprocess.Popen(command, env=os.environ | shared) as process:
-            while process.poll() is None and not self._stop.asked:
-                time.sleep(_LOOK_SECONDS)
-            process.terminate()
-        if process.returncode and process.returncode != GO_ON_LATER:
-            self._worst(process.returncode)
+        with self._noted(run.key):
+            specs: list[Spec] = [run, *self._evaluations(run)]
+            if self._stop.asked or all(_there(spec, self._paths) for spec in specs):
+                return
+            command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
+            shared = {} if gpu is None else {GPU_OF_PARENT: str(gpu)}
+            with subprocess.Popen(command, env=os.environ | shared) as process:
+                while process.poll() is None and not self._stop.asked:
+                    time.sleep(_LOOK_SECONDS)
+                process.terminate()
+            if process.returncode and process.returncode != GO_ON_LATER:
+                self._worst(process.returncode)
 
     def _all_measured(self, run: Run) -> None:
         for evaluation in self._evaluations(run):

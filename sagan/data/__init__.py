@@ -21,7 +21,7 @@ from sagan.store.locks import exclusive
 from sagan.store.reading import read_manifest, warn_once
 from sagan.store.records import Json
 
-__all__ = ["PreparedDataset", "load", "outdated", "pending", "prepare", "summary"]
+__all__ = ["PreparedDataset", "load", "outdated", "prepare", "summary"]
 
 _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
     "mnist5k": locate_mnist5k,
@@ -65,15 +65,6 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
             content = decoded(spec, content, folder, workers or _cores())
         head = {"kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
         return store(folder, _settings(name, spec) | head, content)
-
-
-def pending(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:
-    """What `prepare` would do, in words; None where the dataset is there. It raises what `prepare` would."""
-    why, source = _look(name, spec, folder, root)
-    if why is None:
-        return None
-    anew = f" anew, since {why}" if why else ""
-    return f"would be prepared{anew}{'' if source else f', after a download into {place_of(root, spec.source)}'}"
 
 
 def outdated(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")) -> str | None:

@@ -30,7 +30,7 @@ if "%" in str(_packages):
     (Path(_folder) / "packages").symlink_to(_packages)
     _link = f"{_folder}/packages"
     # Just before them: what came before them still does.
-    sys.path.insert(sys.path.index(str(_packages)), _link)
+    sys.path.insert(sys.path.index(str(_packages)) if str(_packages) in sys.path else len(sys.path), _link)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), _link)))
 
 from sagan.tracking.connection import TrackingRefused, TrackingUnavailable  # noqa: E402

@@ -121,13 +121,21 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
     return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
 
 
+def _timeout() -> int:
+    """Seconds that MLflow waits for an answer."""
+    told = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    if not (told.isdecimal() and int(told)):
+        raise UserError(f"MLFLOW_HTTP_REQUEST_TIMEOUT={told}: must be a whole number of seconds, 1 or more")
+    return int(told)
+
+
 @contextmanager
 def _deadline(uri: str) -> Iterator[None]:
     """Bounds what a server may take, in the main thread: one that drips a byte a second never runs into a time-out."""
     if not uri.startswith("http") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    seconds = _SLOW_REQUESTS * int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    seconds = _SLOW_REQUESTS * _timeout()
 
     def late(number: int, frame: object) -> None:
         raise TimeoutError(f"no end after {seconds} s")
@@ -154,6 +162,6 @@ def _connected(uri: str) -> MlflowClient:
         new.rename(file)
     elif is_database(uri) and not uri.startswith(_SQLITE):
         # One attempt, where MLflow would make ten over two minutes.
-        patience = {"connect_timeout": int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])}
+        patience = {"connect_timeout": _timeout()}
         sqlalchemy.create_engine(uri, connect_args=patience, poolclass=sqlalchemy.NullPool).connect().close()
     return MlflowClient(tracking_uri=uri)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan.data import load, pending, prepare, summary
+from sagan.data import load, outdated, prepare, summary
 from sagan.errors import UserError
 from sagan.params.datasets import CelebA, ImageFolder, Mnist
 
@@ -83,7 +83,7 @@ def test_a_flipped_bit_is_refused_by_whoever_reads_and_prepared_anew(tmp_path, m
     (made / name).write_bytes(content)
     with pytest.raises(UserError, match=r"out: the arrays have changed .*run `python -m sagan data`"):
         load(made)
-    assert pending("mnist", DIGITS, made, root=tmp_path).startswith("would be prepared anew, since the arrays have")
+    assert outdated("mnist", DIGITS, made, root=tmp_path).startswith("the arrays have")
     (tmp_path / "source").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"the arrays have changed .* missing"):
         prepare("mnist", DIGITS, made, root=tmp_path)
@@ -119,13 +119,13 @@ def test_originals_that_were_replaced_by_others_of_their_size_are_noticed(
     if kind == "celeba list":
         victim, spec = write_celeba(tmp_path / "source") / "list_eval_partition.txt", FACES
     prepare("any", spec, tmp_path / "out", root=tmp_path)
-    assert pending("any", spec, tmp_path / "out", root=tmp_path) is None
+    assert outdated("any", spec, tmp_path / "out", root=tmp_path) is None
     if kind == "zip":  # one image in it, so that its checksum is another
         victim.write_bytes(victim.with_name("1.jpg").read_bytes())
         shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "source")
     else:
         replaced(victim)
-    assert "originals have changed" in pending("any", spec, tmp_path / "out", root=tmp_path)
+    assert "originals have changed" in outdated("any", spec, tmp_path / "out", root=tmp_path)
 
 
 def test_the_command_says_what_was_read_each_time(tmp_path, write):

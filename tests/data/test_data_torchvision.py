@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan.data import load, pending, prepare
+from sagan.data import load, outdated, prepare
 from sagan.errors import UserError
 from sagan.params.datasets import Mnist, Torchvision
 
@@ -108,7 +108,7 @@ def test_new_files_are_noticed_and_none_are_named_and_fetched_unasked(tmp_path, 
     write_idx(tmp_path / "source" / "FashionMNIST" / "raw", gzipped=False)
     prepare("fashion", FASHION, tmp_path / "out", root=tmp_path)
     write_idx(tmp_path / "source" / "FashionMNIST" / "raw", gzipped=False, train=31)
-    assert "originals have changed" in pending("fashion", FASHION, tmp_path / "out", root=tmp_path)
+    assert "originals have changed" in outdated("fashion", FASHION, tmp_path / "out", root=tmp_path)
 
 
 @pytest.mark.parametrize("spec", [Mnist(kind="mnist", source="source", download=True), FASHION])

@@ -138,6 +138,14 @@ def test_a_server_that_does_not_end_its_answer_is_given_up(workspace, answering,
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.parametrize("told", ["0.5", "soon", "0"])
+def test_a_time_out_that_is_no_number_of_seconds_is_one_line(workspace, answering, monkeypatch, told):
+    answering(status(503))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", told)
+    with pytest.raises(UserError, match=f"^MLFLOW_HTTP_REQUEST_TIMEOUT={told}: must be a whole number"):
+        workspace.send()
+
+
 @pytest.mark.parametrize("code", [401, 404])
 def test_a_refusal_is_an_error_with_the_whole_reason(workspace, answering, code):
     reason = {"error_code": "PERMISSION_DENIED", "message": "this is " + "very " * 100 + "closed"}
