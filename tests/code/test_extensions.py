@@ -151,8 +151,9 @@ def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths
 
 
 @pytest.fixture
-def copied(own_run, images, paths, tmp_path):
+def copied(own_run, images, paths, tmp_path, monkeypatch):
     """A finished run with own networks, copied to another workspace."""
+    monkeypatch.setattr(trust, "_said", set())  # what a test says to this process is forgotten after it
     run = own_run(example("upsampling", paths), kernel=3)
     train(run, images, paths)
     other = Paths(tmp_path / "other")
