@@ -38,9 +38,8 @@ def test_the_noise_floor_is_that_of_real_images(measured):
     floor = measured.reference_record["floor"]
     assert floor["count"] == 200 and "200 real test images against the train split" in floor["what"]
     assert floor["halves"]["count"] == 350
-    real = load_reference(measured.reference.key, measured.paths)
-    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
-    held_out = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
+    real = measured.real()
+    held_out = measured.features(measured.dataset.split("test")[0])["features"]
     assert floor["fid"] == pytest.approx(formulas.fid(formulas.statistics(held_out), real.statistics), rel=1e-6)
     assert 0 < floor["halves"]["fid"] < measured.record["metrics"]["fid"]["value"]
 
@@ -49,12 +48,8 @@ def test_real_images_are_measured_as_if_they_were_generated(measured):
     record = measured.reference_record
     found = record["other_split"]
     assert (found["split"], found["count"]) == ("test", 200)
-    folder = measured.paths.reference(measured.reference.key)
-    held_out = features_of_images(
-        Extractor("classifier", folder, measured.paths, CPU), measured.dataset.split("test")[0], CPU
-    )
-    real = load_reference(measured.reference.key, measured.paths)
-    expected = measures.measures(applicable("classifier"), Sampled(held_out), real)
+    held_out = Sampled(measured.features(measured.dataset.split("test")[0]))
+    expected = measures.measures(applicable("classifier"), held_out, measured.real())
     assert set(found["metrics"]) == set(expected)
     for name, measure in expected.items():
         assert found["metrics"][name] == {
@@ -68,7 +63,7 @@ def test_real_images_are_measured_as_if_they_were_generated(measured):
 
 
 def test_the_floor_is_of_halves_where_held_out_images_are_too_few(measured):
-    real = load_reference(measured.reference.key, measured.paths)
+    real = measured.real()
     floor = module._noise_floor("train", real.features, real.features[:100], real.statistics)
     assert floor["fid"] == floor["halves"]["fid"] and floor["count"] == 350 and "half" in floor["what"]
     lacking = module._noise_floor("train", real.features[:200], real.features[:100], real.statistics)
@@ -80,14 +75,12 @@ def memorisation(features, real):
 
 
 def test_copies_of_training_images_are_found_out(measured):
-    real = load_reference(measured.reference.key, measured.paths)
+    real = measured.real()
     held_out = measured.reference_record["memorisation"]
     assert held_out["train_count"] == 700 and held_out["held_out_count"] == 200
     copies = memorisation(real.train[:50], real)
     assert copies["median"] == 0 and copies["closer"] == 1
-    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
-    fresh = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
-    found = memorisation(fresh, real)
+    found = memorisation(measured.features(measured.dataset.split("test")[0])["features"], real)
     assert found["median"] == pytest.approx(held_out["held_out_median"], rel=1e-4) and found["closer"] <= 0.02
 
 
@@ -124,7 +117,7 @@ def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatc
     monkeypatch.setattr(module, "KEPT_FEATURES", 90)
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
     monkeypatch.setattr(classifier, "_STEPS", 80)
-    images, labels = measured.dataset.split("train")[0], measured.dataset.split("train")[1]
+    images, labels = measured.dataset.split("train")
     by_class = np.argsort(labels, kind="stable")
     halves = {"train": by_class[::2], "test": by_class[1::2]}
 
@@ -139,9 +132,8 @@ def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatc
     record = make_reference(reference, Sorted(), paths).content()
     assert record["accuracy"] > 0.9 and record["floor"]["halves"]["count"] == 175
     extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
-    apart = [
-        features_of_images(extractor, images[labels == kind], CPU)["features"][:, None, :].mean(0) for kind in range(3)
-    ]
+    of_kinds = (features_of_images(extractor, images[labels == kind], CPU)["features"] for kind in range(3))
+    apart = [features.mean(0, keepdim=True) for features in of_kinds]
     real = load_reference(record["key"], paths)
     nearest = torch.cdist(real.features, torch.cat(apart)).argmin(1)
     assert torch.bincount(nearest, minlength=3).min() > 15
@@ -212,10 +204,6 @@ def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
     made = tmp_path / "results" / "references" / measured.reference.key
     assert (tmp_path / "trained").read_text() == "once\n"
     assert file_digest(made / "classifier.safetensors") == records[0].weights_digest
-    assert sorted(path.name for path in made.iterdir()) == [
-        "classifier.safetensors",
-        "features.safetensors",
-        "reference.json",
-        "statistics.safetensors",
-    ]
+    whole = measured.paths.reference(measured.reference.key)
+    assert {path.name for path in made.iterdir()} == {path.name for path in whole.iterdir()}
     assert np.isfinite(load_reference(measured.reference.key, Paths(tmp_path)).statistics["sigma"]).all()
