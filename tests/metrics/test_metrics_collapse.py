@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from torch_fidelity.metric_prc import prc_features_to_metric
 
-from sagan.metrics import formulas
 from sagan.metrics.collapse import collapse
 from sagan.metrics.features import Deviation, deviation_of_images
 from tests.metrics.conftest import change_tensors, make_constant, make_nan
@@ -45,15 +43,6 @@ def test_deviation_is_that_of_each_pixel_over_images(measured):
     same = Deviation()
     same.add(torch.full((70, 1, 4, 4), 9, dtype=torch.uint8))
     assert same.value() == 0
-
-
-def test_recall_of_the_curve_is_torch_fidelitys(monkeypatch):
-    monkeypatch.setattr(formulas, "_BATCH", 7)
-    generator = torch.Generator().manual_seed(0)
-    generated, real = (torch.randn(n, 4, generator=generator) * s for n, s in ((60, 0.6), (80, 1.0)))
-    found = formulas.recall(generated, real)
-    theirs = prc_features_to_metric(generated, real, prc_neighborhood=3, verbose=False)["recall"]
-    assert found == pytest.approx(theirs) and 0.1 < found < 0.9
 
 
 @pytest.mark.parametrize(("from_snapshot", "step"), [(0, 0), (1, 3), (2, 6)])

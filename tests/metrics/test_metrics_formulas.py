@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch_fidelity.metric_kid import kid_features_to_metric
 
 from sagan.metrics import formulas
 from sagan.metrics.features import to_uint8
 
 
-def gaussian(count, dim=8, seed=0, mean=0.0, scale=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, dim, generator=generator) * scale + mean
+def gaussian(count, dim=8, seed=0, mean=0.0):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + mean
 
 
 def neighbours(generated, real):
@@ -65,6 +65,26 @@ def test_more_noise_is_farther(measured):
     assert fids[-1] > 5 * fids[0]
 
 
+@pytest.mark.parametrize("offset", [0.0, 30.0, 1000.0])
+def test_kid_is_torch_fidelitys_in_float64_wherever_the_features_lie(offset):
+    generated, real = gaussian(1500, 32, mean=offset), 1.1 * gaussian(1200, 32, seed=1) + offset + 0.1
+    settings = {"kid_subsets": 50, "kid_subset_size": 1000, "rng_seed": 2020, "verbose": False}
+    theirs = kid_features_to_metric(generated.double(), real.double(), **settings)
+    ours = formulas.kid(generated, real)
+    assert ours[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    assert ours[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-4)
+
+
+def test_neighbourhoods_far_from_the_origin_are_those_near_it():
+    generated, real = gaussian(300), gaussian(350, seed=1, mean=0.3)
+    near, far = (
+        formulas.neighbourhoods(generated + shift, real + shift, formulas.radii(real + shift)) for shift in (0, 4096.0)
+    )
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(far, name) == pytest.approx(getattr(near, name), abs=0.01), name
+    assert formulas.recall(generated, real) == near.recall
+
+
 def naive(generated, real, k):
     """Everything from one table of distances, by loops."""
     distance = lambda a, b: float((a.double() - b.double()).norm())  # noqa: E731
@@ -84,6 +104,7 @@ def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
     generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
     expected = naive(generated, real, formulas.NEIGHBOURHOOD)
     assert precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    assert formulas.recall(generated, real) == pytest.approx(expected["recall"])
     expected = naive(generated, real, formulas.DENSITY_NEIGHBOURHOOD)
     assert density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
 

@@ -1,9 +1,7 @@
-"""The real side of a comparison: what it holds, both splits, and two processes that want it at once."""
+"""The real side of a comparison: what it holds, both splits, and two that want it at once."""
 
 import dataclasses
-import pickle
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -167,43 +165,14 @@ def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
     assert not (paths.reference(measured.reference.key) / "reference.json").exists()
 
 
-# A process of its own that makes a reference, and notes every classifier that it trains.
-MAKING = """
-import pickle, sys
-from sagan.data import load
-from sagan.metrics import reference
-from sagan.store.paths import Paths
-from sagan.training import classifier
-
-root, wanted, folder = pickle.load(sys.stdin.buffer)
-train = reference.train_classifier
-
-def noting(*arguments):
-    with (root / "trained").open("a") as file:
-        file.write("once\\n")
-    return train(*arguments)
-
-reference.train_classifier = noting
-classifier._STEPS = 5
-sys.stdout.buffer.write(pickle.dumps(reference.make_reference(wanted, load(folder), Paths(root))))
-"""
-
-
-def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
-    folder = measured.paths.prepared("strokes", 28).absolute()
-    arguments = pickle.dumps((tmp_path, measured.reference, folder))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    both = [subprocess.Popen([sys.executable, "-c", MAKING], **pipes) for _ in range(2)]
-    for process in both:
-        process.stdin.write(arguments)
-        process.stdin.close()
-    records = [pickle.loads(process.stdout.read()) for process in both]
-    for process in both:
-        assert process.wait(timeout=120) == 0
-    assert records[0] == records[1]
-    made = tmp_path / "results" / "references" / measured.reference.key
-    assert (tmp_path / "trained").read_text() == "once\n"
-    assert file_digest(made / "classifier.safetensors") == records[0].weights_digest
-    whole = measured.paths.reference(measured.reference.key)
+def test_two_that_want_it_at_once_make_it_once(measured, tmp_path, monkeypatch):
+    trained, train, paths = [], module.train_classifier, Paths(tmp_path)
+    monkeypatch.setattr(classifier, "_STEPS", 5)
+    monkeypatch.setattr(module, "train_classifier", lambda *arguments: trained.append(1) or train(*arguments))
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(make_reference, measured.reference, measured.dataset, paths) for _ in range(2)]
+    assert both[0].result() == both[1].result() and len(trained) == 1
+    made, whole = (place.reference(measured.reference.key) for place in (paths, measured.paths))
+    assert file_digest(made / "classifier.safetensors") == both[0].result().weights_digest
     assert {path.name for path in made.iterdir()} == {path.name for path in whole.iterdir()}
-    assert np.isfinite(load_reference(measured.reference.key, Paths(tmp_path)).statistics["sigma"]).all()
+    assert np.isfinite(load_reference(measured.reference.key, paths).statistics["sigma"]).all()
