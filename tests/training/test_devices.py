@@ -127,8 +127,5 @@ def test_cpu_is_given_with_its_threads_and_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
     with devices.device_for({"device": "auto"}, 1) as device:
         assert device == torch.device("cpu") and torch.get_num_threads() == 1
-    with (
-        pytest.raises(UserError, match=r"execution\.device = 'cuda'"),
-        devices.device_for({"device": "cuda"}, 1),
-    ):
+    with pytest.raises(UserError, match=r"execution\.device = 'cuda'"), devices.device_for({"device": "cuda"}, 1):
         pass
