@@ -37,7 +37,7 @@ def varied(run: Run, training: dict | None = None, image: dict | None = None, **
     return dataclasses.replace(run, config=run.config | {name: run.config[name] | new for name, new in changes.items()})
 
 
-def wait_for(found, process=None, seconds: float = 120, pause: float = 0.01):
+def wait_for(found, process=None, seconds: float = 120, pause: float = 0.05):
     """The first true answer; a process that ends before there is one is a failure."""
     deadline = time.monotonic() + seconds
     while not (answer := found()):

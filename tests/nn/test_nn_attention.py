@@ -17,7 +17,9 @@ def written_out(layer: SelfAttention, x, form):
     B, _, H, W = x.shape
 
     def conv(name, y):
-        return torch.einsum("oc,bchw->bohw", getattr(layer, name).weight[:, :, 0, 0], y)
+        found = torch.einsum("oc,bchw->bohw", getattr(layer, name).weight[:, :, 0, 0], y)
+        bias = getattr(layer, name).bias
+        return found if bias is None else found + bias[:, None, None]
 
     def rows(y):
         return y.reshape(B, y.shape[1], -1)
@@ -35,25 +37,24 @@ def written_out(layer: SelfAttention, x, form):
 FORMS = ["official", "unpooled", "average-pooled", "full-value"]
 
 
-@pytest.fixture(params=[(form, channels) for form in FORMS for channels in (8, 64)], ids=str)
-def layer(request):
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("channels", [8, 64])
+@pytest.mark.parametrize("form", FORMS)
+def test_fused_attention_equals_the_formula_in_values_and_gradients(form, channels, bias):
     """Of few channels, which a CPU multiplies out, and of many, which go through the fused kernel."""
-    form, channels = request.param
-    layer = SelfAttention(channels, spectral_norm, form).double()
-    layer.gamma.data.fill_(0.7)
-    return layer
-
-
-def test_fused_attention_equals_the_formula_in_values_and_gradients(layer):
-    channels = layer.query.in_channels
+    layer = SelfAttention(channels, spectral_norm, form, bias).double()
+    for name, parameter in layer.named_parameters():
+        if name == "gamma" or name.endswith("bias"):  # which start at 0, where they would show nothing
+            parameter.data.uniform_(0.5, 0.9)
     x = torch.randn(2, channels, 6, 6, dtype=torch.double, requires_grad=True)
     direction = torch.randn(2, channels, 6, 6, dtype=torch.double)
-    wrt = [x, *layer.parameters()]
+    wrt = {"x": x, **dict(layer.named_parameters())}
     fused, (by_hand, beta) = layer(x), written_out(layer, x, layer.form)
     torch.testing.assert_close(fused, by_hand)
-    both = (torch.autograd.grad((found * direction).sum(), wrt) for found in (fused, by_hand))
-    for ours, theirs in zip(*both, strict=True):
-        assert ours.abs().sum() > 0
+    both = (torch.autograd.grad((found * direction).sum(), list(wrt.values())) for found in (fused, by_hand))
+    for name, ours, theirs in zip(wrt, *both, strict=True):
+        # What is added to all keys alike moves no softmax.
+        assert ours.abs().sum() > 0 or name == "key.bias"
         torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(layer.attention_map(x), beta)
 
