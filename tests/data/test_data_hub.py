@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -19,10 +18,6 @@ from sagan.data.originals import BadImage
 from sagan.errors import UserError
 from sagan.params.datasets import HuggingFace
 
-needs_datasets = pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is None, reason="the optional package datasets"
-)
-
 
 @pytest.fixture
 def spec(tmp_path, jpeg, monkeypatch):
@@ -38,7 +33,6 @@ def spec(tmp_path, jpeg, monkeypatch):
     return HuggingFace(kind="huggingface", source="source", resolution=32, label="label", revision="main")
 
 
-@needs_datasets
 def test_splits_images_and_classes_are_taken(tmp_path, spec):
     manifest = prepare("hub", spec, tmp_path / "out", root=tmp_path)
     data = load(tmp_path / "out")
@@ -47,7 +41,6 @@ def test_splits_images_and_classes_are_taken(tmp_path, spec):
     assert np.bincount(data.split("train")[1]).tolist() == [3, 3] and data.images.shape == (9, 3, 32, 32)
 
 
-@needs_datasets
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -66,7 +59,6 @@ def test_without_the_package_the_message_says_what_to_install(tmp_path, spec, mo
         prepare("hub", spec, tmp_path / "out", root=tmp_path)
 
 
-@needs_datasets
 def test_a_file_replaced_by_one_of_its_size_and_age_is_read_again(tmp_path, spec):
     """The package's cache knows a file by its time of change."""
     import pyarrow
@@ -91,7 +83,6 @@ def test_a_file_replaced_by_one_of_its_size_and_age_is_read_again(tmp_path, spec
     assert len(digests) == 2
 
 
-@needs_datasets
 def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jpeg):
     """The package itself joins names and folders unchecked."""
     (tmp_path / "secret.png").write_bytes(jpeg(9, size=(40, 40), kind="PNG"))

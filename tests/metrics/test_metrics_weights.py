@@ -58,6 +58,26 @@ def test_other_bytes_are_refused_and_nothing_is_written(paths, release):
     assert not paths.weights_file("inception", paths.root).exists()
 
 
+class Attack:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_weights_of_unknown_origin_execute_nothing(tmp_path):
+    file = tmp_path / "executed"
+    torch.save({"fc.weight": Attack(file)}, tmp_path / "inception.pth")
+    with pytest.raises(UserError, match=r"not Inception's weights .*delete it and fetch it anew"):
+        inception.read_inception(tmp_path / "inception.pth")
+    assert not file.exists()
+    torch.load(tmp_path / "inception.pth", weights_only=False)
+    assert file.exists()
+
+
 def test_without_any_network_one_line_says_what_to_do(paths, tmp_path, monkeypatch):
     monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -1,6 +1,7 @@
 """What a record says of how it came about: the code and the clock of its beginning, the instructions of its machine."""
 
 import datetime
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def test_the_commit_is_that_of_the_beginning(monkeypatch):
     monkeypatch.setattr(module, "_git", lambda command, *_: "b" if command == "rev-parse" else "M sagan/x.py")
     told = provenance(CPU, beginning)
     assert (told["commit"], told["dirty"]) == ("a", False)
+
+
+def test_a_commit_that_git_does_not_tell_is_said(monkeypatch, capsys):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    assert Beginning().commit is None
+    assert "records hold no commit" in capsys.readouterr().err
 
 
 def test_instructions_are_told_with_what_narrows_them(monkeypatch):
