@@ -43,7 +43,10 @@ def test_throughput_tells_each_variants_time(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "words", "said"),
-    [("loop", [*SMALL, "--steps", "4", "--rounds", "1"], "ratio "), ("power", ["--draws", "20"], "| 3, 6, 12 (looks) |")],
+    [
+        ("loop", [*SMALL, "--steps", "4", "--rounds", "1"], "ratio "),
+        ("power", ["--draws", "20"], "| 3, 6, 12 (looks) |"),
+    ],
 )
 def test_it_tells(monkeypatch, capsys, name, words, said):
     run(monkeypatch, name, *words)

@@ -22,7 +22,13 @@ TOLD = Reported("a-s0-0123456789", "a-s0-0123456789.0123456789", 10.0, "0" * 64,
         (True, 10.5, "cpu (A)", False, "different: a-s0-0123456789 has the same weights, and is measured otherwise"),
         (False, 11.0, "cpu (A)", False, "different: a-s0-0123456789 has other weights: FID 10.0000"),
         (False, 11.0, "cpu (B)", False, "different: a-s0-0123456789 has other weights: FID 10.0000"),
-        (False, None, "cpu (A)", False, "different: a-s0-0123456789 has other weights: FID 10.0000 in the report, none"),
+        (
+            False,
+            None,
+            "cpu (A)",
+            False,
+            "different: a-s0-0123456789 has other weights: FID 10.0000 in the report, none",
+        ),
     ],
 )
 def test_a_verdict_says_what_is_the_same(same_bytes, fid, device, same, begins):

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch

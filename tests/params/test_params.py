@@ -1,6 +1,7 @@
 """params.yaml: inheritance, grids, and one line for each mistake."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,21 +59,22 @@ def test_the_committed_file_fits_its_schema(tree):
         jsonschema.validate(tree, params_schema())
 
 
+# Of what is accepted the key part, as a pattern.
 WRONG_VALUES = [
     ("suites.quick.training.steps", "many", "integer"),
     ("suites.quick.training.steps", 0, "must be greater than 0"),
-    ("suites.quick.training.steps", 10**14, "must be at most"),
-    ("suites.quick.training.batch_size", 10**8, "must be at most"),
+    ("suites.quick.training.steps", 10**14, r" 100000000\b"),
+    ("suites.quick.training.batch_size", 10**8, " 65536"),
     ("suites.quick.training.accumulate", 5, "must divide training.batch_size = 32"),
-    ("suites.quick.training.snapshots", [], "a list of 1 or more"),
+    ("suites.quick.training.snapshots", [], "list.* 1 "),
     ("suites.quick.training.snapshots", [400, 200, 200], "must not repeat"),
     ("suites.quick.training.ema", 3, "must be a mapping"),
-    ("suites.quick.seeds", 0, "must be greater than 0 or a list"),
-    ("suites.quick.seeds", 1_000_000, "must be at most 1000 or a list"),
-    ("suites.quick.baseline", "sagan-ttur-2", "variant of this suite"),
+    ("suites.quick.seeds", 0, "must be greater than 0.* list"),
+    ("suites.quick.seeds", 1_000_000, r" 1000\b.* list"),
+    ("suites.quick.baseline", "sagan-ttur-2", "no such variant of this suite"),
     ("suites.quick.dataset", "cifar", "mnist5k"),
     ("suites.quick.evaluation", [], "must be a mapping"),
-    ("suites.quick.evaluation.samples", 10**11, "must be at most"),
+    ("suites.quick.evaluation.samples", 10**11, r" 10000000\b"),
     ("suites.quick.evaluation.samples", 100, "must be at least 128, for FID with the features of 'digits'"),
     ("suites.quick.evaluation.also", ["digits"], "must not repeat a feature space"),
     ("suites.quick.evaluation.also", ["inception", "inception"], "must not repeat a feature space"),
@@ -87,19 +89,19 @@ WRONG_VALUES = [
     ("datasets.mnist.kind", "mnits", "mnist5k"),
     ("datasets.mnist.kind", None, "must be one of 'mnist5k'"),
     ("repro", ["quick", "quick"], "must not repeat an entry, and has 'quick' 2 times"),
-    ("repro", "quick", "must be a list"),
+    ("repro", "quick", "must be a.* list"),
     ("variants", None, "must be a mapping"),
     ("variants.sagan", 3, "must be a mapping"),
     ("variants.sagan.backbone", None, "must be"),
     ("variants.sagan.objective", "hing", "hinge"),
-    ("variants.sagan.generator.width", 10**9, "must be at most 16384"),
+    ("variants.sagan.generator.width", 10**9, " 16384"),
     ("variants.sagan.optimizer.lr_g", -0.1, "must be greater than 0"),
     ("variants.sagan.optimizer.lr_ratio", float("inf"), "must be"),
     ("variants.sagan.optimizer.lr_ratio", float("nan"), "must be"),
-    ("variants.sagan.optimizer.betas", [0.5], "must be a list of 2 or more"),
+    ("variants.sagan.optimizer.betas", [0.5], "list.* 2 "),
     ("variants.sagan-ttur-1.like", "sagn", "did you mean 'sagan'"),
     ("variants.sagan-ttur-1.like", ["sagan"], "must be text"),
-    ("variants.sagan-grid.grid", [], "must be text or a mapping"),
+    ("variants.sagan-grid.grid", [], "must be .*mapping"),
     ("variants.small-grid.grid", "sagan-gird", "did you mean 'sagan-grid'?"),
 ]
 
@@ -108,7 +110,7 @@ WRONG_VALUES = [
 def test_a_wrong_value_gets_one_line_with_place_value_and_what_is_accepted(tree, refused, key_path, value, accepted):
     put(tree, key_path, value)
     told = refused(tree)
-    assert f"{key_path} = {value!r}: " in told and accepted in told
+    assert f"{key_path} = {value!r}: " in told and re.search(accepted, told)
     assert len(told) < 300
 
 
@@ -118,8 +120,8 @@ MISTAKES = [
     ("sweets", {}, "sweets: unknown key", "suites"),
     ("suites.quick.trainig", 1, "suites.quick.trainig: unknown key", "did you mean 'training'"),
     ("suites.quick.variants", ["sagan", "sgan"], "suites.quick.variants[1] = 'sgan'", "did you mean"),
-    ("suites.quick.seeds", [0, -1], "suites.quick.seeds[1] = -1: must be at least 0"),
-    ("suites.quick.seeds", list(range(1001)), "suites.quick.seeds = [0, 1,", "a list of 1000 or fewer"),
+    ("suites.quick.seeds", [0, -1], "suites.quick.seeds[1] = -1: must be", " 0"),
+    ("suites.quick.seeds", list(range(1001)), "suites.quick.seeds = [0, 1,", "list", " 1000 "),
     ("suites.quick.training.snapshots", [900], "suites.quick", "training.steps = 720"),
     ("suites.quick.evaluation", LONG, "suites.quick.evaluation.samples = 2000: must be at least 2048"),
     ("suites.quick.evaluation.curve", {"random": 2}, "'random' is neither `extractor` nor among `also`"),
@@ -143,7 +145,7 @@ MISTAKES = [
     ("variants.dcgan-small.training", {"accumulate": 3}, "variants.dcgan-small.training.accumulate = 3: must divide"),
     ("variants.sagan-grid.grid", {"a": {1: {}}}, "variants.sagan-grid.grid.a[1]: a name must be text; put 1 in"),
     ("variants.sagan-grid.grid", {"a": {"b": 1}}, "variants.sagan-grid.grid.a.b = 1: must be a mapping"),
-    ("variants.sagan-grid.grid", {}, "variants.sagan-grid.grid = an empty mapping: must be", "a mapping of 1 or more"),
+    ("variants.sagan-grid.grid", {}, "variants.sagan-grid.grid = an empty mapping: must be", " 1 "),
     ("variants.sagan-grid.grid", "small-grid", "circle (sagan-grid -> small-grid -> sagan-grid)"),
     ("variants.small-grid.grid", {"x": "sagan-grid"}, "variants.small-grid.grid.x = 'sagan-grid': no such factor"),
     ("variants.sagan.like", "sagan-ttur-1", "circle"),

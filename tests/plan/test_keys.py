@@ -151,12 +151,12 @@ def test_wording_layout_and_book_keeping_move_nothing(package, name, old, new):
 def test_the_arguments_of_raise_print_and_warn_move_nothing(package):
     told = "if count < 0:\n            raise ValueError(f'{count} images')\n        print('one', count)\n"
     edit(package / "training/batches.py", "count = len(self.images)\n", f"count = len(self.images)\n        {told}")
-    shutil.copytree(package, package.parent / "other" / "sagan")
-    edit(package.parent / "other" / "sagan" / "training/batches.py", "f'{count} images'", "'fewer than none', count")
-    edit(package.parent / "other" / "sagan" / "training/batches.py", "print('one', count)", "print('two')")
+    other = shutil.copytree(package, package.parent / "other" / "sagan")
+    edit(other / "training/batches.py", "f'{count} images'", "'fewer than none', count")
+    edit(other / "training/batches.py", "print('one', count)", "print('two')")
     assert moved(package) == set(MOVING)
     config = config_of("dcgan")
-    assert code(config, package) == code(config, package.parent / "other" / "sagan")
+    assert code(config, package) == code(config, other)
 
 
 def test_what_is_added_and_not_used_moves_nothing(package):

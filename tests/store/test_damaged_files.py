@@ -158,7 +158,13 @@ def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, pat
 
 @pytest.mark.parametrize(
     ("out", "named"),
-    [("/proc/x/p.json", "/proc/x:"), (".", " .:"), ("/", " /:"), ("params.yaml/p.json", "params.yaml:"), ("n" * 300, "n")],
+    [
+        ("/proc/x/p.json", "/proc/x:"),
+        (".", " .:"),
+        ("/", " /:"),
+        ("params.yaml/p.json", "params.yaml:"),
+        ("n" * 300, "n"),
+    ],
 )
 def test_a_place_that_cannot_be_written_is_named(sagan, plan, out, named):
     assert_one_line(sagan("plan", "--out", out), named)

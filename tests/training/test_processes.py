@@ -76,7 +76,9 @@ def test_a_batch_that_does_not_divide_is_one_line(run, images, paths, tmp_path):
     code, said = torchrun(tmp_path, run, images, paths, count=3)
     lines = [line for line in said.splitlines() if line.startswith("said: ")]
     assert code != 0 and lines and "Error" not in said.split("said: ")[0]
-    assert all("training.batch_size = 4 does not divide into 3 processes x training.accumulate = 1" in line for line in lines)
+    assert all(
+        "training.batch_size = 4 does not divide into 3 processes x training.accumulate = 1" in line for line in lines
+    )
 
 
 def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(run, images, paths, tmp_path):

@@ -12,6 +12,7 @@ from sagan.store.locks import lock_of, release, taken
 from tests import wait_for
 from workflow import unlock
 
+
 @pytest.fixture
 def start():
     """A process that does nothing, called by some words."""
