@@ -73,11 +73,17 @@ def test_rows_without_a_figure_are_left_out_and_counted(nothing):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "norms", "is_enough"),
-    [(1, ("batch", "layer"), False), (2, ("batch", "layer"), True), (2, ("batch",), False), (3, ("batch",), True)],
+    ("seeds", "factors", "is_enough"),
+    [
+        (1, ["attention", "norm"], False),
+        (2, ["attention", "norm"], True),
+        (2, ["attention"], False),
+        (3, ["attention"], True),
+    ],
 )
-def test_one_run_a_cell_says_nothing_nor_do_two_of_two_cells(seeds, norms, is_enough):
-    [found] = analysed(at_end(seeds=seeds, norms=norms), "attention").questions
+def test_one_run_a_cell_says_nothing_nor_do_two_of_two_cells(seeds, factors, is_enough):
+    rows = at_end(seeds=seeds, norms=("batch", "layer")[: len(factors)])
+    found = analysed(rows, *factors).questions[0]
     assert (found.steps.effect is not None, found.steps.why) == (is_enough, None if is_enough else "too few runs")
 
 
