@@ -16,16 +16,15 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis.contrasts import FEWEST, Cell, Contrast, Figures, Weights, cells_of, contrast, figures_of, scaled
-from sagan.analysis.metrics import Metric, metric_of
+from sagan.analysis.deciding import Asked
+from sagan.analysis.model import metric_of
+from sagan.metrics.table import Metric
 
 # Between two snapshots further apart than this nothing is interpolated.
 WIDEST_GAP = 2.0
 FEWEST_SNAPSHOTS = 2
 # Curvature where two snapshots do not show it: a gap of a factor 4 errs by 7 % in `quick` and `mnist-cpu`.
 USUAL_CURVATURE = 0.07 / math.log(2) ** 2
-# Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
-# `quick`); beside other work it was 2 and more.
-LOAD = 1.5
 HARDWARE = ["device", "threads"]
 KEYS = ["variant", "seed"]
 
@@ -37,19 +36,17 @@ def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame 
     since other work on the machine only ever slows a step. Records of quiet runs (variant, seed, step_seconds, and
     device and threads where they differ) replace these.
     """
-    if "step_seconds" not in snapshots and quiet is None:
-        return runs.iloc[:0].assign(step_seconds=[])
     space = runs["space"].iloc[0]
     of = runs[runs["space"] == space].drop(columns="step_seconds", errors="ignore")
     if quiet is not None:
-        known = of.drop(columns=[name for name in HARDWARE if name in quiet and name in of]).drop(columns="seed")
-        return quiet.merge(known.drop_duplicates("variant"), on="variant", how="inner")
+        known = of[["variant", *of.columns.difference(quiet.columns)]]
+        return quiet.merge(known.drop_duplicates("variant"), on="variant")
     one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)].sort_values("step")
     clock = one[["step", "step_seconds"]]
     spent = clock.groupby([one[name] for name in KEYS]).diff().fillna(clock)
     rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"])
     fastest = rates[rates["step_seconds"] > 0].groupby(KEYS, as_index=False)["step_seconds"].min()
-    return of.merge(fastest, on=KEYS, how="inner")
+    return of.merge(fastest, on=KEYS)
 
 
 class StepCost(NamedTuple):
@@ -64,17 +61,14 @@ class StepCost(NamedTuple):
         return round(float(step) * self.cheaper_seconds, 3)
 
 
-def cost_contrast(costs: pd.DataFrame, factors: Sequence[str], weights: Weights) -> StepCost | None:
+def cost_contrast(of: Asked, costs: pd.DataFrame) -> StepCost | None:
     """Of the kind of machine that ran most of the runs, among those that ran all cells; None where none did."""
-    if costs.empty or not weights:
-        return None
-    known = [name for name in HARDWARE if name in costs]
-    kinds = costs.fillna(dict.fromkeys(known, "")).groupby(known) if known else [((), costs)]
-    for kind, runs in sorted(kinds, key=lambda group: -len(group[1])):
-        figures = figures_of(runs.drop(columns="lost", errors="ignore"), factors, metric_of("step_seconds"))
-        if (found := contrast(figures, weights, FEWEST)) is not None:
-            cheaper = [figures[cell].mean() for cell, weight in weights.items() if weight * found.estimate <= 0]
-            device, threads = (dict.fromkeys(HARDWARE, "") | dict(zip(known, kind, strict=True))).values()
+    costs = costs[costs["variant"].isin(of.runs["variant"])]
+    kinds = costs.fillna(dict.fromkeys(HARDWARE, "")).groupby(HARDWARE)
+    for (device, threads), runs in sorted(kinds, key=lambda kind: -len(kind[1])):
+        figures = figures_of(runs.assign(lost=False), of.factors, metric_of("step_seconds"))
+        if (found := contrast(figures, of.weights, FEWEST)) is not None:
+            cheaper = [figures[cell].mean() for cell, weight in of.weights.items() if weight * found.estimate <= 0]
             count = int(float(threads or 1))
             machine = f"{device}, {count} thread{'s' if count > 1 else ''}" if device else ""
             return StepCost(found, machine, math.exp(float(np.mean(cheaper))))
@@ -112,8 +106,9 @@ class Curves:
 
 
 def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], metric: Metric) -> Curves:
-    """The snapshots after step 0 of a table of runs."""
-    known = snapshots[snapshots["step"] > 0].reindex(columns=[*KEYS, "step", metric.name])
+    """The snapshots after step 0 of a table of runs of one space."""
+    known = snapshots[(snapshots["step"] > 0) & snapshots["space"].isin(runs["space"])]
+    known = known.reindex(columns=[*KEYS, "step", metric.name])
     wide = known.pivot_table(index=KEYS, columns="step", values=metric.name, aggfunc="first", dropna=False)
     y = wide.reindex(pd.MultiIndex.from_frame(runs[KEYS])).apply(scaled, metric=metric)
     return Curves(wide.columns.to_numpy(dtype=float), runs, y.to_numpy(dtype=float), factors, metric)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,20 +12,25 @@ from pydantic import ValidationError
 
 from sagan.analysis import budget, ranking
 from sagan.analysis.claims import claims
+from sagan.analysis.contrasts import figures_of
 from sagan.analysis.design import design_of
 from sagan.analysis.effects import all_effects
-from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
 from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.provenance import provenance_of, space_of
 from sagan.analysis.seeds import planned
 from sagan.analysis.tables import Analysis, Tables, read_suite, read_tables, write_tables
+from sagan.analysis.words import answers
 from sagan.errors import UserError
+from sagan.metrics.table import METRICS
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.records import write_json
 
+# Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
+# `quick`); beside other work it was 2 and more.
+LOAD = 1.5
 # A run has begun to learn where its FID is below this share of its untrained generator's; a budget at which more than
 # half of those that can tell have not is too short.
 BEGUN = 0.5
@@ -42,9 +47,8 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     """
     design, records, tables = read_suite(suite, plan, params, paths)
     facts = provenance_of(records, f"{params.tracking.experiment_prefix}{suite}")
-    return replace(
-        analysis_of(design, tables, facts, [space_of(name, records) for name in design.spaces]), records=records
-    )
+    found = analysis_of(design, tables, facts, [space_of(name, records) for name in design.spaces])
+    return replace(found, is_here=True)
 
 
 def current(suite: str, params: Params, paths: Paths) -> Analysis:
@@ -70,12 +74,15 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
     known = main.dropna(subset=["fid", "fid_untrained"])
-    made = all_effects(design, runs, snapshots, tables.costs, facts.busy and tables.costs is None)
-    state, spread = made.state, within(made.figures)
+    made = all_effects(design, runs, snapshots, tables.costs)
+    state = made.state
+    figures = figures_of(state.runs, list(design.factors), design.main)
+    spread = within(figures)
     waits = design.questions and state.look is None
+    busy = tables.costs is None and bool((main["load"].astype(float) > LOAD).any())
     report = Report(
         design=design,
-        provenance=facts,
+        provenance=facts.model_copy(update={"busy": busy}),
         spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
@@ -89,7 +96,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         steadier=ranking.steadier(state),
         rankings=ranking.rankings(design, runs, snapshots, budget.step_costs(runs, snapshots, tables.costs)),
         # What the suite's seeds find at the spread that was measured.
-        power=[design_power(design, spread, len(made.figures))] if spread else [],
+        power=[design_power(design, spread, len(figures))] if spread else [],
     )
     found = Analysis(report, made.rows, tables)
     return replace(found, report=report.model_copy(update={"claims": claims(found)}))
@@ -156,6 +163,20 @@ def read_analysis(folder: Path) -> Analysis:
     return analysis_of(report.design, tables, report.provenance, report.spaces)
 
 
+def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> Iterator[str]:
+    """Of each suite that has a report its answers and links to its pages, which a terminal opens on a click (OSC 8)."""
+    for suite in suites:
+        if (report := read_report(paths.report(suite))) is None:
+            yield f"{suite}: no report yet; `make repro` makes it"
+            continue
+        yield from (f"{suite}:", *(f"  - {line}" for line in answers(report)))
+        pages = [paths.pages(suite) / name for name in ("report.html", "explorer.html")]
+        for page in [*pages, paths.report(suite) / "README.md"]:
+            if page.exists():
+                uri = page.resolve().as_uri()
+                yield f"  {page.name:<14}" + (f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri)
+
+
 def summary(report: Report) -> dict[str, float | int]:
     """A flat mapping of names to numbers for `dvc metrics`: mean FIDs, the questions' answers, counts."""
     design, counts = report.design, report.counts
@@ -171,8 +192,6 @@ def summary(report: Report) -> dict[str, float | int]:
 
 def _as_far_as_asked(design: Design, tables: Tables) -> Tables:
     """Without the runs of the next look that are not there yet: they are only asked for next, and nothing is wrong."""
-    if len(design.looks) < 2 or "status" not in tables.runs:
-        return tables
     there = tables.runs.loc[tables.runs["status"] != "missing", "seed"]
     kept = max([look.seeds for look in design.looks if look.seeds <= there.nunique()], default=design.looks[0].seeds)
     seeds = sorted(tables.runs["seed"].unique())[:kept]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import subprocess
+import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
 from sagan.analysis.build import Analysis, read_analysis, read_report
+from sagan.analysis.design import differing
 from sagan.analysis.effects import all_effects
-from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Design, Factor
 from sagan.analysis.words import change_with_interval
 from sagan.errors import UserError, did_you_mean
+from sagan.metrics.table import METRICS
 from sagan.store.paths import Paths
 
 WORKSPACE = "workspace"
 SAME = "the recipes are the same"
-_FILES = ("report.json", "results.csv", "curves.csv", "training.csv", "costs.csv")
 
 
 def compare(a: str, b: str, suite: str, paths: Paths) -> list[str]:
@@ -38,10 +40,8 @@ def compare(a: str, b: str, suite: str, paths: Paths) -> list[str]:
         if {a, b} <= known.keys():
             found, levels = read_analysis(paths.report(suite)), (known[a], known[b])
             differs = _differences(*(_recipe(found.design, variant) for variant in levels)) or [SAME]
-            return [
-                *differs,
-                *_answered(found.tables.runs, found.tables.snapshots, "variant", levels, [], found.design),
-            ]
+            runs, snapshots = found.tables.runs, found.tables.snapshots
+            return [*differs, *_answered(runs, snapshots, "variant", levels, [], found.design)]
     return list(compare_reports((a, _report(a, suite, paths)), (b, _report(b, suite, paths))))
 
 
@@ -61,7 +61,7 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     differs += [f"{line} ({v})" for v, of in lines.items() for line in of if count[line] < len(shared)]
     for part in ("training", "evaluation"):
         differs += [f"{part}.{line}" for line in _differences(*(getattr(design, part) for design in designs))]
-    yield from differs or [SAME]
+    yield from differs or [SAME] * bool(shared)
     if only := [v for mine, its in (designs, designs[::-1]) for v in mine.variants if v not in its.variants]:
         yield f"not in both: {', '.join(only)}"
     if designs[0].space != designs[1].space or designs[0].evaluation != designs[1].evaluation:
@@ -93,14 +93,12 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
     for folder in (here, Path(name)):
         if (folder / "report.json").exists():
             return read_analysis(folder)
-    with tempfile.TemporaryDirectory() as folder:
-        for file in _FILES if not name.startswith("-") else ():
-            command = ["git", "-C", str(paths.root), "show", f"{name}:./reports/{suite}/{file}"]
-            done = subprocess.run(command, capture_output=True)
-            if done.returncode == 0:
-                (Path(folder) / file).write_bytes(done.stdout)
-        if (Path(folder) / "report.json").exists():
-            return read_analysis(Path(folder))
+    command = ["git", "-C", str(paths.root), "archive", "--end-of-options", name, f"reports/{suite}"]
+    if found := subprocess.run(command, capture_output=True).stdout:
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=BytesIO(found)) as archive:
+            archive.extractall(folder, filter="data")
+            if (Paths(Path(folder)).report(suite) / "report.json").exists():
+                return read_analysis(Paths(Path(folder)).report(suite))
     known = [WORKSPACE, *(found.name for found in sorted(paths.experiment("").glob("*")))]
     raise UserError(
         f"{name}: no experiment, commit or folder with a report of {suite}, and no variant of it"
@@ -134,8 +132,7 @@ def _recipe(design: Design, variant: str) -> dict[str, str]:
 
 
 def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
-    names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
-    return [f"{name}: {a.get(name, 'none')}, {b.get(name, 'none')}" for name in names]
+    return [f"{name}: {mine}, {b.get(name, 'none')}" for name, mine in differing(a, b).items()]
 
 
 def _joined(sides: Iterable[tuple[str, Analysis]], table: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sagan.analysis.metrics import Metric
+from sagan.metrics.table import Metric
 
 # A cell with fewer figures has no spread, and makes no answer.
 FEWEST = 2
@@ -93,11 +93,10 @@ def figures_of(
     A lost run takes the worst figure of the design. A run without a figure that is not lost is left out.
     """
     y = scaled(runs[metric.name], metric) if y is None else pd.Series(y, index=runs.index)
-    if "lost" in runs:
-        lost = runs["lost"].astype(bool)
-        measured = y[~lost].dropna()
-        worst = measured.max() if metric.better == "lower" else measured.min()
-        y = y.mask(lost, worst if len(measured) else 0.0)
+    lost = runs["lost"].astype(bool)
+    measured = y[~lost].dropna()
+    worst = measured.max() if metric.better == "lower" else measured.min()
+    y = y.mask(lost, worst if len(measured) else 0.0)
     cells = pd.Series(cells_of(runs, factors), index=runs.index, dtype=object)
     return {cell: of.dropna().to_numpy() for cell, of in y.groupby(cells, sort=False)}
 

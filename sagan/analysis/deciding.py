@@ -8,8 +8,8 @@ from functools import cached_property
 import pandas as pd
 
 from sagan.analysis.contrasts import FEWEST_SEEDS, Contrast, Figures, contrast, effect_weights, figures_of, shown
-from sagan.analysis.metrics import metric_of
 from sagan.analysis.model import Design, Effect, Look, Row
+from sagan.metrics.table import Metric
 
 OPEN = ("", "not decided")
 Names = tuple[str, str, str]  # question, level, instead_of
@@ -17,13 +17,14 @@ Names = tuple[str, str, str]  # question, level, instead_of
 
 @dataclass(frozen=True)
 class Asked:
-    """One comparison of two levels over the cells of some runs, which have a column for each of `factors`; the level of
-    its deciding interval; and the factors with which it surely interacts."""
+    """One comparison of two levels in a metric, over the cells of some runs, which have a column for each of `factors`
+    and are of one space; the level of its deciding interval; and the factors with which it surely interacts."""
 
     design: Design
     names: Names
     factors: list[str]
     runs: pd.DataFrame
+    metric: Metric
     share: float
     depends: list[str] = field(default_factory=list)
 
@@ -32,15 +33,9 @@ class Asked:
         """What is compared, as fields of a row."""
         return dict(zip(("question", "level", "instead_of"), self.names, strict=True))
 
-    @property
-    def lost(self) -> pd.Series:
-        """Which runs are lost."""
-        return (self.runs["lost"] if "lost" in self.runs else 0 * self.runs["seed"]).astype(bool)
-
     @cached_property
     def figures(self) -> Figures:
-        """Of the main metric."""
-        return figures_of(self.runs, self.factors, self.design.main)
+        return figures_of(self.runs, self.factors, self.metric)
 
     @cached_property
     def weights(self) -> dict[tuple, float]:
@@ -49,25 +44,25 @@ class Asked:
     def weights_over(self, cells: list[tuple]) -> dict[tuple, float]:
         return effect_weights(cells, self.factors.index(self.names[0]), *self.names[1:])
 
+    @cached_property
+    def found(self) -> Contrast | None:
+        """The effect at the end."""
+        return contrast(self.figures, self.weights)
+
     def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
         """The row of effects.csv of a contrast, without figures where there is none, and without a verdict where there
-        is no level. `where`: what of the row is not the main metric and space per step at the end."""
-        design = self.design
-        metric = metric_of(where["metric"]) if "metric" in where else design.main
-        told = {"metric": metric.name, "space": design.space, "at": "steps", "budget": design.steps or 0}
-        told["scale"] = "ratio" if metric.scale == "log" else "difference"
-        told |= self.named | where
-        if found is None:
-            return Effect(**told)
-        told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
-        told |= ends(found.interval(widening=widening), metric)
-        if level is not None:
-            decide = ends(found.interval(level, widening), metric, "decide_")
+        is no level. `where`: what of the row is not per step at the end."""
+        design, metric = self.design, self.metric
+        told = {"metric": metric.name, "space": self.runs["space"].iloc[0], "at": "steps", "budget": design.steps or 0}
+        told |= self.named | where | {"scale": "ratio" if metric.scale == "log" else "difference"}
+        if found is not None:
+            told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
+            told |= ends(found.interval(widening=widening), metric)
+        if found is not None and level is not None:
+            told |= ends(found.interval(level, widening), metric, "decide_")
             # An average of two opposite effects is no small one; a difference has no size that is worth having.
-            worth = 100 * design.smallest_effect if told["scale"] == "ratio" and not self.depends else 0.0
-            told |= decide | {
-                "answer": verdict(decide["decide_low"], decide["decide_high"], metric.better == "lower", worth)
-            }
+            worth = 100 * design.smallest_effect if metric.scale == "log" and not self.depends else 0.0
+            told["answer"] = verdict(told["decide_low"], told["decide_high"], metric.better == "lower", worth)
         return Effect(**told)
 
 
@@ -156,7 +151,7 @@ def replay(design: Design, runs: pd.DataFrame) -> Replay:
     state = Replay(grid.iloc[:0], None, looks[0].seeds)
     for look in looks:
         of = grid[grid["seed"].isin(seeds[: look.seeds])]
-        if len(seeds) < look.seeds or ("status" in of and (of["status"] == "missing").any()):
+        if len(seeds) < look.seeds or (of["status"] == "missing").any():
             return replace(state, seeds_asked=look.seeds)
         state = _taken(design, of, look, state)
         if all(effect.answer not in OPEN for _, effect, _ in state.answers.values()):
@@ -170,8 +165,8 @@ def _taken(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Re
     sure = [{of["question"], of["by"]} for of in crossed if of["sure"]]
     for names in design.contrasts:
         depends = sorted(set().union(*(pair - {names[0]} for pair in sure if names[0] in pair)))
-        one = Asked(design, names, factors, runs, look.level / len(design.contrasts), depends)
-        effect, at = one.row(contrast(one.figures, one.weights), one.share), None
+        one = Asked(design, names, factors, runs, design.main, look.level / len(design.contrasts), depends)
+        effect, at = one.row(one.found, one.share), None
         _, first, at_first = before.answers.get(names, (None, effect, None))
         if before.look and first.answer not in OPEN:
             decided = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}

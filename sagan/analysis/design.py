@@ -55,7 +55,7 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
     for v in variants:
         # Of a combination of a grid, the description of a variant which says the same recipe.
         described = filter(None, (params.variants[name].description for name in (v, *listed[v].aliases)))
-        told = {"description": next(described, ""), "differs": _differing(words[v], words[baseline])}
+        told = {"description": next(described, ""), "differs": differing(words[v], words[baseline])}
         facts[v] = VariantFacts(aliases=listed[v].aliases, ranked=params.variants[v].ranked, **told)
     decays = any(of["optimizer"].get("decay", "none") != "none" for of in recipes.values())
     grows = any(of["backbone"] == "progressive" for of in recipes.values())
@@ -65,7 +65,6 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
         suite=name,
         title=suite.title,
         dataset=suite.dataset,
-        kind=dataset.kind,
         resolution=dataset.resolution,
         variants=facts,
         baseline=baseline,
@@ -89,25 +88,24 @@ def flat(tree: Json, prefix: str = "") -> dict[str, str]:
     """{"a": {"b": 1}} as {"a.b": "1"}: a recipe's settings in words."""
     flattened: dict[str, str] = {}
     for key, value in tree.items():
+        name, word = f"{prefix}{key}", str(value)
         if key == "extension" and value is not None:
-            flattened[key] = ", ".join([value["file"], *(f"{name} {said}" for name, said in value["options"].items())])
+            name, word = key, ", ".join([value["file"], *(f"{of} {said}" for of, said in value["options"].items())])
         elif isinstance(value, Mapping):
-            flattened |= flat(value, f"{prefix}{key}.")
-        else:
-            flattened[f"{prefix}{key}"] = _in_a_word(value)
+            flattened |= flat(value, f"{name}.")
+            continue
+        elif isinstance(value, bool):
+            word = "on" if value else "off"
+        elif value is None:
+            word = "none"
+        elif isinstance(value, float):
+            word = f"{value:g}"
+        elif isinstance(value, list | tuple) and all(isinstance(item, int) for item in value):  # sides of feature maps
+            word = f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
+        elif isinstance(value, list | tuple):
+            word = ", ".join(map(str, value))
+        flattened[name] = word
     return flattened
-
-
-def _in_a_word(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if value is None:
-        return "none"
-    if isinstance(value, list | tuple):
-        if all(isinstance(item, int) for item in value):  # sides of feature maps
-            return f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def amount(word: str) -> float:
@@ -122,7 +120,7 @@ def only_ingredient(settings: Sequence[str]) -> str | None:
     return next(found, settings[0] if len(settings) == 1 else None)
 
 
-def _differing(mine: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
+def differing(mine: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
     """The settings of one recipe that another has not so."""
     return {key: mine.get(key, "none") for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)}
 
@@ -133,7 +131,7 @@ def _factors(cells: Mapping[str, Mapping[str, str]], words: Mapping[str, dict], 
     start, factors = baseline if baseline in cells else next(iter(cells), ""), {}
     for name, own in cells.get(start, {}).items():
         along = {of[name]: v for v, of in cells.items() if all(of[f] == cells[start][f] for f in of if f != name)}
-        differs = {key for v in along.values() for key in _differing(words[v], words[start])}
+        differs = {key for v in along.values() for key in differing(words[v], words[start])}
         ingredient = only_ingredient(sorted(differs))
         settings = INGREDIENTS.get(ingredient, (ingredient,)) if ingredient else ()
         said = {level: [words[v].get(key, "none") for key in settings] for level, v in along.items()}

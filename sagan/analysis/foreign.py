@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis.effects import Effects, all_effects
-from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Design, Factor
 from sagan.errors import UserError, did_you_mean
+from sagan.metrics.table import METRICS
 
 # A column that tells runs of one cell apart, by the names that are usual.
 RUN_COLUMNS = ("run", "run_id", "seed")
@@ -44,7 +44,8 @@ def analyse_results(
     Args:
         source: what messages call the table. All else are its columns.
         factors: of `name=level` this level is what the others replace.
-        time: seconds that the training has spent at a row. `step`: rows are snapshots, several a run.
+        time: seconds that the training has spent at a row; without steps it counts as that of one step.
+        step: rows are snapshots, several a run.
 
     Raises:
         UserError: a column is missing or holds no numbers, a factor has one level, or it is not known which way is
@@ -75,19 +76,18 @@ def analyse_results(
         steps=int(rows["step"].max()),
     )
     last = rows.sort_values("step", kind="stable").groupby(["variant", "seed"], sort=False).tail(1)
-    # Of one row a run its time is that of all its steps, taken as one.
-    snapshots = rows if step or time else rows.iloc[:0]
     cells = set(map(tuple, rows[names].to_numpy()))
     for cell in itertools.product(*(of.levels for of in design.factors.values())):
         if cell not in cells:
             named = ", ".join(f"{name}={level}" for name, level in zip(names, cell, strict=True))
             notes.append(f"no run of {named}: settings of the other factors without a pair are left out")
-    return all_effects(design, last, snapshots), notes
+    return all_effects(design, last, rows), notes
 
 
 def _rows(table: pd.DataFrame, source: str, factors: list[str], metric: str, time, step, run):
     """The rows as `all_effects` takes them, and what was left out."""
-    rows = table[factors].map(str, na_action="ignore").assign(step=1, space="")
+    rows = table[factors].map(str, na_action="ignore")
+    rows = rows.assign(step=1, step_seconds=np.nan, space="", status="measured", lost=0, device="", threads="")
     for name, column in ((metric, metric), ("step", step), ("step_seconds", time)):
         if column:
             rows[name] = _numbers(table, column, source)

@@ -7,14 +7,21 @@ over its family. `at` is `steps` or `time`, and a `budget` in steps or seconds.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sagan.analysis.metrics import Metric, metric_of
+from sagan.metrics.table import METRICS, Metric
 
 At = Literal["steps", "time"]
 Row = dict[str, Any]  # of a table, whose columns are told by the function that makes it
+
+
+def metric_of(name: str, better: str | None = None, scale: str | None = None) -> Metric:
+    """A metric by name. Of one that is not known here lower is better and effects are ratios, unless told otherwise."""
+    known = METRICS.get(name) or Metric(name, name, "lower", "log", "")
+    return replace(known, better=better or known.better, scale=scale or known.scale)
 
 
 class Part(BaseModel):
@@ -94,7 +101,6 @@ class Design(Part):
     suite: str
     title: str = ""
     dataset: str = ""
-    kind: str | None = None
     resolution: int | None = None
     variants: dict[str, VariantFacts]
     baseline: str
@@ -135,13 +141,12 @@ class Design(Part):
 
 
 class Cost(Part):
-    """Seconds of a step at one level over those at the other, and the machine, which may have had other work."""
+    """Seconds of a step at one level over those at the other, with its 95 % interval, and the machine."""
 
     ratio: float
     low: float
     high: float
     machine: str
-    busy: bool = False
 
 
 class Answer(Part):
@@ -149,7 +154,7 @@ class Answer(Part):
 
     Attributes:
         effect: its row of effects.csv; None where `why`, a key of `words.NO_ANSWER`, says why there is none.
-        seeds: the fewest runs in a cell. `lost` ones count as the worst of the design.
+        lost: runs that count as the worst of the design.
         answered_at: seeds of the look that gave the answer, where later ones were taken.
         won, pairs: in how many of so many pairs of runs the level is better.
         changes: 95 % interval of how far the effect moved over the last two snapshots.
@@ -161,7 +166,6 @@ class Answer(Part):
 
     effect: Effect | None = None
     why: str | None = None
-    seeds: int = 0
     lost: int = 0
     answered_at: int | None = None
     won: int = 0
@@ -186,14 +190,12 @@ class Question(Compared):
 
 
 class Standing(Part):
-    """A variant among all. `mean` is geometric; `beats_best` and `beats_baseline` are shares of pairs of runs."""
+    """A variant among all. `mean` is geometric where effects are ratios."""
 
     variant: str
     mean: float
     runs: int
     may_be_best: bool
-    beats_best: float | None
-    beats_baseline: float | None
 
 
 class Ranking(Part):
@@ -222,19 +224,6 @@ class Claim(Part):
     clauses: list[Clause]
 
 
-class AcrossSuites(Part):
-    """One effect over several suites, in percent: a random-effects mean with its 95 % interval, and where the effect in
-    a new suite lies with 95 %. `spread_share` is I^2."""
-
-    suites: int
-    mean: float
-    low: float
-    high: float
-    new_low: float
-    new_high: float
-    spread_share: float
-
-
 class Counts(Part):
     """What became of runs. `ended_badly` has not collapsed; `lost` have no figure because of training."""
 
@@ -256,13 +245,12 @@ class Mean(Part):
 
 
 class Space(Part):
-    """A feature space: FID between real images (`floor`), the figures of `real` images of the other split, the count of
-    real images and a trained classifier's `accuracy`, why metrics lack a figure, those of which all variants are so
-    near to 0 that they say nothing at this budget, and what the runs have: variant -> metric -> mean."""
+    """A feature space: FID between real images (`floor`), the figures of `real` images of the other split, a trained
+    classifier's `accuracy`, why metrics lack a figure, those of which all variants are so near to 0 that they say
+    nothing at this budget, and what the runs have: variant -> metric -> mean."""
 
     name: str
     floor: float | None = None
-    real_count: int | None = None
     accuracy: float | None = None
     other_split: str = ""
     real: dict[str, float | None] = {}
@@ -273,7 +261,8 @@ class Space(Part):
 
 class ReportProvenance(Part):
     """Where the figures come from, and what a reader must know of them. Facts are `what` and `value`; a protocol is
-    `space`, `metric`, its full `name` and its `settings`."""
+    `space`, `metric`, its full `name` and its `settings`. `busy`: a machine that trained had other work, and no quiet
+    runs say what a step costs."""
 
     facts: list[dict[str, str]] = []
     protocols: list[dict[str, str]] = []
@@ -289,7 +278,6 @@ class Report(Part):
     """report.json. `waits`: what is missing before the questions have answers; `seeds_asked`: how many seeds each cell
     is asked for now. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
 
-    version: Literal[1] = 1
     design: Design
     provenance: ReportProvenance
     spaces: list[Space]

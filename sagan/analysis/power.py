@@ -32,12 +32,10 @@ def power(size: float, spread: float, cells: int, seeds: int, level: float) -> f
     By the noncentral t, at the degrees of freedom that Satterthwaite's formula gives on average.
 
     Args:
-        size: of the true effect, positive; `spread`: standard deviation of a run within its cell. Both of log FID.
+        size: of the true effect; `spread`: standard deviation of a run within its cell. Both of log FID, and above 0.
         cells: of a factor with two levels. `seeds`: runs in each, at least 2.
         level: two-sided; alpha over the number of questions.
     """
-    if spread == 0:
-        return 1.0
     noise = 2 / (seeds - 1)  # of a cell's variance, as a variance over its square
     freedom = (cells + noise) * (seeds - 1) / (1 + noise)
     critical = stats.t.isf(level / 2, freedom)
@@ -46,8 +44,6 @@ def power(size: float, spread: float, cells: int, seeds: int, level: float) -> f
 
 def detectable(spread: float, cells: int, seeds: int, level: float) -> float:
     """The effect, on the scale of log FID, that is found with probability `POWER`; arguments as in `power`."""
-    if spread == 0:
-        return 0.0
     sizes = (spread * 2**k for k in itertools.count())
     largest = next(size for size in sizes if power(size, spread, cells, seeds, level) > POWER)
     return float(optimize.brentq(lambda size: power(size, spread, cells, seeds, level) - POWER, 0.0, largest))
@@ -61,19 +57,18 @@ def seeds_needed(size: float, spread: float, cells: int, level: float) -> int:
     return FEWEST_SEEDS + bisect.bisect_left(enough, POWER, key=lambda n: power(size, spread, cells, n, level))
 
 
-def design_power(design: Design, spread: float | None, cells: int) -> Row:
-    """What a design finds at a spread of runs within their cells; None: the usual one.
+def design_power(design: Design, spread: float, cells: int) -> Row:
+    """What a design finds at a spread of runs within their cells.
 
     Returns:
         a row seeds, cells, finds (the effect in percent that is found in 80 % of cases; None with too few seeds),
-        spread, whether it was measured, and seeds needed for the smallest effect worth having.
+        spread, and seeds needed for the smallest effect worth having.
     """
-    used, seeds = spread or TYPICAL_SPREAD, design.looks[-1].seeds
-    level = design.looks[-1].level / max(1, len(design.contrasts) or len(design.variants) - 1)
-    finds = percent(detectable(used, cells, seeds, level)) if seeds >= FEWEST_SEEDS else None
-    needed = seeds_needed(math.log1p(design.smallest_effect), used, cells, level)
-    told = {"seeds": seeds, "cells": cells, "finds": finds, "spread": used, "measured": spread is not None}
-    return told | {"needed": needed}
+    seeds, level = design.looks[-1].seeds, design.looks[-1].level
+    level /= max(1, len(design.contrasts) or len(design.variants) - 1)
+    finds = percent(detectable(spread, cells, seeds, level)) if seeds >= FEWEST_SEEDS else None
+    needed = seeds_needed(math.log1p(design.smallest_effect), spread, cells, level)
+    return {"seeds": seeds, "cells": cells, "finds": finds, "spread": spread, "needed": needed}
 
 
 def power_lines(design: Design, cells: int, snapshots: list[int], measured: Report | None) -> Iterator[str]:
@@ -86,16 +81,15 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
     if len(design.variants) < 2:
         yield "compares nothing: it has one variant"
         return
-    known = next((power["spread"] for power in measured.power if power["measured"]), None) if measured else None
-    power = design_power(design, known, cells)
-    seeds, finds, spread = power["seeds"], power["finds"], power["spread"]
+    known = measured.power[0]["spread"] if measured and measured.power else None
+    seeds, _, finds, spread, needed = design_power(design, known or TYPICAL_SPREAD, cells).values()
     if finds is None:
         yield f"can answer nothing: {seeds} seeds are too few, {FEWEST_SEEDS} are the least"
     else:
         what = f"{cells} cells" if design.questions else "a variant against the baseline"
         within_cells = f"a spread of {100 * spread:.1f} % within cells, {'as measured' if known else 'assumed'}"
-        needed = f"{100 * design.smallest_effect:g} % would take {power['needed']}"
-        yield f"finds effects of {finds:.0f} % in 4 of 5 cases ({what}, {seeds} seeds, {within_cells}); {needed}"
+        more = f"{100 * design.smallest_effect:g} % would take {needed}"
+        yield f"finds effects of {finds:.0f} % in 4 of 5 cases ({what}, {seeds} seeds, {within_cells}); {more}"
     after = [step for step in snapshots if step > 0]
     if design.no_shorter:
         yield f"no answer per second: {design.no_shorter}, so that a snapshot is no shorter training"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from statistics import median
 
-from sagan.analysis.budget import LOAD
 from sagan.analysis.design import flat
-from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import ReportProvenance, Space
-from sagan.analysis.rows import Row
+from sagan.analysis.tables import Row
+from sagan.metrics.table import METRICS
 from sagan.store.types import Provenance as Made
 
 
@@ -39,15 +37,24 @@ def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
     searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
     # What the rows of samples by class are -> the variants that are told of these classes.
     class_rows: dict[str, list[str]] = {}
-    for variant, config in {row.variant: row.config for row in rows}.items():
-        if classes := config["image"].get("classes"):
+    for variant, run in {row.cell.variant: row.training for row in rows if row.training}.items():
+        if classes := run.config["image"].get("classes"):
             class_rows.setdefault(", ".join(classes), []).append(variant)
+    # What a reader must know of single runs: evaluations that do not count, images with a defect, no curve.
+    warnings = [
+        f"{row.cell.variant}, seed {row.cell.seed}, {row.space}: {why}"
+        for row in records
+        for why in (row.set_aside, row.reason("fid"))
+        if why
+    ]
+    points = [point for row in rows for point in row.curve]
+    if points and all(point.fid is None for point in points):
+        warnings.append(f"no snapshot has an FID: {points[0].status}")
     return ReportProvenance(
         facts=[{"what": what, "value": value} for what, value in facts.items() if value],
         protocols=_protocols(records),
         machines=dict(Counter(machines).most_common()),
-        busy=any(median(row.loads) > LOAD for row in rows if row.loads),
-        warnings=_warnings(records),
+        warnings=warnings,
         experiment=experiment,
         searched=(searched[0].train_count, searched[0].training_images) if searched else None,
         class_rows=class_rows,
@@ -66,26 +73,11 @@ def space_of(name: str, records: list[Row]) -> Space:
     return Space(
         name=name,
         floor=known and known.floor.fid,
-        real_count=known and known.real_count,
         accuracy=known and known.accuracy,
         other_split=f"{real.count} {real.split}" if real else "",
         real={name: value.value for name, value in real.metrics.items() if name in METRICS} if real else {},
         unmeasured=unmeasured,
     )
-
-
-def _warnings(records: list[Row]) -> list[str]:
-    """What a reader must know of single runs: evaluations that do not count, images with a defect, no curve."""
-    told = [
-        f"{row.variant}, seed {row.seed}, {row.space}: {why}"
-        for row in records
-        for why in (row.set_aside, row.reason("fid"))
-        if why
-    ]
-    points = [point for row in records if row.space == records[0].space for point in row.curve]
-    if points and all(point.fid is None for point in points):
-        told.append(f"no snapshot has an FID: {points[0].status}")
-    return told
 
 
 def _protocols(records: list[Row]) -> list[dict[str, str]]:

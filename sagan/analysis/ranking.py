@@ -12,7 +12,7 @@ from scipy import stats
 from sagan.analysis import budget
 from sagan.analysis.contrasts import FEWEST, Contrast, Figures, contrast, figures_of, pairs_of, percent
 from sagan.analysis.deciding import Replay
-from sagan.analysis.model import AcrossSuites, Answer, At, Design, Ranking, Row, Standing
+from sagan.analysis.model import Answer, At, Design, Ranking, Row, Standing
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
 FEWEST_SETTINGS = 3
@@ -24,10 +24,9 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
     figures = figures_of(of, ["variant"], design.main)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
-    known = [name for name in budget.HARDWARE if name in spent]
-    one_kind = not known or len(spent.drop_duplicates(known)) == 1
+    one_kind = len(spent.drop_duplicates(budget.HARDWARE)) == 1
     seconds = np.exp(np.log(spent["step_seconds"]).groupby(spent["variant"]).mean()) if one_kind else ()
-    curves = budget.curves(of, snapshots[snapshots["space"] == design.space], ["variant"], design.main)
+    curves = budget.curves(of, snapshots, ["variant"], design.main)
     if design.no_shorter is None and len(seconds) > 1 and len(curves.steps) >= budget.FEWEST_SNAPSHOTS:
         time = float(curves.steps[-1]) * min(seconds)
         places = {(name,): time / each for name, each in seconds.items()}
@@ -46,29 +45,17 @@ def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: l
     order = sorted(known, key=lambda name: (known[name].mean(), name))
     level = design.alpha / max(1, len(order) - 1)
 
-    def surely_worse(name: str, other: str) -> bool:
-        found = contrast(known, {name: 1.0, other: -1.0}, FEWEST)
-        return found is not None and found.estimate > 0 and found.interval(2 * level)[0] > 0
-
-    def share(name: str, other: str) -> float | None:
-        if name == other or other not in known:
-            return None
-        return float((known[name][:, None] < known[other]).mean())
-
-    standings = []
-    for name in order:
+    def standing(name: str) -> Standing:
         mean = metric.sign * float(known[name].mean())
-        standings.append(
-            Standing(
-                variant=name,
-                mean=math.exp(mean) if metric.scale == "log" else mean,
-                runs=len(known[name]),
-                may_be_best=not any(surely_worse(name, other) for other in order if other != name),
-                beats_best=share(name, order[0]),
-                beats_baseline=share(name, design.baseline),
-            )
+        to_others = (contrast(known, {name: 1.0, other: -1.0}, FEWEST) for other in order if other != name)
+        return Standing(
+            variant=name,
+            mean=math.exp(mean) if metric.scale == "log" else mean,
+            runs=len(known[name]),
+            may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
         )
-    return Ranking(at=at, budget=place, standings=standings, left_out=left_out)
+
+    return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)
 
 
 def steadier(state: Replay) -> list[Row]:
@@ -82,7 +69,7 @@ def steadier(state: Replay) -> list[Row]:
         not decided).
     """
     found = []
-    if "lost" in state.runs and state.runs["lost"].astype(bool).any():
+    if state.runs["lost"].any():
         return found
     for asked, *_ in state.answers.values():
         pairs = pairs_of(asked.figures, asked.weights)
@@ -98,11 +85,15 @@ def steadier(state: Replay) -> list[Row]:
     return found
 
 
-def across_suites(answers: Sequence[Answer]) -> AcrossSuites | None:
+def across_suites(answers: Sequence[Answer]) -> Row | None:
     """What several suites say together of one question, the effects being ratios; None below three.
 
     A random-effects mean by DerSimonian & Laird (1986) with normal intervals; the prediction interval adds the variance
     between suites (Higgins et al. 2009). Of few suites that variance is itself barely known.
+
+    Returns:
+        `suites`, how many; in percent the `mean`, `low` and `high` of its 95 % interval, and where the effect in a new
+        suite lies with 95 %, `new_low` to `new_high`.
     """
     known = [(of.effect.estimate, of.error) for of in answers if of.effect is not None and of.error]
     if len(known) < 3:
@@ -116,12 +107,5 @@ def across_suites(answers: Sequence[Answer]) -> AcrossSuites | None:
     mean, variance = float((weights * y).sum() / weights.sum()), float(1 / weights.sum())
     z = float(stats.norm.isf(0.025))
     reach, further = z * math.sqrt(variance), z * math.sqrt(between + variance)
-    return AcrossSuites(
-        suites=len(y),
-        mean=percent(mean),
-        low=percent(mean - reach),
-        high=percent(mean + reach),
-        new_low=percent(mean - further),
-        new_high=percent(mean + further),
-        spread_share=max(0.0, 1 - freedom / q) if q else 0.0,
-    )
+    ends = map(percent, mean + np.array([0.0, -reach, reach, -further, further]))
+    return {"suites": len(y)} | dict(zip(("mean", "low", "high", "new_low", "new_high"), ends, strict=True))

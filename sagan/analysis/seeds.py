@@ -19,20 +19,16 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
     """
     seeds: dict[str, int] = {}
     while True:
-        plan = make_plan(params, paths, suites, seeds)
-        asked = {name: _asked_for(name, plan, params, paths) for name in plan.suites}
-        more = {name: n for name, n in asked.items() if n > len({cell.seed for cell in plan.suites[name]})}
+        plan, more = make_plan(params, paths, suites, seeds), {}
+        for name in (name for name in plan.suites if isinstance(params.suites[name].seeds, UntilDecided)):
+            # Imported here: other plans need not wait for pandas and scipy.
+            from sagan.analysis.deciding import replay
+            from sagan.analysis.tables import read_suite
+
+            design, _, tables = read_suite(name, plan, params, paths)
+            asked = replay(design, tables.runs).seeds_asked
+            if asked > len({cell.seed for cell in plan.suites[name]}):
+                more[name] = asked
         if not more:
             return plan
         seeds |= more
-
-
-def _asked_for(suite: str, plan: Plan, params: Params, paths: Paths) -> int:
-    if not isinstance(params.suites[suite].seeds, UntilDecided):
-        return 0
-    # Imported here: other plans need not wait for pandas and scipy.
-    from sagan.analysis.deciding import replay
-    from sagan.analysis.tables import read_suite
-
-    design, _, tables = read_suite(suite, plan, params, paths)
-    return replay(design, tables.runs).seeds_asked if design.questions else 0

@@ -1,28 +1,93 @@
-"""Tidy tables: one row a run and feature space, one a snapshot, one a logged step; and their CSV files."""
+"""Records to tidy tables: one row a run and feature space, one a snapshot, one a logged step; and their CSV files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pandas as pd
 
 from sagan.analysis.design import design_of
-from sagan.analysis.metrics import METRICS
 from sagan.analysis.model import Design, Effect, Report
-from sagan.analysis.rows import Row, collect
+from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
-from sagan.plan import Plan
+from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
+from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
+from sagan.store.types import CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
+# A run has worsened that ends so many times as far from the data as it once was.
+WORSENED_FACTOR = 2.0
 # Lines of training.csv a run.
 LOG_POINTS = 200
 NETWORKS = ("generator", "discriminator")
-Cells = Mapping[str, Mapping[str, str]]  # variant -> factor -> level
+FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant with a seed in one feature space, and what of it is on disk. `set_aside` says why an evaluation that is
+    there does not count; it is None then."""
+
+    cell: Cell
+    space: str
+    evaluation_key: str
+    reference: ReferenceRecord | None
+    training: RunRecord | None
+    log: list[LogLine]
+    evaluation: EvaluationRecord | None
+    set_aside: str | None
+    fid_untrained: float | None = None
+
+    def metric(self, name: str) -> float | None:
+        return _value(self.evaluation and self.evaluation.metrics, name)
+
+    def reason(self, name: str) -> str | None:
+        """What a metric's status says of it where that is not "measured": why it has no figure, or a bad one."""
+        found = self.evaluation and self.evaluation.metrics.get(name)
+        return found.status if found and found.status != "measured" else None
+
+    @property
+    def curve(self) -> list[CurvePoint]:
+        return self.evaluation.curve if self.evaluation else []
+
+    def fate(self) -> Json:
+        """`status`: measured, diverged or missing; and as 0 or 1
+        - `lost`: trained to no FID at all: diverged, or its images or their features are not finite;
+        - `collapsed`: at some snapshot and to the end, or all final images are the same;
+        - `went_wrong`: collapsed, no better than untrained, or more than twice as far from the data as it once was.
+        """
+        fid, why, untrained, record = self.metric("fid"), self.reason("fid"), self.fid_untrained, self.evaluation
+        diverged = (record or self.training) is not None and (record or self.training).status == "diverged"
+        status = "diverged" if diverged else "measured" if record else "missing"
+        lost = status == "measured" and fid is None and not (why or "").startswith("too few images")
+        is_constant = fid is not None and why is not None
+        collapsed = bool(record and record.collapse.began is not None) or is_constant
+        fids = [point.fid for point in self.curve if point.fid is not None]
+        worsened = status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
+        wrong = collapsed or worsened or (fid is not None and untrained is not None and fid >= untrained)
+        return {
+            "status": status,
+            "lost": int(diverged or lost),
+            "collapsed": int(collapsed),
+            "went_wrong": int(wrong),
+        }
+
+    def at_step(self, step: int) -> dict[str, float | None]:
+        """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
+        ends: list[tuple[int, LogLine | RunRecord]] = [(line.step, line) for line in self.log]
+        ends += [(self.training.steps, self.training)] if self.training else []
+        found: dict[str, float | None] = {}
+        for name in ("images", "seconds", "step_seconds"):
+            values = [getattr(end, name) for _, end in ends]
+            known = bool(ends) and None not in values
+            found[name] = float(np.interp(step, [0, *(at for at, _ in ends)], [0.0, *values])) if known else None
+        return found | {"images": None if found["images"] is None else round(found["images"])}
 
 
 @dataclass(frozen=True)
@@ -30,8 +95,9 @@ class Tables:
     """What a report is made of.
 
     Attributes:
-        runs: results.csv: variant, seed, a column for each factor, space, status, lost, every metric, step_seconds
-            (seconds of a step), load, device, ... Of layers `gamma.<layer>`; `entropy.<layer>` over a uniform map's.
+        runs: results.csv: variant, seed, a column for each factor (empty outside of the grid), space, status, lost,
+            every metric, step_seconds (seconds of a step), load, device, ... Of layers `gamma.<layer>`;
+            `entropy.<layer>` over a uniform map's.
         snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
         training: training.csv: the runs' logs, thinned.
         costs: costs.csv, where there is one: step_seconds of quiet runs by variant and round (`seed`).
@@ -45,82 +111,97 @@ class Tables:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A report with the tables it is of. `records`: where they are on this machine, for pictures."""
+    """A report with the tables it is of. `is_here`: the runs are on this machine, with their pictures."""
 
     report: Report
     effects: list[Effect]
     tables: Tables
-    records: list[Row] | None = None
+    is_here: bool = False
 
     @property
     def design(self) -> Design:
         return self.report.design
 
 
-FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
+def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[Row]:
+    """Everything on disk about a suite of the plan, in the order of `params.yaml`, feature space after feature space.
+
+    Raises:
+        UserError: a run's log is not JSON lines.
+    """
+    logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
+    trained = {run: read_run(run, paths).record for run in logs}
+    rows = []
+    for space in params.suites[suite].evaluation.spaces:
+        cells = [(cell, cell.also.get(space, cell.evaluation)) for cell in plan.suites[suite]]
+        reference = read_reference(plan.evaluations[cells[0][1]].reference, paths).record
+        found = {key: read_evaluation(key, paths).record for _, key in cells}
+        untrained = {key: _value(of and of.untrained, "fid") for key, of in found.items()}
+        # The untrained generator is measured at seed 0 alone, for all runs of its recipe.
+        of_recipe = {cell.variant: untrained[key] for cell, key in cells if cell.seed == 0}
+        for cell, key in cells:
+            set_aside = _other_weights(found[key], reference, paths) if found[key] and reference else None
+            evaluation = None if set_aside else found[key]
+            known = [fid for fid in (untrained[key], of_recipe.get(cell.variant)) if fid is not None and evaluation]
+            records = (reference, trained[cell.run], logs[cell.run], evaluation)
+            rows.append(Row(cell, space, key, *records, set_aside, *known[:1]))
+    return rows
+
+
+def _value(metrics: Mapping[str, MetricValue] | None, name: str) -> float | None:
+    return metrics[name].value if metrics and name in metrics else None
+
+
+def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:
+    """Why an evaluation's figures do not compare with the others: the network that measured is not the reference's.
+
+    Two machines train two classifiers under one reference key, and copied folders bring both together.
+    """
+    protocols = [evaluation.curve_protocol, *(metric.protocol for metric in evaluation.metrics.values())]
+    here = reference.weights_digest
+    others = {protocol.get("weights_digest") for protocol in protocols} - {None, here}
+    if here is None or not others:
+        return None
+    folder = paths.evaluation(evaluation.key).relative_to(paths.root).as_posix()
+    brought = paths.reference(reference.key).relative_to(paths.root).as_posix()
+    told = ", ".join(sorted(digest[:12] for digest in others))
+    return (
+        f"measured with other weights ({told}) than the reference here has ({here[:12]}): delete {folder} and run "
+        f"`dvc repro`, or bring {brought} from where it was measured"
+    )
 
 
 def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
-    """A suite's design, its records on disk and their tables. UserError as of `design_of` and `collect`."""
+    """A suite's design, its records on disk and their tables, the further feature spaces below the first.
+
+    Raises:
+        UserError: as of `design_of` and `collect`.
+    """
     design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
-    tables = tables_of(rows, params.grids.get(design.grid, {}))
-    return design, rows, replace(tables, costs=_costs(paths.report(suite)))
+    grid = params.grids.get(design.grid, {})
 
+    def keys(row: Row) -> Json:
+        levels = grid.get(row.cell.variant, dict.fromkeys(design.factors))
+        return {"variant": row.cell.variant, "seed": row.cell.seed, **levels, "space": row.space}
 
-def tables_of(rows: list[Row], cells: Cells) -> Tables:
-    """The tables of a suite's records, the further feature spaces below the first."""
-    runs = [_run(row) for row in rows]
     snapshots = [
-        {"variant": row.variant, "seed": row.seed, "space": row.space, "step": point.step}
-        | row.at_step(point.step)
+        keys(row)
+        | {"step": point.step, **row.at_step(point.step)}
         | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
         for row in rows
         for point in row.curve
     ]
-    training = [line for row in rows if row.space == rows[0].space for line in _training(row)]
+    training = [line for row in rows if row.space == design.space for line in _training(row)]
     first = ["variant", "seed", "step", "images", "seconds"]
-    keys = ["variant", "seed", "space", "step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
-    logged = sorted({name for line in training for name in line} - set(keys))
-    return Tables(
-        with_factors(pd.DataFrame(runs), cells),
-        with_factors(pd.DataFrame(snapshots, columns=keys), cells),
+    columns = ["step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
+    logged = sorted({name for line in training for name in line} - {*first, "step_seconds"})
+    tables = Tables(
+        pd.DataFrame([keys(row) | _run(row) for row in rows]),
+        pd.DataFrame(snapshots, columns=["variant", "seed", *design.factors, "space", *columns]),
         pd.DataFrame(training, columns=[*first, *logged]),
+        _costs(paths.report(suite)),
     )
-
-
-def with_factors(table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
-    """With a column for each factor behind the seed, empty for a variant outside of the grid."""
-    factors = list(next(iter(cells.values()), {}))
-    table = table.drop(columns=factors, errors="ignore")
-    for place, name in enumerate(factors, start=2):
-        levels = table["variant"].map({variant: of[name] for variant, of in cells.items()}).astype(object)
-        table.insert(place, name, levels)
-    return table
-
-
-def write_tables(tables: Tables, folder: Path) -> None:
-    for name, file in FILES.items():
-        table = getattr(tables, name)
-        # Of records, which may have been copied from elsewhere; other texts are names of params.yaml.
-        texts = {column: table[column].map(for_csv) for column in ("device", "generator_sha256") if column in table}
-        table.assign(**texts).to_csv(folder / file, index=False, lineterminator="\n")
-    if tables.costs is not None:
-        tables.costs.to_csv(folder / "costs.csv", index=False, lineterminator="\n")
-
-
-def read_tables(folder: Path, factors: list[str]) -> Tables:
-    """The tables that a report left. FileNotFoundError where one is not there."""
-    return Tables(**{name: _read(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
-
-
-def _costs(folder: Path) -> pd.DataFrame | None:
-    return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
-
-
-def _read(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of which levels such as "none" are words: only an empty field is nothing."""
-    words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
-    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
+    return design, rows, tables
 
 
 def _run(row: Row) -> Json:
@@ -132,16 +213,11 @@ def _run(row: Row) -> Json:
         layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
     best = evaluation and evaluation.best
     digest = run and run.files.get("generator.safetensors")
+    loads = [line.load for line in row.log if line.load is not None]
     return {
-        **{
-            "variant": row.variant,
-            "seed": row.seed,
-            "space": row.space,
-            "run": row.run,
-            "evaluation": row.evaluation_key,
-        },
-        "status": row.status,
-        **{name: int(getattr(row, name)) for name in ("lost", "collapsed", "went_wrong")},
+        "run": row.cell.run,
+        "evaluation": row.evaluation_key,
+        **row.fate(),
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
@@ -151,7 +227,7 @@ def _run(row: Row) -> Json:
         "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
         **{name: run and getattr(run, name) for name in ("steps", "images", "images_per_second", "seconds")},
         "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
-        "load": median(row.loads) if row.loads else None,
+        "load": median(loads) if loads else None,
         "generated_per_second": evaluation and evaluation.generated_per_second,
         "evaluation_seconds": evaluation and evaluation.seconds,
         **{f"parameters_{network}": run and run.parameters.get(network) for network in NETWORKS},
@@ -171,5 +247,29 @@ def _training(row: Row) -> list[Json]:
             sigmas = [v for k, v in line.values.items() if k.startswith(f"sigma.{network}.") and v is not None]
             if sigmas:
                 kept[f"sigma_max.{network}"] = max(sigmas)
-        lines.append({"variant": row.variant, "seed": row.seed, **kept})
+        lines.append({"variant": row.cell.variant, "seed": row.cell.seed, **kept})
     return lines
+
+
+def write_tables(tables: Tables, folder: Path) -> None:
+    """results.csv, curves.csv and training.csv; costs.csv is a user's."""
+    for name, file in FILES.items():
+        table = getattr(tables, name)
+        # Of records, which may have been copied from elsewhere; other texts are names of params.yaml.
+        texts = {column: table[column].map(for_csv) for column in ("device", "generator_sha256") if column in table}
+        table.assign(**texts).to_csv(folder / file, index=False, lineterminator="\n")
+
+
+def read_tables(folder: Path, factors: list[str]) -> Tables:
+    """The tables that a report left. FileNotFoundError where one is not there."""
+    return Tables(**{name: _read(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
+
+
+def _costs(folder: Path) -> pd.DataFrame | None:
+    return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
+
+
+def _read(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of which levels such as "none" are words: only an empty field is nothing."""
+    words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Answer, Design, Effect, Question
+from sagan.analysis.model import Answer, Design, Effect, Question, Report, metric_of
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -41,8 +40,6 @@ def change(percent: float | None) -> str:
 
 def size(effect: Effect) -> str:
     """An estimate with its 95 % interval: "+42.8 % (36.2 to 49.7)", or a difference in the metric's unit as shown."""
-    if effect.estimate is None:
-        return NOTHING
     if effect.scale == "ratio":
         low, high = (number(end, signed=True, places=1) for end in (effect.low, effect.high))
         return f"{change(effect.estimate)} ({low} to {high})"
@@ -59,9 +56,7 @@ def change_with_interval(effect: Effect) -> str:
 
 def answer(of: Answer) -> str:
     """The answer in a few words, with what qualifies it."""
-    if of.effect is None:
-        return NO_ANSWER[of.why] if of.why else "no answer"
-    return ", ".join([of.effect.answer or "no answer", *qualifiers(of)])
+    return ", ".join([of.effect.answer, *qualifiers(of)]) if of.effect else NO_ANSWER[of.why]
 
 
 def qualifiers(of: Answer) -> list[str]:
@@ -74,6 +69,15 @@ def qualifiers(of: Answer) -> list[str]:
         f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst": of.lost,
     }
     return [words for words, is_so in told.items() if is_so]
+
+
+def answers(report: Report) -> list[str]:
+    """A line for each question; of a suite that asks none, for each variant against the baseline."""
+    if report.too_short:
+        return ["this budget is too short to say anything of ingredients"]
+    if report.waits:
+        return [f"no answers before there are {report.waits}"]
+    return [sentence(found, report.design) for found in report.questions or report.pairs]
 
 
 def parts_of_title(question: Question, design: Design) -> tuple[str, str]:

@@ -158,7 +158,7 @@ def where(
     else:
         place = experiment_paths(experiment, PATHS)
         suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
-    from sagan.analysis.whereabouts import whereabouts
+    from sagan.analysis.build import whereabouts
 
     for line in whereabouts(suites, place, sys.stdout.isatty()):
         print(line)

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sagan.analysis.build import Analysis
-from sagan.analysis.metrics import metric_of
-from sagan.analysis.model import Design, Effect, Question, Report
+from sagan.analysis.model import Design, Question, Report
 from sagan.analysis.words import parts_of_title
 from sagan.names import for_figure
 from sagan.report.style import Theme
@@ -56,14 +55,18 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
         return None
     figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
     worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharey=True)
+    colours = {None: theme.muted, "helps": theme.good, "hurts": theme.bad}
     for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
         ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
         ax.axvline(0, color=theme.ink, lw=0.8, zorder=1)
         for y, answer in enumerate(getattr(found, of) for found in asked):
-            if answer.effect is not None:
-                _effect(ax, y, answer.effect, theme)
-            else:
-                ax.text(0.02, y, answer.why or "no answer", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+            if (effect := answer.effect) is None:
+                ax.text(0.02, y, answer.why, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+                continue
+            color = colours[effect.direction]
+            ax.plot([effect.decide_low, effect.decide_high], [y, y], color=color, lw=1, marker="|", ms=6)
+            ax.plot([effect.low, effect.high], [y, y], color=color, lw=3)
+            ax.plot(effect.estimate, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
         low, high = ax.get_xlim()
         ax.set_xlim(min(low, -2 * worth), max(high, 2 * worth))
         ax.set_title(title)
@@ -73,16 +76,15 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
         ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-    figure.supxlabel(f"change of {metric_of(design.metric).title}", fontsize=8)
+    figure.supxlabel(f"change of {design.main.title}", fontsize=8)
     return figure
 
 
 def budget(analysis: Analysis, theme: Theme) -> Figure | None:
     """A panel a question: its effect and 95 % interval at each snapshot, at equal steps and at equal time."""
-    design: Design = analysis.design
-    rows: defaultdict[tuple[str, str, str], list[Effect]] = defaultdict(list)
+    design, rows = analysis.design, defaultdict(list)
     for row in sorted(analysis.effects, key=lambda row: row.budget):
-        if (row.given, row.metric, row.space) == ("", design.metric, design.space) and row.estimate is not None:
+        if (row.given, row.metric, row.space) == ("", design.metric, design.space):
             rows[row.question, row.level, row.at].append(row)
     asked = [of for of in analysis.report.questions if len(rows[of.question, of.level, "steps"]) > 1]
     if not asked:
@@ -118,7 +120,7 @@ def training(analysis: Analysis, theme: Theme) -> Figure | None:
     gammas = [name for name in logged if str(name).startswith("gamma.")]
     logged = logged.assign(**{name: logged[name].abs() for name in gammas})
     titles = {
-        design.metric: metric_of(design.metric).title,
+        design.metric: design.main.title,
         "loss_g": "generator's loss",
         "loss_d": "discriminator's loss",
         "sigma_max.generator": "largest sigma, generator",
@@ -172,11 +174,3 @@ def _legend(figure: Figure, axes: list[Axes], place: str) -> None:
 
 def _name(found: Question, design: Design) -> str:
     return "\n".join(for_figure(part) for part in parts_of_title(found, design) if part)
-
-
-def _effect(ax: Axes, y: float, effect: Effect, theme: Theme) -> None:
-    color = {None: theme.muted, "helps": theme.good, "hurts": theme.bad}[effect.direction]
-    if effect.decide_low is not None:
-        ax.plot([effect.decide_low, effect.decide_high], [y, y], color=color, lw=1, marker="|", ms=6)
-    ax.plot([effect.low, effect.high], [y, y], color=color, lw=3)
-    ax.plot(effect.estimate, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)

@@ -37,7 +37,7 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
     rows = [row for name in names if (row := typical_run(analysis, name)) is not None]
     rows = [row for row in rows if _read(row, paths, 1)["layers"]]
     if not rows:
-        if analysis.records is not None:
+        if analysis.is_here:
             path.unlink(missing_ok=True)
         return None
     shown, stored = len(rows), len(_read(rows[0], paths)["pictures"])

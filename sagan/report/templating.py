@@ -11,11 +11,12 @@ import jinja2
 from markdown_it import MarkdownIt
 
 from sagan import names
-from sagan.analysis import metrics, words
+from sagan.analysis import words
 from sagan.analysis.ranking import across_suites
+from sagan.metrics.table import METRICS
 from sagan.store.records import atomic
 
-_PICTURE = re.compile(r'(src|srcset)="(figures/[\w-]+\.(?:png|webp))"')
+_PICTURE = re.compile(r'(?P<name>src|srcset)="(?P<file>figures/[\w-]+\.(?P<kind>png|webp))"')
 _LINK = re.compile(r'href="(?![a-z]+:|#)')
 
 
@@ -28,10 +29,9 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    formats = {"metric": metrics.metric_of, "md": names.for_markdown, "html": names.for_html, "short": short}
-    formats["across_suites"] = across_suites
+    formats = {"md": names.for_markdown, "html": names.for_html, "short": short, "across_suites": across_suites}
     env.filters |= dict(inspect.getmembers(words, inspect.isfunction)) | formats
-    env.globals["METRICS"] = metrics.METRICS
+    env.globals["METRICS"] = METRICS
     return env
 
 
@@ -44,14 +44,15 @@ def short(name: str) -> str:
 def page_of(markdown: str, folder: Path, at: str) -> str:
     """Markdown as HTML, with the pictures of `folder` inlined and links to the files that lie at an address."""
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
-    return _PICTURE.sub(lambda match: f'{match[1]}="{_data_uri(folder / match[2])}"', _LINK.sub(f'href="{at}/', html))
+
+    def inlined(match: re.Match[str]) -> str:
+        data = base64.b64encode((folder / match["file"]).read_bytes()).decode()
+        return f'{match["name"]}="data:image/{match["kind"]};base64,{data}"'
+
+    return _PICTURE.sub(inlined, _LINK.sub(f'href="{at}/', html))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _data_uri(path: Path) -> str:
-    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -62,7 +62,7 @@ def tables(
                 return math.exp(3 + mean + noise + slope * math.log(step / steps[-1]))
 
             told = {"status": "measured", "lost": 0, "collapsed": 0, "went_wrong": 0, "fid": fid(steps[-1])}
-            runs.append(key | told | {"fid_untrained": 1000.0, "device": "cpu (A)", "threads": 1})
+            runs.append(key | told | {"fid_untrained": 1000.0, "load": 0.5, "device": "cpu (A)", "threads": 1})
             snapshots += [
                 key
                 | {

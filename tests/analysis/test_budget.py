@@ -9,7 +9,7 @@ import pytest
 from sagan.analysis import budget
 from sagan.analysis.contrasts import Contrast, effect_weights
 from sagan.analysis.effects import all_effects
-from sagan.analysis.metrics import METRICS
+from sagan.metrics.table import METRICS
 from tests.analysis.made import FACTORS, design, tables
 
 
@@ -94,14 +94,10 @@ def test_runs_of_several_machines_give_no_cost_unless_one_has_all_cells():
     assert attention(runs, snapshots).cost.machine == "cpu (A), 1 thread"
 
 
-def test_a_disturbed_stretch_does_not_count():
+def test_a_disturbed_stretch_does_not_count_and_quiet_runs_replace_all():
     runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.001)
     snapshots.loc[snapshots["step"] >= 600, "step_seconds"] += 5.0
     assert budget.step_costs(runs, snapshots)["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
-
-
-def test_records_of_quiet_runs_replace_the_runs_own_times():
-    runs, snapshots = tables({}, cost={"attention": 1.5})
     quiet = runs[["variant", "seed"]].assign(step_seconds=np.where(runs["attention"] == "on", 0.03, 0.01))
     assert attention(runs, snapshots, quiet).cost.ratio == pytest.approx(3)
 

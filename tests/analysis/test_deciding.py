@@ -80,13 +80,6 @@ def test_a_sure_interaction_is_told_with_the_effect_at_each_level():
     assert at == {"norm=batch": "helps", "norm=spectral": "hurts"}
 
 
-def test_a_look_waits_for_all_of_its_runs():
-    runs, _ = tables({}, seeds=3)
-    runs.loc[0, "status"] = "missing"
-    state = replay(design(), runs)
-    assert state.look is None and state.seeds_asked == 3 and not state.answers
-
-
 def test_first_answers_stand_and_sizes_are_of_the_last_look():
     runs, _ = tables({"attention": math.log(1.3)}, seeds=6, spread=0.03)
     runs.loc[(runs["seed"] >= 3) & (runs["attention"] == "on"), "fid"] /= 1.3
@@ -94,10 +87,3 @@ def test_first_answers_stand_and_sizes_are_of_the_last_look():
     _, row, answered_at = state.answers["attention", "on", "off"]
     assert state.look.seeds == 6 and answered_at == 3
     assert row.answer == "hurts" and row.decide_low > 0 and row.estimate < 20 and row.runs == 48
-
-
-@pytest.mark.parametrize(("size", "spread", "asked"), [(math.log(2.0), 0.01, 3), (0.0, 0.3, 6)])
-def test_nothing_more_is_asked_for_when_all_is_decided(size, spread, asked):
-    runs, _ = tables(dict.fromkeys(("attention", "norm", "ratio"), size), seeds=3, spread=spread)
-    state = replay(design(looks=doubling_looks(3, 12, 0.05)), runs)
-    assert (state.seeds_asked, state.look.seeds) == (asked, 3)

@@ -60,18 +60,6 @@ def write_outcome(paths: Paths, run: Run, cell: Cell, mishap: str | None, fids: 
         write_json(paths.evaluation(cell.also["inception"]) / "metrics.json", _in_inception(record, cell))
 
 
-def lose(paths: Paths, cell: Cell) -> None:
-    """Let a run that is on disk have diverged."""
-    for path, lost in (
-        (
-            paths.run(cell.run) / "run.json",
-            {"status": "diverged", "diverged_at": 230, "reason": "loss_d is not finite"},
-        ),
-        (paths.evaluation(cell.evaluation) / "metrics.json", {"status": "diverged", "metrics": {}, "attention": {}}),
-    ):
-        write_json(path, json.loads(path.read_text()) | lost)
-
-
 def _log_line(run: Run, step: int, speed: float, attends: bool) -> dict:
     wobble = math.sin(step / 17 + run.seed)
     images = step * 32

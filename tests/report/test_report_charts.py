@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sagan.report import charts
-from sagan.report.charts import CHARTS, SHOWN
+from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions
 from sagan.report.style import DARK, LIGHT, save, themed
 from tests.report.conftest import PARAMS, found
 
@@ -63,8 +63,11 @@ def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, 
     more = "".join(f"\n  {name}: {{like: sagan, optimizer: {{lr_ratio: 1.{name[-2:]}1}}}}" for name in names)
     text = PARAMS.replace("\nsuites:", f"{more}\nsuites:").replace("seeds: 2", "seeds: 3")
     text = text.replace("variants: [sagan, no-attention]", f"variants: [sagan, {', '.join(names)}]")
-    fid = {name: 20.0 + number for number, name in enumerate(names)}
+    fid = {name: 20.0 + 4 * number for number, name in enumerate(names)}
     analysis = found(make_library(tmp_path / "root", ["few"], fid, pictures=False, text=text))
+    # A large suite shows the best and the worst.
+    assert shown_variants(analysis.report) == ["sagan", *names[:4], *names[-3:]] and SHOWN == 8
+    assert [of.level for of in told_questions(analysis.report)] == [*names[:4], *names[-3:]]
     for name, draw in CHARTS.items():
         with themed(LIGHT), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -77,13 +80,6 @@ def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, 
         for box in [ax.get_tightbbox() for ax in axes] + [legend.get_window_extent() for legend in figure.legends]:
             assert box.x0 > -1 and box.y0 > -1 and box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1, name
         assert min(side for ax in axes for side in ax.get_window_extent().size) > 100, name  # pixels
-
-
-def test_every_shown_variant_has_its_own_colour():
-    names = [f"v{i}" for i in range(SHOWN)]
-    for theme in (LIGHT, DARK):
-        colours = theme.colours(names, "v3")
-        assert colours["v3"] == theme.ink and len({colours[name] for name in names}) == SHOWN
 
 
 # What a colour-blind eye sees of linear RGB, at full severity (Machado, Oliveira and Fernandes 2009, table 1).
@@ -113,15 +109,13 @@ def lab(color, seen):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def test_colours_stand_out_from_their_page():
-    for theme in (LIGHT, DARK):
-        assert contrast(theme.ink, theme.page) > 12
-        assert contrast(theme.muted, theme.page) > 4.5
-        assert min(contrast(color, theme.page) for color in theme.cycle) > 3
-
-
-@pytest.mark.parametrize("eye", SEEN)
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_colour_blind_readers_tell_the_colours_apart(theme, eye):
-    points = [lab(color, SEEN[eye]) for color in (theme.ink, *theme.cycle)]
-    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(points, 2)) > 20
+def test_colours_stand_out_from_their_page_and_colour_blind_readers_tell_them_apart(theme):
+    assert contrast(theme.ink, theme.page) > 12
+    assert contrast(theme.muted, theme.page) > 4.5
+    assert min(contrast(color, theme.page) for color in theme.cycle) > 3
+    colours = theme.colours([f"v{i}" for i in range(SHOWN)], "v3")
+    assert colours["v3"] == theme.ink and len(set(colours.values())) == SHOWN
+    for eye, seen in SEEN.items():
+        points = [lab(color, seen) for color in (theme.ink, *theme.cycle)]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(points, 2)) > 20, eye

@@ -2,16 +2,17 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from sagan.analysis.build import read_analysis, write_analysis
+from sagan.analysis.build import current, write_analysis
 from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
 from sagan.report import document, render, render_index
-from sagan.report.charts import SHOWN, shown_variants, told_questions, training
+from sagan.report.charts import training
 from sagan.report.document import put_in_place, readme, restore
 from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT, themed
@@ -35,7 +36,7 @@ def test_a_report_is_made_anew_of_its_tables_where_the_runs_are_elsewhere(make_l
     folder = report(library, "factorial")
     before = contents(folder)
     shutil.rmtree(tmp_path / "results")
-    render(read_analysis(folder), library.paths)
+    render(current("factorial", library.params, library.paths), library.paths)
     assert contents(folder) == before
     assert any(name.startswith("figures/samples") for name in before)
 
@@ -54,24 +55,17 @@ def test_the_first_screen_answers_each_question_per_step_and_per_second(rendered
         assert said in screen
 
 
-def test_every_cell_is_a_row_whatever_became_of_it(rendered):
+def test_every_cell_is_a_row_whatever_became_of_it(rendered, library):
     results = pd.read_csv(rendered("made-up") / "results.csv")
     assert results["status"].value_counts().to_dict() == {"measured": 31, "diverged": 2, "missing": 2}
     text = (rendered("made-up") / "README.md").read_text()
     assert "**31 of 35 runs were measured**; 2 diverged, 1 collapsed, 0 ended badly, 2 missing" in first_screen(text)
     assert "- dcgan, seed 3: diverged at step 230" in text and "- ttur-1, seed 2: missing" in text
     assert "- sn-d-only, seed 4: collapsed at step 400; FID 61.50" in text
-
-
-def test_what_a_user_writes_stays_text(rendered, library):
-    text = (rendered("made-up") / "README.md").read_text()
+    # It asks nothing, so that variants are told against the baseline; and what a user writes stays text.
+    assert re.search(r"\| no-attention instead of sagan \| \*\*hurts\*\*: \+\d", first_screen(text))
     assert "a name with \\| and \\<b\\>" in text
     assert "<b>" not in (library.paths.pages("made-up") / "report.html").read_text()
-
-
-def test_a_suite_that_asks_nothing_tells_variants_against_the_baseline(rendered):
-    screen = first_screen((rendered("made-up") / "README.md").read_text())
-    assert re.search(r"\| no-attention instead of sagan \| \*\*hurts\*\*: \+\d", screen)
 
 
 @pytest.mark.parametrize(("high", "told"), [(0.2, ", deciding interval \N{MINUS SIGN}9.8 to +0.2"), (-0.2, "")])
@@ -107,7 +101,8 @@ def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, t
     library = make_library(tmp_path, ["few"])
     for seed in (0, 1):
         cell = library.cell("few", "sagan", seed)
-        library.plan.runs[cell.run].config["image"]["classes"] = ["cat", "dog"]
+        with edited(library.paths.run(cell.run) / "run.json") as record:
+            record["config"]["image"]["classes"] = ["cat", "dog"]
         folder = library.paths.evaluation(cell.evaluation)
         shutil.copy(folder / "samples.png", folder / "samples-by-class.png")
     folder = report(library)
@@ -126,21 +121,19 @@ def test_a_broken_picture_costs_that_picture_alone(make_library, tmp_path, capsy
         assert sheet.height < 2 * 448  # the other variant's
 
 
-@pytest.mark.parametrize("lost", ["diverged", "not finite", "not there"])
-def test_a_suite_without_a_single_figure_is_reported(make_library, rendered, tmp_path, lost):
-    if lost == "not there":
-        text = (rendered("empty") / "README.md").read_text()
-    else:
-        library = make_library(tmp_path, ["few"], pictures=False)
-        for cell in library.plan.suites["few"]:
-            with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
-                if lost == "not finite":
-                    for metric in (*record["metrics"].values(), record["untrained"]["fid"]):
-                        metric["value"] = None
-                else:
-                    record |= {"status": lost, "metrics": {}, "attention": {}, "curve": []}
-        text = readme(found(library), {})
-    assert "No run gave a figure" in first_screen(text) if lost != "not finite" else "without a finite figure" in text
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        ({"status": "diverged", "metrics": {}, "attention": {}, "curve": []}, "No run gave a figure"),
+        ({"metrics": {"fid": {"value": None}}, "untrained": {}}, "without a finite figure"),
+    ],
+)
+def test_a_suite_without_a_single_figure_is_reported(make_library, tmp_path, lost, told):
+    library = make_library(tmp_path, ["few"], pictures=False)
+    for cell in library.plan.suites["few"]:
+        with edited(library.paths.evaluation(cell.evaluation) / "metrics.json") as record:
+            record |= lost
+    assert told in readme(found(library), {})
 
 
 @pytest.mark.parametrize("gone", ["runs", "logs", "reference", "evaluations"])
@@ -183,30 +176,24 @@ def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path
     assert found(library).report.ranking("steps").standings[0].variant == "sagan"
 
 
-def test_a_large_suite_shows_the_best_and_the_worst(make_library, tmp_path):
-    names = [f"ratio-{number:02d}" for number in range(19)]
-    more = "".join(f"\n  {name}: {{like: sagan, optimizer: {{lr_ratio: 1.{name[6:]}1}}}}" for name in names)
-    text = PARAMS.replace("\nsuites:", f"{more}\nsuites:").replace("seeds: 2", "seeds: 3")
-    text = text.replace("variants: [sagan, no-attention]", f"variants: [sagan, {', '.join(names)}]")
-    fid = {name: 20.0 + 4 * number for number, name in enumerate(names)}
-    shown = found(make_library(tmp_path, ["few"], fid, pictures=False, text=text)).report
-    assert shown_variants(shown) == ["sagan", *names[:4], *names[-3:]]
-    assert [of.level for of in told_questions(shown)] == [*names[:4], *names[-3:]] and SHOWN == 8
-
-
-def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("place", "name"), [(document, "readme"), (Path, "rename")])
+def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_path, monkeypatch, place, name):
+    """Also one that is killed as it takes its place, once the former one is moved away."""
     library = make_library(tmp_path, ["few"])
     folder = report(library)
     before = contents(folder)
     assert any(name.startswith("figures/") for name in before)
+    real = getattr(place, name)
 
-    def killed(*arguments):
+    def killed(path, *arguments, **options):
+        if name == "rename" and path == folder:
+            return real(path, *arguments)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(document, "readme", killed)
-        with pytest.raises(KeyboardInterrupt):
-            report(library)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(place, name, killed)
+        report(library)
+    restore(folder)
     assert contents(folder) == before
     report(library)
     assert contents(folder) == before
@@ -223,27 +210,6 @@ def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
     (fresh / "figures/kept.png").write_text("now")
     put_in_place(fresh, folder)
     assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/kept.png": b"now"}
-
-
-def test_a_report_killed_as_it_takes_its_place_is_put_back(tmp_path, monkeypatch):
-    folder, fresh = tmp_path / "few", tmp_path / ".few.new"
-    for place in (folder, fresh):
-        place.mkdir()
-        (place / "README.md").write_text(place.name)
-    rename = type(folder).rename
-
-    def killed(path, target):
-        if path == fresh:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(type(folder), "rename", killed)
-        put_in_place(fresh, folder)
-    restore(folder)
-    assert (folder / "README.md").read_text() == "few"
-    put_in_place(fresh, folder)
-    assert contents(tmp_path) == {"few/README.md": b".few.new"}
 
 
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
