@@ -190,12 +190,15 @@ class Question(Compared):
 
 
 class Standing(Part):
-    """A variant among all. `mean` is geometric where effects are ratios."""
+    """A variant among all. `mean` is geometric where effects are ratios; `beats_best` and `beats_baseline` are shares of
+    pairs of runs."""
 
     variant: str
     mean: float
     runs: int
     may_be_best: bool
+    beats_best: float | None
+    beats_baseline: float | None
 
 
 class Ranking(Part):

@@ -45,6 +45,11 @@ def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: l
     order = sorted(known, key=lambda name: (known[name].mean(), name))
     level = design.alpha / max(1, len(order) - 1)
 
+    def share(name: str, other: str) -> float | None:
+        if name == other or other not in known:
+            return None
+        return float((known[name][:, None] < known[other]).mean())
+
     def standing(name: str) -> Standing:
         mean = metric.sign * float(known[name].mean())
         to_others = (contrast(known, {name: 1.0, other: -1.0}, FEWEST) for other in order if other != name)
@@ -53,6 +58,8 @@ def _ranking(design: Design, at: At, place: float, figures: Figures, left_out: l
             mean=math.exp(mean) if metric.scale == "log" else mean,
             runs=len(known[name]),
             may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
+            beats_best=share(name, order[0]),
+            beats_baseline=share(name, design.baseline),
         )
 
     return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)
