@@ -190,8 +190,8 @@ class Question(Compared):
 
 
 class Standing(Part):
-    """A variant among all. `mean` is geometric where effects are ratios; `beats_best` and `beats_baseline` are shares of
-    pairs of runs."""
+    """A variant among all. `mean` is geometric where effects are ratios; `beats_best` and `beats_baseline` are shares
+    of pairs of runs."""
 
     variant: str
     mean: float
