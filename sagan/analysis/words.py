@@ -63,7 +63,7 @@ def qualifiers(of: Answer) -> list[str]:
     """What an answer has to be told with."""
     told = {
         f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}": of.depends_on,
-        f"{' and '.join(of.contradicted_by)} says the opposite": of.contradicted_by,
+        f"the opposite in features of {' and '.join(of.contradicted_by)}": of.contradicted_by,
         "still changing": of.still_changing,
         f"answered at {of.answered_at} seeds": of.answered_at,
         f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst": of.lost,
