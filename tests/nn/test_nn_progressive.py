@@ -148,6 +148,20 @@ def test_a_block_is_its_convolutions(networks):
     torch.testing.assert_close(down(x), halved(conv(conv(x, down.conv1), down.conv2)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("level", "alpha"), [(0, 1.0), (1, 0.25), (1, 1.0), (3, 0.5)])
+def test_the_phase_is_in_the_weights(networks, level, alpha):
+    generator, z = networks()[0].eval(), torch.randn(3, 16)
+    generator.grow(level, alpha)
+    images = generator(z)
+    assert images.shape == (3, 1, 32, 32) and images.abs().max() <= 1
+    if level == 0:
+        assert torch.equal(images, images[:, :, ::8, ::8].repeat_interleave(8, 2).repeat_interleave(8, 3))
+    other = networks()[0].eval()
+    assert not torch.equal(other(z), images)
+    other.load_state_dict(generator.state_dict())
+    assert torch.equal(other(z), images)
+
+
 def test_attention_joins_with_its_side_and_is_found_before(networks):
     generator, discriminator = networks(attention_at=[16])
     for network in (generator, discriminator):

@@ -5,6 +5,7 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
+from sagan.params.loading import load_params
 from sagan.params.recipes import recipe_lines, suite_training
 
 FILE = """
@@ -36,13 +37,16 @@ suites:
 
 
 @pytest.fixture
-def load(load):
+def load(tmp_path):
     """Loads FILE after `change` was called with its tree."""
 
     def loaded(change=lambda tree: None):
-        tree = YAML(typ="safe", pure=True).load(FILE)
+        yaml = YAML()
+        tree = yaml.load(FILE)
         change(tree)
-        return load(tree)
+        path = tmp_path / "params.yaml"
+        yaml.dump(tree, path)
+        return load_params(path)
 
     return loaded
 

@@ -15,7 +15,7 @@ from sagan.store import reading
 from sagan.store.folders import set_aside
 from sagan.store.records import read_json, write_json
 from sagan.store.types import RunRecord
-from tests.made_up import evaluation_record, run_record, write_manifest
+from tests.made_up import evaluation_record, run_record
 from workflow import launch
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,8 @@ def sagan(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def plan(sagan, paths):
-    write_manifest(paths)
+    manifest = {"digest": "d", "channels": 1, "resolution": 28, "dataset": "mnist5k"}
+    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
     return make_plan(load_params(paths.params), paths)
 
 
@@ -94,7 +95,14 @@ def test_a_record_that_is_none_counts_as_not_there_and_is_named_once(sagan, reco
 
 @pytest.mark.parametrize(
     "change",
-    [{"curve": "text"}, {"curve": ["text"]}, {"metrics": 3}, {"status": None}, {"key": "another"}, {"provenance": []}],
+    [
+        {"curve": "text"},
+        {"curve": ["text"]},
+        {"metrics": 3},
+        {"status": None},
+        {"key": "another"},
+        {"provenance": []},
+    ],
 )
 def test_a_measurement_of_another_form_counts_as_not_there(plan, paths, records, change, capsys):
     path = paths.root / records["metrics.json"]
@@ -154,6 +162,12 @@ def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, pat
         tree["runs"][run]["dataset"] = key
     write_json(paths.root / "plan.json", tree)
     assert_one_line(sagan("train", run, "--plan", "plan.json"), "is no key of a plan")
+
+
+def test_the_command_of_another_clone_is_refused(sagan):
+    Path("sagan").mkdir()
+    Path("sagan/__init__.py").touch()
+    assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
 
 
 @pytest.mark.parametrize(
