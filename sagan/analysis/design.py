@@ -100,10 +100,10 @@ def flat(tree: Json, prefix: str = "") -> dict[str, str]:
             word = "none"
         elif isinstance(value, float):
             word = f"{value:g}"
-        elif isinstance(value, list | tuple) and all(isinstance(item, int) for item in value):  # sides of feature maps
+        elif key == "attention_at":  # sides of feature maps
             word = f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
         elif isinstance(value, list | tuple):
-            word = ", ".join(map(str, value))
+            word = ", ".join(map(str, value)) or "none"
         flattened[name] = word
     return flattened
 

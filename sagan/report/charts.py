@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sagan.analysis.build import Analysis
-from sagan.analysis.model import Design, Question, Report
+from sagan.analysis.model import At, Design, Question, Report
 from sagan.analysis.words import parts_of_title
 from sagan.names import for_figure
 from sagan.report.style import Theme
@@ -93,7 +93,8 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
     for ax, found in zip(axes, asked, strict=True):
         ax.axhline(0, color=theme.ink, lw=0.8, zorder=1)
         last = rows[found.question, found.level, "steps"][-1].budget
-        for at, color, marker in (("steps", theme.ink, "o"), ("time", theme.cycle[1], "s")):
+        ways: list[tuple[At, str, str]] = [("steps", theme.ink, "o"), ("time", theme.cycle[1], "s")]
+        for at, color, marker in ways:
             if of := rows[found.question, found.level, at]:
                 # Time in units of the cheaper level's steps, beside the steps, so that both stand on one axis.
                 unit, beside = (1, 0) if at == "steps" else (last / of[-1].budget, 0.012 * last)
