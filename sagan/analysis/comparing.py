@@ -93,8 +93,8 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
     for folder in (here, Path(name)):
         if (folder / "report.json").exists():
             return read_analysis(folder)
-    command = ["git", "-C", str(paths.root), "archive", "--end-of-options", name, f"reports/{suite}"]
-    if found := subprocess.run(command, capture_output=True).stdout:
+    command = ["git", "-C", str(paths.root), "archive", name, f"reports/{suite}"]
+    if not name.startswith("-") and (found := subprocess.run(command, capture_output=True).stdout):
         with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=BytesIO(found)) as archive:
             archive.extractall(folder, filter="data")
             if (Paths(Path(folder)).report(suite) / "report.json").exists():

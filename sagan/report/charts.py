@@ -54,7 +54,7 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
     if not any(found.steps.effect or found.time.effect for found in asked):
         return None
     figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
-    worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharey=True)
+    worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharex=True, sharey=True)
     colours = {None: theme.muted, "helps": theme.good, "hurts": theme.bad}
     for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
         ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
@@ -67,8 +67,6 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
             ax.plot([effect.decide_low, effect.decide_high], [y, y], color=color, lw=1, marker="|", ms=6)
             ax.plot([effect.low, effect.high], [y, y], color=color, lw=3)
             ax.plot(effect.estimate, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
-        low, high = ax.get_xlim()
-        ax.set_xlim(min(low, -2 * worth), max(high, 2 * worth))
         ax.set_title(title)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_major_formatter(_percent)
@@ -76,6 +74,8 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
         ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
+    low, high = axes[0].get_xlim()
+    axes[0].set_xlim(min(low, -2 * worth), max(high, 2 * worth))
     figure.supxlabel(f"change of {design.main.title}", fontsize=8)
     return figure
 

@@ -63,6 +63,13 @@ def contrast(cells, place, level, other):
     return estimate, [(y.var(ddof=1) / len(y) / len(side) ** 2, len(y) - 1) for side in sides for y in side]
 
 
+def won(cells, place, level, other):
+    """Pairs of runs, equal in the other factors, of which the level's has the lower figure."""
+    of = {(cell[place], cell[:place] + cell[place + 1 :]): y for cell, y in cells.items()}
+    sides = [(y, of[other, rest]) for (mine, rest), y in of.items() if mine == level]
+    return sum(int(one < two) for mine, theirs in sides for one in mine for two in theirs)
+
+
 def percent(log):
     return 100 * (math.exp(log) - 1)
 
@@ -137,6 +144,11 @@ def test_answers_per_second(name):
         )
         widening = curvature * (x - logs[near - 1]) * (logs[near] - x)
         [row] = [row for row in suite.rows(question=question, level=level, at="time") if row["answer"]]
+        [told] = [of["time"] for of in REPORT[name]["questions"] if (of["question"], of["level"]) == (question, level)]
+        assert told["at_this_cost"] == pytest.approx(
+            [percent(end) for end in interval(parts, estimate, 0.05)], abs=1e-6
+        )
+        assert told.get("won", 0) == won(cells, place, level, other) and told["effect"]["answer"] == row["answer"]
         parts = [*parts, *((slope**2 * variance, freedom) for variance, freedom in cost_parts)]
         agree(row, estimate, parts, 0.05 / len(suite.asked), widening)
 

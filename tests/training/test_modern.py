@@ -9,7 +9,7 @@ import torch
 from sagan.objectives import Judged
 from sagan.params.loading import load_params
 from sagan.training.ingredients import ingredients_of
-from tests.plan.test_keys import config_of, weights
+from tests.variants import config_of, weights
 
 CELLS = {
     "modern-grid-relativistic-r1-r2": ("relativistic", 2.0, 2.0),
