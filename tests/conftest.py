@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
 
@@ -49,6 +50,14 @@ def tiny_config(steps: int = 8, **variant: object) -> dict:
         "seed": 0,
         "image": {"channels": 1, "resolution": 28},
     }
+
+
+@pytest.fixture
+def hears_hangup():
+    """What the test starts hears a closed terminal, also where `nohup` started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

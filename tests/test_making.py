@@ -119,6 +119,7 @@ def wait_for(found, process, seconds=120):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("hears_hangup")
 def test_a_signal_stops_it_behind_checkpoints(measured, tmp_path, number):  # noqa: F811
     made = Made(tmp_path / "made", measured, SEEDS.replace("steps: 6", "steps: 4000"))
     process = made.start("make", *made.runs, "--plan", "plan.json", "--together", "2")

@@ -41,6 +41,7 @@ def test_a_folder_that_is_in_the_way_is_named(clone, place):
     assert f"sagan: {place}: there is a file where a folder has to be" in output and "Traceback" not in output
 
 
+@pytest.mark.usefixtures("hears_hangup")
 def test_a_closed_terminal_leaves_checkpoints(clone):
     clone.set_param("suites.quick.training.steps", 100_000)
     launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")

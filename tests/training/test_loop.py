@@ -157,6 +157,7 @@ def test_a_log_that_lost_lines_is_made_again(run, images, paths, monkeypatch, ca
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("hears_hangup")
 def test_a_signal_leaves_a_checkpoint_at_that_very_step(with_training, images, paths, child, number):
     run = with_training(steps=400, snapshots=[0, 400])
     run = dataclasses.replace(run, execution={**run.execution, "checkpoint_every": 1000})
