@@ -49,7 +49,7 @@ def main() -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(file, index=False, lineterminator="\n")
     print(table.groupby("variant")["step_seconds"].agg(["median", "min", "max"]))
-    print(f"{file}: `python -m sagan report --suite {arguments.suite}` counts with it; `dvc repro` does not look at it")
+    print(f"{file}: `python -m sagan report --suite {arguments.suite}` counts with it")
 
 
 def rounds(loops: dict[str, Loop], arguments: argparse.Namespace) -> list[dict[str, str | float]]:
