@@ -20,7 +20,7 @@ FLOORS = [
     {"metrics"},
     {"generators"},
     {"analysis"},
-    {"report", "tracking", "scoring", "verifying", "making"},
+    {"report", "tracking", "scoring", "comparing", "verifying", "making"},
     {"cli", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -163,8 +163,8 @@ def read_analysis(folder: Path) -> Analysis:
     return analysis_of(report.design, tables, report.provenance, report.spaces)
 
 
-def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> Iterator[str]:
-    """Of each suite that has a report its answers and links to its pages, which a terminal opens on a click (OSC 8)."""
+def whereabouts(suites: Iterable[str], paths: Paths) -> Iterator[str]:
+    """Of each suite that has a report its answers and links to its pages."""
     for suite in suites:
         if (report := read_report(paths.report(suite))) is None:
             yield f"{suite}: no report yet; `make repro` makes it"
@@ -173,8 +173,7 @@ def whereabouts(suites: Iterable[str], paths: Paths, is_terminal: bool) -> Itera
         pages = [paths.pages(suite) / name for name in ("report.html", "explorer.html")]
         for page in [*pages, paths.report(suite) / "README.md"]:
             if page.exists():
-                uri = page.resolve().as_uri()
-                yield f"  {page.name:<14}" + (f"\033]8;;{uri}\033\\{uri}\033]8;;\033\\" if is_terminal else uri)
+                yield f"  {page.name:<14}{page.resolve().as_uri()}"
 
 
 def summary(report: Report) -> dict[str, float | int]:

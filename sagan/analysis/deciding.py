@@ -123,18 +123,13 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
 
 @dataclass(frozen=True)
 class Replay:
-    """What the looks say of the runs that there are.
+    """What the looks say of the runs that there are."""
 
-    Attributes:
-        runs: the grid's rows of the last look that was taken, in the main space; none before the first.
-        seeds_asked: how many seeds each cell is asked for now.
-        answers: each question with its row, whose first answer stands, and the seeds of an earlier look that gave it.
-    """
-
-    runs: pd.DataFrame
+    runs: pd.DataFrame  # the grid's rows of the last look that was taken, in the main space; none before the first
     look: Look | None
-    seeds_asked: int
+    seeds_asked: int  # how many each cell is asked for now
     interactions: list[Row] = field(default_factory=list)
+    # Each question with its row, whose first answer stands, and the seeds of an earlier look that gave it.
     answers: dict[Names, tuple[Asked, Effect, int | None]] = field(default_factory=dict)
 
 

@@ -36,13 +36,8 @@ class Effects:
 def all_effects(
     design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame | None = None
 ) -> Effects:
-    """Everything that the tables say of the suite's questions and of each variant against the baseline.
-
-    Args:
-        runs: as of results.csv, one row a run and feature space.
-        snapshots: as of curves.csv, one row a run, space and step.
-        quiet: as of `budget.step_costs`.
-    """
+    """Everything that the tables (see `tables.Tables`) say of the suite's questions and of each variant against the
+    baseline; `quiet`: as of `budget.step_costs`."""
     made = Effects(design, [], [], [], replay(design, runs))
     spent = budget.step_costs(runs, snapshots, quiet)
     _questions(made, runs, snapshots, spent)

@@ -126,23 +126,3 @@ def _numbers(table: pd.DataFrame, column: str, source: str) -> pd.Series:
     if len(words):
         raise UserError(f"{source}: {column}, line {words.index[0] + 2}: {words.iloc[0]!r} is no number")
     return numbers.replace([np.inf, -np.inf], np.nan)
-
-
-def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: str) -> list[str]:
-    """One variant instead of another, from a table with a column `variant`: recipe, effect and cost in words.
-
-    Columns in which each of the two has one value, and not the same, are told as the recipe's differences.
-    """
-    for name in (a, b):
-        if name not in set(table["variant"]):
-            raise UserError(f"{source}: no run of variant {name!r}{did_you_mean(name, set(table['variant']))}")
-    both = table[table["variant"].isin([a, b])].dropna(axis="columns", how="all")
-    lower = None if metric in METRICS else True
-    effects, notes = analyse_results(both, source, [f"variant={a}"], metric, lower_is_better=lower)
-    lines = []
-    for name in both.columns.difference(["variant", "run", metric]):
-        values = [both.loc[both["variant"] == of, name].astype(str).unique() for of in (a, b)]
-        is_setting = not name.startswith(("mlflow.", "sagan.")) and not pd.api.types.is_numeric_dtype(both[name])
-        if is_setting and all(len(of) == 1 for of in values) and values[0][0] != values[1][0]:
-            lines.append(f"{name}: {values[0][0]}, {values[1][0]}")
-    return [*lines, *notes, *effects.sentences()]

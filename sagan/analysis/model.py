@@ -91,12 +91,7 @@ class Look(Part):
 
 
 class Design(Part):
-    """What was asked and how it was measured: all that the tables of figures do not say.
-
-    `recipe`, `training` and `evaluation` are settings in words, of the baseline and of the suite. `factors` are of the
-    grid that answers the questions. `spaces` are feature spaces, that of the answers first. `better` and `scale` are of
-    a metric that `metrics` does not know. `no_shorter` says why a snapshot is not what a shorter training gives.
-    """
+    """What was asked and how it was measured: all that the tables of figures do not say. Settings are in words."""
 
     suite: str
     title: str = ""
@@ -104,21 +99,21 @@ class Design(Part):
     resolution: int | None = None
     variants: dict[str, VariantFacts]
     baseline: str
-    recipe: dict[str, str] = {}
+    recipe: dict[str, str] = {}  # of the baseline
     questions: list[str] = []
-    grid: str = ""
+    grid: str = ""  # that answers them, and its
     factors: dict[str, Factor] = {}
     alpha: float = 0.05
     smallest_effect: float = 0.05
     looks: list[Look] = []
-    spaces: list[str]
+    spaces: list[str]  # that of the answers first
     metric: str = "fid"
-    better: Literal["lower", "higher"] | None = None
+    better: Literal["lower", "higher"] | None = None  # of a metric that `metrics.table` does not know
     scale: Literal["log", "linear"] | None = None
     steps: int | None = None
     training: dict[str, str] = {}
     evaluation: dict[str, str] = {}
-    no_shorter: str | None = None
+    no_shorter: str | None = None  # why a snapshot is not what a shorter training gives
 
     @property
     def space(self) -> str:
@@ -150,54 +145,40 @@ class Cost(Part):
 
 
 class Answer(Part):
-    """A question's answer at one budget.
+    """A question's answer at one budget."""
 
-    Attributes:
-        effect: its row of effects.csv; None where `why`, a key of `words.NO_ANSWER`, says why there is none.
-        lost: runs that count as the worst of the design.
-        answered_at: seeds of the look that gave the answer, where later ones were taken.
-        won, pairs: in how many of so many pairs of runs the level is better.
-        changes: 95 % interval of how far the effect moved over the last two snapshots.
-        contradicted_by: further spaces that surely say the opposite. `depends_on`: factors that it surely depends on.
-        needed: seeds a cell that would find the smallest effect worth having in 80 % of cases.
-        at_this_cost: 95 % interval per second, were the cost ratio known and interpolation exact.
-        error: the standard error, of a ratio that of its logarithm.
-    """
-
-    effect: Effect | None = None
-    why: str | None = None
-    lost: int = 0
-    answered_at: int | None = None
-    won: int = 0
+    effect: Effect | None = None  # its row of effects.csv
+    why: str | None = None  # there is none: a key of `words.NO_ANSWER`
+    lost: int = 0  # runs, which count as the worst of the design
+    answered_at: int | None = None  # seeds of the look that gave the answer, where later ones were taken
+    won: int = 0  # of so many pairs of runs, those in which the level is better
     pairs: int = 0
-    changes: tuple[float, float] | None = None
+    changes: tuple[float, float] | None = None  # how far the effect moved over the last two snapshots, 95 % interval
     still_changing: bool = False
-    contradicted_by: list[str] = []
-    depends_on: list[str] = []
-    needed: int | None = None
-    at_this_cost: tuple[float, float] | None = None
-    error: float | None = None
+    contradicted_by: list[str] = []  # further spaces that surely say the opposite
+    depends_on: list[str] = []  # factors
+    needed: int | None = None  # seeds a cell that would find the smallest effect worth having in 80 % of cases
+    at_this_cost: tuple[float, float] | None = None  # per second, were the cost ratio known and interpolation exact
+    error: float | None = None  # standard error, of a ratio that of its logarithm
 
 
 class Question(Compared):
-    """The answers per step and per second. `cost` None: no step times to compare. `worth` in steps: `times`, with `low`
-    and `high`, which are None where a curve was not measured so far."""
+    """The answers per step and per second."""
 
     steps: Answer
     time: Answer
-    cost: Cost | None = None
-    worth: Row | None = None
+    cost: Cost | None = None  # None: no step times to compare
+    worth: Row | None = None  # in steps: `times`, with `low` and `high`, None where a curve was not measured so far
 
 
 class Standing(Part):
-    """A variant among all. `mean` is geometric where effects are ratios; `beats_best` and `beats_baseline` are shares
-    of pairs of runs."""
+    """A variant among all."""
 
     variant: str
-    mean: float
+    mean: float  # geometric where effects are ratios
     runs: int
     may_be_best: bool
-    beats_best: float | None
+    beats_best: float | None  # shares of pairs of runs
     beats_baseline: float | None
 
 
@@ -248,29 +229,25 @@ class Mean(Part):
 
 
 class Space(Part):
-    """A feature space: FID between real images (`floor`), the figures of `real` images of the other split, a trained
-    classifier's `accuracy`, why metrics lack a figure, those of which all variants are so near to 0 that they say
-    nothing at this budget, and what the runs have: variant -> metric -> mean."""
+    """A feature space, and what was measured in it."""
 
     name: str
-    floor: float | None = None
-    accuracy: float | None = None
-    other_split: str = ""
+    floor: float | None = None  # FID between real images
+    accuracy: float | None = None  # of a trained classifier
+    other_split: str = ""  # whose `real` images' figures these are
     real: dict[str, float | None] = {}
-    unmeasured: dict[str, str] = {}
-    near_floor: list[str] = []
-    means: dict[str, dict[str, Mean]] = {}
+    unmeasured: dict[str, str] = {}  # metric -> why it has no figure
+    near_floor: list[str] = []  # metrics of which all variants are too near to 0 to say anything at this budget
+    means: dict[str, dict[str, Mean]] = {}  # variant -> metric -> of the runs
 
 
 class ReportProvenance(Part):
-    """Where the figures come from, and what a reader must know of them. Facts are `what` and `value`; a protocol is
-    `space`, `metric`, its full `name` and its `settings`. `busy`: a machine that trained had other work, and no quiet
-    runs say what a step costs."""
+    """Where the figures come from, and what a reader must know of them."""
 
-    facts: list[dict[str, str]] = []
-    protocols: list[dict[str, str]] = []
+    facts: list[dict[str, str]] = []  # `what` and `value`
+    protocols: list[dict[str, str]] = []  # `space`, `metric`, its full `name` and its `settings`
     machines: dict[str, int] = {}
-    busy: bool = False
+    busy: bool = False  # a machine that trained had other work, and no quiet runs say what a step costs
     warnings: list[str] = []
     experiment: str = ""
     searched: tuple[int, int] | None = None
@@ -278,8 +255,7 @@ class ReportProvenance(Part):
 
 
 class Report(Part):
-    """report.json. `waits`: what is missing before the questions have answers; `seeds_asked`: how many seeds each cell
-    is asked for now. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
+    """report.json. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
 
     design: Design
     provenance: ReportProvenance
@@ -288,8 +264,8 @@ class Report(Part):
     by_variant: dict[str, Counts]
     too_short: bool = False
     seeds: int = 0
-    seeds_asked: int = 0
-    waits: str | None = None
+    seeds_asked: int = 0  # how many each cell is asked for now
+    waits: str | None = None  # for what, before the questions have answers
     questions: list[Question] = []
     pairs: list[Question] = []
     interactions: list[Row] = []

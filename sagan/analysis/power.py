@@ -58,11 +58,8 @@ def seeds_needed(size: float, spread: float, cells: int, level: float) -> int:
 
 
 def design_power(design: Design, spread: float, cells: int) -> Row:
-    """What a design finds at a spread of runs within their cells.
-
-    Returns:
-        a row seeds, cells, finds (the effect in percent that is found in 80 % of cases; None with too few seeds),
-        spread, and seeds needed for the smallest effect worth having.
+    """What a design finds at a spread of runs within their cells: a row seeds, cells, finds (the effect in percent that
+    is found in 80 % of cases; None with too few seeds), spread, and seeds needed for the smallest effect worth having.
     """
     seeds, level = design.looks[-1].seeds, design.looks[-1].level
     level /= max(1, len(design.contrasts) or len(design.variants) - 1)

@@ -69,11 +69,8 @@ def steadier(state: Replay) -> list[Row]:
     """What each question's level does to the spread of runs: Student's t of log ratios of standard deviations.
 
     Each setting of the other factors gives one ratio of two cells, so that runs need not be normal. Nothing where runs
-    were lost, which took their share of the spread, and of fewer than three settings.
-
-    Returns:
-        rows question, level, instead_of, ratio, low, high, decide_low, decide_high, answer (steadier, less steady or
-        not decided).
+    were lost, which took their share of the spread, and of fewer than three settings. Rows question, level, instead_of,
+    ratio, low, high, decide_low, decide_high, answer (steadier, less steady or not decided).
     """
     found = []
     if state.runs["lost"].any():

@@ -92,21 +92,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a report is made of.
+    """What a report is made of."""
 
-    Attributes:
-        runs: results.csv: variant, seed, a column for each factor (empty outside of the grid), space, status, lost,
-            every metric, step_seconds (seconds of a step), load, device, ... Of layers `gamma.<layer>`;
-            `entropy.<layer>` over a uniform map's.
-        snapshots: curves.csv: the same keys and step, images, seconds, step_seconds (spent so far), fid, ...
-        training: training.csv: the runs' logs, thinned.
-        costs: costs.csv, where there is one: step_seconds of quiet runs by variant and round (`seed`).
-    """
-
+    # results.csv: variant, seed, a column for each factor (empty outside of the grid), space, status, lost, every
+    # metric, step_seconds (of one step), load, device, ...; of layers `gamma.<layer>`, and `entropy.<layer>` over a
+    # uniform map's.
     runs: pd.DataFrame
-    snapshots: pd.DataFrame
-    training: pd.DataFrame
-    costs: pd.DataFrame | None = None
+    snapshots: pd.DataFrame  # curves.csv: the same keys and step, images, seconds, step_seconds (so far), fid, ...
+    training: pd.DataFrame  # training.csv: the runs' logs, thinned
+    costs: pd.DataFrame | None = None  # costs.csv: step_seconds of quiet runs by variant and round (`seed`)
 
 
 @dataclass(frozen=True)

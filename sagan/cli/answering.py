@@ -102,11 +102,11 @@ def compare(
     """Say what B does instead of A: what differs in the recipe, the effect per step and per second, the cost."""
     lines: Iterable[str]
     if mlflow is not None:
-        from sagan.analysis.foreign import compare_variants
+        from sagan.comparing import compare_variants
 
         lines = compare_variants(_mlflow_table(mlflow), a, b, metric, mlflow)
     else:
-        from sagan.analysis.comparing import compare as compared
+        from sagan.comparing import compare as compared
 
         lines = compared(a, b, suite or load_params(PATHS.params).repro[0], PATHS)
     for line in lines:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -160,7 +159,7 @@ def where(
         suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
     from sagan.analysis.build import whereabouts
 
-    for line in whereabouts(suites, place, sys.stdout.isatty()):
+    for line in whereabouts(suites, place):
         print(line)
     if experiment is None:
         for suite in suites:
@@ -168,8 +167,8 @@ def where(
                 print(f"{suite}: {line}")
     print("MLflow: make ui")
     if experiment is not None:
-        from sagan.analysis.comparing import WORKSPACE
-        from sagan.analysis.comparing import compare as compared
+        from sagan.comparing import WORKSPACE
+        from sagan.comparing import compare as compared
 
         for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
             print(f"{experiment} instead of the {WORKSPACE}, {suite}:")

@@ -39,7 +39,6 @@ def render(analysis: Analysis, paths: Paths) -> Path:
     suite = analysis.design.suite
     folder = paths.report(suite)
     fresh = folder.with_name(f".{suite}.new")
-    restore(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "figures").mkdir(parents=True)
     write_analysis(analysis, fresh)
@@ -53,30 +52,15 @@ def render(analysis: Analysis, paths: Paths) -> Path:
 
 
 def put_in_place(fresh: Path, folder: Path) -> None:
-    """A folder of a whole report takes its place, with what else lies there. Never some of both: a kill between the
-    two renames leaves no folder, and the next report puts the former one back (`restore`)."""
-    ours = {path for pattern in _OURS for path in folder.glob(pattern) if path.name != "costs.csv"}
-    for path in folder.rglob("*"):
-        copy = fresh / path.relative_to(folder)
-        if path.is_file() and path not in ours and not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-    former = _former(folder)
-    if folder.exists():
-        folder.rename(former)
-    fresh.rename(folder)
-    shutil.rmtree(former, ignore_errors=True)
-
-
-def restore(folder: Path) -> None:
-    """Put a former report back whose successor was killed as it took its place."""
-    if not folder.exists() and _former(folder).exists():
-        _former(folder).rename(folder)
-    shutil.rmtree(_former(folder), ignore_errors=True)
-
-
-def _former(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    """The files of a whole report take their places; what a former one left goes, and a user's files stay."""
+    written = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
+    for name in written:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / name).replace(folder / name)
+    for path in {path for pattern in _OURS for path in folder.glob(pattern)}:
+        if path.name != "costs.csv" and path.relative_to(folder) not in written:
+            path.unlink()
+    shutil.rmtree(fresh)
 
 
 def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:

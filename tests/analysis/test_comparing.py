@@ -7,9 +7,9 @@ import subprocess
 import pytest
 
 from sagan.analysis.build import Analysis, analysis_of, write_analysis
-from sagan.analysis.comparing import compare, compare_reports
 from sagan.analysis.model import ReportProvenance, Space, VariantFacts
 from sagan.analysis.tables import Tables
+from sagan.comparing import compare, compare_reports
 from sagan.errors import UserError
 from sagan.store.paths import Paths
 from tests.analysis.made import design, tables

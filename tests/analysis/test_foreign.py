@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagan.analysis.foreign import analyse_results, compare_variants, read_results
+from sagan.analysis.foreign import analyse_results, read_results
+from sagan.comparing import compare_variants
 from sagan.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""A against B: two reports (the workspace's, an experiment's, a commit's, a folder's), or two variants of a report."""
+"""A against B: two reports (the workspace's, an experiment's, a commit's, a folder's), or two variants."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pandas as pd
 from sagan.analysis.build import Analysis, read_analysis, read_report
 from sagan.analysis.design import differing
 from sagan.analysis.effects import all_effects
+from sagan.analysis.foreign import analyse_results
 from sagan.analysis.model import Design, Factor
 from sagan.analysis.words import change_with_interval
 from sagan.errors import UserError, did_you_mean
@@ -139,3 +140,23 @@ def _joined(sides: Iterable[tuple[str, Analysis]], table: str) -> pd.DataFrame:
     """Both sides' rows, the side being a column. Equal seeds of two sides are two runs."""
     parts = [getattr(of.tables, table).assign(side=name) for name, of in sides]
     return pd.concat([of.assign(seed=2 * of["seed"] + place) for place, of in enumerate(parts)], ignore_index=True)
+
+
+def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: str) -> list[str]:
+    """One variant instead of another, from a table with a column `variant`: recipe, effect and cost in words.
+
+    Columns in which each of the two has one value, and not the same, are told as the recipe's differences.
+    """
+    for name in (a, b):
+        if name not in set(table["variant"]):
+            raise UserError(f"{source}: no run of variant {name!r}{did_you_mean(name, set(table['variant']))}")
+    both = table[table["variant"].isin([a, b])].dropna(axis="columns", how="all")
+    lower = None if metric in METRICS else True
+    effects, notes = analyse_results(both, source, [f"variant={a}"], metric, lower_is_better=lower)
+    lines = []
+    for name in both.columns.difference(["variant", "run", metric]):
+        values = [both.loc[both["variant"] == of, name].astype(str).unique() for of in (a, b)]
+        is_setting = not name.startswith(("mlflow.", "sagan.")) and not pd.api.types.is_numeric_dtype(both[name])
+        if is_setting and all(len(of) == 1 for of in values) and values[0][0] != values[1][0]:
+            lines.append(f"{name}: {values[0][0]}, {values[1][0]}")
+    return [*lines, *notes, *effects.sentences()]
