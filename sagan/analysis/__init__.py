@@ -2,5 +2,5 @@
 
 records -> tables (`tables`; of anybody's runs `foreign`) -> figures by cell, contrasts (`contrasts`, `budget`)
 -> answers, look by look (`deciding`, `effects`), by the question (`design`, `power`), by the variant (`ranking`)
--> report.json and effects.csv (`model`, `build`, with `provenance` and `claims`) -> sentences (`words`, `comparing`).
+-> report.json and effects.csv (`model`, `build`, with `provenance` and `claims`) -> sentences (`words`).
 """

@@ -55,8 +55,8 @@ def _question(suite: Analysis, title: str) -> Question | None:
         return of
     # The same pair asked the other way round.
     both = {name: design.variants[name] for name in (of.level, of.instead_of)}
-    asked = {"baseline": of.level, "variants": both, "alpha": design.alpha / len(report.pairs)}
-    turned = design.model_copy(update=asked | {"questions": [], "factors": {}})
+    alone = {"questions": [], "factors": {}, "alpha": design.alpha / len(report.pairs)}
+    turned = design.model_copy(update={"baseline": of.level, "variants": both} | alone)
     return all_effects(turned, tables.runs, tables.snapshots, tables.costs).pairs[0]
 
 

@@ -98,12 +98,9 @@ def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
 
 
 def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
-    """How far each effect changes with each other factor's level, simultaneous over all such pairs.
-
-    Returns:
-        rows question, level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high of
-        the change, in percent of a ratio; and whether it is sure.
-    """
+    """How far each effect changes with each other factor's level, simultaneous over all such pairs: rows question,
+    level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high of the change, in
+    percent of a ratio; and whether it is sure."""
     levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
     pairs = [(one, other) for place, one in enumerate(levels) for other in levels[place + 1 :] if one[0] != other[0]]
     cells, names, metric, found = list(figures), list(design.factors), design.main, []

@@ -93,11 +93,9 @@ def across_suites(answers: Sequence[Answer]) -> Row | None:
     """What several suites say together of one question, the effects being ratios; None below three.
 
     A random-effects mean by DerSimonian & Laird (1986) with normal intervals; the prediction interval adds the variance
-    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known.
-
-    Returns:
-        `suites`, how many; in percent the `mean`, `low` and `high` of its 95 % interval, and where the effect in a new
-        suite lies with 95 %, `new_low` to `new_high`.
+    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known. A row of `suites`, how
+    many; in percent the `mean`, `low` and `high` of its 95 % interval, and where the effect in a new suite lies with
+    95 %, `new_low` to `new_high`.
     """
     known = [(of.effect.estimate, of.error) for of in answers if of.effect is not None and of.error]
     if len(known) < 3:

@@ -61,10 +61,12 @@ def answer(of: Answer) -> str:
 
 def qualifiers(of: Answer) -> list[str]:
     """What an answer has to be told with."""
+    spaces = ["an untrained network" if name == "random" else name for name in of.contradicted_by]
+    way = "falling" if of.changes and of.changes[1] < 0 else "rising"
     told = {
         f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}": of.depends_on,
-        f"the opposite in features of {' and '.join(of.contradicted_by)}": of.contradicted_by,
-        "still changing": of.still_changing,
+        f"the opposite in features of {' and '.join(spaces)}": spaces,
+        f"still changing ({way})": of.still_changing,
         f"answered at {of.answered_at} seeds": of.answered_at,
         f"{of.lost} lost run{'s' if of.lost > 1 else ''} counted as the worst": of.lost,
     }

@@ -19,6 +19,8 @@ from sagan.report.style import Theme
 
 # Variants in charts and on sheets, and comparisons in the first lines of a suite that asks nothing.
 SHOWN = 8
+# Steps that a line of training averages over, as a share of the run.
+SMOOTHING = 0.05
 
 
 def shown_variants(report: Report) -> list[str]:
@@ -30,10 +32,6 @@ def shown_variants(report: Report) -> list[str]:
     others = [name for name in order if name != baseline]
     half = SHOWN // 2
     return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
-
-
-# Steps that a line of training averages over, as a share of the run.
-SMOOTHING = 0.05
 
 
 def told_questions(report: Report) -> list[Question]:
