@@ -1,7 +1,7 @@
 """What tests of several rooms share: a tiny run that trains in a second."""
 
-import dataclasses
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagan.code.fingerprint import PACKAGE
 from sagan.plan import Run
 from sagan.store.paths import Paths
 
@@ -78,11 +79,6 @@ def run() -> Run:
 
 
 @pytest.fixture
-def with_training(run):
-    """The tiny run with some of its training settings replaced."""
-
-    def replaced(**settings: object) -> Run:
-        config = {**run.config, "training": {**run.config["training"], **settings}}
-        return dataclasses.replace(run, config=config)
-
-    return replaced
+def package(tmp_path):
+    """A copy of the package whose files a test may edit."""
+    return shutil.copytree(PACKAGE, tmp_path / "sagan", ignore=shutil.ignore_patterns("__pycache__"))

@@ -41,14 +41,31 @@ def test_throughput_tells_each_variants_time(monkeypatch, tmp_path, capsys):
     assert "| sagan-conditional |" in capsys.readouterr().out
 
 
-def test_loop_compares_a_run_with_its_steps(monkeypatch, capsys):
-    run(monkeypatch, "loop", *SMALL, "--steps", "4", "--rounds", "1")
-    assert "ratio " in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("loop", [*SMALL, "--steps", "4", "--rounds", "1"], "ratio "),
+        ("power", ["--draws", "20"], "| 3, 6, 12 (looks) |"),
+    ],
+)
+def test_it_tells(monkeypatch, capsys, name, words, said):
+    run(monkeypatch, name, *words)
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.exhaustive
-def test_against_compares_with_another_checkout():
-    assert "ratio " in program("-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1"], ["ratio "]),
+        (["benchmarks/overhead.py", "--runs", "2", "--jobs", "2"], ["launch, everything there", "report"]),
+        (["benchmarks/suite.py", "--steps", "20", "--seeds", "1"], ["the tools add"]),
+    ],
+)
+def test_a_program_tells(tmp_path, words, said):
+    folder = [] if "-m" in words else ["--folder", str(tmp_path)]
+    told = program(*words, *folder)
+    assert all(part in told for part in said)
 
 
 def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_path):
@@ -76,11 +93,6 @@ def test_evaluation_tells_the_speed_of_each_part(monkeypatch, capsys):
 def test_preparation_tells_images_a_second(monkeypatch, capsys):
     run(monkeypatch, "preparation", "--images", "20", "--workers", "1", "--repeat", "1", "--resolution", "32")
     assert json.loads(capsys.readouterr().out)["runs"][0]["images"] == 20
-
-
-def test_power_fills_its_tables(monkeypatch, capsys):
-    run(monkeypatch, "power", "--draws", "20")
-    assert "| 3, 6, 12 (looks) |" in capsys.readouterr().out
 
 
 def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_path, capsys):
@@ -156,14 +168,3 @@ def test_every_part_for_a_gpu_runs_on_a_cpu(tmp_path):
     assert all(line["equal_bytes"] for line in found if "equal_bytes" in line)
     assert [line["equal"] for line in found if line["what"] == "weights"] == [True]
     assert not [line for line in found if "failed" in line]
-
-
-@pytest.mark.exhaustive
-def test_overhead_runs_the_tools_on_a_made_up_suite(tmp_path):
-    told = program("benchmarks/overhead.py", "--runs", "2", "--jobs", "2", "--folder", str(tmp_path))
-    assert "launch, everything there" in told and "report" in told
-
-
-@pytest.mark.exhaustive
-def test_suite_runs_quick_with_the_tools_and_without(tmp_path):
-    assert "the tools add" in program("benchmarks/suite.py", "--steps", "20", "--seeds", "1", "--folder", str(tmp_path))

@@ -21,6 +21,7 @@ from sagan.store.folders import run_state
 from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
+from tests import wait_for
 from tests.metrics.conftest import PARAMS, World, _measured, measured  # noqa: F401 (fixtures)
 
 SEEDS = PARAMS.replace("seeds: 1", "seeds: 3")
@@ -104,18 +105,8 @@ def test_the_reference_is_made_where_it_is_missing(made):
     [reference] = made.plan["references"]
     shutil.rmtree(made.paths.reference(reference))
     code, said = made.sagan("make", made.runs[0], "--plan", "plan.json")
-    assert (
-        code == 0
-        and read_reference(reference, made.paths).record
-        and said.index("FID between real") < said.index("finished after")
-    )
-
-
-def wait_for(found, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    assert code == 0 and read_reference(reference, made.paths).record
+    assert said.index("FID between real") < said.index("finished after")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -239,15 +230,9 @@ main()
 
 
 @pytest.mark.parametrize("verb", ["train", "make"])
-def test_other_code_that_was_checked_out_before_it_was_imported_is_refused(made, tmp_path, verb):
-    shutil.copytree(PACKAGE, tmp_path / "code" / "sagan", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "code" / "child.py").write_text(CHECKOUT)
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "code" / "child.py"), verb, made.runs[0]],
-        cwd=made.paths.root,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "code")},
-        capture_output=True,
-        text=True,
-    )
+def test_other_code_that_was_checked_out_before_it_was_imported_is_refused(made, package, verb):
+    command = [sys.executable, "-c", CHECKOUT, verb, made.runs[0]]
+    environment = os.environ | {"PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(command, cwd=made.paths.root, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "the code has changed since the plan was made" in done.stderr
     assert "Traceback" not in done.stderr and not made.paths.run(made.runs[0]).exists()

@@ -65,6 +65,19 @@ _SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mu
 _SWAPS |= {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
 
 
+class _Swap(ast.NodeTransformer):
+    """Turns the operator of a number round."""
+
+    def __init__(self, chosen: int) -> None:
+        self.left = chosen
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if type(node) not in _SWAPS:
+            return self.generic_visit(node)
+        self.left -= 1
+        return node if self.left != -1 else _SWAPS[type(node)]()
+
+
 def _mutants(function: types.FunctionType) -> Iterator[types.CodeType]:
     """A function's code with one operator of its arithmetic or comparisons turned round."""
     try:
@@ -72,25 +85,12 @@ def _mutants(function: types.FunctionType) -> Iterator[types.CodeType]:
     except OSError:  # written by a dataclass
         return
     for chosen in range(sum(type(node) in _SWAPS for node in ast.walk(ast.parse(source)))):
-        tree = ast.parse(source)
-        definition, index = tree.body[0], 0
-        for node in ast.walk(tree):
-            for field, value in ast.iter_fields(node):
-                values = value if isinstance(value, list) else [value]
-                for place, part in enumerate(values):
-                    if type(part) in _SWAPS:
-                        if index == chosen:
-                            values[place] = _SWAPS[type(part)]()
-                            setattr(node, field, values if isinstance(value, list) else values[0])
-                        index += 1
+        tree = _Swap(chosen).visit(ast.parse(source))
+        definition = tree.body[0]
         definition.decorator_list = []
         namespace: dict = {}
-        file = inspect.getsourcefile(function)
-        exec(
-            compile(ast.fix_missing_locations(tree), file, "exec"),
-            dict(vars(sys.modules[function.__module__])),
-            namespace,
-        )
+        compiled = compile(ast.fix_missing_locations(tree), inspect.getsourcefile(function), "exec")
+        exec(compiled, dict(vars(sys.modules[function.__module__])), namespace)
         code = namespace[definition.name].__code__
         if code.co_freevars == function.__code__.co_freevars:
             yield code

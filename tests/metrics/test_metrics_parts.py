@@ -15,6 +15,7 @@ from sagan.metrics.reference import make_reference
 from sagan.store.paths import Paths
 from sagan.store.records import file_digest
 from sagan.training import classifier
+from tests import wait_for
 
 # What differs from one time to another.
 TIMES = ("seconds", "generated_per_second", "provenance")
@@ -51,9 +52,9 @@ def left_by(number, least, verb, spec, paths, prepared):
     process = subprocess.Popen([sys.executable, "-c", SLOWLY], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write(pickle.dumps((verb, spec, paths.root.absolute(), prepared.absolute())))
     process.stdin.close()
-    while len(found := list(paths.features(spec.key).rglob("*.safetensors"))) < least:
-        assert process.poll() is None
-        time.sleep(0.05)
+    folder = paths.features(spec.key)
+    wait_for(lambda: len(list(folder.rglob("*.safetensors"))) >= least, process)
+    found = list(folder.rglob("*.safetensors"))
     process.send_signal(number)
     began = time.monotonic()
     code = process.wait(timeout=60)

@@ -5,15 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from sagan.nn import BACKBONES, build_discriminator, build_generator
-from sagan.nn.attention import attention_layers
+from sagan.nn.attention import SelfAttention, attention_layers
 from sagan.nn.spectral import sigmas
 from sagan.shapes import BASE_SIDE, feature_sides
+from tests.nn.conftest import count
 
 Z = 16
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def conv(size, before, after):
@@ -84,18 +81,9 @@ def test_the_face_network_is_the_reference_to_the_letter(config):
         for name, layer in network.stages.named_children():
             layer.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
     discriminator(generator(torch.randn(2, 128)))
-    assert [shapes[name] for name in ("norm8", "up16", "up32", "image")] == [
-        (256, 8, 8),
-        (128, 16, 16),
-        (64, 32, 32),
-        (3, 64, 64),
-    ]
-    assert [shapes[name] for name in ("down32", "down16", "down8", "flatten")] == [
-        (64, 32, 32),
-        (128, 16, 16),
-        (256, 8, 8),
-        (256 * 8 * 8,),
-    ]
+    sides = [(256, 8, 8), (128, 16, 16), (64, 32, 32)]
+    assert [shapes[name] for name in ("norm8", "up16", "up32")] == sides and shapes["image"] == (3, 64, 64)
+    assert [shapes[name] for name in ("down8", "down16", "down32")] == sides and shapes["flatten"] == (256 * 8 * 8,)
     assert discriminator.stages.relu32.negative_slope == 0.2
 
 
@@ -177,3 +165,16 @@ def test_forms_can_be_chosen_for_each_network(config, form):
     assert attention_layers(build_generator(settings))[14].form == "official"
     layers = attention_layers(build_discriminator(settings))
     assert not layers if form == "residual" else layers[14].form == form
+
+
+def test_logits_of_several_scales_are_those_of_each_on_images_halved_by_means(config):
+    settings = config(resolution=128, width=4, attention_at=[16], scales=3)
+    network = build_discriminator(settings).eval()
+    images = torch.randn(2, 1, 128, 128)
+    small = images.reshape(2, 1, 64, 2, 64, 2).mean((3, 5))
+    smaller = small.reshape(2, 1, 32, 2, 32, 2).mean((3, 5))
+    expected = torch.stack([d(x) for d, x in zip(network.scales, (images, small, smaller), strict=True)], 1)
+    assert expected.shape == (2, 3)
+    torch.testing.assert_close(network(images), expected, atol=1e-5, rtol=1e-4)
+    assert sum(isinstance(module, SelfAttention) for module in network.modules()) == 1
+    assert any(name.startswith("scales.2.") for name in sigmas(network))

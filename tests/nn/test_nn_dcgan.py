@@ -3,14 +3,9 @@
 import itertools
 
 import pytest
-import torch
 
 from sagan.nn import build_discriminator, build_generator
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
+from tests.nn.conftest import count
 
 # (first side, channels at each side from it on) for width 64, after Radford et al. 2015, figure 1
 CHANNELS = {
@@ -25,8 +20,7 @@ CHANNELS = {
 def test_parameter_counts_are_those_worked_out_by_hand(config, resolution):
     side, channels = CHANNELS[resolution]
     pairs = list(itertools.pairwise(channels))
-    switches = {"width": 64, "spectral_norm": False}
-    settings = config(resolution=resolution, channels=3, **switches)
+    settings = config(resolution=resolution, channels=3, width=64, spectral_norm=False)
     # A linear layer, 4x4 transposed convolutions without bias, two batch norm vectors each; the last has a bias.
     generator = 16 * channels[0] * side**2 + 2 * sum(channels) + sum(16 * a * b for a, b in pairs) + 16 * 64 * 3 + 3
     # 4x4 convolutions with bias, and a linear layer to one logit.
@@ -40,24 +34,6 @@ def test_the_published_network_has_its_published_size(config):
     settings["variant"]["generator"]["z_dim"] = 100
     # PyTorch's DCGAN example counts 3,576,704 without a bias in the last layer.
     assert count(build_generator(settings)) == 3_576_704 + 3
-
-
-@pytest.mark.parametrize("resolution", CHANNELS)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_shapes(config, resolution, channels):
-    settings = config(resolution=resolution, channels=channels)
-    images = build_generator(settings)(torch.randn(2, 16))
-    assert images.shape == (2, channels, resolution, resolution)
-    assert images.abs().max() <= 1
-    assert build_discriminator(settings)(images).shape == (2,)
-
-
-def test_attention_sits_where_it_was_asked_for(config):
-    settings = config(resolution=32, attention_at=[8])
-    names = [name for name, _ in build_generator(settings).stages.named_children()]
-    assert names.index("attention8") == names.index("relu8") + 1
-    names = [name for name, _ in build_discriminator(settings).stages.named_children()]
-    assert names.index("attention8") == names.index("relu8") + 1
 
 
 def test_batch_norm_spares_the_discriminators_first_layer(config):

@@ -12,6 +12,9 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from tests import edit
+from tests.made_up import put
+
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 
@@ -29,10 +32,9 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))}
         self.environment = {
-            **{
-                key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))
-            },
+            **kept,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",
@@ -58,11 +60,12 @@ class Clone:
         return done.stdout
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """A command in a session of its own, whose processes can be killed together; its output is a pipe."""
+        """A command in a session of its own, whose processes can be killed together; its input and output are pipes."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
             env=self.environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -78,17 +81,11 @@ class Clone:
     def set_param(self, key_path: str, value: object) -> None:
         yaml = YAML()
         tree = yaml.load(self.folder / "params.yaml")
-        *parents, last = key_path.split(".")
-        node = tree
-        for key in parents:
-            node = node[key]
-        node[last] = value
+        put(tree, key_path, value)
         yaml.dump(tree, self.folder / "params.yaml")
 
     def edit(self, name: str, old: str, new: str) -> None:
-        text = (self.folder / name).read_text()
-        assert old in text
-        (self.folder / name).write_text(text.replace(old, new, 1))
+        edit(self.folder / name, old, new)
 
     def runs(self) -> dict[str, int]:
         """Key of each finished run -> when its record was written."""

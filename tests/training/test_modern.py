@@ -1,7 +1,6 @@
 """The modern baseline's grid: {relativistic, non-saturating} x {R1, R1 + R2}, each cell another training."""
 
 import math
-from itertools import combinations
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ import torch
 from sagan.objectives import Judged
 from sagan.params.loading import load_params
 from sagan.training.ingredients import ingredients_of
-from tests.variants import config_of, weights
+from tests.variants import config_of
 
 CELLS = {
     "modern-grid-relativistic-r1-r2": ("relativistic", 2.0, 2.0),
@@ -52,10 +51,3 @@ def test_the_discriminators_loss_is_the_papers(name):
     found = used.objective.discriminator(judged.logits_real, judged.logits_fake)
     found = found + sum(weight * penalty.function(judged) for weight, penalty in used.penalties)
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
-
-
-def test_each_cell_trains_to_other_weights():
-    trained = {name: weights(config_of(name)) for name in CELLS}
-    for one, other in combinations(CELLS, 2):
-        assert any(not torch.equal(trained[one][part], trained[other][part]) for part in trained[one]), (one, other)
-    assert all(value.isfinite().all() for found in trained.values() for value in found.values())
