@@ -23,10 +23,8 @@ STEPS, LOG_EVERY = 2000, 20
 @pytest.fixture(scope="module")
 def clone(make_clone):
     clone = make_clone()
-    clone.set_param("suites.quick.training.steps", STEPS)
-    clone.set_param("suites.quick.training.batch_size", 32)
-    clone.set_param("suites.quick.execution.log_every", LOG_EVERY)
-    clone.set_param("suites.quick.execution.checkpoint_every", 100)
+    clone.set_params({"steps": STEPS, "batch_size": 32}, under="suites.quick.training.")
+    clone.set_params({"log_every": LOG_EVERY, "checkpoint_every": 100}, under="suites.quick.execution.")
     clone.sagan("data")
     return clone
 
@@ -93,8 +91,7 @@ def test_a_server_that_is_away_changes_nothing_for_training(clone, store):
 
 
 def test_one_setting_switches_it_off(clone):
-    clone.set_param("suites.quick.training.steps", 32)
-    clone.set_param("tracking.live", False)
+    clone.set_params({"suites.quick.training.steps": 32, "tracking.live": False})
     (clone.folder / "state/logs/mlflow.log").unlink(missing_ok=True)
     clone.run(*LAUNCH)
     assert not (clone.folder / "state/logs/mlflow.log").exists()
