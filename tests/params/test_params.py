@@ -44,6 +44,20 @@ def test_one_factor_variants_differ_from_sagan_in_that_factor_alone():
     assert difference("sagan-ttur-1") == difference("sagan-ttur-2") == {"optimizer.lr_ratio"}
 
 
+def test_the_modern_baselines_grid_has_four_cells_that_differ_in_loss_and_penalty_alone():
+    params = load_params(ROOT / "params.yaml")
+    cells = {name: params.variants[name] for name in params.grids["modern-grid"]}
+    assert {name: (v.objective, v.regularisers.r1, v.regularisers.r2) for name, v in cells.items()} == {
+        "modern-grid-relativistic-r1-r2": ("relativistic", 2.0, 2.0),
+        "modern-grid-relativistic-r1": ("relativistic", 2.0, 0.0),
+        "modern-grid-non-saturating-r1-r2": ("non-saturating", 2.0, 2.0),
+        "modern-grid-non-saturating-r1": ("non-saturating", 2.0, 0.0),
+    }
+    first, *others = (v.model_dump(exclude={"objective", "regularisers", "description"}) for v in cells.values())
+    assert all(other == first for other in others)
+    assert first["discriminator"]["norm"] == "none" and first["optimizer"]["betas"] == [0.0, 0.9]
+
+
 def test_the_committed_schema_is_that_of_the_types():
     committed = json.loads((ROOT / "workflow/schemas/params.schema.json").read_text())
     assert committed == params_schema(), "write it anew: python -m sagan schema"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagan.params.run import RunConfig
 from sagan.plan import Run
 from sagan.store.records import file_digest
 from sagan.training.batches import Noise, RealBatches
@@ -32,12 +33,15 @@ with StopSignal() as stop:
 ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": os.getcwd()}
 
 
-def prepared(run: Run, images: np.ndarray) -> tuple[Trainer, RealBatches, Noise]:
+def trainer_of(config: RunConfig, images, labels=None, flip: bool = False) -> tuple[Trainer, RealBatches, Noise]:
     """A trainer, and what its steps take."""
-    config = run.typed
     size, seed = config.training.batch_size, config.seed
     noise = Noise(size, config.variant.generator.z_dim, seed, "z", CPU)
-    return Trainer(config, CPU), RealBatches(images, size, seed, False, CPU), noise
+    return Trainer(config, CPU, labels), RealBatches(images, size, seed, flip, CPU, labels), noise
+
+
+def prepared(run: Run, images: np.ndarray) -> tuple[Trainer, RealBatches, Noise]:
+    return trainer_of(run.typed, images)
 
 
 def started(runs, images, paths, until: int = 0) -> subprocess.Popen:

@@ -8,6 +8,7 @@ import torch
 from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import iterate, normalised_layers
+from sagan.objectives import PENALTIES
 from sagan.training.augment import augmented
 from sagan.training.diagnostics import weights_finite
 from tests import varied
@@ -102,7 +103,7 @@ def test_the_average_is_measured_with_statistics_of_its_own(run, images):
     assert not torch.equal(state["stages.norm7.running_mean"], trainer.ema.network.stages.norm7.running_mean)
 
 
-@pytest.mark.parametrize("name", ["gradient_penalty", "r1"])
+@pytest.mark.parametrize("name", PENALTIES)
 def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run, images, name):
     """Attention's gamma is set off 0, so that the second derivative goes through the softmax."""
 

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import diagnostics, weights_finite
-from sagan.training.step import Trainer
-from tests.variants import CPU, VARIANTS, config_of, pictures
+from tests.training.conftest import trainer_of
+from tests.variants import VARIANTS, config_of, pictures
 
 STEPS = 20
 
@@ -33,10 +32,7 @@ def prepared(name):
     torch.set_num_threads(1)
     variant = VARIANTS[name]
     config = config_of(name, STEPS, side=next(s for s in BASE_SIDE[variant.backbone] if fits(variant, s)), width=4)
-    images, labels = pictures(config)
-    size, noise = config.training.batch_size, config.variant.generator.z_dim
-    real = RealBatches(images, size, 0, False, CPU, labels)
-    return Trainer(config, CPU, labels), real, Noise(size, noise, 0, "z", CPU)
+    return trainer_of(config, *pictures(config))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
