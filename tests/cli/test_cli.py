@@ -75,15 +75,6 @@ def test_describing_a_recipe_says_what_runs_and_where_each_value_is_said(sagan):
     assert not any(line.startswith("training") for line in sagan("describe", "sagan", "--recipe").stdout.splitlines())
 
 
-def test_describing_a_grids_recipes_says_once_what_they_share(sagan):
-    lines = sagan("describe", "sagan-grid", "--recipe").stdout.splitlines()
-    assert any(line.split() == ["generator.width", "64"] for line in lines)
-    head = next(line.split() for line in lines if line.startswith("variant "))
-    places = {"generator.attention_at", "discriminator.attention_at"}
-    assert {*head} == {"variant", "generator.spectral_norm", *places, "optimizer.lr_ratio"}
-    assert sum(line.startswith("sagan-grid-") for line in lines) == 8
-
-
 @pytest.mark.parametrize("verb", ["train", "reference"])
 def test_nothing_is_made_of_images_that_have_changed_since(sagan, tmp_path, verb):
     sagan("data")
