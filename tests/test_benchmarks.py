@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks import costs, gpu_product, peers
+from benchmarks.rates import best_of, tried
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--width", "4", "--batch-size", "2"]
 
@@ -69,8 +72,6 @@ def test_a_program_tells(tmp_path, words, said):
 
 
 def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_path):
-    from benchmarks import costs
-
     plan = argparse.Namespace(runs={variant: replace(run, variant=variant) for variant in ("a", "b")})
     monkeypatch.setattr("benchmarks.costs.make_plan", lambda *_: plan)
     monkeypatch.setenv("GLIBC_TUNABLES", costs.SETTINGS)
@@ -110,8 +111,6 @@ def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_
     run(monkeypatch, "rates", str(tmp_path))
     told = capsys.readouterr().out
     assert f"{100 * math.expm1(0.5):+.1f} % (" in told and "variant" not in told
-    from benchmarks.rates import best_of, tried
-
     y = tried(pd.DataFrame(rows), ["attention"], "rate")[("off",)]
     # The other two seeds of seed 2 both choose "slow", which is 2.0 there; for seeds 0 and 1 it is a tie.
     assert best_of(y, 1).tolist() == [1.5, 1.5, 1.5] and best_of(y, 2)[2] == 2.0
@@ -119,8 +118,6 @@ def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_
 
 def test_peers_makes_steps_of_ours():
     """Of a network with as many parameters as mimicry's, which is no dependency."""
-    from benchmarks import peers
-
     options = argparse.Namespace(network="sngan-32", batch_size=2, precision="float32", n_dis=1)
     step, parameters = peers.our_step(options, torch.device("cpu"))
     step()
@@ -141,8 +138,6 @@ def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
 
 def test_what_is_packed_for_the_way_back_fits(monkeypatch, tmp_path):
     """What can be made anew is left out first, then snapshots, then all weights; records never before them."""
-    from benchmarks import gpu_product
-
     random, results = np.random.default_rng(0), tmp_path / "results"
     sizes = {"runs/a/run.json": 100, "runs/a/generator.safetensors": 3000, "runs/a/snapshots/000020.safetensors": 9000}
     for name, size in sizes.items():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from sagan.cli import app, making
 from sagan.code import trust
 from sagan.code.extensions import load_extension, read_sources
 from sagan.code.fingerprint import PACKAGE
@@ -96,8 +97,6 @@ def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_ru
 
 
 def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, plan, tmp_path, monkeypatch):
-    from sagan.cli import app
-
     file = example("upsampling", paths)
     run = own_run(file, kernel=3)
     train(run, images, paths)
@@ -146,8 +145,6 @@ def copied(own_run, images, paths, tmp_path, monkeypatch):
 
 
 def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
-    from sagan.cli import app
-
     run, other = copied
     (other.run(run.key) / "extension" / "main.py").open("a").write("\nopen('executed', 'w')\n")
     monkeypatch.chdir(other.root)
@@ -199,8 +196,6 @@ def test_without_a_home_that_can_be_written_there_are_no_marks(monkeypatch, tmp_
 
 def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
     """The measuring itself is made up: it loads the network as measuring does."""
-    from sagan.cli import app, making
-
     run, other = copied
     monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
     key = f"{run.key}.none"

@@ -19,16 +19,6 @@ def neighbours(generated, real):
     return formulas.neighbourhoods(generated, real, formulas.radii(real))
 
 
-def precision_recall(generated, real):
-    found = neighbours(generated, real)
-    return found.precision, found.recall
-
-
-def density_coverage(generated, real):
-    found = neighbours(generated, real)
-    return found.density, found.coverage
-
-
 def fid_of(generated, real):
     return formulas.fid(formulas.statistics(generated), formulas.statistics(real))
 
@@ -45,9 +35,9 @@ def test_a_set_against_itself():
     features = gaussian(400)
     assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
     assert formulas.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
-    assert precision_recall(features, features) == (1.0, 1.0)
-    density, coverage = density_coverage(features, features)
-    assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.2)
+    found = neighbours(features, features)
+    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+    assert found.density == pytest.approx(1.0, abs=0.2)
     assert formulas.nearest(features, features)[0].max() == 0
 
 
@@ -62,7 +52,7 @@ def test_more_noise_is_farther(measured):
         features = measured.features(noisy)["features"]
         fids.append(fid_of(features, clean))
         kids.append(formulas.kid(features, clean)[0])
-        coverages.append(density_coverage(features, clean)[1])
+        coverages.append(neighbours(features, clean).coverage)
     assert fids == sorted(fids) and kids == sorted(kids) and coverages == sorted(coverages, reverse=True)
     assert fids[-1] > 5 * fids[0]
 
@@ -79,9 +69,7 @@ def test_kid_is_torch_fidelitys_in_float64_wherever_the_features_lie(offset):
 
 def test_neighbourhoods_far_from_the_origin_are_those_near_it():
     generated, real = gaussian(300), gaussian(350, seed=1, mean=0.3)
-    near, far = (
-        formulas.neighbourhoods(generated + shift, real + shift, formulas.radii(real + shift)) for shift in (0, 4096.0)
-    )
+    near, far = (neighbours(generated + shift, real + shift) for shift in (0, 4096.0))
     for name in ("precision", "recall", "density", "coverage"):
         assert getattr(far, name) == pytest.approx(getattr(near, name), abs=0.01), name
     assert formulas.recall(generated, real) == near.recall
@@ -104,20 +92,19 @@ def naive(generated, real, k):
 def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
     monkeypatch.setattr(formulas, "_BATCH", 7)  # several batches, the last one short
     generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
-    expected = naive(generated, real, formulas.NEIGHBOURHOOD)
-    assert precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    found, expected = neighbours(generated, real), naive(generated, real, formulas.NEIGHBOURHOOD)
+    assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]))
     assert formulas.recall(generated, real) == pytest.approx(expected["recall"])
     expected = naive(generated, real, formulas.DENSITY_NEIGHBOURHOOD)
-    assert density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
+    assert (found.density, found.coverage) == pytest.approx((expected["density"], expected["coverage"]))
 
 
 def test_dropped_modes_lower_coverage_and_recall_but_not_precision():
     real = torch.cat([gaussian(200, seed=1, mean=-20), gaussian(200, seed=2, mean=20)])
     generated = gaussian(400, seed=3, mean=20)
-    precision, recall = precision_recall(generated, real)
-    density, coverage = density_coverage(generated, real)
-    assert precision > 0.8 and density > 0.8
-    assert recall < 0.6 and coverage < 0.6
+    found = neighbours(generated, real)
+    assert found.precision > 0.8 and found.density > 0.8
+    assert found.recall < 0.6 and found.coverage < 0.6
 
 
 def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -162,22 +162,13 @@ def log_lines(clone):
     return (clone.folder / "results/runs" / clone.key / "log.jsonl").read_text().splitlines()
 
 
-@contextmanager
-def suspended(process):
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
-
-
 def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_lives(clone, undisturbed):
     process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     launcher = child(process, "workflow.launch")
     snakemake, training = child(process, "snakemake"), child(process, "sagan", "make")
-    # A step that takes long.
-    with suspended(training):
+    training.suspend()  # as in a step that takes long
+    try:
         os.killpg(process.pid, signal.SIGINT)
         for _ in range(2):
             time.sleep(1)
@@ -190,6 +181,8 @@ def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_live
         other.send_signal(signal.SIGINT)
         assert other.communicate(timeout=60)[1] == "sagan: stopped\n" and other.returncode == 130
         assert snakemake.is_running() and list((clone.folder / ".snakemake/locks").iterdir())
+    finally:
+        training.resume()
     output = process.communicate(timeout=120)[0]
     assert output.count(f"`kill -9 -- -{process.pid}` ends everything") == 3
     assert process.returncode != 0 and "stopped at step" in output and "Traceback" not in output

@@ -18,31 +18,27 @@ from tests.training.test_graphs import recording
 STEPS = 12
 
 
-@pytest.fixture
-def growing(run):
-    def made(**training):
-        equalised = {"width": 4, "norm": "none", "equalised_rate": True, "attention_at": [14]}
-        return varied(
-            run,
-            {"steps": STEPS, "snapshots": list(range(0, STEPS + 1, 2)), "ema": {"decay": 0.9, "start": 1}, **training},
-            backbone="progressive",
-            init="he",
-            generator={"z_dim": 8, "pixel_norm": True, **equalised},
-            discriminator={"minibatch_deviation": True, **equalised},
-            objective="wasserstein",
-            regularisers={"gradient_penalty": 10.0},
-            optimizer={"lr_g": 1e-3, "betas": [0.0, 0.99]},
-        )
-
-    return made
+def growing(run, **training):
+    equalised = {"width": 4, "norm": "none", "equalised_rate": True, "attention_at": [14]}
+    return varied(
+        run,
+        {"steps": STEPS, "snapshots": list(range(0, STEPS + 1, 2)), "ema": {"decay": 0.9, "start": 1}, **training},
+        backbone="progressive",
+        init="he",
+        generator={"z_dim": 8, "pixel_norm": True, **equalised},
+        discriminator={"minibatch_deviation": True, **equalised},
+        objective="wasserstein",
+        regularisers={"gradient_penalty": 10.0},
+        optimizer={"lr_g": 1e-3, "betas": [0.0, 0.99]},
+    )
 
 
 @pytest.fixture
-def under_way(growing, images):
+def under_way(run, images):
     """A trainer, and what carries out its step of a number."""
 
     def made(**training):
-        trainer, *feed = prepared(growing(**training), images)
+        trainer, *feed = prepared(growing(run, **training), images)
         return trainer, lambda step: trainer.step(step, *feed)
 
     return made
@@ -97,8 +93,8 @@ def test_adam_begins_anew_where_a_fade_begins_and_ends(under_way):
 
 
 @pytest.mark.parametrize("at", [3, 4, 8])
-def test_stopped_in_a_fade_it_ends_with_the_same_bytes(growing, images, paths, tmp_path, monkeypatch, carried_out, at):
-    run, other = growing(), dataclasses.replace(paths, root=tmp_path / "other")
+def test_stopped_in_a_fade_it_ends_with_the_same_bytes(run, images, paths, tmp_path, monkeypatch, carried_out, at):
+    run, other = growing(run), dataclasses.replace(paths, root=tmp_path / "other")
     train(run, images, paths)
     carried_out.clear()
     interrupted(run, images, other, monkeypatch, at)
@@ -107,8 +103,8 @@ def test_stopped_in_a_fade_it_ends_with_the_same_bytes(growing, images, paths, t
     assert weights(run, other) == weights(run, paths)
 
 
-def test_every_snapshot_gives_whole_images_of_its_phase(growing, images, paths):
-    run = growing()
+def test_every_snapshot_gives_whole_images_of_its_phase(run, images, paths):
+    run = growing(run)
     train(run, images, paths)
     folder = paths.run(run.key)
     z = torch.randn(4, 8)
