@@ -2,19 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 from sagan.scoring import read_images, score
-from tests.metrics.conftest import measured  # noqa: F401 (a fixture)
-
-
-def save(images, folder):
-    folder.mkdir()
-    for number, image in enumerate(images):
-        pixels = image.transpose(1, 2, 0)
-        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(folder / f"{number:04d}.png")
+from tests.metrics.conftest import as_pictures, measured  # noqa: F401 (a fixture)
 
 
 def test_the_real_split_itself_scores_nearly_nothing_and_noise_does_not(measured, tmp_path):  # noqa: F811
@@ -23,14 +15,14 @@ def test_the_real_split_itself_scores_nearly_nothing_and_noise_does_not(measured
     noise = np.random.default_rng(0).integers(0, 256, real.shape, dtype=np.uint8)
     told = []
     for images, folder in ((real, tmp_path / "real"), (noise, tmp_path / "noise")):
-        save(images, folder)
+        as_pictures(images, folder)
         told.append(list(score(folder, measured.run.dataset, measured.reference.extractor, params, measured.paths)))
     fids = [float(next(line for line in lines if line.startswith("FID: ")).split()[1]) for lines in told]
     assert fids[0] < 0.01 * fids[1] and f"{count} images against {count} of the" in told[0][0]
 
 
 def test_nothing_is_resized_and_what_is_no_image_is_named(tmp_path):
-    save(np.zeros((2, 1, 28, 28), dtype=np.uint8), tmp_path / "good")
+    as_pictures(np.zeros((2, 1, 28, 28), dtype=np.uint8), tmp_path / "good")
     assert read_images(tmp_path / "good", 1, 28).shape == (2, 1, 28, 28)
     assert read_images(tmp_path / "good", 3, 28).shape == (2, 3, 28, 28)
     with pytest.raises(UserError, match=r"0000\.png: 28x28; this dataset has 32x32"):

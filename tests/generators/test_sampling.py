@@ -44,6 +44,11 @@ def saved(folder, backbone="dcgan", classes=0, **switches):
     return path, generator
 
 
+@pytest.fixture
+def path(tmp_path):
+    return saved(tmp_path)[0]
+
+
 def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path):
     path, generator = saved(tmp_path)
     loaded = load_generator(path)
@@ -76,8 +81,7 @@ def test_a_file_from_before_newer_switches_loads(tmp_path):
     assert (switches["attention"], switches["norm"], switches["spectral_norm_eps"]) == ("official", "none", 1e-12)
 
 
-def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
-    path, _ = saved(tmp_path)
+def test_grid_and_single_images_hold_the_same_pixels(path, tmp_path):
     draw = Draw(count=6, columns=3, seed=4)
     (grid,) = write_samples(path, tmp_path / "grid.png", "grid", draw)
     files = write_samples(path, tmp_path / "single", "images", draw)
@@ -90,8 +94,7 @@ def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
         assert np.array_equal(cell, np.asarray(Image.open(file)))
 
 
-def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(tmp_path):
-    path, _ = saved(tmp_path)
+def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(path, tmp_path):
     with pytest.raises(UserError, match=r"x\.jpg: samples are written as PNG; end the name in \.png"):
         write_samples(path, tmp_path / "x.jpg", "grid", Draw(count=1))
     (image,) = write_samples(path, tmp_path / "v1.0", "images", Draw(count=1))
@@ -99,8 +102,7 @@ def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_k
     assert not (tmp_path / "x.jpg").exists()
 
 
-def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):
-    path, _ = saved(tmp_path)
+def test_an_interpolation_walks_from_one_sample_to_another(path):
     generator = load_generator(path)
     walked = samples(generator, "interpolation", Draw(count=8, columns=8))
     ends = samples(generator, "grid", Draw(count=2))
@@ -166,32 +168,28 @@ def test_an_export_gives_the_same_images_at_any_batch(tmp_path, backbone, classe
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="the packages are there")
-def test_without_the_packages_onnx_says_how_to_get_them(tmp_path):
-    path, _ = saved(tmp_path)
+def test_without_the_packages_onnx_says_how_to_get_them(path, tmp_path):
     with pytest.raises(UserError, match=r"pip install '.\[onnx\]'"):
         export_generator(path, tmp_path / "generator.onnx")
 
 
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
-def test_exporting_says_where_and_how_near_and_no_more(tmp_path, ending):
+def test_exporting_says_where_and_how_near_and_no_more(path, tmp_path, ending):
     if ending == ".onnx":
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnxscript")
-    path, _ = saved(tmp_path)
     out = tmp_path / f"exported{ending}"
     done = sagan("export", path, out)
     assert done.stdout.startswith(f"{out}: differs by at most ") and done.stdout.count("\n") == 1
     assert done.stderr == ""
 
 
-def test_many_single_images_are_named_by_their_folder(tmp_path):
-    path, _ = saved(tmp_path)
+def test_many_single_images_are_named_by_their_folder(path, tmp_path):
     done = sagan("sample", path, "--as", "images", "--count", 9, "--out", tmp_path / "x")
     assert done.stdout == f"{tmp_path / 'x'}: 9 images\n" and len(list((tmp_path / "x").glob("*.png"))) == 9
 
 
-def test_attention_pictures_show_each_layer_and_say_where_there_is_none(tmp_path):
-    path, _ = saved(tmp_path)
+def test_attention_pictures_show_each_layer_and_say_where_there_is_none(path, tmp_path):
     (picture,) = attention_pictures(path, tmp_path / "maps", count=2, seed=0)
     assert picture.name == "generator-14.png"
     # Two rows of an image and four query points, each four times 28 pixels, with gaps of four.

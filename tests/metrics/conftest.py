@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -117,6 +118,14 @@ class World:
         """FID of the images that the generator in a file makes of some z, by hand."""
         features = sample_features(self.extractor(), load_generator(generator), z, CPU).features["features"]
         return formulas.fid(formulas.statistics(features), self.real().statistics)
+
+
+def as_pictures(images: np.ndarray, folder: Path) -> str:
+    """Images [N, C, R, R] as files of a folder, which is returned."""
+    folder.mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(folder / f"{index:04}.png")
+    return str(folder)
 
 
 def change_tensors(path, change) -> None:

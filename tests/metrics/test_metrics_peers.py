@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pytorch_fid.fid_score import calculate_fid_given_paths, calculate_frechet_distance
 from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -18,7 +17,7 @@ from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import EXTRACTOR_NAME
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier
-from tests.metrics.conftest import FETCHED, ROOT, needs_weights
+from tests.metrics.conftest import FETCHED, ROOT, as_pictures, needs_weights
 
 CPU = torch.device("cpu")
 # The command line, with our classifier among the extractors that it knows.
@@ -30,13 +29,6 @@ def blots(count, side, seed, bright=256):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, bright, (count, 3, 4, 4), dtype=np.uint8)
     return coarse.repeat(-(-side // 4), 2).repeat(-(-side // 4), 3)[:, :, :side, :side]
-
-
-def as_pictures(images, folder):
-    folder.mkdir()
-    for index, image in enumerate(images):
-        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{index:04}.png")
-    return str(folder)
 
 
 def torch_fidelity_says(generated, real, extractor, weights, subset_size, *metrics):

@@ -112,10 +112,6 @@ def test_no_more_begin_than_take_turns_and_none_once_it_is_to_stop(runs, images,
     assert [(seed, isinstance(outcome, Interrupted)) for seed, outcome in found] == [(0, False), (1, True)]
 
 
-class Gpu:
-    type = "cuda"
-
-
 @pytest.fixture
 def gpu(monkeypatch):
     """A device on which k runs do `rates[k]` steps a second; returns how wide it got in the end."""
@@ -127,7 +123,7 @@ def gpu(monkeypatch):
         width, seen = Width(None), []
         for _ in range(most):
             now[0] += 1 / rates[min(width.now, len(rates)) - 1]
-            width.stepped(Gpu, width.now)
+            width.stepped(torch.device("cuda"), width.now)
             seen.append(width.now)
         return max(seen), width.now
 

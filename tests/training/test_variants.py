@@ -1,7 +1,6 @@
 """Every variant of params.yaml trains: a few steps at tiny widths on noise, through the real trainer."""
 
 import gc
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -113,14 +112,6 @@ def gradient_nodes(trainer):
                 yield parameter.requires_grad_(True).view_as(parameter).grad_fn.next_functions[0][0]
 
 
-@contextmanager
-def without_collection():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_nothing_of_a_steps_autograd_graph_outlives_it(name):
     """What does belongs to the stream it was made on, and would break the recording of the next step off."""
@@ -135,9 +126,13 @@ def test_nothing_of_a_steps_autograd_graph_outlives_it(name):
         return found
 
     trainer._discriminator_loss = marking
-    with without_collection():
+    gc.collect()
+    gc.disable()
+    try:
         held = []
         trainer.step(1, real, noise)
         assert any("step" in node.metadata for node in gradient_nodes(trainer)), "the loss is held, and its graph"
         held.clear()
         assert not any("step" in node.metadata for node in gradient_nodes(trainer))
+    finally:
+        gc.enable()
