@@ -1,7 +1,7 @@
 """What tests of several rooms share: a tiny run that trains in a second."""
 
-import dataclasses
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from sagan.code.fingerprint import PACKAGE
+from sagan.params.run import RunConfig
 from sagan.plan import Run
 from sagan.store.paths import Paths
 
@@ -18,38 +20,6 @@ torch.set_num_threads(1)
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp()
 if "%" in sys.prefix:
     import sagan.tracking  # noqa: F401  from where MLflow is found by a path that it can use
-
-
-def tiny_config(steps: int = 8, **variant: object) -> dict:
-    """A complete configuration of a narrow SAGAN on 28x28 grey images."""
-    network = {"width": 8, "spectral_norm": True, "attention_at": [14]}
-    return {
-        "variant": {
-            "backbone": "dcgan",
-            "generator": {"z_dim": 8, "norm": "batch", **network},
-            "discriminator": {"norm": "none", **network},
-            "init": "xavier",
-            "objective": "hinge",
-            "n_dis": 1,
-            "optimizer": {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9]},
-            **variant,
-        },
-        "training": {
-            "steps": steps,
-            "batch_size": 4,
-            "accumulate": 1,
-            "horizontal_flip": False,
-            "precision": "float32",
-            "threads": 1,
-            "deterministic": True,
-            "memory_format": "channels_last",
-            "compile": False,
-            "ema": {"decay": 0.9, "start": 2},
-            "snapshots": [0, steps // 2, steps],
-        },
-        "seed": 0,
-        "image": {"channels": 1, "resolution": 28},
-    }
 
 
 @pytest.fixture
@@ -72,17 +42,28 @@ def paths(tmp_path) -> Paths:
 
 @pytest.fixture
 def run() -> Run:
+    """A narrow SAGAN on 28x28 grey images."""
+    network = {"width": 8, "spectral_norm": True, "attention_at": [14]}
+    config = {
+        "variant": {
+            "backbone": "dcgan",
+            "generator": {"z_dim": 8, "norm": "batch", **network},
+            "discriminator": {"norm": "none", **network},
+            "init": "xavier",
+            "objective": "hinge",
+            "optimizer": {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9]},
+        },
+        "training": {"steps": 8, "batch_size": 4, "ema": {"decay": 0.9, "start": 2}, "snapshots": [0, 4, 8]},
+        "seed": 0,
+        "image": {"channels": 1, "resolution": 28},
+    }
+    config = RunConfig.model_validate(config).model_dump()
     execution = {"device": "cpu", "together": "auto", "cuda_graph": True}
     execution |= {"log_every": 1, "checkpoint_every": 3, "checkpoint_seconds": 60}
-    return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, tiny_config(), execution)
+    return Run("tiny-s0-0123456789", "tiny", 0, "noise", "d" * 64, "c" * 64, config, execution)
 
 
 @pytest.fixture
-def with_training(run):
-    """The tiny run with some of its training settings replaced."""
-
-    def replaced(**settings: object) -> Run:
-        config = {**run.config, "training": {**run.config["training"], **settings}}
-        return dataclasses.replace(run, config=config)
-
-    return replaced
+def package(tmp_path):
+    """A copy of the package whose files a test may edit."""
+    return shutil.copytree(PACKAGE, tmp_path / "sagan", ignore=shutil.ignore_patterns("__pycache__"))

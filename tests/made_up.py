@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from sagan.plan import Cell, Run
-from sagan.store.records import Json
+from sagan.store.paths import Paths
+from sagan.store.records import Json, write_json
 
 # Indented as variants in a params.yaml.
 SAGAN = """
@@ -26,6 +27,23 @@ PROVENANCE = {
     "started": "2026-01-02T03:04:05+00:00",
     "finished": "2026-01-02T03:05:05+00:00",
 }
+
+
+def small_suite(variants: str, listed: str, extractor: str = "classifier") -> str:
+    """params.yaml of one suite; `variants` stand beside sagan, `listed` are those of the suite."""
+    return f"""
+repro: [quick]
+datasets: {{strokes: {{kind: mnist, resolution: 28, source: nowhere}}}}
+variants:{SAGAN}{variants}
+suites:
+  quick:
+    dataset: strokes
+    variants: [{listed}]
+    baseline: sagan
+    seeds: 1
+    training: {{steps: 6, batch_size: 8, ema: {{decay: 0.5, start: 1}}, snapshots: 2}}
+    evaluation: {{extractor: {extractor}, split: train, samples: 2048, curve_samples: 2048}}
+"""
 
 
 def run_record(run: Run, last: Json, diverged_at: int | None, images_per_second: float, **changes: object) -> Json:
@@ -62,3 +80,18 @@ def evaluation_record(run: Run, cell: Cell, reference: str, metrics: Json | None
         "attention": {},
         "provenance": PROVENANCE,
     } | measured
+
+
+def write_manifest(paths: Paths, dataset: str = "mnist5k", train: int = 4000, **changes: object) -> None:
+    """What planning reads of a prepared dataset of 28 pixels: `train` images, and 1,000 to test."""
+    manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": dataset, "labels": None}
+    manifest |= {"count": train + 1000, "splits": {"train": [0, train], "test": [train, train + 1000]}}
+    write_json(paths.prepared(dataset, 28) / "manifest.json", manifest | changes)
+
+
+def put(tree: dict, key_path: str, value: object) -> None:
+    """Set a value of params.yaml; what is missing on the way is made."""
+    *parents, last = key_path.split(".")
+    for key in parents:
+        tree = tree.setdefault(key, {})
+    tree[last] = value

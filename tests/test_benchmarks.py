@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks import costs, gpu_product, peers
+from benchmarks.rates import best_of, tried
+
 ROOT = Path(__file__).parent.parent
 SMALL = ["--width", "4", "--batch-size", "2"]
 
@@ -41,19 +44,34 @@ def test_throughput_tells_each_variants_time(monkeypatch, tmp_path, capsys):
     assert "| sagan-conditional |" in capsys.readouterr().out
 
 
-def test_loop_compares_a_run_with_its_steps(monkeypatch, capsys):
-    run(monkeypatch, "loop", *SMALL, "--steps", "4", "--rounds", "1")
-    assert "ratio " in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("loop", [*SMALL, "--steps", "4", "--rounds", "1"], "ratio "),
+        ("power", ["--draws", "20"], "| 3, 6, 12 (looks) |"),
+    ],
+)
+def test_it_tells(monkeypatch, capsys, name, words, said):
+    run(monkeypatch, name, *words)
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.exhaustive
-def test_against_compares_with_another_checkout():
-    assert "ratio " in program("-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "benchmarks.against", ".", *SMALL, "--rounds", "1", "--steps", "1"], ["ratio "]),
+        (["benchmarks/overhead.py", "--runs", "2", "--jobs", "2"], ["launch, everything there", "report"]),
+        (["benchmarks/suite.py", "--steps", "20", "--seeds", "1"], ["the tools add"]),
+    ],
+)
+def test_a_program_tells(tmp_path, words, said):
+    folder = [] if "-m" in words else ["--folder", str(tmp_path)]
+    told = program(*words, *folder)
+    assert all(part in told for part in said)
 
 
 def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_path):
-    from benchmarks import costs
-
     plan = argparse.Namespace(runs={variant: replace(run, variant=variant) for variant in ("a", "b")})
     monkeypatch.setattr("benchmarks.costs.make_plan", lambda *_: plan)
     monkeypatch.setenv("GLIBC_TUNABLES", costs.SETTINGS)
@@ -78,11 +96,6 @@ def test_preparation_tells_images_a_second(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["runs"][0]["images"] == 20
 
 
-def test_power_fills_its_tables(monkeypatch, capsys):
-    run(monkeypatch, "power", "--draws", "20")
-    assert "| 3, 6, 12 (looks) |" in capsys.readouterr().out
-
-
 def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_path, capsys):
     """Each cell's two rates are e^1 and e^2 in two seeds and the other way round in the third."""
     rows = [
@@ -98,8 +111,6 @@ def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_
     run(monkeypatch, "rates", str(tmp_path))
     told = capsys.readouterr().out
     assert f"{100 * math.expm1(0.5):+.1f} % (" in told and "variant" not in told
-    from benchmarks.rates import best_of, tried
-
     y = tried(pd.DataFrame(rows), ["attention"], "rate")[("off",)]
     # The other two seeds of seed 2 both choose "slow", which is 2.0 there; for seeds 0 and 1 it is a tie.
     assert best_of(y, 1).tolist() == [1.5, 1.5, 1.5] and best_of(y, 2)[2] == 2.0
@@ -107,8 +118,6 @@ def test_rates_judges_a_choice_by_the_seed_that_it_did_not_see(monkeypatch, tmp_
 
 def test_peers_makes_steps_of_ours():
     """Of a network with as many parameters as mimicry's, which is no dependency."""
-    from benchmarks import peers
-
     options = argparse.Namespace(network="sngan-32", batch_size=2, precision="float32", n_dis=1)
     step, parameters = peers.our_step(options, torch.device("cpu"))
     step()
@@ -129,8 +138,6 @@ def test_gpu_sh_says_that_there_is_no_gpu(tmp_path):
 
 def test_what_is_packed_for_the_way_back_fits(monkeypatch, tmp_path):
     """What can be made anew is left out first, then snapshots, then all weights; records never before them."""
-    from benchmarks import gpu_product
-
     random, results = np.random.default_rng(0), tmp_path / "results"
     sizes = {"runs/a/run.json": 100, "runs/a/generator.safetensors": 3000, "runs/a/snapshots/000020.safetensors": 9000}
     for name, size in sizes.items():
@@ -156,14 +163,3 @@ def test_every_part_for_a_gpu_runs_on_a_cpu(tmp_path):
     assert all(line["equal_bytes"] for line in found if "equal_bytes" in line)
     assert [line["equal"] for line in found if line["what"] == "weights"] == [True]
     assert not [line for line in found if "failed" in line]
-
-
-@pytest.mark.exhaustive
-def test_overhead_runs_the_tools_on_a_made_up_suite(tmp_path):
-    told = program("benchmarks/overhead.py", "--runs", "2", "--jobs", "2", "--folder", str(tmp_path))
-    assert "launch, everything there" in told and "report" in told
-
-
-@pytest.mark.exhaustive
-def test_suite_runs_quick_with_the_tools_and_without(tmp_path):
-    assert "the tools add" in program("benchmarks/suite.py", "--steps", "20", "--seeds", "1", "--folder", str(tmp_path))

@@ -21,7 +21,8 @@ from sagan.store.folders import run_state
 from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
-from tests.metrics.conftest import PARAMS, World, _measured, measured  # noqa: F401 (fixtures)
+from tests import wait_for
+from tests.metrics.conftest import PARAMS, World, measured  # noqa: F401 (a fixture)
 
 SEEDS = PARAMS.replace("seeds: 1", "seeds: 3")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1"}
@@ -30,25 +31,23 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS"
 class Made:
     """A copy of the small world with its reference and no run, in which a suite of three seeds is to be made."""
 
-    def __init__(self, folder, measured, text=SEEDS):  # noqa: F811
+    def __init__(self, folder, measured, text=SEEDS, files=()):  # noqa: F811
         shutil.copytree(measured.paths.root, folder)
         self.paths, self.measured = Paths(folder), measured
         shutil.rmtree(self.paths.run(measured.run.key))
         shutil.rmtree(self.paths.evaluation(measured.evaluation.key))
         self.paths.params.write_text(text)
+        for name, content in dict(files).items():
+            (folder / name).parent.mkdir()
+            (folder / name).write_text(content)
         self.sagan("plan", "--out", "plan.json")
         self.plan = json.loads((folder / "plan.json").read_text())
         self.runs, self.evaluations = sorted(self.plan["runs"]), sorted(self.plan["evaluations"])
 
     def start(self, *arguments):
-        return subprocess.Popen(
-            [sys.executable, "-m", "sagan", *arguments],
-            cwd=self.paths.root,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        command = [sys.executable, "-m", "sagan", *arguments]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.paths.root, env=ENVIRONMENT, **output)
 
     def sagan(self, *arguments):
         process = self.start(*arguments)
@@ -56,10 +55,8 @@ class Made:
         return process.returncode, said
 
     def there(self):
-        return (
-            [key for key in self.runs if (self.paths.run(key) / "run.json").is_file()],
-            [key for key in self.evaluations if (self.paths.evaluation(key) / "metrics.json").is_file()],
-        )
+        runs = [key for key in self.runs if (self.paths.run(key) / "run.json").is_file()]
+        return runs, [key for key in self.evaluations if (self.paths.evaluation(key) / "metrics.json").is_file()]
 
     def weights(self, key):
         return (self.paths.run(key) / "generator.safetensors").read_bytes()
@@ -104,18 +101,8 @@ def test_the_reference_is_made_where_it_is_missing(made):
     [reference] = made.plan["references"]
     shutil.rmtree(made.paths.reference(reference))
     code, said = made.sagan("make", made.runs[0], "--plan", "plan.json")
-    assert (
-        code == 0
-        and read_reference(reference, made.paths).record
-        and said.index("FID between real") < said.index("finished after")
-    )
-
-
-def wait_for(found, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    assert code == 0 and read_reference(reference, made.paths).record
+    assert said.index("FID between real") < said.index("finished after")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -148,17 +135,12 @@ def test_own_code_goes_alone(measured, tmp_path):  # noqa: F811
     """What it does to the process that executes it changes no other run."""
     own = "  mine: {like: sagan, extension: {file: extensions/mine.py}}\nsuites:"
     text = SEEDS.replace("suites:", own).replace("variants: [sagan]", "variants: [mine, sagan]")
-    (tmp_path / "extensions").mkdir()
-    made = Made(tmp_path / "made", measured, SEEDS)
-    (made.paths.root / "extensions").mkdir()
-    (made.paths.root / "extensions" / "mine.py").write_text(
-        "import torch\n\ntorch.manual_seed = lambda seed: None\n\n\n"
+    code = {
+        "extensions/mine.py": "import torch\n\ntorch.manual_seed = lambda seed: None\n\n\n"
         "def generator_loss(logits_real, logits_fake, options):\n    return -logits_fake.mean()\n"
-    )
-    made.paths.params.write_text(text)
-    made.sagan("plan", "--out", "plan.json")
-    plan = json.loads((made.paths.root / "plan.json").read_text())
-    mine = sorted(key for key in plan["runs"] if key.startswith("mine"))
+    }
+    made = Made(tmp_path / "made", measured, text, code)
+    mine = [key for key in made.runs if key.startswith("mine")]
     first = measured.run.key
     assert made.sagan("make", *mine[:2], first, "--plan", "plan.json")[0] == 0
     assert all(read_run(key, made.paths).record for key in mine[:2])
@@ -239,15 +221,9 @@ main()
 
 
 @pytest.mark.parametrize("verb", ["train", "make"])
-def test_other_code_that_was_checked_out_before_it_was_imported_is_refused(made, tmp_path, verb):
-    shutil.copytree(PACKAGE, tmp_path / "code" / "sagan", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "code" / "child.py").write_text(CHECKOUT)
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "code" / "child.py"), verb, made.runs[0]],
-        cwd=made.paths.root,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "code")},
-        capture_output=True,
-        text=True,
-    )
+def test_other_code_that_was_checked_out_before_it_was_imported_is_refused(made, package, verb):
+    command = [sys.executable, "-c", CHECKOUT, verb, made.runs[0]]
+    environment = os.environ | {"PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(command, cwd=made.paths.root, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "the code has changed since the plan was made" in done.stderr
     assert "Traceback" not in done.stderr and not made.paths.run(made.runs[0]).exists()

@@ -18,8 +18,6 @@ from mlflow.utils.validation import _validate_tag_name
 
 from sagan import names
 from sagan.analysis.tables import Tables, write_tables
-from sagan.errors import UserError
-from sagan.params.loading import load_params
 
 NASTY = [
     "lr $10^{-4$",
@@ -39,13 +37,6 @@ def test_the_examples_of_the_docstrings():
     result = doctest.testmod(names)
     assert result.attempted >= 7
     assert not result.failed
-
-
-@pytest.mark.parametrize("name", NASTY)
-def test_a_shell_takes_it_as_one_word(name):
-    name = name.replace("\0", "")
-    said = subprocess.run(["sh", "-c", f"printf %s {names.for_shell(name)}"], capture_output=True, check=True).stdout
-    assert said.decode() == name
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -84,14 +75,6 @@ def test_a_cell_of_a_csv_is_one_cell_and_no_formula(name):
     csv.writer(text).writerow([names.for_csv(name), 1])
     [[cell, _]] = csv.reader(io.StringIO(text.getvalue()))
     assert cell[0] not in "=+-@"
-
-
-def test_a_name_that_is_too_long_for_a_file_is_refused_by_its_place(tmp_path):
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    long = tmp_path / "params.yaml"
-    long.write_text(text.replace("\nvariants:\n", f"\nvariants:\n  {'x' * 300}: {{like: sagan}}\n"), encoding="utf-8")
-    with pytest.raises(UserError, match=r"names files.*at most 150"):
-        load_params(long)
 
 
 def test_a_locale_that_lacks_letters_ends_nothing(tmp_path):

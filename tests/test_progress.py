@@ -14,29 +14,24 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_line_now_and_then_with_the_rate_of_this_process_alone(clock, capsys):
-    with progress("any", 10_000, 4_000, images_per_step=32) as update:
-        for clock[0], step in ((1.0, 4_001), (20.0, 4_020), (21.0, 4_021), (40.0, 4_040)):
+HOURS = ["4,020 of 10,000, 32 images/s, 1:39:40 to go", "4,040 of 10,000, 32 images/s, 1:39:20 to go"]
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "images", "steps", "said"),
+    [
+        # Now and then, with the rate of this process alone; the end always.
+        (10_000, 4_000, 32, [(1.0, 4_001), (20.0, 4_020), (21.0, 4_021), (40.0, 4_040)], HOURS),
+        (200_001, 0, 1, [(20.0, 20)], ["20 of 200,001, 1 images/s, 2 days, 7:33:01 to go"]),
+        (3, 0, 1, [(1.0, 3)], ["3 of 3, 3 images/s, 0:00:00 to go"]),
+    ],
+)
+@pytest.mark.parametrize("shown", [True, False])
+def test_lines_where_there_is_no_terminal(clock, capsys, total, done, images, steps, said, shown):
+    with progress("any", total, done, images_per_step=images, shown=shown) as update:
+        for clock[0], step in steps:
             update(step)
-    assert capsys.readouterr().err.splitlines() == [
-        "any: 4,020 of 10,000, 32 images/s, 1:39:40 to go",
-        "any: 4,040 of 10,000, 32 images/s, 1:39:20 to go",
-    ]
-
-
-def test_days_are_said(clock, capsys):
-    with progress("any", 200_001, 0) as update:
-        clock[0] = 20.0
-        update(20)
-    assert capsys.readouterr().err.endswith(", 1 images/s, 2 days, 7:33:01 to go\n")
-
-
-def test_the_end_is_always_said_and_nothing_where_it_is_not_to_be_shown(clock, capsys):
-    with progress("any", 3, 0) as update, progress("other", 3, 0, shown=False) as silent:
-        clock[0] = 1.0
-        update(3)
-        silent(3)
-    assert capsys.readouterr().err == "any: 3 of 3, 3 images/s, 0:00:00 to go\n"
+    assert capsys.readouterr().err.splitlines() == ([f"any: {line}" for line in said] if shown else [])
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -1,6 +1,8 @@
 """The order of the rooms: a lower one never imports a higher one."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,29 @@ def test_every_room_has_a_floor():
     """And there are few: whoever adds one says where it belongs."""
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__"} == set(FLOOR)
+
+
+def modules_after(statement: str) -> set[str]:
+    """The outermost modules that a new process has imported."""
+    program = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT.parent, capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import sagan", {"torch"}),
+        ("import sagan.plan, sagan.cli", {"torch"}),
+        ("import sagan.data", {"torch", "torchvision", "mlxtend", "pandas", "rich"}),
+        ("import sagan.training.loop", {"mlflow", "dvc", "snakemake", "pandas", "matplotlib"}),
+        ("import sagan.nn.files", {"pydantic", "mlflow", "pandas", "typer"}),
+    ],
+)
+def test_importing_waits_for_nothing_heavy(statement, heavy):
+    assert not heavy & modules_after(statement)
+
+
+def test_networks_need_torch_and_nothing_else():
+    new = modules_after("import torch, sagan.nn") - modules_after("import torch")
+    assert new - sys.stdlib_module_names == {"sagan"}

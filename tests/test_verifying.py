@@ -1,15 +1,15 @@
 """`verify`: what a report says of a run is held against the run made anew."""
 
-import csv
-import hashlib
 import shutil
-import subprocess
 
+import pandas as pd
 import pytest
 
 from sagan.errors import UserError
+from sagan.store.records import file_digest
 from sagan.verifying import Reported, agreement, judged, reported_runs, verify
-from tests.metrics.conftest import World, _measured, measured  # noqa: F401 (fixtures)
+from tests import commit
+from tests.metrics.conftest import World, measured  # noqa: F401 (a fixture)
 
 TOLD = Reported("a-s0-0123456789", "a-s0-0123456789.0123456789", 10.0, "0" * 64, 1.0, "cpu (A)")
 
@@ -37,53 +37,45 @@ def test_a_verdict_says_what_is_the_same(same_bytes, fid, device, same, begins):
     assert ("repeated on cpu (B)" in verdict.text) == (not same and device == "cpu (B)")
 
 
-def write_report(world: World, **changes: object) -> None:
-    """The report's row of the world's one run."""
-    record = world.record
-    files = (world.paths.run(world.run.key) / "generator.safetensors").read_bytes()
+@pytest.fixture
+def reported(measured, tmp_path):  # noqa: F811
+    """A copy of the small suite without its run, and with the report of it, of which some columns may be changed."""
+    shutil.copytree(measured.paths.root, tmp_path / "copy")
+    world = World(tmp_path / "copy")
     row = {
         "run": world.run.key,
         "evaluation": world.evaluation.key,
-        "fid": record["metrics"]["fid"]["value"],
-        "generator_sha256": hashlib.sha256(files).hexdigest(),
+        "fid": measured.record["metrics"]["fid"]["value"],
+        "generator_sha256": file_digest(world.run_folder / "generator.safetensors"),
         "seconds": 1.0,
-        "device": record["provenance"]["device"],
-    } | changes
-    path = world.paths.report("small") / "results.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        writer.writeheader()
-        writer.writerow(row)
+        "device": measured.record["provenance"]["device"],
+    }
+    shutil.rmtree(world.run_folder)
 
+    def report(**changes):
+        folder = world.paths.report("small")
+        folder.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame([row | changes]).to_csv(folder / "results.csv", index=False)
+        return world
 
-@pytest.fixture
-def reported(measured, tmp_path):  # noqa: F811
-    """A copy of the small suite without its run, and with the report of it."""
-    shutil.copytree(measured.paths.root, tmp_path / "copy")
-    world = World(tmp_path / "copy")
-    world.record = measured.record
-    write_report(world)
-    shutil.rmtree(world.paths.run(world.run.key))
-    return world
+    return report
 
 
 def test_the_same_run_has_the_same_bytes_and_figure(reported):
-    verdict = verify("small", reported.plan, reported.paths)
-    assert verdict.same and verdict.text.startswith(f"same bytes: {reported.run.key}, FID ")
-    assert not reported.paths.run(reported.run.key).exists(), "the workspace's results are left alone"
+    world = reported()
+    verdict = verify("small", world.plan, world.paths)
+    assert verdict.same and verdict.text.startswith(f"same bytes: {world.run.key}, FID ")
+    assert not world.run_folder.exists(), "the workspace's results are left alone"
 
 
 def test_another_digest_is_noticed(reported):
-    path = reported.paths.report("small") / "results.csv"
-    head, row = path.read_text().splitlines()
-    cells = dict(zip(head.split(","), row.split(","), strict=True)) | {"generator_sha256": "f" * 64, "fid": "1.0"}
-    path.write_text(f"{head}\n{','.join(cells.values())}\n")
-    verdict = verify("small", reported.plan, reported.paths)
+    world = reported(generator_sha256="f" * 64, fid=1.0)
+    verdict = verify("small", world.plan, world.paths)
     assert not verdict.same and verdict.text.startswith("different: ")
 
 
 def test_what_cannot_be_verified_is_one_line(reported):
+    reported = reported()
     with pytest.raises(UserError, match=r"nothing.*: no run of .*small"):
         verify("small", reported.plan, reported.paths, "nothing")
     with pytest.raises(UserError, match=r"reports.other.results\.csv: no such report"):
@@ -125,9 +117,7 @@ def write_tables(folder, answers=ANSWERS, factor=1.0, device="cpu (A)", name="a"
 def committed_report(paths):
     """A committed report; the folder that it lies in."""
     write_tables(paths.report("s"))
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", "-C", str(paths.root), *identity, *command], check=True, capture_output=True)
+    commit(paths.root)
     return paths.report("s")
 
 
@@ -142,10 +132,7 @@ def test_a_report_that_is_the_committed_one_needs_no_word(committed_report, path
             {"factor": 1.09, "device": "cpu (B)", "name": "b"},
             f"3 of 3 {AGREE} (FIDs of 2 equal keys differ by up to 9 %, on another device)",
         ),
-        (
-            {"factor": 1.0001},
-            f"3 of 3 {AGREE} (FIDs of 2 equal keys are the same)",
-        ),
+        ({"factor": 1.0001}, f"3 of 3 {AGREE} (FIDs of 2 equal keys are the same)"),
         (
             {"factor": 0.5, "device": "cuda (C)", "last": "1111111111"},
             f"3 of 3 {AGREE} (FIDs of 1 equal keys are the same, on another device)",
@@ -170,9 +157,6 @@ def test_a_report_written_anew_is_held_against_the_committed_one(committed_repor
 def test_a_run_to_be_repeated_is_taken_from_the_committed_report(committed_report, paths):
     told = "run,evaluation,fid,generator_sha256,seconds,device\n{0}-s0-1,{0}-s0-1.2,10.0,00,1.0,cpu (A)\n"
     (committed_report / "results.csv").write_text(told.format("committed"))
-    subprocess.run(
-        ["git", "-C", str(paths.root), "-c", "user.name=a", "-c", "user.email=a@e.org", "commit", "-qam", "two"],
-        check=True,
-    )
+    commit(paths.root)
     (committed_report / "results.csv").write_text(told.format("anew"))
     assert [run.run for run in reported_runs("s", paths)] == ["committed-s0-1"]

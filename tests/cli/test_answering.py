@@ -1,10 +1,7 @@
 """`analyse`, `compare` and `where`, as somebody types them."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def sagan(tmp_path):
-    """Runs a verb in a folder that holds params.yaml and the committed reports."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+def sagan(sagan, tmp_path):
+    """Runs a verb where the committed reports are, too."""
     for table in (ROOT / "reports").glob("*/*.[cj]s*"):
         place = tmp_path / "reports" / table.parent.name / table.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(table, place)
-
-    def run(*arguments, **environment):
-        command = [sys.executable, "-m", "sagan", *map(str, arguments)]
-        told = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | environment
-        return subprocess.run(command, cwd=tmp_path, env=told, capture_output=True, text=True)
-
-    return run
+    return sagan
 
 
 def runs(seeds=3):

@@ -1,33 +1,14 @@
 """The command line: help for a newcomer, one line for a mistake, and the exit codes."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from sagan.cli.app import show_warning
 from sagan.code.fingerprint import PACKAGE
 
-ROOT = Path(__file__).parents[2]
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
-
-
-@pytest.fixture
-def sagan(tmp_path):
-    """Runs a verb in an empty folder that holds params.yaml alone."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "sagan", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    return run
 
 
 def assert_one_line(done, *parts):
@@ -92,37 +73,6 @@ def test_describing_a_recipe_says_what_runs_and_where_each_value_is_said(sagan):
     assert rows["training.steps"] == ("720", "suites.quick.training.steps")
     assert rows["training.precision"] == ("float32", "default") and "generator.attention_at" not in rows
     assert not any(line.startswith("training") for line in sagan("describe", "sagan", "--recipe").stdout.splitlines())
-
-
-def test_describing_a_grids_recipes_says_once_what_they_share(sagan):
-    lines = sagan("describe", "sagan-grid", "--recipe").stdout.splitlines()
-    assert any(line.split() == ["generator.width", "64"] for line in lines)
-    head = next(line.split() for line in lines if line.startswith("variant "))
-    places = {"generator.attention_at", "discriminator.attention_at"}
-    assert {*head} == {"variant", "generator.spectral_norm", *places, "optimizer.lr_ratio"}
-    assert sum(line.startswith("sagan-grid-") for line in lines) == 8
-
-
-def test_planning_does_not_wait_for_torch():
-    program = "import sys, sagan.plan, sagan.cli; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
-
-
-def test_networks_need_torch_and_nothing_else():
-    program = (
-        "import sys, torch; before = set(sys.modules); import sagan.nn;"
-        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
-        "print(new - {'sagan', 'torch'} - sys.stdlib_module_names)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
-
-
-def test_training_never_imports_the_trackers():
-    program = (
-        "import sys, sagan.training.loop;"
-        "print({'mlflow', 'dvc', 'snakemake', 'pandas', 'matplotlib'} & set(sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
 
 
 @pytest.mark.parametrize("verb", ["train", "reference"])

@@ -5,10 +5,10 @@ import pytest
 from sagan.code.extensions import OwnCodeError
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
-from sagan.params.run import RunConfig
 from sagan.plan import check_code
 from sagan.plan.keys import run_code
 from sagan.training.loop import train
+from tests import varied
 
 LOSS = "def generator_loss(logits_real, logits_fake, options):\n    return {}\n"
 PENALTY = "def penalty(critic, real, fake, options):\n    return {}\n"
@@ -57,10 +57,9 @@ def test_files_elsewhere_and_missing_ones_are_refused(plan, file):
     ],
 )
 def test_what_own_networks_cannot_serve_is_refused(own_run, write, paths, settings, message):
-    run = own_run(write(JUDGE.format("nn.Flatten()")))
-    config = {**run.config, "variant": {**run.config["variant"], **settings}}
+    run = varied(own_run(write(JUDGE.format("nn.Flatten()"))), **settings)
     with pytest.raises(UserError, match=message):
-        run_code(RunConfig.model_validate(config), paths, "here")
+        run_code(run.typed, paths, "here")
 
 
 @pytest.mark.parametrize(
@@ -109,14 +108,9 @@ def build_discriminator(image, switches, options):
 """
 
 
-@pytest.mark.parametrize("where", ["import", "loss", "forward"])
-def test_an_exception_shows_the_user_s_own_lines_and_none_of_ours(own_run, write, images, paths, where):
-    texts = {
-        "import": "1 / 0\n" + PENALTY.format("0"),
-        "loss": LOSS.format("1 / 0"),
-        "forward": BROKEN_NETWORK,
-    }
-    run = own_run(write(texts[where]))
+@pytest.mark.parametrize("text", ["1 / 0\n" + PENALTY.format("0"), LOSS.format("1 / 0"), BROKEN_NETWORK])
+def test_an_exception_shows_the_user_s_own_lines_and_none_of_ours(own_run, write, images, paths, text):
+    run = own_run(write(text))
     with pytest.raises(OwnCodeError) as told:
         train(run, images, paths)
     lines = str(told.value).splitlines()

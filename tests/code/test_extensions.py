@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from sagan.cli import app, making
 from sagan.code import trust
 from sagan.code.extensions import load_extension, read_sources
 from sagan.code.fingerprint import PACKAGE
@@ -20,16 +21,12 @@ from sagan.nn.files import load_discriminator, load_generator
 from sagan.params.loading import load_params
 from sagan.plan import Evaluation, Plan, Reference
 from sagan.store.paths import Paths
-from sagan.training.log import RunLog
 from sagan.training.loop import train
-from tests import read_lines
+from tests import read_lines, varied
+from tests.training.conftest import interrupted, weights
 
 ROOT = PACKAGE.parent
-EXAMPLES = {
-    "relativistic": {"margin": 1.0},
-    "zero_centred": {"real": 10, "fake": 0},
-    "upsampling": {"kernel": 3},
-}
+EXAMPLES = {"relativistic": {"margin": 1.0}, "zero_centred": {"real": 10, "fake": 0}, "upsampling": {"kernel": 3}}
 LOSS = "def generator_loss(logits_real, logits_fake, options):\n    return {}\n"
 JUDGE = "from torch import nn\n\n\ndef build_discriminator(image, switches, options):\n    return {}\n"
 
@@ -76,8 +73,7 @@ def test_the_relativistic_example_is_the_paper_s_formula(paths):
 
 def test_the_regulariser_example_is_r1(own_run, images, paths):
     run = own_run(example("zero_centred", paths), real=10, fake=0)
-    variant = {**run.config["variant"], "extension": None, "regularisers": {"r1": 10.0}}
-    built_in = dataclasses.replace(run, key="r1-s0-0123456789", config={**run.config, "variant": variant})
+    built_in = varied(dataclasses.replace(run, key="r1-s0-0123456789"), extension=None, regularisers={"r1": 10.0})
     own, expected = first_steps(run, images, paths), first_steps(built_in, images, paths)
     assert own[-1]["penalty_d"] > 0
     for name in ("loss_d", "loss_g", "penalty_d"):
@@ -95,16 +91,12 @@ def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_ru
     found = module.generator_penalty(None, real, fake, options)
     assert float(found) == pytest.approx(expected, rel=1e-4) and torch.autograd.grad(found, fake)[0].abs().sum() > 0
     run = own_run(example("moments", paths), **options)
-    without = dataclasses.replace(
-        run, key="plain-s0-0123456789", config={**run.config, "variant": {**run.config["variant"], "extension": None}}
-    )
+    without = varied(dataclasses.replace(run, key="plain-s0-0123456789"), extension=None)
     with_it, plain = first_steps(run, images, paths)[0], first_steps(without, images, paths)[0]
     assert with_it["loss_g"] > plain["loss_g"] and with_it["loss_d"] == plain["loss_d"]
 
 
 def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, plan, tmp_path, monkeypatch):
-    from sagan.cli import app
-
     file = example("upsampling", paths)
     run = own_run(file, kernel=3)
     train(run, images, paths)
@@ -131,20 +123,11 @@ def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monk
 def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths, tmp_path, monkeypatch):
     run = own_run(example("upsampling", paths), kernel=3)
     train(run, images, paths)
-    other, add = Paths(tmp_path / "other"), RunLog.add
+    other = Paths(tmp_path / "other")
     shutil.copytree(paths.root / "extensions", other.root / "extensions")
-
-    def stopped(self, step, *arguments):
-        if step == 5:
-            raise KeyboardInterrupt
-        add(self, step, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RunLog, "add", stopped)
-        train(run, images, other)
+    interrupted(run, images, other, monkeypatch, at=5)
     train(run, images, other)
-    file = "generator.safetensors"
-    assert (other.run(run.key) / file).read_bytes() == (paths.run(run.key) / file).read_bytes()
+    assert weights(run, other) == weights(run, paths)
 
 
 # --- code that came with a copied run ---------------------------------------------------------------
@@ -162,8 +145,6 @@ def copied(own_run, images, paths, tmp_path, monkeypatch):
 
 
 def test_copied_code_is_executed_only_when_it_is_trusted(copied, monkeypatch):
-    from sagan.cli import app
-
     run, other = copied
     (other.run(run.key) / "extension" / "main.py").open("a").write("\nopen('executed', 'w')\n")
     monkeypatch.chdir(other.root)
@@ -215,8 +196,6 @@ def test_without_a_home_that_can_be_written_there_are_no_marks(monkeypatch, tmp_
 
 def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
     """The measuring itself is made up: it loads the network as measuring does."""
-    from sagan.cli import app, making
-
     run, other = copied
     monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
     key = f"{run.key}.none"

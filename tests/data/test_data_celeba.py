@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +13,7 @@ from PIL import Image
 from sagan.data import load, prepare
 from sagan.errors import UserError
 from sagan.params.datasets import CelebA
+from tests import sagan
 
 SPEC = CelebA(kind="celeba", source="source", resolution=32)
 PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
@@ -128,10 +125,7 @@ def test_a_malformed_list_is_named_with_its_line(tmp_path, write_celeba, name, o
 
 
 def test_the_last_line_of_a_preparation_says_that_it_is_a_part(tmp_path, write_celeba):
-    root = Path(__file__).parent.parent.parent
-    shutil.copy(root / "params.yaml", tmp_path)
+    shutil.copy("params.yaml", tmp_path)
     write_celeba(tmp_path / "originals" / "celeba")
-    command = [sys.executable, "-m", "sagan", "data", "--dataset", "celeba64", "--workers", "1"]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    said = sagan("data", "--dataset", "celeba64", "--workers", 1, folder=tmp_path).stdout
     assert ": 10 of 14 listed images, digest " in said.splitlines()[-1]

@@ -3,8 +3,6 @@
 import importlib.util
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from sagan.nn.reparametrised import folded_state
 from sagan.params.run import completed
 from sagan.store.paths import Paths
 from sagan.store.tensors import save_tensors
+from tests import sagan
 
 torch.set_num_threads(1)
 
@@ -45,29 +44,14 @@ def saved(folder, backbone="dcgan", classes=0, **switches):
     return path, generator
 
 
-def test_import_sagan_is_light_and_gives_load_generator():
-    code = (
-        "import sys, sagan; assert 'torch' not in sys.modules; from sagan import load_generator; print(load_generator)"
-    )
-    assert (
-        "generator_of"
-        in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    )
+@pytest.fixture
+def path(tmp_path):
+    return saved(tmp_path)[0]
 
 
-def test_networks_need_torch_and_nothing_heavier():
-    code = (
-        "import sys, sagan.nn.files; print([m for m in ('pydantic', 'mlflow', 'pandas', 'typer') if m in sys.modules])"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
-
-
-@pytest.mark.parametrize("where", ["file", "folder"])
-def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path, where):
+def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path):
     path, generator = saved(tmp_path)
-    loaded = load_generator(path if where == "file" else tmp_path)
+    loaded = load_generator(path)
     z = torch.randn(3, loaded.z_dim)
     torch.testing.assert_close(loaded(z), generator(z))
     assert not loaded.training and loaded.config["variant"]["backbone"] == "dcgan"
@@ -85,9 +69,6 @@ def test_a_generator_is_found_by_its_runs_key(tmp_path):
         torch.testing.assert_close(load_generator(source, paths)(z), generator(z))
     with pytest.raises(UserError, match=f"^sagan-s0-0123456780: no such .* did you mean '{key}'"):
         load_generator("sagan-s0-0123456780", paths)
-    (tmp_path / "other.safetensors").write_text("not one")
-    with pytest.raises(UserError, match="not a generator of this project"):
-        load_generator(tmp_path / "other.safetensors")
 
 
 def test_a_file_from_before_newer_switches_loads(tmp_path):
@@ -100,8 +81,7 @@ def test_a_file_from_before_newer_switches_loads(tmp_path):
     assert (switches["attention"], switches["norm"], switches["spectral_norm_eps"]) == ("official", "none", 1e-12)
 
 
-def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
-    path, _ = saved(tmp_path)
+def test_grid_and_single_images_hold_the_same_pixels(path, tmp_path):
     draw = Draw(count=6, columns=3, seed=4)
     (grid,) = write_samples(path, tmp_path / "grid.png", "grid", draw)
     files = write_samples(path, tmp_path / "single", "images", draw)
@@ -114,8 +94,7 @@ def test_grid_and_single_images_hold_the_same_pixels(tmp_path):
         assert np.array_equal(cell, np.asarray(Image.open(file)))
 
 
-def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(tmp_path):
-    path, _ = saved(tmp_path)
+def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_kept(path, tmp_path):
     with pytest.raises(UserError, match=r"x\.jpg: samples are written as PNG; end the name in \.png"):
         write_samples(path, tmp_path / "x.jpg", "grid", Draw(count=1))
     (image,) = write_samples(path, tmp_path / "v1.0", "images", Draw(count=1))
@@ -123,8 +102,7 @@ def test_a_name_of_another_kind_of_picture_is_refused_and_a_dot_in_a_folder_is_k
     assert not (tmp_path / "x.jpg").exists()
 
 
-def test_an_interpolation_walks_from_one_sample_to_another(tmp_path):
-    path, _ = saved(tmp_path)
+def test_an_interpolation_walks_from_one_sample_to_another(path):
     generator = load_generator(path)
     walked = samples(generator, "interpolation", Draw(count=8, columns=8))
     ends = samples(generator, "grid", Draw(count=2))
@@ -164,71 +142,54 @@ def test_mistakes_are_said_in_one_line(tmp_path, form, name, message):
     saved(tmp_path)
     with pytest.raises(UserError, match=message):
         write_samples(tmp_path / name, tmp_path / "out.png", form, Draw())
+    with pytest.raises(UserError, match=r"\.onnx or \.pt2"):
+        export_generator(tmp_path / "generator.safetensors", tmp_path / "generator.pkl")
 
 
 EXPORTED = [("dcgan", 0), ("dcgan", 3), ("sngan-resnet", 0), ("biggan", 3), ("progressive", 0)]
 
 
+@pytest.mark.parametrize("ending", [".pt2", ".onnx"])
 @pytest.mark.parametrize(("backbone", "classes"), EXPORTED)
-def test_torch_export_gives_the_same_images_at_any_batch(tmp_path, backbone, classes):
+def test_an_export_gives_the_same_images_at_any_batch(tmp_path, backbone, classes, ending):
     path, generator = saved(tmp_path, backbone, classes)
-    out = tmp_path / "generator.pt2"
-    assert export_generator(path, out) < 1e-5
-    program = torch.export.load(out).module()
+    out, near = tmp_path / f"generator{ending}", {".pt2": 1e-5, ".onnx": 1e-4}[ending]
     z, labels = torch.randn(5, 16), torch.arange(5) % 3
-    inputs = (z, labels) if classes else (z,)
-    torch.testing.assert_close(program(*inputs), generator(*inputs), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="the optional packages of `onnx`")
-@pytest.mark.parametrize(("backbone", "classes"), EXPORTED)
-def test_onnx_gives_the_same_images_at_any_batch(tmp_path, backbone, classes):
-    import onnxruntime
-
-    path, generator = saved(tmp_path, backbone, classes)
-    out = tmp_path / "generator.onnx"
-    assert export_generator(path, out) < 1e-4
-    z, labels = torch.randn(5, 16), torch.arange(5) % 3
-    feed = {"z": z.numpy()} | ({"labels": labels.numpy()} if classes else {})
-    images = onnxruntime.InferenceSession(out).run(None, feed)[0]
-    expected = generator(z, labels) if classes else generator(z)
-    torch.testing.assert_close(torch.from_numpy(images), expected, atol=1e-4, rtol=1e-3)
+    inputs = {"z": z} | ({"labels": labels} if classes else {})
+    if ending == ".pt2":
+        assert export_generator(path, out) < near
+        images = torch.export.load(out).module()(*inputs.values())
+    else:
+        onnxruntime = pytest.importorskip("onnxruntime", reason="the optional packages of `onnx`")
+        assert export_generator(path, out) < near
+        feed = {name: value.numpy() for name, value in inputs.items()}
+        images = torch.from_numpy(onnxruntime.InferenceSession(out).run(None, feed)[0])
+    torch.testing.assert_close(images, generator(*inputs.values()), atol=near, rtol=10 * near)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="the packages are there")
-def test_without_the_packages_onnx_says_how_to_get_them(tmp_path):
-    path, _ = saved(tmp_path)
+def test_without_the_packages_onnx_says_how_to_get_them(path, tmp_path):
     with pytest.raises(UserError, match=r"pip install '.\[onnx\]'"):
         export_generator(path, tmp_path / "generator.onnx")
 
 
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
-def test_exporting_says_where_and_how_near_and_no_more(tmp_path, ending):
+def test_exporting_says_where_and_how_near_and_no_more(path, tmp_path, ending):
     if ending == ".onnx":
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnxscript")
-    path, _ = saved(tmp_path)
     out = tmp_path / f"exported{ending}"
-    done = subprocess.run([sys.executable, "-m", "sagan", "export", path, out], capture_output=True, text=True)
+    done = sagan("export", path, out)
     assert done.stdout.startswith(f"{out}: differs by at most ") and done.stdout.count("\n") == 1
     assert done.stderr == ""
 
 
-def test_many_single_images_are_named_by_their_folder(tmp_path):
-    path, _ = saved(tmp_path)
-    command = [sys.executable, "-m", "sagan", "sample", path, "--as", "images", "--count", "9", "--out", tmp_path / "x"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_many_single_images_are_named_by_their_folder(path, tmp_path):
+    done = sagan("sample", path, "--as", "images", "--count", 9, "--out", tmp_path / "x")
     assert done.stdout == f"{tmp_path / 'x'}: 9 images\n" and len(list((tmp_path / "x").glob("*.png"))) == 9
 
 
-def test_export_by_another_ending_is_refused(tmp_path):
-    path, _ = saved(tmp_path)
-    with pytest.raises(UserError, match=r"\.onnx or \.pt2"):
-        export_generator(path, str(tmp_path / "generator.pkl"))
-
-
-def test_attention_pictures_show_each_layer_and_say_where_there_is_none(tmp_path):
-    path, _ = saved(tmp_path)
+def test_attention_pictures_show_each_layer_and_say_where_there_is_none(path, tmp_path):
     (picture,) = attention_pictures(path, tmp_path / "maps", count=2, seed=0)
     assert picture.name == "generator-14.png"
     # Two rows of an image and four query points, each four times 28 pixels, with gaps of four.

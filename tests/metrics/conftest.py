@@ -1,22 +1,37 @@
 """A small world measured end to end: three kinds of pictures, a run of a few steps, its reference and evaluation."""
 
+import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
-from torch_fidelity import calculate_metrics
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from sagan.data import load
+from sagan.data import load, prepare
 from sagan.data.prepared import Content, store
+from sagan.metrics import formulas
 from sagan.metrics.evaluate import evaluate
+from sagan.metrics.extractors import Extractor
+from sagan.metrics.features import features_of_images, sample_features
+from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import make_reference
+from sagan.nn.files import load_generator
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.training import classifier
 from sagan.training.loop import train
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+FETCHED = Paths(ROOT).weights_file("inception", ROOT)
+needs_weights = pytest.mark.skipif(
+    not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
+)
 
 PARAMS = """
 repro: [small]
@@ -59,103 +74,107 @@ class World:
 
     def __init__(self, root, text: str = PARAMS) -> None:
         self.paths = Paths(root)
-        (root / "params.yaml").write_text(text)
-        folder = self.paths.prepared("strokes", 28)
-        if not folder.exists():
+        self.paths.params.write_text(text)
+        params = load_params(self.paths.params)
+        [(name, spec)] = params.datasets.items()
+        folder = self.paths.prepared(name, 28)
+        if not folder.exists() and name == "strokes":
             images, labels = pictures(900, seed=0)
             head = {"dataset": "strokes", "kind": "mnist", "resolution": 28, "settings": {}}
             facts, splits = {"crop": None, "resize": None}, np.repeat([0, 2], [700, 200])
             store(folder, head, Content(images, labels, ["across", "down", "square"], splits, facts))
+        elif not folder.exists():
+            prepare(name, spec, folder)
         self.dataset = load(folder)
-        self.plan = make_plan(load_params(self.paths.params), self.paths)
+        self.plan = make_plan(params, self.paths)
         [self.run], [self.reference], [self.evaluation] = (
             list(specs.values()) for specs in (self.plan.runs, self.plan.references, self.plan.evaluations)
         )
+        self.evaluation_folder = self.paths.evaluation(self.evaluation.key)
+        self.run_folder = self.paths.run(self.run.key)
 
-    @property
-    def evaluation_folder(self):
-        return self.paths.evaluation(self.evaluation.key)
+    def make(self) -> "World":
+        """Train and measure; what the records say."""
+        train(self.run, self.dataset.split("train")[0], self.paths)
+        self.reference_record = make_reference(self.reference, self.dataset, self.paths).content()
+        self.record = self.evaluate()
+        return self
+
+    def evaluate(self, **settings) -> dict:
+        """The record of the evaluation, with some of its settings replaced."""
+        evaluation = dataclasses.replace(self.evaluation, settings=self.evaluation.settings | settings)
+        return evaluate(evaluation, self.paths).content()
+
+    def extractor(self) -> Extractor:
+        return Extractor(self.reference.extractor, self.paths.reference(self.reference.key), self.paths, CPU)
+
+    def features(self, images: np.ndarray) -> dict[str, torch.Tensor]:
+        return features_of_images(self.extractor(), images, CPU)
+
+    def real(self):
+        return load_reference(self.reference.key, self.paths)
+
+    def fid(self, generator, z: torch.Tensor) -> float:
+        """FID of the images that the generator in a file makes of some z, by hand."""
+        features = sample_features(self.extractor(), load_generator(generator), z, CPU).features["features"]
+        return formulas.fid(formulas.statistics(features), self.real().statistics)
+
+
+def as_pictures(images: np.ndarray, folder: Path) -> str:
+    """Images [N, C, R, R] as files of a folder, which is returned."""
+    folder.mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(folder / f"{index:04}.png")
+    return str(folder)
+
+
+def change_tensors(path, change) -> None:
+    """Change a network's tensors in place; its file's size stays, so its run is still whole."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(path)
+    change(state)
+    save_file(state, path, metadata)
+
+
+def make_constant(state) -> None:
+    for name, value in state.items():
+        if "weight" in name:
+            value.zero_()
+
+
+def make_nan(state) -> None:
+    for value in state.values():
+        if value.is_floating_point():
+            value.fill_(torch.nan)
 
 
 @pytest.fixture(scope="session")
-def _measured(tmp_path_factory):
+def measured(tmp_path_factory) -> World:
+    """The small suite, trained and measured; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "_STEPS", 80)
-        world = World(tmp_path_factory.mktemp("measured"))
-        train(world.run, world.dataset.split("train")[0], world.paths)
-        world.reference_record = make_reference(world.reference, world.dataset, world.paths).content()
-        world.record = evaluate(world.evaluation, world.paths).content()
-    return world
+        return World(tmp_path_factory.mktemp("measured")).make()
 
 
 @pytest.fixture
-def measured(_measured) -> World:
-    """The small suite, trained and measured; not to be changed."""
-    return _measured
-
-
-@pytest.fixture
-def unmeasured(_measured, tmp_path) -> World:
+def unmeasured(measured, tmp_path) -> World:
     """A copy of the small suite, trained and with its reference but not measured, to be spoilt."""
-    shutil.copytree(_measured.paths.root, tmp_path / "copy")
+    shutil.copytree(measured.paths.root, tmp_path / "copy")
     world = World(tmp_path / "copy")
     shutil.rmtree(world.evaluation_folder)
     return world
 
 
 @pytest.fixture(scope="session")
-def _conditional(_measured, tmp_path_factory):
+def conditional(measured, tmp_path_factory) -> World:
+    """The small suite with a generator that is told of the class, trained and measured; not to be changed."""
     root = tmp_path_factory.mktemp("conditional")
-    shutil.copytree(_measured.paths.root / "data", root / "data")
-    reference = _measured.paths.reference(_measured.reference.key).relative_to(_measured.paths.root)
-    shutil.copytree(_measured.paths.root / reference, root / reference)
+    shutil.copytree(measured.paths.root / "data", root / "data")
+    reference = measured.paths.reference(measured.reference.key).relative_to(measured.paths.root)
+    shutil.copytree(measured.paths.root / reference, root / reference)
     world = World(root, PARAMS.replace("    objective: hinge", "    condition: class\n    objective: hinge"))
     images, labels = world.dataset.split("train")
     train(world.run, images, world.paths, labels)
-    world.record = evaluate(world.evaluation, world.paths).content()
+    world.record = world.evaluate()
     return world
-
-
-@pytest.fixture
-def conditional(_conditional) -> World:
-    """The small suite with a generator that is told of the class, trained and measured; not to be changed."""
-    return _conditional
-
-
-@pytest.fixture
-def make_pictures():
-    return pictures
-
-
-class _Images(Dataset):
-    def __init__(self, images):
-        self.images = torch.from_numpy(images)
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-
-@pytest.fixture
-def fid_of_torch_fidelity():
-    """FID of uint8 [N, 3, R, R] against others by torch-fidelity itself, with a registered extractor's weights."""
-
-    def fid(extractor, weights, feature, generated, real):
-        found = calculate_metrics(
-            input1=_Images(generated),
-            input2=_Images(real),
-            feature_extractor=extractor,
-            feature_extractor_weights_path=str(weights),
-            feature_layer_fid=feature,
-            fid=True,
-            batch_size=20,
-            num_workers=0,
-            cuda=False,
-            cache=False,
-            verbose=False,
-        )
-        return found["frechet_inception_distance"]
-
-    return fid

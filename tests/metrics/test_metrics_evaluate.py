@@ -1,7 +1,5 @@
 """From a finished run to metrics.json, pictures beside it; and spoilt runs to a status."""
 
-import dataclasses
-import json
 import math
 import shutil
 
@@ -9,34 +7,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from sagan.errors import UserError
 from sagan.metrics import formulas
-from sagan.metrics.evaluate import evaluate
-from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import sample_features
 from sagan.metrics.figures import Figures
 from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
-from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import some_rows
-from sagan.nn.files import load_generator
 from sagan.store.records import read_json, write_json
+from tests import flip_a_bit
+from tests.metrics.conftest import change_tensors, make_constant, make_nan
 
 METRICS = {"fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage"}
-
-
-def spoil(world, change):
-    """Change the final generator's tensors in place; its size stays, so the run is still whole."""
-    path = world.paths.run(world.run.key) / "generator.safetensors"
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    state = load_file(path)
-    change(state)
-    save_file(state, path, metadata)
-    return evaluate(world.evaluation, world.paths).content()
 
 
 def test_every_metric_has_a_value_a_name_and_its_protocol(measured):
@@ -55,19 +37,19 @@ def test_the_curve_starts_before_training_and_uses_fewer_images(measured):
     record = measured.record
     assert [point["step"] for point in record["curve"]] == [0, 3, 6]
     assert record["curve_protocol"]["generated_count"] == 300
+    assert all(0 < point["diversity"] < 2 and 0 <= point["recall"] <= 1 for point in record["curve"])
     layers = [point["attention"]["generator.14"] for point in record["curve"]]
-    assert layers[0]["gamma"] == 0 and 0 < layers[0]["entropy"] < layers[0]["entropy_uniform"] == pytest.approx(
-        math.log(49)
-    )
+    assert layers[0]["gamma"] == 0 and layers[0]["entropy_uniform"] == pytest.approx(math.log(49))
+    assert 0 < layers[0]["entropy"] < layers[0]["entropy_uniform"]
     assert layers[-1] == record["attention"]["generator.14"] != layers[0]
     assert record["untrained"]["fid"]["name"] == "fid300_train.classifier"
     assert record["untrained"]["fid"]["value"] == record["curve"][0]["fid"]
 
 
 def test_snapshots_count_by_their_step_and_not_by_their_name(unmeasured):
-    folder = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
+    folder = unmeasured.run_folder / "snapshots"
     shutil.copy(folder / "000006.safetensors", folder / "1000000.safetensors")
-    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
+    record = unmeasured.evaluate()
     assert [point["step"] for point in record["curve"]] == [0, 3, 6, 1000000]
 
 
@@ -82,10 +64,10 @@ def test_best_is_the_lowest_of_the_curve_scored_on_other_samples(measured):
 
 def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     """The trained generator lies at the middle snapshot, and the untrained one at the last."""
-    snapshots = unmeasured.paths.run(unmeasured.run.key) / "snapshots"
+    snapshots = unmeasured.run_folder / "snapshots"
     shutil.copyfile(snapshots / "000006.safetensors", snapshots / "000003.safetensors")
     shutil.copyfile(snapshots / "000000.safetensors", snapshots / "000006.safetensors")
-    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
+    record = unmeasured.evaluate()
     best = record["best"]
     assert best["step"] == 3 and best["fid"]["protocol"]["generated_count"] == 600
     assert best["fid"]["value"] not in [record["metrics"]["fid"]["value"], *(point["fid"] for point in record["curve"])]
@@ -93,25 +75,14 @@ def test_a_best_before_the_end_is_measured_on_samples_of_its_own(unmeasured):
     # By hand, with z that neither the curve nor the final figures have seen.
     z = {purpose: latents(8, 600, 0, purpose) for purpose in ("best", "final")}
     assert not (z["best"][:, None] == z["final"][None]).all(-1).any()
-    folder = unmeasured.paths.reference(unmeasured.reference.key)
-    device = torch.device("cpu")
-    extractor = Extractor("classifier", folder, unmeasured.paths, device)
-    sampled = sample_features(extractor, load_generator(snapshots / "000003.safetensors"), z["best"], device)
-    found = formulas.fid(
-        formulas.statistics(sampled.features["features"]),
-        load_reference(unmeasured.reference.key, unmeasured.paths).statistics,
-    )
-    assert best["fid"]["value"] == pytest.approx(found, rel=1e-6)
-
-
-def with_settings(evaluation, **settings):
-    return dataclasses.replace(evaluation, settings=evaluation.settings | settings)
+    expected = unmeasured.fid(snapshots / "000003.safetensors", z["best"])
+    assert best["fid"]["value"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_untrained_generator_is_measured_for_seed_0_alone(measured, unmeasured):
-    path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
+    path = unmeasured.run_folder / "run.json"
     write_json(path, read_json(path) | {"seed": 1})
-    record = evaluate(unmeasured.evaluation, unmeasured.paths).content()
+    record = unmeasured.evaluate()
     assert [point["step"] for point in record["curve"]] == [3, 6]
     assert record["untrained"]["fid"]["value"] is None and "seed 0" in record["untrained"]["fid"]["status"]
     assert record["metrics"] == measured.record["metrics"] and record["curve"] == measured.record["curve"][1:]
@@ -120,26 +91,21 @@ def test_the_untrained_generator_is_measured_for_seed_0_alone(measured, unmeasur
 
 def test_the_last_point_of_the_curve_is_of_the_first_final_images(measured):
     """By hand; and the final figures are of all z, which these are the first of."""
-    folder, device = measured.paths.reference(measured.reference.key), torch.device("cpu")
-    extractor = Extractor("classifier", folder, measured.paths, device)
-    real = load_reference(measured.reference.key, measured.paths)
-    generator = load_generator(measured.paths.run(measured.run.key) / "generator.safetensors")
-    features = sample_features(extractor, generator, latents(8, 600, 0, "final"), device).features["features"]
+    z = latents(8, 600, 0, "final")
     for count, found in ((300, measured.record["curve"][-1]["fid"]), (600, measured.record["metrics"]["fid"]["value"])):
-        expected = formulas.fid(formulas.statistics(features[:count]), real.statistics)
+        expected = measured.fid(measured.run_folder / "generator.safetensors", z[:count])
         assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_longer_curve_than_the_final_figures_samples_nothing_twice(unmeasured):
-    evaluation = with_settings(unmeasured.evaluation, samples=200, curve_samples=300)
-    record = evaluate(evaluation, unmeasured.paths).content()
+    record = unmeasured.evaluate(samples=200, curve_samples=300)
     assert record["generated_images"] == 900
     assert record["metrics"]["fid"]["protocol"]["generated_count"] == 200
     assert record["curve_protocol"]["generated_count"] == 300
 
 
 def test_fid_is_measured_for_each_draw_and_the_first_is_the_figure(measured, unmeasured):
-    record = evaluate(with_settings(unmeasured.evaluation, draws=3), unmeasured.paths).content()
+    record = unmeasured.evaluate(draws=3)
     fid = record["metrics"]["fid"]
     assert measured.record["metrics"]["fid"]["draws"] == [fid["value"]]
     assert len(set(fid["draws"])) == 3 and fid["draws"][0] == fid["value"]
@@ -155,13 +121,13 @@ def test_real_and_generated_images_are_matched_at_one_count(measured, unmeasured
     depend = {"fid", "is", "recall", "coverage"}
     assert set(matched["generated"]) == depend and matched["real"] == {name: real[name] for name in depend}
     assert matched["generated"]["fid"]["value"] > measured.record["metrics"]["fid"]["value"]
-    fewer = evaluate(with_settings(unmeasured.evaluation, samples=150, curve_samples=150), unmeasured.paths).content()
+    fewer = unmeasured.evaluate(samples=150, curve_samples=150)
     final, matched = fewer["metrics"], fewer["matched"]
     assert matched["count"] == 150
     assert {name: entry["value"] for name, entry in matched["generated"].items()} == {
         name: final[name]["value"] for name in matched["generated"]
     }
-    kept = load_reference(unmeasured.reference.key, unmeasured.paths)
+    kept = unmeasured.real()
     chosen = kept.held_out["features"][some_rows(200, 150)]
     expected = formulas.fid(formulas.statistics(chosen), kept.statistics)
     assert matched["real"]["fid"]["value"] == pytest.approx(expected, rel=1e-6) != real["fid"]["value"]
@@ -177,25 +143,23 @@ def test_pictures_lie_beside_the_record(measured):
 def test_training_images_of_celeba_are_never_drawn(unmeasured):
     path = unmeasured.paths.reference(unmeasured.reference.key) / "reference.json"
     write_json(path, read_json(path) | {"kind": "celeba"})
-    evaluate(unmeasured.evaluation, unmeasured.paths)
+    unmeasured.evaluate()
     assert (unmeasured.evaluation_folder / "samples.png").exists()
     assert not (unmeasured.evaluation_folder / "neighbours.png").exists()
 
 
 def test_the_same_run_measures_the_same(measured, unmeasured):
-    again = evaluate(unmeasured.evaluation, unmeasured.paths).content()
+    again = unmeasured.evaluate()
     for key in ("metrics", "matched", "untrained", "best", "curve", "memorisation", "attention", "generated_images"):
         assert again[key] == measured.record[key], key
     for path in measured.evaluation_folder.rglob("*.png"):
-        assert (
-            path.read_bytes()
-            == (unmeasured.evaluation_folder / path.relative_to(measured.evaluation_folder)).read_bytes()
-        )
+        again = unmeasured.evaluation_folder / path.relative_to(measured.evaluation_folder)
+        assert again.read_bytes() == path.read_bytes()
 
 
 def test_z_is_that_of_the_evaluation_and_not_of_the_run(unmeasured):
     """Another training seed sees the same z; another evaluation seed does not."""
-    run = read_json(unmeasured.paths.run(unmeasured.run.key) / "run.json")
+    run = read_json(unmeasured.run_folder / "run.json")
     one = Figures(unmeasured.evaluation, run, unmeasured.paths, torch.device("cpu"))
     other = Figures(unmeasured.evaluation, run | {"seed": 7, "variant": "other"}, unmeasured.paths, one.device)
     assert torch.equal(one.z(8), other.z(8))
@@ -206,12 +170,8 @@ def test_z_is_that_of_the_evaluation_and_not_of_the_run(unmeasured):
 
 
 def test_a_constant_generator_is_called_that(unmeasured):
-    def change(state):
-        for name, value in state.items():
-            if "weight" in name:
-                value.zero_()
-
-    record = spoil(unmeasured, change)
+    change_tensors(unmeasured.run_folder / "generator.safetensors", make_constant)
+    record = unmeasured.evaluate()
     metrics = record["metrics"]
     assert {entry["status"] for entry in metrics.values()} == {CONSTANT}
     assert metrics["precision"]["value"] is metrics["density"]["value"] is None
@@ -222,12 +182,8 @@ def test_a_constant_generator_is_called_that(unmeasured):
 
 
 def test_images_that_are_not_finite_have_no_figure(unmeasured):
-    def change(state):
-        for value in state.values():
-            if value.is_floating_point():
-                value.fill_(torch.nan)
-
-    record = spoil(unmeasured, change)
+    change_tensors(unmeasured.run_folder / "generator.safetensors", make_nan)
+    record = unmeasured.evaluate()
     for entry in record["metrics"].values():
         assert entry["value"] is None and entry["status"] == "not finite: the features of 600 of 600 generated images"
     assert record["memorisation"]["status"].startswith("not finite")
@@ -235,7 +191,7 @@ def test_images_that_are_not_finite_have_no_figure(unmeasured):
 
 
 def test_too_few_images_for_the_features_have_no_fid(unmeasured):
-    record = evaluate(with_settings(unmeasured.evaluation, samples=100, curve_samples=100), unmeasured.paths).content()
+    record = unmeasured.evaluate(samples=100, curve_samples=100)
     metrics = record["metrics"]
     assert metrics["fid"]["value"] is None
     assert metrics["fid"]["status"] == "too few images: 100, and 128 features need 128"
@@ -245,36 +201,24 @@ def test_too_few_images_for_the_features_have_no_fid(unmeasured):
 
 
 def test_a_diverged_run_has_pictures_and_no_figures(unmeasured):
-    path = unmeasured.paths.run(unmeasured.run.key) / "run.json"
-    record = read_json(path) | {"status": "diverged", "diverged_at": 5}
-    write_json(path, record)
-    found = evaluate(unmeasured.evaluation, unmeasured.paths).content()
-    assert (
-        found["status"] == "diverged"
-        and found["metrics"] == {}
-        and found["best"] is None
-        and found["memorisation"] == {}
-    )
+    path = unmeasured.run_folder / "run.json"
+    write_json(path, read_json(path) | {"status": "diverged", "diverged_at": 5})
+    found = unmeasured.evaluate()
+    assert (found["status"], found["best"]) == ("diverged", None) and found["metrics"] == found["memorisation"] == {}
     assert len(found["curve"]) == 3 and (unmeasured.evaluation_folder / "samples.png").exists()
 
 
 def test_nothing_is_measured_twice(measured):
-    assert evaluate(measured.evaluation, measured.paths).content() == measured.record
+    assert measured.evaluate() == measured.record
 
 
 def test_a_missing_reference_is_named(unmeasured):
     (unmeasured.paths.reference(unmeasured.reference.key) / "reference.json").unlink()
     with pytest.raises(UserError, match=r"make it with `python -m sagan reference"):
-        evaluate(unmeasured.evaluation, unmeasured.paths)
-
-
-def test_the_record_is_plain_json(measured):
-    json.dumps(measured.record, allow_nan=False)
+        unmeasured.evaluate()
 
 
 def test_a_flipped_bit_in_the_prepared_images_is_refused(unmeasured):
-    images = unmeasured.paths.prepared("strokes", 28) / "images.npy"
-    content = images.read_bytes()
-    images.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    flip_a_bit(unmeasured.paths.prepared("strokes", 28) / "images.npy")
     with pytest.raises(UserError, match="the arrays have changed since they were prepared"):
-        evaluate(unmeasured.evaluation, unmeasured.paths)
+        unmeasured.evaluate()

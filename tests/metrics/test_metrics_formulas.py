@@ -2,102 +2,25 @@
 
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
-from torch.utils.data import Dataset
-from torch_fidelity import calculate_metrics
+from torch_fidelity.metric_kid import kid_features_to_metric
 
 from sagan.metrics import formulas
-from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
-from sagan.metrics.features import features_of_images, to_uint8
+from sagan.metrics.features import Sampled, to_uint8
+from sagan.metrics.measures import FUNCTIONS, MEASURED, measures
+from sagan.metrics.real_side import RealSide
 
-CPU = torch.device("cpu")
 
-
-def gaussian(count, dim=8, seed=0, mean=0.0, scale=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, dim, generator=generator) * scale + mean
+def gaussian(count, dim=8, seed=0, mean=0.0):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)) + mean
 
 
 def neighbours(generated, real):
     return formulas.neighbourhoods(generated, real, formulas.radii(real))
 
 
-def precision_recall(generated, real):
-    found = neighbours(generated, real)
-    return found.precision, found.recall
-
-
-def density_coverage(generated, real):
-    found = neighbours(generated, real)
-    return found.density, found.coverage
-
-
 def fid_of(generated, real):
     return formulas.fid(formulas.statistics(generated), formulas.statistics(real))
-
-
-class Images(Dataset):
-    def __init__(self, images):
-        self.images = torch.from_numpy(images.copy())
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images[index]
-
-
-@pytest.fixture
-def two_sets(measured, make_pictures):
-    """Two sets of 300 images, and both through our own chain."""
-    real, other = measured.dataset.split("train")[0][:300], make_pictures(300, seed=5)[0]
-    folder = measured.paths.reference(measured.reference.key)
-    extractor = Extractor("classifier", folder, measured.paths, CPU)
-    ours = [features_of_images(extractor, images, CPU) for images in (other, real)]
-    return other, real, folder / "classifier.safetensors", *ours
-
-
-def test_our_chain_gives_what_torch_fidelity_gives_on_the_same_images(two_sets):
-    generated, real, weights, ours, ours_real = two_sets
-    theirs = calculate_metrics(
-        input1=Images(generated),
-        input2=Images(real),
-        feature_extractor=CLASSIFIER_NAME,
-        feature_extractor_weights_path=str(weights),
-        fid=True,
-        kid=True,
-        isc=True,
-        prc=True,
-        kid_subsets=formulas.KID_SUBSETS,
-        kid_subset_size=200,
-        num_workers=0,
-        batch_size=100,
-        cuda=False,
-        cache=False,
-        verbose=False,
-    )
-    assert fid_of(ours["features"], ours_real["features"]) == pytest.approx(
-        theirs["frechet_inception_distance"], rel=1e-4
-    )
-    values_kid = formulas.kid(ours["features"], ours_real["features"], subset_size=200)
-    assert values_kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
-    assert values_kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-6)
-    score, std = formulas.inception_score(ours["logits"])
-    assert score == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
-    assert std == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    precision, recall = precision_recall(ours["features"], ours_real["features"])
-    assert precision == pytest.approx(theirs["precision"], abs=0.004)
-    assert recall == pytest.approx(theirs["recall"], abs=0.004)
-
-
-def test_fid_is_scipys_matrix_square_root():
-    mix = torch.rand(8, 8, generator=torch.Generator().manual_seed(1))
-    one, other = gaussian(300, seed=2) @ mix, gaussian(300, seed=3, mean=0.3)
-    a, b = formulas.statistics(one), formulas.statistics(other)
-    root = scipy.linalg.sqrtm(a["sigma"] @ b["sigma"]).real
-    expected = ((a["mu"] - b["mu"]) ** 2).sum() + np.trace(a["sigma"] + b["sigma"] - 2 * root)
-    assert formulas.fid(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fid_of_two_gaussians_by_formula():
@@ -112,27 +35,44 @@ def test_a_set_against_itself():
     features = gaussian(400)
     assert fid_of(features, features) == pytest.approx(0, abs=1e-9)
     assert formulas.kid(features, features)[0] < 0  # unbiased: an image is not paired with itself
-    assert precision_recall(features, features) == (1.0, 1.0)
-    density, coverage = density_coverage(features, features)
-    assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.2)
+    found = neighbours(features, features)
+    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+    assert found.density == pytest.approx(1.0, abs=0.2)
     assert formulas.nearest(features, features)[0].max() == 0
 
 
 def test_more_noise_is_farther(measured):
     """The same images under growing noise, through extractor and metric: FID and KID grow, coverage falls."""
     images = measured.dataset.split("test")[0]
-    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
-    clean = features_of_images(extractor, images, CPU)["features"]
+    clean = measured.features(images)["features"]
     noise = np.random.default_rng(0).normal(size=images.shape)
     fids, kids, coverages = [], [], []
     for level in (5, 20, 60, 120):
         noisy = (images + level * noise).clip(0, 255).astype(np.uint8)
-        features = features_of_images(extractor, noisy, CPU)["features"]
+        features = measured.features(noisy)["features"]
         fids.append(fid_of(features, clean))
         kids.append(formulas.kid(features, clean)[0])
-        coverages.append(density_coverage(features, clean)[1])
+        coverages.append(neighbours(features, clean).coverage)
     assert fids == sorted(fids) and kids == sorted(kids) and coverages == sorted(coverages, reverse=True)
     assert fids[-1] > 5 * fids[0]
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0, 1000.0])
+def test_kid_is_torch_fidelitys_in_float64_wherever_the_features_lie(offset):
+    generated, real = gaussian(1500, 32, mean=offset), 1.1 * gaussian(1200, 32, seed=1) + offset + 0.1
+    settings = {"kid_subsets": 50, "kid_subset_size": 1000, "rng_seed": 2020, "verbose": False}
+    theirs = kid_features_to_metric(generated.double(), real.double(), **settings)
+    ours = formulas.kid(generated, real)
+    assert ours[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    assert ours[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-4)
+
+
+def test_neighbourhoods_far_from_the_origin_are_those_near_it():
+    generated, real = gaussian(300), gaussian(350, seed=1, mean=0.3)
+    near, far = (neighbours(generated + shift, real + shift) for shift in (0, 4096.0))
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(far, name) == pytest.approx(getattr(near, name), abs=0.01), name
+    assert formulas.recall(generated, real) == near.recall
 
 
 def naive(generated, real, k):
@@ -152,19 +92,19 @@ def naive(generated, real, k):
 def test_neighbourhood_metrics_are_those_of_a_naive_implementation(monkeypatch):
     monkeypatch.setattr(formulas, "_BATCH", 7)  # several batches, the last one short
     generated, real = gaussian(40, dim=3, seed=1, mean=0.5), gaussian(50, dim=3, seed=2)
-    expected = naive(generated, real, formulas.NEIGHBOURHOOD)
-    assert precision_recall(generated, real) == pytest.approx((expected["precision"], expected["recall"]))
+    found, expected = neighbours(generated, real), naive(generated, real, formulas.NEIGHBOURHOOD)
+    assert (found.precision, found.recall) == pytest.approx((expected["precision"], expected["recall"]))
+    assert formulas.recall(generated, real) == pytest.approx(expected["recall"])
     expected = naive(generated, real, formulas.DENSITY_NEIGHBOURHOOD)
-    assert density_coverage(generated, real) == pytest.approx((expected["density"], expected["coverage"]))
+    assert (found.density, found.coverage) == pytest.approx((expected["density"], expected["coverage"]))
 
 
 def test_dropped_modes_lower_coverage_and_recall_but_not_precision():
     real = torch.cat([gaussian(200, seed=1, mean=-20), gaussian(200, seed=2, mean=20)])
     generated = gaussian(400, seed=3, mean=20)
-    precision, recall = precision_recall(generated, real)
-    density, coverage = density_coverage(generated, real)
-    assert precision > 0.8 and density > 0.8
-    assert recall < 0.6 and coverage < 0.6
+    found = neighbours(generated, real)
+    assert found.precision > 0.8 and found.density > 0.8
+    assert found.recall < 0.6 and found.coverage < 0.6
 
 
 def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):
@@ -174,12 +114,6 @@ def test_nearest_finds_the_same_rows_as_a_full_sort(monkeypatch):
     full = (queries[:, None] - bank[None]).norm(dim=2).sort(dim=1)
     assert torch.equal(rows, full.indices[:, :4])
     assert torch.allclose(distances, full.values[:, :4])
-
-
-def test_a_copied_image_has_distance_zero():
-    bank = gaussian(50) * 1000
-    distances, rows = formulas.nearest(bank[[3, 17]], bank)
-    assert distances.flatten().tolist() == [0, 0] and rows.flatten().tolist() == [3, 17]
 
 
 def test_near_copies_come_in_the_order_of_their_distance():
@@ -215,3 +149,48 @@ def test_images_become_the_bytes_that_a_picture_would_hold():
     assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
     # Rounded, not cut off: 0.6 of a step above 100 is 101.
     assert to_uint8(torch.tensor([100.6 / 127.5 - 1, 100.4 / 127.5 - 1])).tolist() == [101, 100]
+
+
+# --- figures that could not mean anything are none, and say why ---------------------------------------
+
+NAMES = [name for name in FUNCTIONS if name not in ("modes", "mode_kl")]
+
+
+def real_of(features):
+    few = len(features) <= formulas.DENSITY_NEIGHBOURHOOD
+    return RealSide(
+        record={"real_count": len(features)},
+        statistics=formulas.statistics(features),
+        features=features,
+        train=features,
+        train_rows=torch.arange(len(features)),
+        held_out={},
+        radii=features.new_zeros(0, 2) if few else formulas.radii(features),
+    )
+
+
+def made(features):
+    return Sampled({"features": features, "logits": features})
+
+
+def test_equal_features_everywhere_have_no_figure():
+    found = measures(NAMES, made(torch.ones(40, 8)), real_of(torch.ones(50, 8)))
+    assert {(entry.value, entry.status) for entry in found.values()} == {
+        (None, "the feature space tells no two real images apart")
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_images_on_either_side_have_no_neighbourhood(count):
+    for generated, real, which in ((40, count, "real"), (count, 40, "generated")):
+        real_side = real_of(gaussian(max(real, 2), seed=1)[:real] if real > 1 else torch.tensor([[1.0] * 8, [2.0] * 8]))
+        found = measures(NAMES, made(gaussian(generated)), real_side)
+        for name in ("precision", "recall", "density", "coverage"):
+            assert found[name].value is None and f"too few {which} images" in found[name].status, name
+        assert all(entry.value is None or np.isfinite(entry.value) for entry in found.values())
+
+
+def test_the_inception_score_of_five_images_is_none():
+    found = measures(["is"], made(gaussian(5)), real_of(gaussian(40, seed=1)))["is"]
+    assert found.value is None and found.status == "too few images: 5, and each of 10 parts needs one"
+    assert measures(["is"], made(gaussian(10)), real_of(gaussian(40, seed=1)))["is"].status == MEASURED

@@ -12,9 +12,9 @@ import pytest
 from sagan.metrics import parts
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
-from sagan.store.paths import Paths
 from sagan.store.records import file_digest
 from sagan.training import classifier
+from tests import wait_for
 
 # What differs from one time to another.
 TIMES = ("seconds", "generated_per_second", "provenance")
@@ -22,14 +22,10 @@ TIMES = ("seconds", "generated_per_second", "provenance")
 # A process of its own that measures, in small parts, and waits after each.
 SLOWLY = """
 import pickle, sys, time
-from sagan.data import load
 from sagan.metrics import parts
 from sagan.training import classifier
-from sagan.metrics.evaluate import evaluate
-from sagan.metrics.reference import make_reference
-from sagan.store.paths import Paths
 
-verb, spec, root, prepared = pickle.load(sys.stdin.buffer)
+work, *arguments = pickle.load(sys.stdin.buffer)
 classifier._STEPS = 80
 parts.PART = 100
 write = parts.FeatureParts._write
@@ -39,21 +35,18 @@ def written(*arguments):
     time.sleep(1)
 
 parts.FeatureParts._write = written
-if verb == "evaluate":
-    evaluate(spec, Paths(root))
-else:
-    make_reference(spec, load(prepared), Paths(root))
+work(*arguments)
 """
 
 
-def left_by(number, least, verb, spec, paths, prepared):
+def left_by(number, least, work, spec, *arguments):
     """Stop a process by a signal once it has left so many parts; its exit code, and the parts."""
     process = subprocess.Popen([sys.executable, "-c", SLOWLY], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdin.write(pickle.dumps((verb, spec, paths.root.absolute(), prepared.absolute())))
+    process.stdin.write(pickle.dumps((work, spec, *arguments)))
     process.stdin.close()
-    while len(found := list(paths.features(spec.key).rglob("*.safetensors"))) < least:
-        assert process.poll() is None
-        time.sleep(0.05)
+    folder = arguments[-1].features(spec.key)
+    wait_for(lambda: len(list(folder.rglob("*.safetensors"))) >= least, process)
+    found = list(folder.rglob("*.safetensors"))
     process.send_signal(number)
     began = time.monotonic()
     code = process.wait(timeout=60)
@@ -83,7 +76,7 @@ def figures(record):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
 def test_an_evaluation_goes_on_behind_its_last_part(measured, unmeasured, computed, number, code):
     paths, spec = unmeasured.paths, unmeasured.evaluation
-    left, found = left_by(number, 4, "evaluate", spec, paths, paths.prepared("strokes", 28))
+    left, found = left_by(number, 4, evaluate, spec, paths)
     assert left == code and not unmeasured.evaluation_folder.exists()
     record = evaluate(spec, paths).content()
     assert len(computed) <= 12 - len(found)  # 6 parts of the final images, 3 of each snapshot before the last
@@ -93,7 +86,7 @@ def test_an_evaluation_goes_on_behind_its_last_part(measured, unmeasured, comput
 
 def test_a_damaged_part_is_made_anew(measured, unmeasured, computed):
     paths, spec = unmeasured.paths, unmeasured.evaluation
-    _, found = left_by(signal.SIGKILL, 4, "evaluate", spec, paths, paths.prepared("strokes", 28))
+    _, found = left_by(signal.SIGKILL, 4, evaluate, spec, paths)
     content = bytearray(found[0].read_bytes())
     content[-8:] = bytes(8)
     found[0].write_bytes(content)
@@ -108,15 +101,14 @@ def test_parts_of_other_weights_are_not_taken(measured, unmeasured, computed):
     paths, spec = unmeasured.paths, unmeasured.evaluation
     run, snapshots = paths.run(unmeasured.run.key), paths.run(unmeasured.run.key) / "snapshots"
     shutil.copyfile(snapshots / "000000.safetensors", run / "generator.safetensors")
-    left_by(signal.SIGKILL, 4, "evaluate", spec, paths, paths.prepared("strokes", 28))
+    left_by(signal.SIGKILL, 4, evaluate, spec, paths)
     shutil.copyfile(snapshots / "000006.safetensors", run / "generator.safetensors")
     assert figures(evaluate(spec, paths).content()) == figures(measured.record)
 
 
-def test_a_reference_goes_on_behind_its_last_part(measured, computed, tmp_path):
-    paths, spec = Paths(tmp_path), measured.reference
-    prepared = measured.paths.prepared("strokes", 28)
-    left_by(signal.SIGKILL, 3, "reference", spec, paths, prepared)
+def test_a_reference_goes_on_behind_its_last_part(measured, computed, paths):
+    spec = measured.reference
+    left_by(signal.SIGKILL, 3, make_reference, spec, measured.dataset, paths)
     assert not (paths.reference(spec.key) / "reference.json").exists()
     record = make_reference(spec, measured.dataset, paths).content()
     assert len(computed) <= 9 - 3

@@ -3,12 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pytorch_fid.fid_score import calculate_fid_given_paths, calculate_frechet_distance
 from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -19,13 +17,9 @@ from sagan.metrics.features import features_of_images
 from sagan.metrics.inception import EXTRACTOR_NAME
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier
+from tests.metrics.conftest import FETCHED, ROOT, as_pictures, needs_weights
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[2]
-FETCHED = Paths(ROOT).weights_file("inception", ROOT)
-needs_weights = pytest.mark.skipif(
-    not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
-)
 # The command line, with our classifier among the extractors that it knows.
 COMMAND = "import sagan.metrics.extractors; from torch_fidelity.fidelity import main; main()"
 
@@ -35,13 +29,6 @@ def blots(count, side, seed, bright=256):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, bright, (count, 3, 4, 4), dtype=np.uint8)
     return coarse.repeat(-(-side // 4), 2).repeat(-(-side // 4), 3)[:, :, :side, :side]
-
-
-def as_pictures(images, folder):
-    folder.mkdir()
-    for index, image in enumerate(images):
-        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{index:04}.png")
-    return str(folder)
 
 
 def torch_fidelity_says(generated, real, extractor, weights, subset_size, *metrics):
@@ -55,6 +42,36 @@ def torch_fidelity_says(generated, real, extractor, weights, subset_size, *metri
     return json.loads(done.stdout)
 
 
+# How near ours are to torch-fidelity's, by its names.
+FID, KID, IS = "frechet_inception_distance", "kernel_inception_distance", "inception_score"
+TOLERANCES = {
+    FID: {"rel": 1e-4},
+    f"{KID}_mean": {"rel": 1e-3},
+    f"{KID}_std": {"rel": 1e-3},
+    f"{IS}_mean": {"rel": 1e-4},
+    f"{IS}_std": {"rel": 1e-3},
+    "precision": {"abs": 0.005},
+    "recall": {"abs": 0.005},
+}
+
+
+def ours(extractor, generated, real, subset_size):
+    """Our figures of two sets of images, by torch-fidelity's names."""
+    made, real = (features_of_images(extractor, images, CPU) for images in (generated, real))
+    features, real_features = made["features"], real["features"]
+    kid = formulas.kid(features, real_features, subset_size=subset_size)
+    score = formulas.inception_score(made["logits"])
+    near = formulas.neighbourhoods(features, real_features, formulas.radii(real_features))
+    found = {FID: formulas.fid(formulas.statistics(features), formulas.statistics(real_features))}
+    found |= {f"{KID}_mean": kid[0], f"{KID}_std": kid[1], f"{IS}_mean": score[0], f"{IS}_std": score[1]}
+    return found | {"precision": near.precision, "recall": near.recall}
+
+
+def assert_near(found, theirs, names=TOLERANCES):
+    for name in names:
+        assert found[name] == pytest.approx(theirs[name], **TOLERANCES[name]), name
+
+
 def test_every_metric_is_that_of_torch_fidelitys_command_line(tmp_path):
     """FID, KID, IS, precision and recall of 250 and 300 pictures, in the space of a made-up colour classifier."""
     torch.manual_seed(0)
@@ -66,26 +83,14 @@ def test_every_metric_is_that_of_torch_fidelitys_command_line(tmp_path):
     generated, real = blots(250, 32, seed=1, bright=220), blots(300, 32, seed=2)
     folders = as_pictures(generated, tmp_path / "generated"), as_pictures(real, tmp_path / "real")
     theirs = torch_fidelity_says(*folders, CLASSIFIER_NAME, weights, 200, "--fid", "--kid", "--isc", "--prc")
-
-    extractor = Extractor("classifier", tmp_path, Paths(tmp_path), CPU)
-    ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
-    features, real_features = ours["features"], ours_real["features"]
-    fid = formulas.fid(formulas.statistics(features), formulas.statistics(real_features))
-    assert fid == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4) and fid > 0
-    kid = formulas.kid(features, real_features, subset_size=200)
-    assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    assert kid[1] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
-    score = formulas.inception_score(ours["logits"])
-    assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.5
-    assert score[1] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    near = formulas.neighbourhoods(features, real_features, formulas.radii(real_features))
-    found = near.precision, near.recall
-    assert found == pytest.approx((theirs["precision"], theirs["recall"]), abs=0.005) and 0.05 < min(found) < 1
+    found = ours(Extractor("classifier", tmp_path, Paths(tmp_path), CPU), generated, real, 200)
+    assert_near(found, theirs)
+    assert found[FID] > 0 and found[f"{IS}_mean"] > 1.5 and 0.05 < min(found["precision"], found["recall"]) < 1
 
 
 @needs_weights
 def test_inception_figures_are_those_of_torch_fidelitys_command_line(tmp_path):
-    """KID and IS with 2,048 features; a made-up classifier layer stands in where the weights lack theirs."""
+    """With 2,048 features; a made-up classifier layer stands in where the weights lack theirs."""
     state = torch.load(FETCHED)
     generator = torch.Generator().manual_seed(0)
     state["fc.weight"] = torch.randn(state["fc.weight"].shape, generator=generator)
@@ -94,14 +99,10 @@ def test_inception_figures_are_those_of_torch_fidelitys_command_line(tmp_path):
     torch.save(state, weights)
     generated, real = blots(20, 32, seed=1, bright=220), blots(16, 32, seed=2)
     folders = as_pictures(generated, tmp_path / "generated"), as_pictures(real, tmp_path / "real")
-    theirs = torch_fidelity_says(*folders, EXTRACTOR_NAME, weights, 16, "--kid", "--isc")
-
-    extractor = Extractor("inception", tmp_path, Paths(tmp_path), CPU)
-    ours, ours_real = (features_of_images(extractor, images, CPU) for images in (generated, real))
-    kid = formulas.kid(ours["features"], ours_real["features"], subset_size=16)
-    assert kid[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    score = formulas.inception_score(ours["logits"])
-    assert score[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-4) and score[0] > 1.1
+    theirs = torch_fidelity_says(*folders, EXTRACTOR_NAME, weights, 16, "--fid", "--kid", "--isc", "--prc")
+    found = ours(Extractor("inception", tmp_path, Paths(tmp_path), CPU), generated, real, 16)
+    assert_near(found, theirs, (FID, f"{KID}_mean", f"{IS}_mean", "precision", "recall"))
+    assert found[f"{IS}_mean"] > 1.1
 
 
 @needs_weights
@@ -123,8 +124,10 @@ def test_fid_is_that_of_pytorch_fid_on_the_same_pictures(tmp_path, monkeypatch):
     def extractor(images):
         return {"features": network(images)[0]}
 
-    ours = [formulas.statistics(features_of_images(extractor, images, CPU)["features"]) for images in (generated, real)]
-    assert formulas.fid(*ours) == pytest.approx(theirs, rel=0.02) and theirs > 0.1
+    found = [
+        formulas.statistics(features_of_images(extractor, images, CPU)["features"]) for images in (generated, real)
+    ]
+    assert formulas.fid(*found) == pytest.approx(theirs, rel=0.02) and theirs > 0.1
 
 
 def test_fid_of_the_same_statistics_is_that_of_pytorch_fid():

@@ -1,9 +1,7 @@
-"""The real side of a comparison: what it holds, both splits, and two processes that want it at once."""
+"""The real side of a comparison: what it holds, both splits, and two that want it at once."""
 
 import dataclasses
-import pickle
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,11 +15,15 @@ from sagan.metrics.features import Sampled, features_of_images
 from sagan.metrics.real_side import load_reference
 from sagan.metrics.reference import make_reference
 from sagan.metrics.table import applicable
-from sagan.store.paths import Paths
 from sagan.store.records import file_digest, read_json
 from sagan.training import classifier
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(classifier, "_STEPS", 5)
 
 
 def test_the_record_says_what_was_measured(measured):
@@ -38,9 +40,8 @@ def test_the_noise_floor_is_that_of_real_images(measured):
     floor = measured.reference_record["floor"]
     assert floor["count"] == 200 and "200 real test images against the train split" in floor["what"]
     assert floor["halves"]["count"] == 350
-    real = load_reference(measured.reference.key, measured.paths)
-    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
-    held_out = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
+    real = measured.real()
+    held_out = measured.features(measured.dataset.split("test")[0])["features"]
     assert floor["fid"] == pytest.approx(formulas.fid(formulas.statistics(held_out), real.statistics), rel=1e-6)
     assert 0 < floor["halves"]["fid"] < measured.record["metrics"]["fid"]["value"]
 
@@ -49,12 +50,8 @@ def test_real_images_are_measured_as_if_they_were_generated(measured):
     record = measured.reference_record
     found = record["other_split"]
     assert (found["split"], found["count"]) == ("test", 200)
-    folder = measured.paths.reference(measured.reference.key)
-    held_out = features_of_images(
-        Extractor("classifier", folder, measured.paths, CPU), measured.dataset.split("test")[0], CPU
-    )
-    real = load_reference(measured.reference.key, measured.paths)
-    expected = measures.measures(applicable("classifier"), Sampled(held_out), real)
+    held_out = Sampled(measured.features(measured.dataset.split("test")[0]))
+    expected = measures.measures(applicable("classifier"), held_out, measured.real())
     assert set(found["metrics"]) == set(expected)
     for name, measure in expected.items():
         assert found["metrics"][name] == {
@@ -68,7 +65,7 @@ def test_real_images_are_measured_as_if_they_were_generated(measured):
 
 
 def test_the_floor_is_of_halves_where_held_out_images_are_too_few(measured):
-    real = load_reference(measured.reference.key, measured.paths)
+    real = measured.real()
     floor = module._noise_floor("train", real.features, real.features[:100], real.statistics)
     assert floor["fid"] == floor["halves"]["fid"] and floor["count"] == 350 and "half" in floor["what"]
     lacking = module._noise_floor("train", real.features[:200], real.features[:100], real.statistics)
@@ -80,20 +77,16 @@ def memorisation(features, real):
 
 
 def test_copies_of_training_images_are_found_out(measured):
-    real = load_reference(measured.reference.key, measured.paths)
+    real = measured.real()
     held_out = measured.reference_record["memorisation"]
     assert held_out["train_count"] == 700 and held_out["held_out_count"] == 200
     copies = memorisation(real.train[:50], real)
     assert copies["median"] == 0 and copies["closer"] == 1
-    extractor = Extractor("classifier", measured.paths.reference(measured.reference.key), measured.paths, CPU)
-    fresh = features_of_images(extractor, measured.dataset.split("test")[0], CPU)["features"]
-    found = memorisation(fresh, real)
+    found = memorisation(measured.features(measured.dataset.split("test")[0])["features"], real)
     assert found["median"] == pytest.approx(held_out["held_out_median"], rel=1e-4) and found["closer"] <= 0.02
 
 
-def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "_STEPS", 5)
-    paths = Paths(tmp_path)
+def test_the_test_split_keeps_training_features_too(measured, paths):
     reference = dataclasses.replace(measured.reference, key="strokes-test-0123456789", split="test")
     record = make_reference(reference, measured.dataset, paths).content()
     real = load_reference(reference.key, paths)
@@ -101,12 +94,10 @@ def test_the_test_split_keeps_training_features_too(measured, tmp_path, monkeypa
     assert real.train_rows.tolist() == list(range(700))
 
 
-def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, tmp_path):
+def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, paths):
     """With more images than are kept, a neighbour found in features must be the image that is drawn."""
     monkeypatch.setattr(module, "KEPT_FEATURES", 150)
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
-    monkeypatch.setattr(classifier, "_STEPS", 5)
-    paths = Paths(tmp_path)
     record = make_reference(measured.reference, measured.dataset, paths).content()
     real = load_reference(record["key"], paths)
     assert len(real.train) == 90 and len(set(real.train_rows.tolist())) == 90 and record["real_count"] == 700
@@ -119,12 +110,12 @@ def test_rows_of_kept_features_are_those_of_their_images(measured, monkeypatch, 
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatch, tmp_path, split):
+def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatch, paths, split):
     """Folders lie sorted by class: the first images of a split are of one kind."""
     monkeypatch.setattr(module, "KEPT_FEATURES", 90)
     monkeypatch.setattr(module, "BANK_NUMBERS", 90 * 128)
     monkeypatch.setattr(classifier, "_STEPS", 80)
-    images, labels = measured.dataset.split("train")[0], measured.dataset.split("train")[1]
+    images, labels = measured.dataset.split("train")
     by_class = np.argsort(labels, kind="stable")
     halves = {"train": by_class[::2], "test": by_class[1::2]}
 
@@ -134,14 +125,12 @@ def test_what_is_kept_of_a_sorted_dataset_is_of_every_class(measured, monkeypatc
         def split(self, name):
             return images[halves[name]], labels[halves[name]]
 
-    paths = Paths(tmp_path)
     reference = dataclasses.replace(measured.reference, key=f"sorted-{split}-0123456789", split=split)
     record = make_reference(reference, Sorted(), paths).content()
     assert record["accuracy"] > 0.9 and record["floor"]["halves"]["count"] == 175
     extractor = Extractor("classifier", paths.reference(record["key"]), paths, CPU)
-    apart = [
-        features_of_images(extractor, images[labels == kind], CPU)["features"][:, None, :].mean(0) for kind in range(3)
-    ]
+    of_kinds = (features_of_images(extractor, images[labels == kind], CPU)["features"] for kind in range(3))
+    apart = [features.mean(0, keepdim=True) for features in of_kinds]
     real = load_reference(record["key"], paths)
     nearest = torch.cdist(real.features, torch.cat(apart)).argmin(1)
     assert torch.bincount(nearest, minlength=3).min() > 15
@@ -163,59 +152,23 @@ def test_the_classifier_is_the_same_whatever_the_threads(measured, monkeypatch):
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_broken_weights_are_one_line(measured, tmp_path, monkeypatch):
+def test_broken_weights_are_one_line(measured, paths, monkeypatch):
     def spoilt(*arguments):
         return {"features": torch.full((700, 128), torch.nan)}
 
-    monkeypatch.setattr(classifier, "_STEPS", 5)
     monkeypatch.setattr(module, "features_of_images", spoilt)
-    paths = Paths(tmp_path)
     with pytest.raises(UserError, match="features of real images are not finite"):
         make_reference(measured.reference, measured.dataset, paths)
     assert not (paths.reference(measured.reference.key) / "reference.json").exists()
 
 
-# A process of its own that makes a reference, and notes every classifier that it trains.
-MAKING = """
-import pickle, sys
-from sagan.data import load
-from sagan.metrics import reference
-from sagan.store.paths import Paths
-from sagan.training import classifier
-
-root, wanted, folder = pickle.load(sys.stdin.buffer)
-train = reference.train_classifier
-
-def noting(*arguments):
-    with (root / "trained").open("a") as file:
-        file.write("once\\n")
-    return train(*arguments)
-
-reference.train_classifier = noting
-classifier._STEPS = 5
-sys.stdout.buffer.write(pickle.dumps(reference.make_reference(wanted, load(folder), Paths(root))))
-"""
-
-
-def test_two_processes_that_want_it_at_once_make_it_once(measured, tmp_path):
-    folder = measured.paths.prepared("strokes", 28).absolute()
-    arguments = pickle.dumps((tmp_path, measured.reference, folder))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    both = [subprocess.Popen([sys.executable, "-c", MAKING], **pipes) for _ in range(2)]
-    for process in both:
-        process.stdin.write(arguments)
-        process.stdin.close()
-    records = [pickle.loads(process.stdout.read()) for process in both]
-    for process in both:
-        assert process.wait(timeout=120) == 0
-    assert records[0] == records[1]
-    made = tmp_path / "results" / "references" / measured.reference.key
-    assert (tmp_path / "trained").read_text() == "once\n"
-    assert file_digest(made / "classifier.safetensors") == records[0].weights_digest
-    assert sorted(path.name for path in made.iterdir()) == [
-        "classifier.safetensors",
-        "features.safetensors",
-        "reference.json",
-        "statistics.safetensors",
-    ]
-    assert np.isfinite(load_reference(measured.reference.key, Paths(tmp_path)).statistics["sigma"]).all()
+def test_two_that_want_it_at_once_make_it_once(measured, paths, monkeypatch):
+    trained, train = [], module.train_classifier
+    monkeypatch.setattr(module, "train_classifier", lambda *arguments: trained.append(1) or train(*arguments))
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(make_reference, measured.reference, measured.dataset, paths) for _ in range(2)]
+    assert both[0].result() == both[1].result() and len(trained) == 1
+    made, whole = (place.reference(measured.reference.key) for place in (paths, measured.paths))
+    assert file_digest(made / "classifier.safetensors") == both[0].result().weights_digest
+    assert {path.name for path in made.iterdir()} == {path.name for path in whole.iterdir()}
+    assert np.isfinite(load_reference(measured.reference.key, paths).statistics["sigma"]).all()

@@ -19,6 +19,7 @@ from sagan.plan import make_plan
 from sagan.plan.listing import missing, set_aside_invalid
 from sagan.store.paths import RULERS, SHIPPED, Paths
 from sagan.training.classifier import Classifier
+from tests import flip_a_bit
 from tests.metrics.conftest import PARAMS
 
 CPU = torch.device("cpu")
@@ -58,20 +59,17 @@ from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import sample_features
 from sagan.nn import build_generator
-from sagan.params.run import completed
 from sagan.store.paths import Paths
+from tests.nn.conftest import network_config
 
-torch.set_num_threads(1)
 torch.manual_seed(0)
-switches = {"z_dim": 32, "width": 16, "norm": "batch"}
-variant = {"backbone": "dcgan", "generator": switches, "init": "normal"}
 def build():
-    network = build_generator(completed({"variant": variant, "image": {"channels": 1, "resolution": 28}})).eval()
+    network = build_generator(network_config(width=16, spectral_norm=False, init="normal")).eval()
     for parameter in network.parameters():
         parameter.data *= 8 if parameter.ndim > 1 else 1
     return network
 
-cpu, z = torch.device("cpu"), torch.randn(1200, 32)
+cpu, z = torch.device("cpu"), torch.randn(1200, 16)
 extractor = Extractor("digits", Paths().root, Paths(), cpu)
 sets = [sample_features(extractor, build(), z, cpu).features["features"] for _ in range(2)]
 print(formulas.fid(*map(formulas.statistics, sets)))
@@ -87,24 +85,20 @@ def test_fid_is_the_same_on_an_older_processor():
     assert found[0] == pytest.approx(found[1], rel=1e-3) and found[0] > 1
 
 
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-20] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [flip_a_bit, lambda path: path.write_bytes(path.read_bytes()[:-100])])
+@pytest.mark.parametrize(
+    "damage", [lambda path: flip_a_bit(path, -20), lambda path: path.write_bytes(path.read_bytes()[:-100])]
+)
 @pytest.mark.parametrize("name", ["statistics", "features", "classifier"])
 def test_a_damaged_reference_is_not_measured_with_but_made_anew(measured, unmeasured, damage, name, monkeypatch):
     monkeypatch.setattr("sagan.training.classifier._STEPS", 80)
     paths, key = unmeasured.paths, unmeasured.reference.key
     damage(paths.reference(key) / f"{name}.safetensors")
     with pytest.raises(UserError, match=rf"damaged \({name}\.safetensors .* make it with `python -m sagan reference"):
-        evaluate(unmeasured.evaluation, paths)
+        unmeasured.evaluate()
     moved = set_aside_invalid(unmeasured.plan, paths)
     assert list(moved) == [key] and moved[key].exists() and missing(unmeasured.plan, paths)[1] == [key]
     make_reference(unmeasured.reference, unmeasured.dataset, paths)
-    assert evaluate(unmeasured.evaluation, paths).metrics["fid"].value == measured.record["metrics"]["fid"]["value"]
+    assert unmeasured.evaluate()["metrics"]["fid"]["value"] == measured.record["metrics"]["fid"]["value"]
 
 
 def test_a_dear_space_measures_the_last_snapshots_alone(unmeasured):
@@ -119,28 +113,3 @@ def test_a_dear_space_measures_the_last_snapshots_alone(unmeasured):
     assert [(point["step"], point["space"]) for point in record["curve"]] == [(3, "random"), (6, "random")]
     assert record["untrained"]["fid"]["value"] is None and record["metrics"]["fid"]["value"] > 0
     assert "is" not in {n for n, entry in record["metrics"].items() if entry["value"] is not None}
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ("curve: {random: 2}", r"evaluation\.curve = .*'random' is neither `extractor` nor among `also`"),
-        ("also: ['timm:../x']", r"evaluation\.also"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(tmp_path, settings, message):
-    (tmp_path / "params.yaml").write_text(PARAMS.replace("curve_samples: 300", f"curve_samples: 300, {settings}"))
-    with pytest.raises(UserError, match=message) as raised:
-        load_params(tmp_path / "params.yaml")
-    assert "\n" not in str(raised.value)
-
-
-def test_too_few_real_images_are_refused_before_training(measured, tmp_path):
-    paths = Paths(tmp_path)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "prepared").symlink_to(measured.paths.prepared("strokes", 28).parent)
-    paths.params.write_text(PARAMS.replace("extractor: classifier", "extractor: stacked-digits"))
-    text = PARAMS.replace("extractor: classifier, split: train", "extractor: inception, split: test")
-    paths.params.write_text(text.replace("samples: 600, curve_samples: 300", "samples: 2048, curve_samples: 2048"))
-    with pytest.raises(UserError, match=r"split = 'test': dataset 'strokes' has 200 .* 'inception' needs 2048"):
-        make_plan(load_params(paths.params), paths)

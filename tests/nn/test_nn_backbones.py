@@ -1,19 +1,18 @@
 """The backbones held to their papers' tables: parameters counted by hand, and passes written out with functions."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sagan.nn import BACKBONES, build_discriminator, build_generator
-from sagan.nn.attention import attention_layers
+from sagan.nn.attention import SelfAttention, attention_layers
 from sagan.nn.spectral import sigmas
 from sagan.shapes import BASE_SIDE, feature_sides
+from tests.nn.conftest import count
 
 Z = 16
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def conv(size, before, after):
@@ -27,6 +26,42 @@ def up_block(before, after):
 
 def down_block(before, after, hidden, shortcut=True):
     return conv(3, before, hidden) + conv(3, hidden, after) + (conv(1, before, after) if shortcut else 0)
+
+
+# (first side, channels at each side from it on) for width 64, after Radford et al. 2015, figure 1
+DCGAN = {
+    28: (7, [128, 64]),
+    32: (4, [256, 128, 64]),
+    64: (4, [512, 256, 128, 64]),
+    128: (4, [512, 512, 256, 128, 64]),
+}
+
+
+@pytest.mark.parametrize("resolution", DCGAN)
+def test_dcgans_parameter_counts_are_those_worked_out_by_hand(config, resolution):
+    side, channels = DCGAN[resolution]
+    pairs = list(itertools.pairwise(channels))
+    settings = config(resolution=resolution, channels=3, width=64, spectral_norm=False)
+    # A linear layer, 4x4 transposed convolutions without bias, two batch norm vectors each; the last has a bias.
+    generator = Z * channels[0] * side**2 + 2 * sum(channels) + sum(16 * a * b for a, b in pairs) + 16 * 64 * 3 + 3
+    # 4x4 convolutions with bias, and a linear layer to one logit.
+    discriminator = conv(4, 3, 64) + sum(conv(4, b, a) for a, b in pairs) + channels[0] * side**2 + 1
+    assert count(build_generator(settings)) == generator
+    assert count(build_discriminator(settings)) == discriminator
+
+
+def test_dcgan_has_its_published_size(config):
+    settings = config(resolution=64, channels=3, width=64, spectral_norm=False)
+    settings["variant"]["generator"]["z_dim"] = 100
+    # PyTorch's DCGAN example counts 3,576,704 without a bias in the last layer.
+    assert count(build_generator(settings)) == 3_576_704 + 3
+
+
+def test_batch_norm_spares_dcgans_first_layer_of_the_discriminator(config):
+    settings = config(spectral_norm=False)
+    settings["variant"]["discriminator"]["norm"] = "batch"
+    names = [name for name, _ in build_discriminator(settings).stages.named_children()]
+    assert "norm14" not in names and "norm7" in names
 
 
 def test_the_standard_cnn_is_table_3(config):
@@ -84,18 +119,9 @@ def test_the_face_network_is_the_reference_to_the_letter(config):
         for name, layer in network.stages.named_children():
             layer.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
     discriminator(generator(torch.randn(2, 128)))
-    assert [shapes[name] for name in ("norm8", "up16", "up32", "image")] == [
-        (256, 8, 8),
-        (128, 16, 16),
-        (64, 32, 32),
-        (3, 64, 64),
-    ]
-    assert [shapes[name] for name in ("down32", "down16", "down8", "flatten")] == [
-        (64, 32, 32),
-        (128, 16, 16),
-        (256, 8, 8),
-        (256 * 8 * 8,),
-    ]
+    sides = [(256, 8, 8), (128, 16, 16), (64, 32, 32)]
+    assert [shapes[name] for name in ("norm8", "up16", "up32")] == sides and shapes["image"] == (3, 64, 64)
+    assert [shapes[name] for name in ("down8", "down16", "down32")] == sides and shapes["flatten"] == (256 * 8 * 8,)
     assert discriminator.stages.relu32.negative_slope == 0.2
 
 
@@ -177,3 +203,16 @@ def test_forms_can_be_chosen_for_each_network(config, form):
     assert attention_layers(build_generator(settings))[14].form == "official"
     layers = attention_layers(build_discriminator(settings))
     assert not layers if form == "residual" else layers[14].form == form
+
+
+def test_logits_of_several_scales_are_those_of_each_on_images_halved_by_means(config):
+    settings = config(resolution=128, width=4, attention_at=[16], scales=3)
+    network = build_discriminator(settings).eval()
+    images = torch.randn(2, 1, 128, 128)
+    small = images.reshape(2, 1, 64, 2, 64, 2).mean((3, 5))
+    smaller = small.reshape(2, 1, 32, 2, 32, 2).mean((3, 5))
+    expected = torch.stack([d(x) for d, x in zip(network.scales, (images, small, smaller), strict=True)], 1)
+    assert expected.shape == (2, 3)
+    torch.testing.assert_close(network(images), expected, atol=1e-5, rtol=1e-4)
+    assert sum(isinstance(module, SelfAttention) for module in network.modules()) == 1
+    assert any(name.startswith("scales.2.") for name in sigmas(network))

@@ -7,10 +7,7 @@ from sagan.nn import BACKBONES, build_discriminator, build_generator
 from sagan.nn.parts import make_parts
 from sagan.nn.spectral import normalised_layers, sigmas
 from sagan.params.run import completed
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
+from tests.nn.conftest import count
 
 
 def published(backbone, z_dim, width):

@@ -3,8 +3,6 @@
 import pytest
 from pydantic import ValidationError
 
-from sagan.errors import UserError
-from sagan.params.loading import load_params
 from sagan.params.variants import Variant
 
 
@@ -87,15 +85,9 @@ suites:
         ("sngan", "attention_at: [28]", None),
     ],
 )
-def test_what_a_backbone_cannot_do_with_a_suites_images(tmp_path, backbone, discriminator, message):
-    path = tmp_path / "params.yaml"
-    path.write_text(BODY.format(backbone=backbone, discriminator=discriminator), encoding="utf-8")
-    if message is None:
-        load_params(path)
-    else:
-        with pytest.raises(UserError, match=message) as error:
-            load_params(path)
-        assert "\n" not in str(error.value)
+def test_what_a_backbone_cannot_do_with_a_suites_images(refused, backbone, discriminator, message):
+    told = refused(BODY.format(backbone=backbone, discriminator=discriminator))
+    assert message in told if message else told == ""
 
 
 @pytest.mark.parametrize(
@@ -107,14 +99,10 @@ def test_what_a_backbone_cannot_do_with_a_suites_images(tmp_path, backbone, disc
         ("accumulate: 2", "feature_matching", "say accumulate: 1"),
     ],
 )
-def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, training, penalty, reason):
+def test_a_suites_training_that_cannot_be_carried_out_is_one_line(refused, training, penalty, reason):
     body = BODY.format(backbone="dcgan", discriminator="norm: none").replace("batch_size: 2", "batch_size: 8")
     body = body.replace("    objective: hinge", f"    objective: hinge\n    regularisers: {{{penalty}: 1.0}}")
-    path = tmp_path / "params.yaml"
-    path.write_text(body.replace("snapshots: 1", f"snapshots: 1, {training}"), encoding="utf-8")
-    with pytest.raises(UserError, match=reason) as error:
-        load_params(path)
-    assert "\n" not in str(error.value)
+    assert reason in refused(body.replace("snapshots: 1", f"snapshots: 1, {training}"))
 
 
 @pytest.mark.parametrize(
@@ -124,11 +112,11 @@ def test_a_suites_training_that_cannot_be_carried_out_is_one_line(tmp_path, trai
         ({"[v]": "[v, w]", "baseline: v": "baseline: w"}, None),
         (
             {"[v]": "[g, w]", "baseline: v": "baseline: w", "seeds: 1": "seeds: 1\n    questions: [m]"},
-            r"variant 'g-plain' is a cell of a grid that is asked about",
+            "variant 'g-plain' is a cell of a grid that is asked about",
         ),
     ],
 )
-def test_nothing_is_compared_with_what_is_never_ranked(tmp_path, changes, reason):
+def test_nothing_is_compared_with_what_is_never_ranked(refused, changes, reason):
     grid = "  g: {like: v, grid: {m: {plain: {}, r1: {regularisers: {r1: 1.0}}}}}\n"
     body = BODY.format(backbone="dcgan", discriminator="norm: none")
     body = body.replace("suites:", f"  w: {{like: v, objective: least-squares, ranked: true}}\n{grid}suites:")
@@ -136,10 +124,5 @@ def test_nothing_is_compared_with_what_is_never_ranked(tmp_path, changes, reason
     for old, new in changes.items():
         assert old in body, old
         body = body.replace(old, new)
-    (tmp_path / "params.yaml").write_text(body, encoding="utf-8")
-    if reason is None:
-        load_params(tmp_path / "params.yaml")
-    else:
-        with pytest.raises(UserError, match=reason) as error:
-            load_params(tmp_path / "params.yaml")
-        assert "\n" not in str(error.value)
+    told = refused(body)
+    assert reason in told if reason else told == ""

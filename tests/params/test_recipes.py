@@ -5,7 +5,6 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
-from sagan.params.loading import load_params
 from sagan.params.recipes import recipe_lines, suite_training
 
 FILE = """
@@ -37,16 +36,13 @@ suites:
 
 
 @pytest.fixture
-def load(tmp_path):
+def load(load):
     """Loads FILE after `change` was called with its tree."""
 
     def loaded(change=lambda tree: None):
-        yaml = YAML()
-        tree = yaml.load(FILE)
+        tree = YAML(typ="safe", pure=True).load(FILE)
         change(tree)
-        path = tmp_path / "params.yaml"
-        yaml.dump(tree, path)
-        return load_params(path)
+        return load(tree)
 
     return loaded
 

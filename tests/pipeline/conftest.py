@@ -12,6 +12,9 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from tests import commit, edit
+from tests.made_up import put
+
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 
@@ -29,10 +32,9 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))}
         self.environment = {
-            **{
-                key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "SNAKEMAKE_"))
-            },
+            **kept,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "GIT_AUTHOR_NAME": "test",
@@ -43,31 +45,19 @@ class Clone:
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         """A command's whole output; an unexpected failure shows it."""
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-        )
+        done = subprocess.run(command, **self._settings(environment), timeout=900)
         if check and done.returncode:
             logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("state/**/*.log"))
             pytest.fail(f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-4000:]}\n{logs}")
         return done.stdout
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """A command in a session of its own, whose processes can be killed together; its output is a pipe."""
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        """A command in a session of its own, whose processes can be killed together; its input and output are pipes."""
+        return subprocess.Popen(command, **self._settings({}), stdin=subprocess.PIPE, start_new_session=True)
+
+    def _settings(self, environment: dict[str, str]) -> dict:
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return {"cwd": self.folder, "env": self.environment | environment, **output}
 
     def repro(self, **environment: str) -> str:
         return self.run(sys.executable, "-m", "dvc", "repro", **environment)
@@ -76,19 +66,18 @@ class Clone:
         return self.run(sys.executable, "-m", "sagan", *arguments, **options)
 
     def set_param(self, key_path: str, value: object) -> None:
+        self.set_params({key_path: value})
+
+    def set_params(self, values: dict[str, object], under: str = "") -> None:
+        """Set values of params.yaml by their key paths, below `under` (which ends in a dot)."""
         yaml = YAML()
         tree = yaml.load(self.folder / "params.yaml")
-        *parents, last = key_path.split(".")
-        node = tree
-        for key in parents:
-            node = node[key]
-        node[last] = value
+        for key_path, value in values.items():
+            put(tree, f"{under}{key_path}", value)
         yaml.dump(tree, self.folder / "params.yaml")
 
     def edit(self, name: str, old: str, new: str) -> None:
-        text = (self.folder / name).read_text()
-        assert old in text
-        (self.folder / name).write_text(text.replace(old, new, 1))
+        edit(self.folder / name, old, new)
 
     def runs(self) -> dict[str, int]:
         """Key of each finished run -> when its record was written."""
@@ -100,6 +89,9 @@ class Clone:
 
     def record(self, key: str) -> dict:
         return json.loads((self.folder / "results/runs" / key / "run.json").read_text())
+
+    def weights(self, key: str) -> bytes:
+        return (self.folder / "results/runs" / key / "generator.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -113,8 +105,7 @@ def copy_finished(make_clone, tmp_path_factory):
         if not source.exists():
             clone = make_clone()
             clone.repro()
-            clone.run("git", "add", "-A")
-            clone.run("git", "commit", "-qm", "made")
+            commit(clone.folder)
             clone.folder.rename(source)
 
     def copied() -> Clone:
@@ -138,22 +129,13 @@ def make_clone(tmp_path_factory):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         clone = Clone(folder)
-        clone.set_param("suites.quick.questions", [])
-        clone.set_param("suites.quick.variants", ["sagan", "sagan-no-attention"])
-        clone.set_param("suites.quick.seeds", 1)
-        clone.set_param("suites.quick.baseline", "sagan")
-        clone.set_param("variants.sagan.generator.width", 8)
-        clone.set_param("variants.sagan.generator.z_dim", 64)
-        clone.set_param("variants.sagan.discriminator.width", 8)
-        clone.set_param("variants.sagan.optimizer.lr_g", 8e-3)
-        clone.set_param("suites.quick.training.steps", 12)
-        clone.set_param("suites.quick.training.batch_size", 8)
-        clone.set_param("suites.quick.training.snapshots", 2)
-        clone.set_param("suites.quick.evaluation.samples", 300)
-        clone.set_param("suites.quick.evaluation.curve_samples", 200)
-        clone.run("git", "init", "-q")
-        clone.run("git", "add", "-A")
-        clone.run("git", "commit", "-qm", "miniature")
+        suite = {"questions": [], "variants": ["sagan", "sagan-no-attention"], "seeds": 1, "baseline": "sagan"}
+        clone.set_params(suite, under="suites.quick.")
+        clone.set_params({"steps": 12, "batch_size": 8, "snapshots": 2}, under="suites.quick.training.")
+        clone.set_params({"samples": 300, "curve_samples": 200}, under="suites.quick.evaluation.")
+        networks = {"generator.width": 8, "generator.z_dim": 64, "discriminator.width": 8}
+        clone.set_params({**networks, "optimizer.lr_g": 8e-3}, under="variants.sagan.")
+        commit(clone.folder)
         return clone
 
     return made

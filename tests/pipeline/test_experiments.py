@@ -52,8 +52,8 @@ def test_a_value_that_reaches_no_run_is_named(clone):
     for name in ("sagan", "sagan-no-attention"):
         own = {"like": name, "optimizer": {"lr_g": 8e-3}}
         clone.set_param(f"variants.{name}-own", own)
-    clone.set_param("suites.quick.variants", ["sagan-own", "sagan-no-attention-own"])
-    clone.set_param("suites.quick.baseline", "sagan-own")
+    suite = {"variants": ["sagan-own", "sagan-no-attention-own"], "baseline": "sagan-own"}
+    clone.set_params(suite, under="suites.quick.")
     clone.run("git", "commit", "-qam", "own rates")
     change = ("-S", "variants.sagan.optimizer.lr_g=0.001")
     output = clone.run(*DVC, "exp", "run", "--temp", "--name", "nowhere", *change)

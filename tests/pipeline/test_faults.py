@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import psutil
 import pytest
+
+from tests import wait_for
 
 pytestmark = pytest.mark.exhaustive
 
@@ -29,10 +31,8 @@ REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
 @pytest.fixture(scope="module")
 def undisturbed(make_clone):
     clone = make_clone()
-    clone.set_param("suites.quick.training.steps", STEPS)
-    clone.set_param("suites.quick.training.snapshots", 1)
-    clone.set_param("suites.quick.execution.checkpoint_every", CHECKPOINT_EVERY)
-    clone.set_param("suites.quick.execution.log_every", 1)
+    clone.set_params({"steps": STEPS, "snapshots": 1}, under="suites.quick.training.")
+    clone.set_params({"checkpoint_every": CHECKPOINT_EVERY, "log_every": 1}, under="suites.quick.execution.")
     clone.run(*REPRO)
     return clone
 
@@ -45,37 +45,20 @@ def clone(undisturbed, tmp_path):
     key = next(key for key in clone.runs() if key.startswith(DISTURBED))
     clone.key = key
     shutil.rmtree(clone.folder / "results/runs" / key)
-    take_measurement(clone)
+    for folder in (clone.folder / "results/evaluations").glob(f"{key}.*"):
+        shutil.rmtree(folder)
     clone.before = clone.runs()
     return clone
 
 
-def take_measurement(clone):
-    for folder in (clone.folder / "results/evaluations").glob(f"{clone.key}.*"):
-        shutil.rmtree(folder)
-
-
-def weights(clone, key):
-    return (clone.folder / "results/runs" / key / "generator.safetensors").read_bytes()
-
-
 def assert_as_undisturbed(clone, undisturbed):
     assert set(undisturbed.runs()) <= set(clone.runs()) and undisturbed.evaluations() <= clone.evaluations()
-    assert weights(clone, clone.key) == weights(undisturbed, clone.key)
+    assert clone.weights(clone.key) == undisturbed.weights(clone.key)
     assert clone.before.items() <= clone.runs().items(), "a finished run was trained again"
 
 
-def wait_for(found, what, seconds=120):
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := found()):
-        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
-        time.sleep(0.05)
-    return answer
-
-
 def wait_for_checkpoint(clone):
-    wait_for(lambda: list((clone.folder / "state" / clone.key).glob("*.json")), "checkpoint")
+    wait_for(lambda: list((clone.folder / "state" / clone.key).glob("*.json")))
 
 
 def child(process, *words):
@@ -90,7 +73,7 @@ def child(process, *words):
                 continue
         return None
 
-    return wait_for(found, f"process {words}")
+    return wait_for(found)
 
 
 @pytest.mark.parametrize("victim", ["launcher", "snakemake", "dvc"])
@@ -139,7 +122,7 @@ def test_whatever_is_killed_again_and_again(clone, undisturbed):
         if number % 2:  # anywhere, mostly before a step
             time.sleep(random.uniform(0.0, 15.0))
         else:
-            wait_for(lambda: steps() > before or process.poll() is not None, "step", 600)  # noqa: B023
+            wait_for(lambda: steps() > before or process.poll() is not None, seconds=600)  # noqa: B023
             time.sleep(random.random())
         if process.poll() is None:
             victim = random.choice([psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)])
@@ -149,7 +132,7 @@ def test_whatever_is_killed_again_and_again(clone, undisturbed):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not processes_of(clone), "end of what was left")
+        wait_for(lambda: not processes_of(clone))
         done, saved = steps(), max((int(path.stem) for path in state.glob("*.json")), default=0)
         print(f"killed: {killed}; {done} steps done, {done - saved} of them since the last checkpoint")
         assert done - saved <= CHECKPOINT_EVERY or (run / "run.json").exists()
@@ -179,22 +162,13 @@ def log_lines(clone):
     return (clone.folder / "results/runs" / clone.key / "log.jsonl").read_text().splitlines()
 
 
-@contextmanager
-def suspended(process):
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
-
-
 def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_lives(clone, undisturbed):
     process = clone.start(*REPRO)
     wait_for_checkpoint(clone)
     launcher = child(process, "workflow.launch")
     snakemake, training = child(process, "snakemake"), child(process, "sagan", "make")
-    # A step that takes long.
-    with suspended(training):
+    training.suspend()  # as in a step that takes long
+    try:
         os.killpg(process.pid, signal.SIGINT)
         for _ in range(2):
             time.sleep(1)
@@ -207,6 +181,8 @@ def test_ctrl_c_again_and_again_does_not_free_the_workspace_while_snakemake_live
         other.send_signal(signal.SIGINT)
         assert other.communicate(timeout=60)[1] == "sagan: stopped\n" and other.returncode == 130
         assert snakemake.is_running() and list((clone.folder / ".snakemake/locks").iterdir())
+    finally:
+        training.resume()
     output = process.communicate(timeout=120)[0]
     assert output.count(f"`kill -9 -- -{process.pid}` ends everything") == 3
     assert process.returncode != 0 and "stopped at step" in output and "Traceback" not in output
@@ -244,30 +220,34 @@ def mounted(clone):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_room_is_enough_to_go_on(clone, undisturbed, mounted):
+@pytest.mark.parametrize("wrong", ["full", "read-only"])
+def test_a_disk_that_cannot_be_written_is_named_and_room_is_enough_to_go_on(clone, undisturbed, mounted, wrong):
+    assert wrong == "full" or mounted("-o", "remount,ro")
     output = clone.run(*REPRO, check=False)
-    assert "No space left on device" in output and "`dvc repro` goes on from here" in output
-    assert mounted("-o", "remount,size=200m")
-    clone.run(*REPRO)
-    assert_as_undisturbed(clone, undisturbed)
-
-
-def test_a_folder_that_cannot_be_written_is_named_at_once(clone, undisturbed, mounted):
-    assert mounted("-o", "remount,ro")
-    output = clone.run(*REPRO, check=False)
-    # DVC or the launcher, whoever comes first.
-    assert "Read-only file system" in output and "results" in output and "Traceback" not in output
+    if wrong == "full":
+        assert "No space left on device" in output and "`dvc repro` goes on from here" in output
+    else:  # DVC or the launcher, whoever comes first
+        assert "Read-only file system" in output and "results" in output and "Traceback" not in output
     assert mounted("-o", "remount,rw,size=200m")
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
 
 
-def test_a_run_copied_in_is_used_when_whole_and_made_anew_when_torn(clone, undisturbed):
+def test_a_run_copied_in_is_used_when_whole_whatever_its_times_and_made_anew_when_torn(clone, undisturbed):
     source, target = (c.folder / "results/runs" / clone.key for c in (undisturbed, clone))
     shutil.copytree(source, target)
-    clone.before = clone.runs()
+    for path in (clone.folder / "results").rglob("*"):
+        moment = time.time() + random.uniform(-1, 1) * 365 * 86400
+        os.utime(path, (moment, moment))
+    future = time.time() + 86400
+    os.utime(target / "run.json", (future, future))
+    clone.before = {}
     clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
+    for key in undisturbed.runs():
+        logs = [(c.folder / "results/runs" / key / "log.jsonl").read_bytes() for c in (clone, undisturbed)]
+        assert logs[0] == logs[1], "a finished run was trained again"
+    clone.before = clone.runs()
     # Its measurement is there; the run is wanted all the same.
     del clone.before[clone.key]
     (target / "generator.safetensors").write_bytes(b"torn")
@@ -286,22 +266,6 @@ def test_parameters_edited_meanwhile_are_made_by_the_next_repro(clone, undisturb
     before = clone.runs()
     clone.run(*REPRO)
     assert len(set(clone.runs()) - set(before)) == 1 and before.items() <= clone.runs().items()
-
-
-def test_times_of_files_decide_nothing(clone, undisturbed):
-    shutil.copytree(undisturbed.folder / "results/runs" / clone.key, clone.folder / "results/runs" / clone.key)
-    for path in (clone.folder / "results").rglob("*"):
-        moment = time.time() + random.uniform(-1, 1) * 365 * 86400
-        os.utime(path, (moment, moment))
-    future = time.time() + 86400
-    os.utime(clone.folder / "results/runs" / clone.key / "run.json", (future, future))
-    clone.before = clone.runs()
-    clone.run(*REPRO)
-    assert undisturbed.evaluations() <= clone.evaluations()
-    assert weights(clone, clone.key) == weights(undisturbed, clone.key)
-    assert len(clone.runs()) == len(clone.before)
-    undisturbed.key = clone.key
-    assert log_lines(clone) == log_lines(undisturbed), "a finished run was trained again"
 
 
 def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_anew(clone, undisturbed):

@@ -38,8 +38,7 @@ if "make" in sys.orig_argv:
 @pytest.fixture(scope="module")
 def clone(make_clone, tmp_path_factory):
     clone = make_clone()
-    clone.set_param("suites.quick.seeds", 4)
-    clone.set_param("suites.quick.execution.together", 2)
+    clone.set_params({"seeds": 4, "execution.together": 2}, under="suites.quick.")
     clone.sagan("data")
     folder = tmp_path_factory.mktemp("stub")
     (folder / "sitecustomize.py").write_text(STUB)

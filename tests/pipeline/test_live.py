@@ -6,41 +6,27 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
+from tests import wait_for
+
 pytestmark = pytest.mark.exhaustive
 
-PATIENCE_S = 240
+LAUNCH = (sys.executable, "-m", "workflow.launch")
+PATIENCE = {"seconds": 240, "pause": 0.2}
 STEPS, LOG_EVERY = 2000, 20
 
 
 @pytest.fixture(scope="module")
 def clone(make_clone):
     clone = make_clone()
-    clone.set_param("suites.quick.training.steps", STEPS)
-    clone.set_param("suites.quick.training.batch_size", 32)
-    clone.set_param("suites.quick.execution.log_every", LOG_EVERY)
-    clone.set_param("suites.quick.execution.checkpoint_every", 100)
+    clone.set_params({"steps": STEPS, "batch_size": 32}, under="suites.quick.training.")
+    clone.set_params({"log_every": LOG_EVERY, "checkpoint_every": 100}, under="suites.quick.execution.")
     clone.sagan("data")
     return clone
-
-
-def start(clone, *command, **environment):
-    """A Python module at work in the clone."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=clone.folder,
-        env=clone.environment | environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
 
 
 def followers(clone):
@@ -67,26 +53,20 @@ def points(clone):
     return found
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def test_runs_appear_while_they_train_and_each_point_once_through_kills_and_a_second_follower(clone):
-    launch = start(clone, "workflow.launch", "--cores", "1")
-    wait_for(lambda: any(points(clone).values()))
+    launch = clone.start(*LAUNCH, "--cores", "1")
+    wait_for(lambda: any(points(clone).values()), **PATIENCE)
     assert not clone.runs()  # none has finished
     (follower,) = followers(clone)
     assert follower.nice() == 19
     os.killpg(launch.pid, signal.SIGKILL)  # Snakemake and the training too
     launch.wait()
-    wait_for(lambda: not followers(clone))
+    wait_for(lambda: not followers(clone), **PATIENCE)
     before = points(clone)
     (plan,) = (clone.folder / "state/plans").glob("*.json")
-    second = start(clone, "sagan", "track", "--follow", "--plan", f"state/plans/{plan.name}")
-    clone.run(sys.executable, "-m", "workflow.launch", "--cores", "2")
+    follow = ("-m", "sagan", "track", "--follow", "--plan", f"state/plans/{plan.name}")
+    second = clone.start(sys.executable, *follow)
+    clone.run(*LAUNCH, "--cores", "2")
     assert followers(clone) == [psutil.Process(second.pid)]
     second.communicate()  # closes its input
     assert second.returncode == 0
@@ -104,15 +84,14 @@ def test_a_server_that_is_away_changes_nothing_for_training(clone, store):
         if store == "silent":
             listening.listen()
         away = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        output = clone.run(sys.executable, "-m", "workflow.launch", MLFLOW_TRACKING_URI=away)
+        output = clone.run(*LAUNCH, MLFLOW_TRACKING_URI=away)
     assert "2 finished" in output and "MLflow" not in output and "Traceback" not in output
     assert not followers(clone)
     assert "nothing is lost" in (clone.folder / "state/logs/mlflow.log").read_text()
 
 
 def test_one_setting_switches_it_off(clone):
-    clone.set_param("suites.quick.training.steps", 32)
-    clone.set_param("tracking.live", False)
+    clone.set_params({"suites.quick.training.steps": 32, "tracking.live": False})
     (clone.folder / "state/logs/mlflow.log").unlink(missing_ok=True)
-    clone.run(sys.executable, "-m", "workflow.launch")
+    clone.run(*LAUNCH)
     assert not (clone.folder / "state/logs/mlflow.log").exists()

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tests import wait_for
+
 pytestmark = pytest.mark.pipeline
 STAGE = ("workflow/python", "-m", "workflow.launch")
 
@@ -46,10 +48,9 @@ def test_a_closed_terminal_leaves_checkpoints(clone):
     clone.set_param("suites.quick.training.steps", 100_000)
     launch = clone.start(sys.executable, "-m", "workflow.launch", "--cores", "1")
     logs = (clone.folder / "results/runs").glob
-    deadline = time.monotonic() + 120
-    while not any(log.stat().st_size for log in logs("*/log.jsonl") if log.parent.name not in clone.runs()):
-        assert time.monotonic() < deadline and launch.poll() is None
-        time.sleep(0.1)
+    wait_for(
+        lambda: any(log.stat().st_size for log in logs("*/log.jsonl") if log.parent.name not in clone.runs()), launch
+    )
     os.killpg(launch.pid, signal.SIGHUP)
     output = launch.communicate(timeout=120)[0]
     assert launch.returncode == 1 and "stopped at step" in output and "0 failed" in output

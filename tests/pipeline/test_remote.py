@@ -5,6 +5,8 @@ import sys
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests import commit
+
 pytestmark = pytest.mark.exhaustive
 
 DVC = (sys.executable, "-m", "dvc")
@@ -44,8 +46,7 @@ def test_a_clone_that_pulls_has_every_byte_and_makes_nothing(copy_finished, endp
     clone.run(*DVC, "remote", "add", "--default", "store", "s3://results/sagan")
     clone.run(*DVC, "remote", "modify", "store", "endpointurl", endpoint)
     assert "pushed" in clone.run(*DVC, "push")
-    clone.run("git", "add", "-A")
-    clone.run("git", "commit", "-qm", "results")
+    commit(clone.folder)
 
     other = type(clone)(tmp_path / "other")
     other.environment |= CREDENTIALS

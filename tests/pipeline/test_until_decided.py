@@ -18,10 +18,8 @@ GRID = {"like": "sagan", "grid": {"sn": {"both": {}, "d": {"generator": {"spectr
 
 def until_decided(clone, most):
     clone.set_param("variants.small-grid", GRID)
-    clone.set_param("suites.quick.variants", ["small-grid"])
-    clone.set_param("suites.quick.baseline", "sagan")
-    clone.set_param("suites.quick.questions", ["sn"])
-    clone.set_param("suites.quick.seeds", {"least": 3, "most": most})
+    suite = {"variants": ["small-grid"], "questions": ["sn"], "seeds": {"least": 3, "most": most}}
+    clone.set_params(suite, under="suites.quick.")
     clone.sagan("data")
     return clone
 
@@ -35,8 +33,7 @@ def answers(clone):
 
 
 def weights(clone):
-    folders = sorted((clone.folder / "results/runs").glob("*/generator.safetensors"))
-    return {path.parent.name: path.read_bytes() for path in folders}
+    return {key: clone.weights(key) for key in clone.runs()}
 
 
 def test_a_launcher_killed_at_random_ends_in_the_same_report_and_a_lower_most_truncates(make_clone):

@@ -5,26 +5,13 @@ import pytest
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 from sagan.plan import check_own_networks, make_plan
-from sagan.store.records import write_json
-from tests.made_up import SAGAN
+from tests.made_up import small_suite, write_manifest
 
-PARAMS = """
-repro: [quick]
-datasets: {{strokes: {{kind: mnist, resolution: 28, source: nowhere}}}}
-variants:
-{sagan}
-  mine: {{like: sagan, extension: {{file: extensions/mine.py}}}}
-  other: {{like: sagan, extension: {{file: extensions/other.py}}}}
-  loss: {{like: mine, grid: {{loss: {{hinge: {{}}, lsgan: {{objective: least-squares}}}}}}}}
-  start: {{like: mine, grid: {{start: {{n: {{}}, x: {{init: xavier, backbone: sngan}}}}}}}}
-suites:
-  quick:
-    dataset: strokes
-    variants: {variants}
-    baseline: sagan
-    seeds: 1
-    training: {{steps: 6, batch_size: 8, ema: {{decay: 0.5, start: 1}}, snapshots: 2}}
-    evaluation: {{extractor: {extractor}, split: train, samples: 600, curve_samples: 300}}
+VARIANTS = """
+  mine: {like: sagan, extension: {file: extensions/mine.py}}
+  other: {like: sagan, extension: {file: extensions/other.py}}
+  loss: {like: mine, grid: {loss: {hinge: {}, lsgan: {objective: least-squares}}}}
+  start: {like: mine, grid: {start: {n: {}, x: {init: xavier, backbone: sngan}}}}
 """
 LOSS = "def {}(logits_real, logits_fake, options):\n    return logits_fake.mean()\n"
 NETWORK = "def build_{}(image, switches, options):\n    return None\n"
@@ -37,11 +24,8 @@ def plan(paths):
         (paths.root / "extensions").mkdir(exist_ok=True)
         (paths.root / "extensions/mine.py").write_text(mine)
         (paths.root / "extensions/other.py").write_text(other)
-        paths.params.write_text(PARAMS.format(sagan=SAGAN, variants=variants, extractor=extractor))
-        labels = {"kind": kind, "names": ["a", "b"]}
-        manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": "strokes", "labels": labels}
-        manifest |= {"count": train + 9, "splits": {"train": [0, train], "test": [train, train + 9]}}
-        write_json(paths.prepared("strokes", 28) / "manifest.json", manifest)
+        paths.params.write_text(small_suite(VARIANTS, variants, extractor))
+        write_manifest(paths, "strokes", train, labels={"kind": kind, "names": ["a", "b"]})
         return make_plan(load_params(paths.params), paths)
 
     return planned
@@ -50,13 +34,13 @@ def plan(paths):
 @pytest.mark.parametrize(
     ("variants", "code", "reason"),
     [
-        ("[sagan, loss]", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe .* objective differ alone"),
+        ("sagan, loss", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe .* objective differ alone"),
         (
-            "[sagan, start]",
+            "sagan, start",
             NETWORK.format("generator") + NETWORK.format("discriminator"),
             "'start-n' and 'start-x' are one recipe .* backbone and init differ alone",
         ),
-        ("[sagan, mine, other]", BOTH, "'mine' and 'other' are one recipe .* the code is the same"),
+        ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe .* the code is the same"),
     ],
 )
 def test_what_own_code_replaces_is_not_varied_beside_it(plan, variants, code, reason):
@@ -66,33 +50,37 @@ def test_what_own_code_replaces_is_not_varied_beside_it(plan, variants, code, re
 
 
 def test_what_own_code_leaves_in_use_may_be_varied_beside_it(plan):
-    plan("[sagan, loss]", LOSS.format("generator_loss"))
-    plan("[sagan, start]", NETWORK.format("generator"))
-    plan("[sagan, mine, other]", BOTH, BOTH.replace("mean", "sum"))
-    plan("[sagan, mine]")
+    plan("sagan, loss", LOSS.format("generator_loss"))
+    plan("sagan, start", NETWORK.format("generator"))
+    plan("sagan, mine, other", BOTH, BOTH.replace("mean", "sum"))
+    plan("sagan, mine")
 
 
 def test_a_classifier_wants_classes(plan):
     with pytest.raises(UserError, match=r"evaluation\.extractor = 'classifier': dataset 'strokes' has no classes"):
-        plan("[sagan]", kind="attributes")
-    plan("[sagan]")
+        plan("sagan", kind="attributes")
+    plan("sagan")
 
 
-@pytest.mark.parametrize(("images", "space"), [(5, "random"), (89, "classifier"), (127, "classifier")])
-def test_fid_wants_as_many_real_images_as_features(plan, images, space):
-    with pytest.raises(UserError, match=rf"evaluation\.split = 'train': dataset 'strokes' has {images} .* needs 128"):
-        plan("[sagan]", extractor=space, train=images)
-    plan("[sagan]", extractor=space, train=128)
+@pytest.mark.parametrize(
+    ("images", "space", "least"),
+    [(5, "random", 128), (89, "classifier", 128), (127, "classifier", 128), (2047, "inception", 2048)],
+)
+def test_fid_wants_as_many_real_images_as_features(plan, inception, images, space, least):
+    few = rf"evaluation\.split = 'train': dataset 'strokes' has {images} .* needs {least}"
+    with pytest.raises(UserError, match=few):
+        plan("sagan", extractor=space, train=images)
+    plan("sagan", extractor=space, train=least)
 
 
 GENERATOR = "from torch import nn\n\n\ndef build_generator(image, switches, options):\n    return nn.Linear(128, {})\n"
 
 
 def test_shapes_of_own_networks_are_held_to_the_plan(plan, paths):
-    made = plan("[sagan, mine]", GENERATOR.format(5))
+    made = plan("sagan, mine", GENERATOR.format(5))
     with pytest.raises(
         UserError, match=r"variants\.mine\.extension\.file = .*must give \[2, 1, 28, 28\], and gave \[2, 5\]"
     ):
         check_own_networks(made, paths)
     image = "nn.Sequential(nn.Linear(128, 784), nn.Unflatten(1, (1, 28, 28)))"
-    check_own_networks(plan("[sagan, mine]", GENERATOR.replace("nn.Linear(128, {})", image)), paths)
+    check_own_networks(plan("sagan, mine", GENERATOR.replace("nn.Linear(128, {})", image)), paths)

@@ -1,7 +1,6 @@
 """Whatever is changed in params.yaml moves a key, or it is said why it does not."""
 
 import copy
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,18 @@ from sagan.params.loading import params_of, read_yaml
 from sagan.params.schema import params_schema
 from sagan.plan import make_plan
 from sagan.plan.reach import changes_without_effect, unreached
-from sagan.store.records import write_json
+from tests import commit
+from tests.made_up import put, write_manifest
 
 ROOT = Path(__file__).parents[2]
 FILE = read_yaml(ROOT / "params.yaml")
 SCHEMA = params_schema()
 
 
-def put(tree, key_path, value):
-    *parents, last = key_path
-    for key in parents:
-        tree = tree.setdefault(key, {})
-    tree[last] = value
-
-
 def changed(*changes):
     tree = copy.deepcopy(FILE)
     for key_path, value in changes:
-        put(tree, key_path.split("/"), value)
+        put(tree, key_path, value)
     return tree
 
 
@@ -84,20 +77,17 @@ LEAVES = {
     "evaluation": list(schema_leaves(SCHEMA["$defs"]["EvaluationSettings"])),
 }
 PLACES = {
-    **{f"variants/{name}": "variant" for name in ("sagan", "sagan-small", "small-grid", "dcgan", "dcgan-small")},
-    "variants/sagan-grid/grid/attention/off": "variant",
-    "variants/sngan": "variant",
-    "suites/quick/training": "training",
-    "suites/quick/evaluation": "evaluation",
+    **{f"variants.{name}": "variant" for name in ("sagan", "sagan-small", "small-grid", "dcgan", "dcgan-small")},
+    "variants.sagan-grid.grid.attention.off": "variant",
+    "variants.sngan": "variant",
+    "suites.quick.training": "training",
+    "suites.quick.evaluation": "evaluation",
 }
 
 
 @pytest.fixture
 def keys(paths):
-    manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": "mnist5k"}
-    manifest |= {"labels": {"kind": "classes", "names": ["0", "1"]}, "count": 5000}
-    manifest |= {"splits": {"train": [0, 4000], "test": [4000, 5000]}}
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
+    write_manifest(paths, labels={"kind": "classes", "names": ["0", "1"]})
 
     def found(tree):
         plan = make_plan(params_of(tree), paths, ["quick"])
@@ -110,12 +100,12 @@ def keys(paths):
 def test_every_leaf_moves_a_key_or_it_is_said_why_not(place, keys):
     before, silent = keys(FILE), []
     node = FILE
-    for key in place.split("/"):
+    for key in place.split("."):
         node = node[key]
     written = dict(leaves(node))
     for path, schema in LEAVES[PLACES[place]]:
         for value in others(schema, written.get(".".join(path), schema.get("default"))):
-            tree = changed(("/".join([place, *path]), value))
+            tree = changed((".".join([place, *path]), value))
             try:
                 moved = keys(tree) != before
             except UserError as refused:
@@ -139,33 +129,26 @@ def test_the_leaves_are_all_that_there_are():
 
 
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("key_path", "value", "reason"),
     [
-        (
-            ("variants/sagan/optimizer/lr_g", 1e-3),
-            "variants.sagan.optimizer.lr_g = 0.001 reaches no run of quick: what runs is said by "
-            "variants.sagan-small.optimizer.lr_g",
-        ),
-        (
-            ("variants/dcgan/generator/power_iterations", 4),
-            "variants.dcgan.generator.power_iterations = 4 reaches no run of quick: what it belongs to is off",
-        ),
-        (
-            ("variants/mine", {"like": "sagan", "n_dis": 3}),
-            "variants.mine reaches no run of quick: none of their variants is it, or is like it",
-        ),
-        (("suites/mnist/seeds", 2), "suites.mnist reaches no run of quick: it is not under `repro:`"),
-        (("datasets/mnist/source", "elsewhere"), "datasets.mnist reaches no run of quick: no such suite has it"),
+        ("variants.sagan.optimizer.lr_g", 1e-3, "what runs is said by variants.sagan-small.optimizer.lr_g"),
+        ("variants.dcgan.generator.power_iterations", 4, "what it belongs to is off"),
+        ("variants.mine", {"like": "sagan", "n_dis": 3}, "none of their variants is it, or is like it"),
+        ("suites.mnist.seeds", 2, "it is not under `repro:`"),
+        ("datasets.mnist.source", "elsewhere", "no such suite has it"),
     ],
 )
-def test_a_value_that_reaches_no_run_is_named_with_the_reason(change, line):
-    [found] = told(change)
-    assert found.startswith(line) and "\n" not in found
+def test_a_value_that_reaches_no_run_is_named_with_the_reason(key_path, value, reason):
+    [found] = told((key_path, value))
+    place, _, why = found.partition(" reaches no run of quick: ")
+    whole = ".".join(key_path.split(".")[:2])
+    assert place == (f"{key_path} = {value}" if "variants." in key_path and key_path != whole else whole)
+    assert why.startswith(reason) and "\n" not in found
 
 
 def test_a_training_that_every_variant_says_itself_is_named():
-    own = [(f"variants/{name}/training/batch_size", 8) for name in ("sagan-small", "dcgan-small")]
-    lines = told(*own, ("suites/quick/training/batch_size", 64), before=changed(*own))
+    own = [(f"variants.{name}.training.batch_size", 8) for name in ("sagan-small", "dcgan-small")]
+    lines = told(*own, ("suites.quick.training.batch_size", 64), before=changed(*own))
     assert lines == [
         "suites.quick.training.batch_size = 64 reaches no run of quick: what runs is said by "
         "variants.sagan-small.training.batch_size and variants.dcgan-small.training.batch_size"
@@ -175,21 +158,16 @@ def test_a_training_that_every_variant_says_itself_is_named():
 def test_what_reaches_a_run_is_not_named():
     alias = {"like": "sagan-small", "n_dis": 1}
     listed = [*FILE["suites"]["quick"]["variants"], "twin"]
-    assert told(("variants/twin", alias), ("suites/quick/variants", listed)) == []
-    assert told(("variants/sagan/init", "normal"), ("suites/quick/seeds", 4), ("variants/sagan/description", "x")) == []
-    assert told(("variants/sagan-grid/grid/ratio/ttur-1/optimizer/lr_ratio", 2)) == []
+    assert told(("variants.twin", alias), ("suites.quick.variants", listed)) == []
+    assert told(("variants.sagan.init", "normal"), ("suites.quick.seeds", 4), ("variants.sagan.description", "x")) == []
+    assert told(("variants.sagan-grid.grid.ratio.ttur-1.optimizer.lr_ratio", 2)) == []
 
 
 def test_the_committed_file_is_what_a_change_is_told_from(paths):
-    def git(*arguments):
-        subprocess.run(["git", "-C", str(paths.root), *arguments], check=True, capture_output=True)
-
     text = (ROOT / "params.yaml").read_text()
     paths.params.write_text(text)
     assert list(unreached(params_of(FILE), paths)) == []  # no commit to tell it from
-    git("init", "-q")
-    git("add", "params.yaml")
-    git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one")
+    commit(paths.root)
     assert list(unreached(params_of(FILE), paths)) == []
     paths.params.write_text(text.replace("lr_g: 1.0e-4, lr_ratio: 4, betas", "lr_g: 1.0e-3, lr_ratio: 4, betas", 1))
     [line] = unreached(params_of(read_yaml(paths.params)), paths)

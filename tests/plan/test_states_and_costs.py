@@ -1,7 +1,5 @@
 """The state of runs, and what `prune` may delete."""
 
-import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,12 +9,12 @@ from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
 from sagan.plan.listing import missing, plan_lines
 from sagan.plan.pruning import prune_results
-from sagan.store.folders import last_step, run_state, set_aside
+from sagan.store.folders import last_step, run_state
 from sagan.store.locks import exclusive
 from sagan.store.records import write_json
-from sagan.store.types import RunRecord
 from sagan.training.loop import train
-from tests.made_up import evaluation_record
+from tests import varied
+from tests.made_up import evaluation_record, write_manifest
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 
@@ -36,25 +34,10 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
     assert run_state(run.key, paths) == "finished"
 
 
-def test_a_torn_folder_is_set_aside_and_a_whole_one_left(run, images, paths):
-    train(run, images, paths)
-    assert set_aside(RunRecord, run.key, paths) is None
-    weights = paths.run(run.key) / "discriminator.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert set_aside(RunRecord, run.key, paths, verify=False) is None
-    place = set_aside(RunRecord, run.key, paths)
-    assert (place / "run.json").exists() and not paths.run(run.key).exists()
-    shutil.copytree(place, paths.run(run.key))
-    (paths.run(run.key) / "generator.safetensors").unlink()
-    assert set_aside(RunRecord, run.key, paths, verify=False) is not None
-
-
 @pytest.fixture
 def planned(paths):
     """One suite, prepared, with one of its runs on disk and another that nothing asks for."""
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
+    write_manifest(paths)
     wanted = next(iter(make_plan(PARAMS, paths).runs))
     for key in (wanted, "old-s0-0123456789"):
         write_json(paths.run(key) / "run.json", {"key": key, "dataset": "mnist5k"})
@@ -69,11 +52,8 @@ def test_prune_lists_first_and_deletes_what_nothing_asks_for_when_told(planned, 
     assert not paths.run("old-s0-0123456789").exists() and paths.run(planned).exists()
 
 
-def test_results_in_further_feature_spaces_are_asked_for(paths):
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
-    file = paths.weights_file("inception", paths.root)
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"weights")
+def test_results_in_further_feature_spaces_are_asked_for(paths, inception):
+    write_manifest(paths)
     quick = PARAMS.suites["quick"]
     evaluation = quick.evaluation.model_copy(update={"also": ["inception"]})
     params = PARAMS.model_copy(
@@ -143,9 +123,7 @@ def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
     assert record["steady_steps"] == record["steps"] - 1 and record["steady_seconds"] < record["step_seconds"]
     expected = record["steps"] * record["steady_seconds"] / record["steady_steps"]
     assert Costs(plan, paths).seconds(run.key) == pytest.approx(expected)
-    longer = dataclasses.replace(
-        run, config={**run.config, "training": {**run.config["training"], "steps": 10 * record["steps"]}}
-    )
+    longer = varied(run, {"steps": 10 * record["steps"]})
     costs = Costs(Plan({"longer": longer}, {}, {}, {}), paths)
     assert costs.seconds("longer") == pytest.approx(10 * expected)
     assert costs.seconds("longer", record["steps"]) == pytest.approx(9 * expected)
@@ -164,7 +142,7 @@ def test_a_measurement_costs_what_those_against_its_reference_took(run, paths):
 
 
 def test_a_plan_says_what_is_to_do_and_what_is_on_disk_with_its_references(paths):
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", {"digest": "d", "channels": 1, "resolution": 28})
+    write_manifest(paths)
     plan = make_plan(PARAMS, paths)
     [reference] = plan.references
     write_json(paths.reference(reference) / "reference.json", "x" * 3_000_000)

@@ -15,7 +15,7 @@ from sagan.store import reading
 from sagan.store.folders import set_aside
 from sagan.store.records import read_json, write_json
 from sagan.store.types import RunRecord
-from tests.made_up import evaluation_record, run_record
+from tests.made_up import evaluation_record, run_record, write_manifest
 from workflow import launch
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,7 @@ def sagan(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def plan(sagan, paths):
-    manifest = {"digest": "d", "channels": 1, "resolution": 28, "dataset": "mnist5k"}
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
+    write_manifest(paths)
     return make_plan(load_params(paths.params), paths)
 
 
@@ -95,14 +94,7 @@ def test_a_record_that_is_none_counts_as_not_there_and_is_named_once(sagan, reco
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"curve": "text"},
-        {"curve": ["text"]},
-        {"metrics": 3},
-        {"status": None},
-        {"key": "another"},
-        {"provenance": []},
-    ],
+    [{"curve": "text"}, {"curve": ["text"]}, {"metrics": 3}, {"status": None}, {"key": "another"}, {"provenance": []}],
 )
 def test_a_measurement_of_another_form_counts_as_not_there(plan, paths, records, change, capsys):
     path = paths.root / records["metrics.json"]

@@ -10,7 +10,7 @@ from sagan.store import reading
 from sagan.store.folders import set_aside
 from sagan.store.records import kept_files, write_json
 from sagan.store.tensors import read_arrays, save_tensors
-from sagan.store.types import EvaluationRecord
+from sagan.store.types import EvaluationRecord, RunRecord
 from tests.made_up import PROVENANCE, evaluation_record, run_record
 
 LAST = {"step": 800, "images": 25_600, "seconds": 80.0}
@@ -45,6 +45,9 @@ def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
     (folder / "weights").write_bytes(b"87654321")
     assert reading.read_run(RUN.key, paths).state == "there"
     assert reading.read_run(RUN.key, paths, verify=True).why == "weights has other bytes"
+    assert set_aside(RunRecord, RUN.key, paths, verify=False) is None
+    assert (set_aside(RunRecord, RUN.key, paths) / "run.json").exists() and not folder.exists()
+    written(paths)
     (folder / "weights").unlink()
     assert reading.read_run(RUN.key, paths).why == "weights is not there"
     written(paths, left_behind=["weights"])  # a light copy

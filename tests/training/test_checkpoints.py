@@ -17,29 +17,26 @@ def test_the_newest_is_loaded_and_two_are_kept(tmp_path):
         save(tmp_path, step)
     tensors, record = load_checkpoint(tmp_path, CPU)
     assert tensors["w"].tolist() == [30.0] * 3 and record["step"] == 30 and record["seconds"] == 3.0
-    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == [
-        "00000020.safetensors",
-        "00000030.safetensors",
-    ]
+    assert sorted(path.stem for path in tmp_path.glob("*.safetensors")) == ["00000020", "00000030"]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-4], lambda b: b[:-1] + b"\x7f", lambda b: b""])
-def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("00000020.safetensors", lambda b: b[:-4]),
+        ("00000020.safetensors", lambda b: b[:-1] + b"\x7f"),
+        ("00000020.safetensors", lambda b: b""),
+        ("00000020.json", lambda b: b'{"step": 20'),
+    ],
+)
+def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, file, damage):
     save(tmp_path, 10)
     save(tmp_path, 20)
-    path = tmp_path / "00000020.safetensors"
+    path = tmp_path / file
     path.write_bytes(damage(path.read_bytes()))
     with pytest.warns(UserWarning, match="damaged"):
         tensors, record = load_checkpoint(tmp_path, CPU)
     assert record["step"] == 10 and tensors["w"].tolist() == [10.0] * 3
-
-
-def test_a_torn_record_is_passed_over_too(tmp_path):
-    save(tmp_path, 10)
-    save(tmp_path, 20)
-    (tmp_path / "00000020.json").write_text('{"step": 20')
-    with pytest.warns(UserWarning, match="damaged"):
-        assert load_checkpoint(tmp_path, CPU)[1]["step"] == 10
 
 
 def test_none_there(tmp_path):

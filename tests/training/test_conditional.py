@@ -1,7 +1,5 @@
 """Conditional variants: labels belong to their images, and a run goes from labels to a generator file."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,8 @@ from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
 from sagan.training.batches import RealBatches
 from sagan.training.loop import train, train_on
+from tests import varied
+from tests.training.conftest import weights
 
 CPU = torch.device("cpu")
 LABELS = np.array([0, 2, 2, 1, 2, 0, 2, 2, 2, 1])
@@ -39,9 +39,7 @@ def test_drawn_labels_follow_the_training_set_and_depend_on_seed_and_index_alone
 
 @pytest.fixture
 def conditional(run):
-    variant = {**run.config["variant"], "condition": "class"}
-    image = {**run.config["image"], "classes": ["a", "b", "c"]}
-    return dataclasses.replace(run, config={**run.config, "variant": variant, "image": image})
+    return varied(run, image={"classes": ["a", "b", "c"]}, condition="class")
 
 
 def test_a_conditional_run_ends_in_a_generator_that_knows_its_classes(conditional, images, paths):
@@ -87,13 +85,10 @@ def test_a_condition_that_the_dataset_cannot_meet_is_said_in_one_line(manifest, 
 
 def test_a_prepared_dataset_gives_the_labels_that_the_variant_asks_for(conditional, images, paths):
     """The discriminator's held-out images go along."""
-    asked = conditional
     manifest = {"dataset": "digits", "labels": {"kind": "classes", "names": ["a", "b", "c"]}}
     dataset = PreparedDataset(images, LABELS, {"train": slice(0, 8), "test": slice(8, 10)}, manifest)
     by_hand = Paths(paths.root / "by-hand")
-    train_on(asked, dataset, paths)
-    train(asked, images[:8], by_hand, LABELS[:8], held_out=images[8:])
-    for name in ("generator.safetensors", "discriminator.safetensors"):
-        found, expected = ((place.run(asked.key) / name).read_bytes() for place in (paths, by_hand))
-        assert found == expected
-    assert "score_held_out" in (paths.run(asked.key) / "log.jsonl").read_text()
+    train_on(conditional, dataset, paths)
+    train(conditional, images[:8], by_hand, LABELS[:8], held_out=images[8:])
+    assert weights(conditional, paths) == weights(conditional, by_hand)
+    assert "score_held_out" in (paths.run(conditional.key) / "log.jsonl").read_text()

@@ -33,25 +33,22 @@ def two_gpus(with_gpus):
     with_gpus("aaaa", "bbbb")
 
 
-def test_a_gpu_has_one_name_in_every_process(with_gpus):
-    with_gpus("aaaa", "bbbb")
-    assert devices.physical_gpus() == ["GPU-aaaa", "GPU-bbbb"]
-    with_gpus("bbbb", visible="1")
-    assert devices.physical_gpus() == ["GPU-bbbb"]
-    with_gpus("bbbb", visible="GPU-bb")
-    assert devices.physical_gpus() == ["GPU-bbbb"]
-
-
-def test_slices_of_a_gpu_are_told_apart_by_what_was_inherited(with_gpus):
-    with_gpus("aaaa", visible="MIG-1111")
-    assert devices.physical_gpus() == ["MIG-1111"]
-
-
-def test_gpus_without_a_uuid_go_by_the_inherited_list_or_their_index(with_gpus):
-    with_gpus(None, None, visible="3, 5")
-    assert devices.physical_gpus() == ["3", "5"]
-    with_gpus(None, None)
-    assert devices.physical_gpus() == ["0", "1"]
+@pytest.mark.parametrize(
+    ("uuids", "visible", "names"),
+    [
+        # A GPU has one name in every process.
+        (["aaaa", "bbbb"], None, ["GPU-aaaa", "GPU-bbbb"]),
+        (["bbbb"], "1", ["GPU-bbbb"]),
+        (["bbbb"], "GPU-bb", ["GPU-bbbb"]),
+        # Slices of one are told apart by what was inherited; so are those without a UUID, or by their index.
+        (["aaaa"], "MIG-1111", ["MIG-1111"]),
+        ([None, None], "3, 5", ["3", "5"]),
+        ([None, None], None, ["0", "1"]),
+    ],
+)
+def test_names_of_gpus(with_gpus, uuids, visible, names):
+    with_gpus(*uuids, visible=visible)
+    assert devices.physical_gpus() == names
 
 
 def test_jobs_that_a_scheduler_confined_to_their_own_gpus_do_not_wait_for_each_other(with_gpus, monkeypatch):
@@ -127,8 +124,5 @@ def test_cpu_is_given_with_its_threads_and_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
     with devices.device_for({"device": "auto"}, 1) as device:
         assert device == torch.device("cpu") and torch.get_num_threads() == 1
-    with (
-        pytest.raises(UserError, match=r"execution\.device = 'cuda'"),
-        devices.device_for({"device": "cuda"}, 1),
-    ):
+    with pytest.raises(UserError, match=r"execution\.device = 'cuda'"), devices.device_for({"device": "cuda"}, 1):
         pass

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.step import Trainer
+from tests import varied
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
 
@@ -28,16 +29,14 @@ class Draws(TorchDispatchMode):
 
 
 def with_everything_random(run) -> RunConfig:
-    penalised = {"norm": "none", "width": 8, "attention_at": [14]}
-    variant = {
-        **run.config["variant"],
-        "condition": "class",
-        "discriminator": penalised,
-        "augment": ["color", "translation", "cutout"],
-        "regularisers": {"gradient_penalty": 1.0},
-    }
-    image = {**run.config["image"], "classes": ["a", "b", "c"]}
-    return RunConfig.model_validate({**run.config, "variant": variant, "image": image})
+    return varied(
+        run,
+        image={"classes": ["a", "b", "c"]},
+        condition="class",
+        discriminator={"norm": "none", "width": 8, "attention_at": [14]},
+        augment=["color", "translation", "cutout"],
+        regularisers={"gradient_penalty": 1.0},
+    ).typed
 
 
 def test_z_images_coins_labels_mixing_and_augmentation_are_drawn_on_the_cpu_and_sent(run, images):

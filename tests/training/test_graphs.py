@@ -11,14 +11,12 @@ import torch
 
 from sagan.errors import UserError
 from sagan.objectives import Objective
-from sagan.params.run import RunConfig
 from sagan.training import step
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep, cuda_capture
 from sagan.training.loop import train
 from sagan.training.step import Trainer
-
-CPU = torch.device("cpu")
+from tests import varied
+from tests.training.conftest import prepared
 
 
 def recording(trainer):
@@ -76,18 +74,11 @@ def wrong(trainer):
     return lambda compute: lambda: compute() and compute()
 
 
-def with_extension(run):
-    extension = {"file": "extensions/mine.py"}
-    return RunConfig.model_validate({**run.config, "variant": {**run.config["variant"], "extension": extension}})
-
-
-def trained(config, images, capture=None, steps=10, exact=True):
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
+def trained(run, images, capture=None, steps=10, exact=True):
+    trainer, *feed = prepared(run, images)
     if capture:
         trainer._carry_out = GraphedStep(trainer._compute, trainer.state, "run", capture(trainer), exact)
-    size = config["training"]["batch_size"]
-    real, noise = RealBatches(images, size, 0, False, CPU), Noise(size, 8, 0, "z", CPU)
-    scalars = [trainer.step(number, real, noise) for number in range(1, steps + 1)]
+    scalars = [trainer.step(number, *feed) for number in range(1, steps + 1)]
     return trainer, [{name: float(value) for name, value in found.items()} for found in scalars]
 
 
@@ -95,14 +86,12 @@ def trained(config, images, capture=None, steps=10, exact=True):
 @pytest.mark.parametrize("capture", [recording, drawing, wrong])
 def test_steps_are_the_same_with_a_graph_and_where_its_replay_is_wrong(run, images, capfd, start, capture):
     """The average starts before or after steps are recorded: each way is a graph of its own."""
-    training = {**run.config["training"], "ema": {"decay": 0.9, "start": start}}
-    variant = {**run.config["variant"], "n_dis": 2, "augment": ["color", "cutout"]}
-    config = {**run.config, "training": training, "variant": variant}
+    run = varied(run, {"ema": {"decay": 0.9, "start": start}}, n_dis=2, augment=["color", "cutout"])
     torch.manual_seed(7)
-    plain, expected = trained(config, images)
+    plain, expected = trained(run, images)
     drawn = torch.rand(())
     torch.manual_seed(7)
-    graphed, scalars = trained(config, images, capture)
+    graphed, scalars = trained(run, images, capture)
     assert scalars == expected
     assert torch.equal(torch.rand(()), drawn)  # a trial draws no numbers away
     assert all(torch.equal(value, graphed.state()[name]) for name, value in plain.state().items())
@@ -117,7 +106,7 @@ def test_steps_are_the_same_with_a_graph_and_where_its_replay_is_wrong(run, imag
 def test_a_recording_that_fails_ends_the_run_with_the_way_out(run, images, capture, reason):
     """CUDA warns of what a broken recording leaves behind: nothing goes on from there."""
     with pytest.raises(UserError, match=rf"^run: .*\({reason}.*say execution.cuda_graph: false") as told:
-        trained(run.config, images, capture)
+        trained(run, images, capture)
     assert "\n" not in str(told.value)
 
 
@@ -128,53 +117,41 @@ def test_own_code_is_recorded_where_it_says_that_it_may_be(run, says, graphs, mo
     monkeypatch.setattr(Trainer, "_placed", lambda trainer, network: network)
     monkeypatch.setattr(Trainer, "_adam", lambda trainer, *settings: None)
     own = SimpleNamespace(__functions__=set(), **says)
-    Trainer(with_extension(run), torch.device("cuda"), own=own)
+    Trainer(varied(run, extension={"file": "extensions/mine.py"}).typed, torch.device("cuda"), own=own)
     assert bool(made) == graphs
 
 
-def altered(alter):
-    """A graph whose replays are steps that are altered in some way."""
-
-    def replaying(trainer):
-        def capture(compute):
-            def replay():
-                with alter(trainer):
-                    return compute()
-
-            return replay
-
-        return capture
-
-    return replaying
-
-
-@contextmanager
 def rounding(trainer):
-    """Gradients as sums in another order leave them."""
-    generator = torch.Generator().manual_seed(0)
+    """Of gradients as sums in another order leave them."""
     parameters = [p for network in (trainer.generator, trainer.discriminator) for p in network.parameters()]
 
-    def other_sum(gradient):
-        return gradient + 1e-3 * gradient.abs().mean() * torch.randn(gradient.shape, generator=generator)
+    def capture(compute):
+        def replay():
+            generator = torch.Generator().manual_seed(0)
 
-    hooks = [parameter.register_hook(other_sum) for parameter in parameters]
-    yield
-    for hook in hooks:
-        hook.remove()
+            def other_sum(gradient):
+                return gradient + 1e-3 * gradient.abs().mean() * torch.randn(gradient.shape, generator=generator)
+
+            hooks = [parameter.register_hook(other_sum) for parameter in parameters]
+            found = compute()
+            for hook in hooks:
+                hook.remove()
+            return found
+
+        return replay
+
+    return capture
 
 
-def test_a_replay_that_only_rounds_otherwise_is_not_believed(run, images, capfd):
-    trained(run.config, images, altered(rounding))
-    assert "its replay leaves something else" in capfd.readouterr().err
-
-
-def test_without_deterministic_algorithms_sums_in_another_order_are_believed_and_other_steps_are_not(
-    run, images, capfd
+@pytest.mark.parametrize(
+    ("capture", "exact", "believed"), [(rounding, True, False), (rounding, False, True), (wrong, False, False)]
+)
+def test_sums_in_another_order_are_believed_without_deterministic_algorithms_and_other_steps_never(
+    run, images, capfd, capture, exact, believed
 ):
-    trainer, _ = trained(run.config, images, altered(rounding), exact=False)
-    assert trainer._carry_out._replay is not None and not capfd.readouterr().err
-    trainer, _ = trained(run.config, images, wrong, exact=False)
-    assert trainer._carry_out._replay is None and "its replay leaves something else" in capfd.readouterr().err
+    trainer, _ = trained(run, images, capture, exact=exact)
+    assert (trainer._carry_out._replay is not None) == believed
+    assert ("its replay leaves something else" in capfd.readouterr().err) != believed
 
 
 def test_what_other_threads_ask_of_the_gpu_does_not_break_a_recording_off(monkeypatch):
@@ -208,16 +185,14 @@ def test_only_one_graph_is_held_at_a_time(run, images):
 
         return capture
 
-    training = {**run.config["training"], "ema": {"decay": 0.9, "start": 6}}
-    trained({**run.config, "training": training}, images, counting)
+    trained(varied(run, {"ema": {"decay": 0.9, "start": 6}}), images, counting)
     assert len(held) == 2
 
 
-def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
+def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run, images):
     """What is written down as a number in a graph stays what it was."""
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
-    config = {**run.config, "variant": {**run.config["variant"], "optimizer": optimizer}}
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
+    trainer, *_ = prepared(varied(run, optimizer=optimizer), images)
     group = trainer.optimizer_g.param_groups[0]
     group["lr"] = rate = torch.tensor(0.0)
     for number, left in ((1, 1.0), (5, 0.5)):
@@ -226,11 +201,10 @@ def test_on_a_gpu_the_rate_is_one_tensor_that_graphs_read(run):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(with_training, images, paths, tmp_path, capfd):
-    run = with_training(steps=12, snapshots=[0, 12], ema={"decay": 0.9, "start": 6})
+def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(run, images, paths, tmp_path, capfd):
+    training = {"steps": 12, "snapshots": [0, 12], "ema": {"decay": 0.9, "start": 6}}
     optimizer = {**run.config["variant"]["optimizer"], "decay": "linear"}
-    variant = {**run.config["variant"], "optimizer": optimizer, "n_dis": 2, "augment": ["color", "translation"]}
-    run = dataclasses.replace(run, config={**run.config, "variant": variant})
+    run = varied(run, training, optimizer=optimizer, n_dis=2, augment=["color", "translation"])
     records = []
     for graphs in (True, False):
         execution = {**run.execution, "device": "cuda", "cuda_graph": graphs}

@@ -1,62 +1,47 @@
 """Progressive growing while it is trained: the schedule, real images, Adam, and runs that are stopped in a fade."""
 
 import dataclasses
-import signal
 
 import pytest
 import torch
 
 from sagan.errors import UserError
 from sagan.generators import generator_of
-from sagan.params.run import RunConfig
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.graphs import GraphedStep
 from sagan.training.growth import blend, phase_at
-from sagan.training.loop import Interrupted, train
-from sagan.training.step import Trainer
-from tests.conftest import tiny_config
+from sagan.training.loop import train
+from tests import varied
+from tests.training.conftest import interrupted, prepared, weights
 from tests.training.test_graphs import recording
-from tests.training.test_loop import weights
 
-CPU = torch.device("cpu")
 # 7, 14 and 28 pixels: six parts of two steps, of which 3 and 4, 7 and 8 fade.
 STEPS = 12
 
 
-EMA = {"decay": 0.9, "start": 1}
-
-
-def config(**training):
-    made = tiny_config(
-        STEPS,
+def growing(run, **training):
+    equalised = {"width": 4, "norm": "none", "equalised_rate": True, "attention_at": [14]}
+    return varied(
+        run,
+        {"steps": STEPS, "snapshots": list(range(0, STEPS + 1, 2)), "ema": {"decay": 0.9, "start": 1}, **training},
         backbone="progressive",
         init="he",
-        generator={"z_dim": 8, "width": 4, "norm": "none", "equalised_rate": True, "pixel_norm": True,
-                   "attention_at": [14]},
-        discriminator={"width": 4, "norm": "none", "equalised_rate": True, "minibatch_deviation": True,
-                       "attention_at": [14]},
+        generator={"z_dim": 8, "pixel_norm": True, **equalised},
+        discriminator={"minibatch_deviation": True, **equalised},
         objective="wasserstein",
         regularisers={"gradient_penalty": 10.0},
         optimizer={"lr_g": 1e-3, "betas": [0.0, 0.99]},
-    )  # fmt: skip
-    return {**made, "training": {**made["training"], "snapshots": list(range(0, STEPS + 1, 2)), "ema": EMA, **training}}
+    )
 
 
 @pytest.fixture
-def growing(run):
-    return dataclasses.replace(run, config=config())
+def under_way(run, images):
+    """A trainer, and what carries out its step of a number."""
 
+    def made(**training):
+        trainer, *feed = prepared(growing(run, **training), images)
+        return trainer, lambda step: trainer.step(step, *feed)
 
-def under_way(images, **training):
-    """A trainer and what each of its steps takes; `steps(n)` goes on to step n."""
-    made = config(**training)
-    size = made["training"]["batch_size"]
-    trainer, real, noise = (
-        Trainer(RunConfig.model_validate(made), CPU),
-        RealBatches(images, size, 0, False, CPU),
-        Noise(size, 8, 0, "z", CPU),
-    )
-    return trainer, lambda step: trainer.step(step, real, noise)
+    return made
 
 
 def test_the_schedule_is_the_papers():
@@ -69,8 +54,8 @@ def test_the_schedule_is_the_papers():
             assert alpha == (images / 600 - part if kind == "fade" else 1)
 
 
-def test_networks_and_real_images_follow_the_schedule(images):
-    trainer, step = under_way(images)
+def test_networks_and_real_images_follow_the_schedule(under_way):
+    trainer, step = under_way()
     seen = []
     for number in range(1, STEPS + 1):
         step(number)
@@ -81,8 +66,8 @@ def test_networks_and_real_images_follow_the_schedule(images):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-def test_real_images_are_blended_with_their_means(images, alpha):
-    trainer, _ = under_way(images)
+def test_real_images_are_blended_with_their_means(under_way, alpha):
+    trainer, _ = under_way()
     real = torch.randn(4, 1, 28, 28)
     trainer.discriminator.grow(1, alpha)
     at14 = real.unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))
@@ -91,8 +76,8 @@ def test_real_images_are_blended_with_their_means(images, alpha):
     torch.testing.assert_close(blend(trainer, real, 0), expected)
 
 
-def test_adam_begins_anew_where_a_fade_begins_and_ends(images):
-    trainer, step = under_way(images)
+def test_adam_begins_anew_where_a_fade_begins_and_ends(under_way):
+    trainer, step = under_way()
     counted = []
     for number in range(1, STEPS + 1):
         step(number)
@@ -108,31 +93,23 @@ def test_adam_begins_anew_where_a_fade_begins_and_ends(images):
 
 
 @pytest.mark.parametrize("at", [3, 4, 8])
-def test_stopped_in_a_fade_it_ends_with_the_same_bytes(growing, images, paths, tmp_path, monkeypatch, at):
-    train(growing, images, paths)
-    other = dataclasses.replace(paths, root=tmp_path / "other")
-    step, carried_out = Trainer.step, []
-
-    def signalled(trainer, number, *feed):
-        carried_out.append(number)
-        if carried_out == list(range(1, at + 1)):
-            signal.raise_signal(signal.SIGTERM)
-        return step(trainer, number, *feed)
-
-    monkeypatch.setattr(Trainer, "step", signalled)
-    with pytest.raises(Interrupted, match=f"stopped at step {at} of {STEPS}"):
-        train(growing, images, other)
-    train(growing, images, other)
+def test_stopped_in_a_fade_it_ends_with_the_same_bytes(run, images, paths, tmp_path, monkeypatch, carried_out, at):
+    run, other = growing(run), dataclasses.replace(paths, root=tmp_path / "other")
+    train(run, images, paths)
+    carried_out.clear()
+    interrupted(run, images, other, monkeypatch, at)
+    train(run, images, other)
     assert carried_out == list(range(1, STEPS + 1))
-    assert weights(growing, other) == weights(growing, paths)
+    assert weights(run, other) == weights(run, paths)
 
 
-def test_every_snapshot_gives_whole_images_of_its_phase(growing, images, paths):
-    train(growing, images, paths)
-    folder = paths.run(growing.key)
+def test_every_snapshot_gives_whole_images_of_its_phase(run, images, paths):
+    run = growing(run)
+    train(run, images, paths)
+    folder = paths.run(run.key)
     z = torch.randn(4, 8)
     sides = {}
-    for step in growing.config["training"]["snapshots"]:
+    for step in run.config["training"]["snapshots"]:
         found = generator_of(folder / f"snapshots/{step:06d}.safetensors")(z)
         assert found.shape == (4, 1, 28, 28) and found.abs().max() <= 1
         sides[step] = next(side for side in (7, 14, 28) if torch.equal(found, coarse(found, 28 // side)))
@@ -144,8 +121,8 @@ def coarse(images, factor):
     return images[:, :, ::factor, ::factor].repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
-def test_a_graph_is_recorded_anew_for_each_phase(images):
-    (plain, step), (graphed, graphed_step) = under_way(images, steps=30), under_way(images, steps=30)
+def test_a_graph_is_recorded_anew_for_each_phase(under_way):
+    (plain, step), (graphed, graphed_step) = under_way(steps=30), under_way(steps=30)
     graphed._carry_out = GraphedStep(graphed._compute, graphed.state, "run", recording(graphed))
     recorded = []
     record = graphed._carry_out._record
@@ -157,7 +134,7 @@ def test_a_graph_is_recorded_anew_for_each_phase(images):
 
 
 @pytest.mark.parametrize("training", [{"batch_size": 6}, {"batch_size": 8, "accumulate": 4}])
-def test_groups_do_not_mix_real_images_and_fakes(images, training):
-    _, step = under_way(images, **training)
+def test_groups_do_not_mix_real_images_and_fakes(under_way, training):
+    _, step = under_way(**training)
     with pytest.raises(UserError, match=r"batch_size = \d: minibatch_deviation .* say a multiple of (4|16)$"):
         step(1)

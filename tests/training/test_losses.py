@@ -15,14 +15,12 @@ import torch
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
-from sagan.params.suites import EmaSettings, Training
 from sagan.plan import resolved_variant
-from sagan.training.batches import Noise, RealBatches
-from sagan.training.step import Trainer
+from tests.training.conftest import trainer_of
 
 FILE = Path(__file__).parent / "losses.json"
 VARIANTS = ("dcgan", "sngan-resnet-32", "sagan", "sagan-resnet", "wgan-gp", "biggan-small", "sagan-conditional")
-STEPS, BATCH = 20, 8
+STEPS = 20
 TOLERANCE = 2e-4
 
 
@@ -32,23 +30,15 @@ def first_losses(name: str) -> list[list[float]]:
     network = {"width": 8}
     variant = resolved_variant(load_params().variants[name], 32).model_dump()
     optimizer = {"lr_g": variant["optimizer"]["lr_g"] / 10}
-    variant = merge(variant, {"generator": network, "discriminator": network, "optimizer": optimizer})
-    training = Training(steps=STEPS, batch_size=BATCH, ema=EmaSettings(decay=0.9), snapshots=1)
-    image = {"channels": 3, "resolution": 32}
     labels = np.arange(40) % 4 if variant["condition"] else None
-    if labels is not None:
-        image["classes"] = list("abcd")
     config = {
-        "variant": variant,
-        "training": {**training.model_dump(), "snapshots": [0, STEPS]},
+        "variant": merge(variant, {"generator": network, "discriminator": network, "optimizer": optimizer}),
+        "training": {"steps": STEPS, "batch_size": 8, "ema": {"decay": 0.9}, "snapshots": [0, STEPS]},
         "seed": 0,
-        "image": image,
+        "image": {"channels": 3, "resolution": 32, "classes": None if labels is None else list("abcd")},
     }
-    device = torch.device("cpu")
-    trainer = Trainer(RunConfig.model_validate(config), device, labels)
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
-    real = RealBatches(images, BATCH, 0, True, device, labels)
-    noise = Noise(BATCH, variant["generator"]["z_dim"], 0, "z", device)
+    trainer, real, noise = trainer_of(RunConfig.model_validate(config), images, labels, flip=True)
     found = (trainer.step(step, real, noise) for step in range(1, STEPS + 1))
     return [[round(float(scalars[loss]), 6) for loss in ("loss_d", "loss_g")] for scalars in found]
 

@@ -8,13 +8,10 @@ import torch
 import torch.distributed as dist
 from torch import multiprocessing, nn
 
-from sagan.params.run import RunConfig
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.ingredients import Made
 from sagan.training.matching import feature_matching
-from sagan.training.step import Trainer
-
-CPU = torch.device("cpu")
+from tests import varied
+from tests.training.conftest import prepared
 
 
 def made(seed=0, count=6):
@@ -47,9 +44,8 @@ def test_it_moves_the_generator_and_nothing_else(run, images):
     """Of one step: the discriminator is what it is without, and the generator another."""
     found = []
     for weight in (0.0, 10.0):
-        config = {**run.config, "variant": {**run.config["variant"], "regularisers": {"feature_matching": weight}}}
-        trainer = Trainer(RunConfig.model_validate(config), CPU)
-        scalars = trainer.step(1, RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU))
+        trainer, *feed = prepared(varied(run, regularisers={"feature_matching": weight}), images)
+        scalars = trainer.step(1, *feed)
         found.append([scalars["loss_g"], *(list(n.parameters()) for n in (trainer.discriminator, trainer.generator))])
     (loss, critic, generator), (matched_loss, matched_critic, matched_generator) = found
     assert matched_loss > loss

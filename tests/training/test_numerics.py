@@ -5,25 +5,19 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from sagan.nn.spectral import normalised_layers
-from sagan.params.run import RunConfig
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.loop import train
 from sagan.training.numerics import set_numerics
-from sagan.training.step import Trainer
-
-CPU = torch.device("cpu")
+from tests import varied
+from tests.training.conftest import prepared, weights
 
 
 def losses(run, images, steps=5, **training):
     """loss_d and loss_g of the first steps, [steps, 2], at a small rate; and the trainer."""
-    variant = {**run.config["variant"], "optimizer": {"lr_g": 1e-5, "lr_ratio": 1.0, "betas": [0.9, 0.999]}}
-    config = {**run.config, "variant": variant, "training": {**run.config["training"], **training}}
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
-    real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
-    found = [trainer.step(step, real, noise) for step in range(1, steps + 1)]
+    run = varied(run, training, optimizer={"lr_g": 1e-5, "lr_ratio": 1.0, "betas": [0.9, 0.999]})
+    trainer, *feed = prepared(run, images)
+    found = [trainer.step(step, *feed) for step in range(1, steps + 1)]
     return torch.tensor([[s["loss_d"], s["loss_g"]] for s in found]), trainer
 
 
@@ -84,12 +78,10 @@ def test_determinism_and_tf32_follow_the_run(run):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_on_a_gpu_the_same_run_gives_the_same_bytes(with_training, images, paths, tmp_path, precision):
-    run = with_training(steps=10, snapshots=[0, 10], precision=precision)
+def test_on_a_gpu_the_same_run_gives_the_same_bytes(run, images, paths, tmp_path, precision):
+    run = varied(run, {"steps": 10, "snapshots": [0, 10], "precision": precision})
     run = dataclasses.replace(run, execution={**run.execution, "device": "cuda"})
-    weights = []
-    for name in ("first", "second"):
-        where = dataclasses.replace(paths, root=tmp_path / name)
+    places = [dataclasses.replace(paths, root=tmp_path / name) for name in ("first", "second")]
+    for where in places:
         train(run, images, where)
-        weights.append(load_file(where.run(run.key) / "generator.safetensors"))
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert weights(run, places[0]) == weights(run, places[1])

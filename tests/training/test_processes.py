@@ -6,23 +6,16 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from sagan.errors import UserError
-from sagan.params.run import RunConfig
-from sagan.training.batches import Noise, RealBatches
-from sagan.training.loop import Data, train
+from sagan.training.loop import train
 from sagan.training.processes import Processes
-from sagan.training.step import Trainer
-from sagan.training.stopping import StopSignal
-from sagan.training.turns import Under, _session
-from tests import read_lines
+from tests import read_lines, varied, wait_for
+from tests.training.conftest import prepared
 
-CPU = torch.device("cpu")
 CHILD = """
 import pickle, sys
 from pathlib import Path
@@ -43,11 +36,9 @@ def torchrun(folder, run, images, paths, count=2, until=None):
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     arguments = [str(folder / "child.py"), str(folder / "arguments")]
     process = subprocess.Popen(command + arguments, stderr=subprocess.PIPE, text=True, env=environment)
-    log = paths.run(run.key) / "log.jsonl"
-    while until and not (log.exists() and len(log.read_text().splitlines()) >= until):
-        assert process.poll() is None
-        time.sleep(0.01)
     if until:
+        log = paths.run(run.key) / "log.jsonl"
+        wait_for(lambda: log.exists() and len(read_lines(log)) >= until, process)
         process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=240)[1]
     return process.returncode, said
@@ -55,17 +46,14 @@ def torchrun(folder, run, images, paths, count=2, until=None):
 
 def smoothly(run, **variant):
     """With Adam's usual betas: with (0, 0.9) every step is nearly the gradient's sign, which rounding turns."""
-    optimizer = {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.9, 0.999]}
-    return dataclasses.replace(
-        run, config={**run.config, "variant": {**run.config["variant"], "optimizer": optimizer, **variant}}
-    )
+    return varied(run, optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.9, 0.999]}, **variant)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_two_processes_train_what_one_does(with_training, images, paths, tmp_path, parts):
+def test_two_processes_train_what_one_does(run, images, paths, tmp_path, parts):
     """Batch norm in the generator, augmentation and the gradient penalty's mixing: all are of the whole batch."""
     regularisers = {"gradient_penalty": 1.0}
-    run = with_training(accumulate=parts)
+    run = varied(run, {"accumulate": parts})
     run = smoothly(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
     alone = train(run, images, paths).content()
     shared = dataclasses.replace(paths, root=tmp_path / "shared")
@@ -89,11 +77,13 @@ def test_a_batch_that_does_not_divide_is_one_line(run, images, paths, tmp_path):
     code, said = torchrun(tmp_path, run, images, paths, count=3)
     lines = [line for line in said.splitlines() if line.startswith("said: ")]
     assert code != 0 and lines and "Error" not in said.split("said: ")[0]
-    assert all("training.batch_size = 4 does not divide into 3 processes" in line for line in lines)
+    assert all(
+        "training.batch_size = 4 does not divide into 3 processes x training.accumulate = 1" in line for line in lines
+    )
 
 
-def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(with_training, images, paths, tmp_path):
-    run = with_training(steps=200, snapshots=[0, 200])
+def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(run, images, paths, tmp_path):
+    run = varied(run, {"steps": 200, "snapshots": [0, 200]})
     run = dataclasses.replace(run, execution={**run.execution, "checkpoint_every": 1000})
     code, said = torchrun(tmp_path, run, images, paths, until=5)
     stopped = [int(path.stem) for path in paths.state(run.key).glob("*.json")]
@@ -111,10 +101,8 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
     run = smoothly(run, generator=generator, objective=objective, n_dis=2)
 
     def gradients(parts):
-        config = {**run.config, "training": {**run.config["training"], "accumulate": parts}}
-        trainer = Trainer(RunConfig.model_validate(config), CPU)
-        real, noise = RealBatches(images, 4, 0, False, CPU), Noise(4, 8, 0, "z", CPU)
-        scalars = trainer.step(1, real, noise)
+        trainer, *feed = prepared(varied(run, {"accumulate": parts}), images)
+        scalars = trainer.step(1, *feed)
         networks = (trainer.generator, trainer.discriminator)
         return scalars, torch.cat([p.grad.flatten() for network in networks for p in network.parameters()])
 
@@ -122,12 +110,6 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
     torch.testing.assert_close(of_parts, whole, rtol=1e-4, atol=1e-6)
     for name, value in scalars.items():
         torch.testing.assert_close(scalars_of_parts[name], value)
-
-
-def test_parts_must_divide_the_batch(run, images, paths):
-    """Those of all processes together; that `accumulate` divides it by itself is seen when params.yaml is read."""
-    with pytest.raises(UserError, match=r"batch_size = 4 does not divide into 3 processes x training\.accumulate = 1"):
-        _session(run, Data(images), paths, Under(StopSignal(), Processes(0, 3)))
 
 
 def test_alone_nothing_is_exchanged():

@@ -8,40 +8,25 @@ import torch
 from sagan.nn.attention import attention_layers
 from sagan.nn.orthogonality import orthogonality
 from sagan.nn.spectral import iterate, normalised_layers
-from sagan.params.run import RunConfig
+from sagan.objectives import PENALTIES
 from sagan.training.augment import augmented
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import weights_finite
-from sagan.training.step import Trainer
+from tests import varied
+from tests.training.conftest import prepared
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def feed(images):
-    """Real batches and noise for a configuration."""
-
-    def made(config):
-        size, seed = config["training"]["batch_size"], config["seed"]
-        noise = Noise(size, config["variant"]["generator"]["z_dim"], seed, "z", CPU)
-        return RealBatches(images, size, seed, False, CPU), noise
-
-    return made
+# A rate at which weights stay as they are.
+STANDING = {"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
 
 
 def values(network):
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
 
 
-def test_a_step_is_hinge_and_adam_written_out(run, feed):
+def test_a_step_is_hinge_and_adam_written_out(run, images):
     """With betas (0, 0) Adam's step is lr * sign(gradient): the gradients' signs are checked, network by network."""
-    config = {
-        **run.config,
-        "variant": {**run.config["variant"], "optimizer": {"lr_g": 1e-3, "lr_ratio": 4.0, "betas": [0.0, 0.0]}},
-    }
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
+    run = varied(run, optimizer={"lr_g": 1e-3, "lr_ratio": 4.0, "betas": [0.0, 0.0]})
+    trainer, real, noise = prepared(run, images)
     twin = copy.deepcopy(trainer)
-    real, noise = feed(config)
     before = {"g": values(trainer.generator), "d": values(trainer.discriminator)}
     scalars = trainer.step(1, real, noise)
 
@@ -67,9 +52,8 @@ def test_a_step_is_hinge_and_adam_written_out(run, feed):
         torch.testing.assert_close(step, -1e-3 * gradient.sign()[sure], atol=3e-5, rtol=0.02)
 
 
-def test_n_dis_updates_see_other_images_and_noise(run, feed):
-    config = {**run.config, "variant": {**run.config["variant"], "n_dis": 3}}
-    real, noise = feed(config)
+def test_n_dis_updates_see_other_images_and_noise(run, images):
+    trainer, real, noise = prepared(varied(run, n_dis=3), images)
     seen = {"real": [], "noise": []}
 
     class Spy:
@@ -80,16 +64,14 @@ def test_n_dis_updates_see_other_images_and_noise(run, feed):
             seen[self.name].append(index)
             return self.source[index]
 
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
     for step in (1, 2):
         trainer.step(step, Spy(real, "real"), Spy(noise, "noise"))
     assert seen == {"real": [0, 1, 2, 3, 4, 5], "noise": [0, 1, 2, 3, 4, 5]}
 
 
-def test_the_average_is_the_formula_over_normalised_weights(run, feed):
+def test_the_average_is_the_formula_over_normalised_weights(run, images):
     """A copy until `start`, then average <- decay * average + (1 - decay) * weights."""
-    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
-    real, noise = feed(run.config)
+    trainer, real, noise = prepared(run, images)
     expected, (decay, start) = None, (0.9, 2)
     assert run.config["training"]["ema"] == {"decay": decay, "start": start}
     for step in range(1, 6):
@@ -106,9 +88,8 @@ def test_the_average_is_the_formula_over_normalised_weights(run, feed):
             torch.testing.assert_close(average.data, expected[name])
 
 
-def test_the_average_is_measured_with_statistics_of_its_own(run, feed):
-    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
-    real, noise = feed(run.config)
+def test_the_average_is_measured_with_statistics_of_its_own(run, images):
+    trainer, real, noise = prepared(run, images)
     for step in range(1, 4):
         trainer.step(step, real, noise)
     state = trainer.ema.measured_state(noise)
@@ -122,36 +103,15 @@ def test_the_average_is_measured_with_statistics_of_its_own(run, feed):
     assert not torch.equal(state["stages.norm7.running_mean"], trainer.ema.network.stages.norm7.running_mean)
 
 
-def test_state_holds_all_that_the_next_step_depends_on(run, feed):
-    real, noise = feed(run.config)
-    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
-    for step in (1, 2, 3):
-        trainer.step(step, real, noise)
-    other = Trainer(RunConfig.model_validate({**run.config, "seed": 0}), CPU)
-    other.load_state({name: value.clone() for name, value in trainer.state().items()})
-    for step in (4, 5):
-        ours, theirs = trainer.step(step, real, noise), other.step(step, real, noise)
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert all(torch.equal(value, other.state()[name]) for name, value in trainer.state().items())
-
-
-def varied(run, training=None, **variant):
-    changed = {**run.config["variant"], **variant}
-    return {**run.config, "variant": changed, "training": {**run.config["training"], **(training or {})}}
-
-
-@pytest.mark.parametrize("name", ["gradient_penalty", "r1"])
-def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run, feed, name):
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run, images, name):
     """Attention's gamma is set off 0, so that the second derivative goes through the softmax."""
 
     def gradients(weight):
-        config = varied(
-            run, regularisers={name: weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
-        )
-        trainer = Trainer(RunConfig.model_validate(config), CPU)
+        trainer, *feed = prepared(varied(run, regularisers={name: weight}, optimizer=STANDING), images)
         for layer in attention_layers(trainer.discriminator).values():
             layer.gamma.data.fill_(0.5)
-        scalars = trainer.step(1, *feed(config))
+        scalars = trainer.step(1, *feed)
         return scalars, torch.cat([p.grad.flatten() for p in trainer.discriminator.parameters()])
 
     plain, without = gradients(0.0)
@@ -164,10 +124,9 @@ def test_penalties_are_added_to_the_discriminators_loss_even_with_attention(run,
     torch.testing.assert_close(second - without, 2 * (first - without), atol=1e-5, rtol=1e-3)
 
 
-def test_r1_under_augmentation_is_the_gradient_at_the_image_before_it(run, feed):
-    config = varied(run, augment=["color", "translation"], regularisers={"r1": 1.0})
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
-    inputs = trainer._inputs(0, 1, *feed(config))
+def test_r1_under_augmentation_is_the_gradient_at_the_image_before_it(run, images):
+    trainer, *feed = prepared(varied(run, augment=["color", "translation"], regularisers={"r1": 1.0}), images)
+    inputs = trainer._inputs(0, 1, *feed)
     real = inputs["real"].clone().requires_grad_(True)
     seen = augmented(real, ["color", "translation"], inputs["augment real"])
     expected = torch.autograd.grad(trainer.discriminator(seen).sum(), real)[0].square().flatten(1).sum(1).mean() / 2
@@ -176,22 +135,21 @@ def test_r1_under_augmentation_is_the_gradient_at_the_image_before_it(run, feed)
     assert expected > 0
 
 
-def test_adams_epsilon_is_a_switch(run, feed):
+def test_adams_epsilon_is_a_switch(run, images):
     """As large as 1 it makes steps of about the rate times the gradient, whatever its size."""
     steps = []
     for eps in (1e-8, 1.0):
-        config = varied(run, optimizer={"lr_g": 1e-3, "lr_ratio": 1.0, "betas": [0.0, 0.0], "eps": eps})
-        trainer = Trainer(RunConfig.model_validate(config), CPU)
+        optimizer = {"lr_g": 1e-3, "lr_ratio": 1.0, "betas": [0.0, 0.0], "eps": eps}
+        trainer, *feed = prepared(varied(run, optimizer=optimizer), images)
         before = values(trainer.discriminator)
-        trainer.step(1, *feed(config))
+        trainer.step(1, *feed)
         after = values(trainer.discriminator)
         steps.append(max(float((after[name] - before[name]).abs().max()) for name in before))
     assert steps[0] == pytest.approx(1e-3, rel=0.01) and steps[1] < 0.9e-3
 
 
-def test_orthogonal_regularisation_is_its_formula(run, feed):
-    config = varied(run, regularisers={"orthogonal": 0.1})
-    network = Trainer(RunConfig.model_validate(config), CPU).generator
+def test_orthogonal_regularisation_is_its_formula(run, images):
+    network = prepared(varied(run, regularisers={"orthogonal": 0.1}), images)[0].generator
     raw = {name: weight for name, _, weight in normalised_layers(network)}
     expected = 0.0
     for name, weight in raw.items():
@@ -202,13 +160,10 @@ def test_orthogonal_regularisation_is_its_formula(run, feed):
     assert orthogonality(network).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
+def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, images):
     def gradients(weight):
-        config = varied(
-            run, regularisers={"orthogonal": weight}, optimizer={"lr_g": 1e-30, "lr_ratio": 1.0, "betas": [0.0, 0.9]}
-        )
-        trainer = Trainer(RunConfig.model_validate(config), CPU)
-        trainer.step(1, *feed(config))
+        trainer, *feed = prepared(varied(run, regularisers={"orthogonal": weight}, optimizer=STANDING), images)
+        trainer.step(1, *feed)
         return trainer.generator, [p.grad for p in trainer.generator.parameters()]
 
     (network, plain), (_, regularised) = gradients(0.0), gradients(0.1)
@@ -220,43 +175,41 @@ def test_orthogonal_regularisation_is_added_to_the_generators_loss(run, feed):
 
 @pytest.mark.parametrize("role", ["generator", "discriminator"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_one_weight_that_is_not_finite_is_noticed(run, role, value):
-    trainer = Trainer(RunConfig.model_validate(run.config), CPU)
+def test_one_weight_that_is_not_finite_is_noticed(run, images, role, value):
+    trainer, *_ = prepared(run, images)
     assert weights_finite(trainer)
     list(getattr(trainer, role).parameters())[-1].data.view(-1)[0] = value
     assert not weights_finite(trainer)
 
 
-def test_linear_decay_ends_one_step_above_zero(run, feed):
-    config = varied(
-        run,
-        {"steps": 4, "snapshots": [0, 4]},
-        optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
-    )
-    trainer, rates = Trainer(RunConfig.model_validate(config), CPU), []
-    real, noise = feed(config)
+def test_linear_decay_ends_one_step_above_zero(run, images):
+    optimizer = {"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"}
+    trainer, real, noise = prepared(varied(run, {"steps": 4, "snapshots": [0, 4]}, optimizer=optimizer), images)
+    rates = []
     for step in range(1, 5):
         trainer.step(step, real, noise)
         rates += [optimizer.param_groups[0]["lr"] for optimizer in (trainer.optimizer_g, trainer.optimizer_d)]
     assert rates == pytest.approx([1e-3, 2e-3, 0.75e-3, 1.5e-3, 0.5e-3, 1e-3, 0.25e-3, 0.5e-3])
 
 
-def test_everything_random_in_a_step_is_a_function_of_seed_and_step(run, feed):
+def test_everything_that_a_step_depends_on_is_its_state_its_seed_and_its_number(run, images):
     """A trainer that starts from a saved state goes on as the first one did, with every regulariser on."""
-    config = varied(
+    run = varied(
         run,
         augment=["color", "translation", "cutout"],
         regularisers={"gradient_penalty": 1.0, "r1": 1.0, "orthogonal": 1e-4},
         optimizer={"lr_g": 1e-3, "lr_ratio": 2.0, "betas": [0.0, 0.9], "decay": "linear"},
     )
-    real, noise = feed(config)
-    trainer = Trainer(RunConfig.model_validate(config), CPU)
-    trainer.step(1, real, noise)
-    state = {name: value.clone() for name, value in trainer.state().items()}
-    trainer.step(2, real, noise)
+    trainer, real, noise = prepared(run, images)
+    for step in (1, 2, 3):  # the average is a copy until the second
+        trainer.step(step, real, noise)
     torch.manual_seed(1234)
-    other = Trainer(RunConfig.model_validate(config), CPU)
-    other.load_state(state)
-    torch.manual_seed(4321)
-    other.step(2, real, noise)
+    other, *_ = prepared(run, images)
+    other.load_state({name: value.clone() for name, value in trainer.state().items()})
+    for step in (4, 5):
+        torch.manual_seed(step)
+        ours = trainer.step(step, real, noise)
+        torch.manual_seed(4321)
+        theirs = other.step(step, real, noise)
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert all(torch.equal(value, other.state()[name]) for name, value in trainer.state().items())

@@ -1,13 +1,8 @@
 """Runs that take turns in one process have the bytes that each has alone, and do not hinder each other."""
 
 import dataclasses
-import os
-import pickle
 import random
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -15,98 +10,48 @@ import torch
 from sagan.errors import UserError
 from sagan.store.locks import exclusive
 from sagan.store.reading import read_run
-from sagan.store.records import file_digest
 from sagan.training import width as module
 from sagan.training.loop import Data, Interrupted, Job, train, trained
 from sagan.training.step import Trainer
 from sagan.training.stopping import StopSignal
 from sagan.training.width import Width
-from tests import read_lines
-
-# The arguments come pickled on standard input: runs, images, paths.
-CHILD = """
-import pickle, sys
-from sagan.training.loop import Data, Job, trained
-from sagan.training.stopping import StopSignal
-runs, images, paths = pickle.load(sys.stdin.buffer)
-with StopSignal() as stop:
-    for run, outcome in trained([Job(run, lambda: Data(images)) for run in runs], paths, stop, 3):
-        print(run.key, type(outcome).__name__, outcome if isinstance(outcome, Exception) else "")
-"""
-
-# Threads that wait leave the core to others.
-ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": os.getcwd()}
+from tests import varied
+from tests.training.conftest import losses, started, weights
 
 
 @pytest.fixture
-def runs(with_training):
+def runs(run):
     """Three that leave other settings of torch behind: determinism, precision."""
     found = []
     for seed, settings in enumerate(({}, {"deterministic": False}, {"precision": "bfloat16"})):
-        one = with_training(steps=40, snapshots=[0, 20, 40], **settings)
-        found.append(
-            dataclasses.replace(one, key=f"tiny-s{seed}-0123456789", seed=seed, config=one.config | {"seed": seed})
-        )
+        one = varied(run, {"steps": 40, "snapshots": [0, 20, 40], **settings})
+        key, config = f"tiny-s{seed}-0123456789", one.config | {"seed": seed}
+        found.append(dataclasses.replace(one, key=key, seed=seed, config=config))
     return found
 
 
-def turn_about(runs, images, paths):
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
-    )
-    process.stdin.write(pickle.dumps((runs, images, paths)))
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-def left(run, paths):
-    """Digests of all weights, and the losses."""
-    folder = paths.run(run.key)
-    weights = {path.name: file_digest(path) for path in sorted(folder.rglob("*.safetensors"))}
-    return weights, [(line["step"], line["loss_d"], line["loss_g"]) for line in read_lines(folder / "log.jsonl")]
-
-
-def logged(runs, paths):
-    logs = [paths.run(run.key) / "log.jsonl" for run in runs]
-    return min(len(read_lines(log)) if log.exists() else 0 for log in logs)
-
-
-def wait_for(process, runs, paths, steps):
-    deadline = time.monotonic() + 60
-    while logged(runs, paths) < steps:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def with_threads(run, count):
-    return dataclasses.replace(run, config=run.config | {"training": run.config["training"] | {"threads": count}})
-
-
 def test_three_in_one_process_leave_what_three_processes_do_also_when_killed(runs, images, paths, tmp_path):
-    runs[1] = with_threads(runs[1], 2)
+    runs[1] = varied(runs[1], {"threads": 2})
     alone = [dataclasses.replace(paths, root=tmp_path / str(run.seed)) for run in runs]
     for run, place in zip(runs, alone, strict=True):
-        process = turn_about([run], images, place)
-        assert process.wait(120) == 0
+        assert started([run], images, place).wait(120) == 0
     for steps in sorted(random.sample(range(2, 30), 3)):
-        process = turn_about(runs, images, paths)
-        wait_for(process, runs, paths, steps)
+        process = started(runs, images, paths, until=steps)
         process.kill()
         process.wait()
         assert not any(read_run(run.key, paths).record for run in runs)
-    process = turn_about(runs, images, paths)
+    process = started(runs, images, paths)
     assert process.communicate(timeout=120)[0].count(b"RunRecord") == 3
     for run, place in zip(runs, alone, strict=True):
-        assert left(run, paths) == left(run, place), run.key
+        assert weights(run, paths) == weights(run, place), run.key
+        assert losses(run, paths) == losses(run, place), run.key
         told = [read_run(run.key, p).record.provenance for p in (paths, place)]
         assert [t.threads for t in told] == [run.threads] * 2 and [t.together for t in told] == [3, 1]
 
 
 def test_they_go_on_side_by_side_and_a_signal_stops_each_behind_a_checkpoint(runs, images, paths):
     runs = [dataclasses.replace(run, execution=run.execution | {"checkpoint_every": None}) for run in runs]
-    process = turn_about(runs, images, paths)
-    wait_for(process, runs, paths, 5)
+    process = started(runs, images, paths, until=5)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 0 and said.count("Interrupted") == said.count("stopped at step") == 3
@@ -124,7 +69,9 @@ def test_one_that_fails_leaves_the_others_alone(runs, images, paths, monkeypatch
 
     monkeypatch.setattr(Trainer, "step", failing)
     found = {run.key: outcome for run, outcome in trained(jobs(runs, images), paths, StopSignal(), 3)}
-    assert isinstance(found[runs[1].key], UserError) and "with 3 runs at once" in str(found[runs[1].key])
+    told = str(found[runs[1].key])
+    assert isinstance(found[runs[1].key], UserError) and "with 3 runs at once" in told
+    assert "cuda_graph = true" in told and "training.batch_size = 4" in told, "the settings to change"
     assert [found[run.key].status for run in (runs[0], runs[2])] == ["finished", "finished"]
     # Its lock is free.
     monkeypatch.undo()
@@ -155,8 +102,7 @@ def test_no_more_begin_than_take_turns_and_none_once_it_is_to_stop(runs, images,
         return Data(images)
 
     stop, found = StopSignal(), []
-    short = {"steps": 4, "snapshots": [0, 4]}
-    runs[0] = dataclasses.replace(runs[0], config=runs[0].config | {"training": runs[0].config["training"] | short})
+    runs[0] = varied(runs[0], {"steps": 4, "snapshots": [0, 4]})
     for run, outcome in trained([Job(run, lambda run=run: data(run)) for run in runs], paths, stop, 2):
         if not found:
             assert begun == [0, 1]
@@ -164,10 +110,6 @@ def test_no_more_begin_than_take_turns_and_none_once_it_is_to_stop(runs, images,
         found.append((run.seed, outcome))
     assert begun == [0, 1]
     assert [(seed, isinstance(outcome, Interrupted)) for seed, outcome in found] == [(0, False), (1, True)]
-
-
-class Gpu:
-    type = "cuda"
 
 
 @pytest.fixture
@@ -181,7 +123,7 @@ def gpu(monkeypatch):
         width, seen = Width(None), []
         for _ in range(most):
             now[0] += 1 / rates[min(width.now, len(rates)) - 1]
-            width.stepped(Gpu, width.now)
+            width.stepped(torch.device("cuda"), width.now)
             seen.append(width.now)
         return max(seen), width.now
 

@@ -1,47 +1,23 @@
 """Every variant of params.yaml trains: a few steps at tiny widths on noise, through the real trainer."""
 
 import gc
-from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sagan.params.loading import load_params
-from sagan.params.run import RunConfig
-from sagan.params.suites import EmaSettings, Training
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
-from sagan.training.batches import Noise, RealBatches
 from sagan.training.diagnostics import diagnostics, weights_finite
-from sagan.training.step import Trainer
+from tests.training.conftest import trainer_of
+from tests.variants import VARIANTS, config_of, pictures
 
-PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-NAMES = [name for name in PARAMS.variants if not any(name in cells for cells in PARAMS.grids.values())]
-STEPS, BATCH, WIDTH = 20, 4, 4
-CPU = torch.device("cpu")
-TRAINING = Training(steps=STEPS, batch_size=BATCH, ema=EmaSettings(decay=0.9, start=2), snapshots=1)
-
-
-def tiny(variant) -> dict:
-    """A run's configuration at the smallest resolution that the variant can do and that has its attention."""
-    resolution = next(side for side in BASE_SIDE[variant.backbone] if fits(variant, side))
-    resolved = variant.model_dump(exclude={"description", "training", "ranked"})
-    for role in ("generator", "discriminator"):
-        resolved[role]["width"] = WIDTH
-        resolved[role]["attention_at"] = [resolve_side(place, resolution) for place in resolved[role]["attention_at"]]
-    return {
-        "variant": resolved,
-        "training": {**TRAINING.model_dump(), "snapshots": [0, STEPS]},
-        "seed": 0,
-        "image": {"channels": 1, "resolution": resolution}
-        | ({"classes": ["a", "b", "c"]} if variant.condition else {}),
-    }
+STEPS = 20
 
 
 def fits(variant, resolution: int) -> bool:
+    """Whether all its attention is at sides that its networks have."""
+
     def placed(role):
         sides = [resolve_side(place, resolution) for place in getattr(variant, role).attention_at]
         return all(s in feature_sides(variant.backbone, role, resolution) and s % 2 == 0 for s in sides)
@@ -53,16 +29,12 @@ def fits(variant, resolution: int) -> bool:
 def prepared(name):
     """A trainer of the variant, and what its steps take."""
     torch.set_num_threads(1)
-    config = tiny(PARAMS.variants[name])
-    side = config["image"]["resolution"]
-    images = np.random.default_rng(0).integers(0, 256, (12, 1, side, side), dtype=np.uint8)
-    labels = np.arange(12) % 3 if PARAMS.variants[name].condition else None
-    real = RealBatches(images, BATCH, 0, False, CPU, labels)
-    noise = Noise(BATCH, config["variant"]["generator"]["z_dim"], 0, "z", CPU)
-    return Trainer(RunConfig.model_validate(config), CPU, labels), real, noise
+    variant = VARIANTS[name]
+    config = config_of(name, STEPS, side=next(s for s in BASE_SIDE[variant.backbone] if fits(variant, s)), width=4)
+    return trainer_of(config, *pictures(config))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_it_trains(name):
     trainer, real, noise = prepared(name)
     before = {name: value.clone() for name, value in trainer.state().items()}
@@ -115,7 +87,7 @@ def test_operations_are_refused_by_name():
         images.sum().item()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_gpu_can_do_it_with_deterministic_algorithms_and_in_a_graph(name):
     trainer, real, noise = prepared(name)
 
@@ -125,7 +97,7 @@ def test_a_gpu_can_do_it_with_deterministic_algorithms_and_in_a_graph(name):
 
     trainer._carry_out = carried_out
     with Refusing(RAISING):
-        for step in (1, 2, 3):  # the average is a copy in two of them
+        for step in (1, 2, 3):  # the average is a copy in the first
             trainer.step(step, real, noise)
         trainer.ema.measured_state(noise)
         diagnostics(trainer)
@@ -140,15 +112,7 @@ def gradient_nodes(trainer):
                 yield parameter.requires_grad_(True).view_as(parameter).grad_fn.next_functions[0][0]
 
 
-@contextmanager
-def without_collection():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_nothing_of_a_steps_autograd_graph_outlives_it(name):
     """What does belongs to the stream it was made on, and would break the recording of the next step off."""
     trainer, real, noise = prepared(name)
@@ -162,9 +126,13 @@ def test_nothing_of_a_steps_autograd_graph_outlives_it(name):
         return found
 
     trainer._discriminator_loss = marking
-    with without_collection():
+    gc.collect()
+    gc.disable()
+    try:
         held = []
         trainer.step(1, real, noise)
         assert any("step" in node.metadata for node in gradient_nodes(trainer)), "the loss is held, and its graph"
         held.clear()
         assert not any("step" in node.metadata for node in gradient_nodes(trainer))
+    finally:
+        gc.enable()

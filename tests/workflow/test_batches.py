@@ -2,49 +2,19 @@
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import pytest
 
-from sagan.plan import Evaluation, Plan, Reference
+from sagan.plan import Plan
+from tests import varied
 from workflow import batches as module
 from workflow.batches import batches
 
 
-class MadeUpCosts:
-    """What each key takes, in seconds; a test sets it."""
-
-    known: ClassVar[dict[str, float]] = {}
-
-    def __init__(self, plan, paths):
-        pass
-
-    def seconds(self, key, from_step=0):
-        return self.known.get(key)
-
-
 @pytest.fixture
-def costs(monkeypatch):
-    monkeypatch.setattr(module, "Costs", MadeUpCosts)
-    monkeypatch.setattr(MadeUpCosts, "known", {})
-    return MadeUpCosts.known
-
-
-@pytest.fixture
-def plan(run):
-    """Three variants of four seeds, each measured once, on one reference."""
-    runs = {}
-    for variant in "abc":
-        for seed in range(4):
-            key = f"{variant}-s{seed}-0123456789"
-            runs[key] = dataclasses.replace(run, key=key, variant=variant, seed=seed, execution=dict(run.execution))
-    reference = Reference("noise-ref", "noise", 28, "d" * 64, "classifier", "train", 1, "c" * 64, run.execution)
-    settings = {"samples": 100, "curve_samples": 10, "threads": 1}
-    evaluations = {
-        f"{key}.e": Evaluation(f"{key}.e", key, reference.key, settings, "c" * 64, one.execution)
-        for key, one in runs.items()
-    }
-    return Plan(runs, {reference.key: reference}, evaluations, {})
+def plan(planned):
+    """Three variants of four seeds."""
+    return planned("abc", 4)
 
 
 def seeds(keys):
@@ -81,20 +51,17 @@ def test_on_a_cluster_a_batch_is_as_long_as_it_may_be_and_an_unknown_run_alone(p
 
 
 def test_what_is_only_to_be_measured_is_the_first_of_its_seed(plan, paths, costs, monkeypatch):
-    there = {"c-s0-0123456789", "b-s1-0123456789", "a-s2-0123456789"}
-    done = "a-s2-0123456789.e"
+    there = {"c-s0", "b-s1", "a-s2"}
+    done = "a-s2.e"
 
     def missing(some, paths):
-        return (
-            [k for k in some.runs if k not in there],
-            list(some.references),
-            [k for k in some.evaluations if k != done],
-        )
+        measured = [k for k in some.evaluations if k != done]
+        return [k for k in some.runs if k not in there], list(some.references), measured
 
     monkeypatch.setattr(module, "missing", missing)
     keys = [key for batch in batches(plan, paths, 2, 0, 600.0) for key in batch.keys]
-    assert [keys.index("c-s0-0123456789"), keys.index("b-s1-0123456789")] == [0, 3]
-    assert "a-s2-0123456789" not in keys and len(keys) == 11
+    assert [keys.index("c-s0"), keys.index("b-s1")] == [0, 3]
+    assert "a-s2" not in keys and len(keys) == 11
 
 
 def test_a_reference_that_no_measurement_waits_for_is_made_too(plan, paths, costs):
@@ -103,14 +70,10 @@ def test_a_reference_that_no_measurement_waits_for_is_made_too(plan, paths, cost
 
 
 def test_batches_have_the_threads_of_their_jobs(plan, paths, costs):
-    wide = "b-s0-0123456789"
-    config = plan.runs[wide].config
-    plan.runs[wide] = dataclasses.replace(
-        plan.runs[wide], config=config | {"training": config["training"] | {"threads": 2}}
-    )
-    assert {(tuple(batch.keys), batch.threads) for batch in batches(plan, paths, 2, 0, 600.0) if batch.threads > 1} == {
-        ((wide,), 2)
-    }
+    wide = "b-s0"
+    plan.runs[wide] = varied(plan.runs[wide], {"threads": 2})
+    threads = {tuple(batch.keys): batch.threads for batch in batches(plan, paths, 2, 0, 600.0)}
+    assert threads[wide,] == 2 and sorted(threads.values())[:-1] == [1] * (len(threads) - 1)
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.plan import Cell, Evaluation, Plan
+from tests import varied
 from workflow import launch
 from workflow.jobs import environment
 from workflow.launch import check_threads
 
 
 @pytest.mark.parametrize(("section", "training", "evaluation"), [("training", 64, 1), ("evaluation", 1, 64)])
-def test_more_threads_than_cores_are_refused(with_training, monkeypatch, section, training, evaluation):
-    run = with_training(threads=training)
+def test_more_threads_than_cores_are_refused(run, monkeypatch, section, training, evaluation):
+    run = varied(run, {"threads": training})
     measured = Evaluation("e", run.key, "r", {"threads": evaluation}, "c" * 64, run.execution)
     plan = Plan({run.key: run}, {}, {"e": measured}, {"quick": [Cell(run.variant, run.seed, run.key, "e")]})
     with pytest.raises(UserError, match=rf"suites\.quick\.{section}\.threads = 64: this launch may use 2 cores"):

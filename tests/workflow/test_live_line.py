@@ -8,21 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from sagan.plan import Evaluation, Plan
 from sagan.store.locks import exclusive
 from workflow import progress as module
 from workflow.progress import LiveLine
 
 
 @pytest.fixture
-def plan(run):
-    """Six seeds of a run of 8 steps, each measured once."""
-    runs = {key: dataclasses.replace(run, key=key, seed=seed) for seed in range(6) for key in [f"tiny-s{seed}"]}
-    settings = {"samples": 100, "curve_samples": 10, "threads": 1}
-    evaluations = {
-        f"{key}.e": Evaluation(f"{key}.e", key, "noise-ref", settings, "c" * 64, run.execution) for key in runs
-    }
-    return Plan(runs, {}, evaluations, {})
+def plan(planned):
+    """Six seeds of a run of 8 steps, whose reference is there."""
+    return dataclasses.replace(planned(["tiny"], 6), references={})
 
 
 @pytest.fixture
@@ -31,22 +25,6 @@ def clock(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     return now
-
-
-@pytest.fixture
-def costs(monkeypatch):
-    """What a key takes by the records, in seconds; a test sets it."""
-    known = {}
-
-    class MadeUp:
-        def __init__(self, plan, paths):
-            pass
-
-        def seconds(self, key, from_step=0):
-            return known[key] * (1 - from_step / 8) if key in known else None
-
-    monkeypatch.setattr(module, "Costs", MadeUp)
-    return known
 
 
 @pytest.fixture
@@ -88,10 +66,7 @@ def test_a_terminal_has_as_much_as_fits(plan, paths, at_step, at_work):
     assert line.line() == "runs: 0/6 trained, 0/12 jobs; waiting for jobs to start"
     at_step("tiny-s0", 3)
     at_work("tiny-s0", "tiny-s1")
-    doing = [
-        f"train {plan.runs[key].variant} s{seed} at {step}/8"
-        for key, seed, step in (("tiny-s0", 0, 3), ("tiny-s1", 1, 0))
-    ]
+    doing = ["train tiny s0 at 3/8", "train tiny s1 at 0/8"]
     assert line.line() == f"runs: 0/6 trained, 0/12 jobs; {', '.join(doing)}"
     assert line.line(60) == f"runs: 0/6 trained, 0/12 jobs; {doing[0]}, train …"
     assert line.line(30) == "runs: 0/6 trained, 0/12 …"

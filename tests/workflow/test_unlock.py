@@ -4,50 +4,45 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from sagan.store.locks import lock_of, release, taken
+from tests import wait_for
 from workflow import unlock
 
-SLEEP = "import time; time.sleep(60)"
+
+@pytest.fixture
+def start():
+    """A process that does nothing, called by some words."""
+    started = []
+
+    def start(*words):
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
-def living():
-    process = subprocess.Popen([sys.executable, "-c", SLEEP, "dvc", "repro"])
-    yield process.pid
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def stranger():
+def stranger(start):
     """A process that got the PID of a `dvc` that is gone."""
-    process = subprocess.Popen([sys.executable, "-c", SLEEP])
-    yield process.pid
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def zombie():
-    process = subprocess.Popen([sys.executable, "-c", SLEEP, "dvc", "repro"])
-    process.kill()
-    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    yield process.pid
-    process.wait()
+    return start().pid
 
 
 def note(pid):
     return {"pid": pid, "cmd": "dvc repro"}
 
 
-def test_notes_of_the_dead_go_and_those_of_the_living_stay(tmp_path, living, stranger, zombie, capsys):
-    gone = subprocess.Popen(["true"])
+def test_notes_of_the_dead_go_and_those_of_the_living_stay(tmp_path, start, stranger, capsys):
+    living, zombie = start("dvc", "repro").pid, start("dvc", "repro")
+    zombie.kill()
+    wait_for(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE)
+    zombie, gone = zombie.pid, subprocess.Popen(["true"])
     gone.wait()
     notes = {
         "read": {"a": [note(living), note(zombie)], "b": [note(gone.pid)]},
