@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,14 +10,11 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from sagan.params import Params
-from sagan.plan import Cell
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
 from sagan.store.records import digest, file_digest
 from sagan.tracking.connection import is_database, mlflow_folder
-
-# Whether the workspace's plan holds a run, or a DVC experiment beside the workspace made it.
-PLAN_TAG, CURRENT, FORMER, EXPERIMENT = "sagan.plan", "current", "former", "experiment"
+from sagan.tracking.content import copy
 
 
 def open_experiment(client: MlflowClient, suite: str, params: Params, paths: Paths) -> str:
@@ -49,16 +45,6 @@ def open_experiment(client: MlflowClient, suite: str, params: Params, paths: Pat
     return client.create_experiment(name, place, tags)
 
 
-def mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> None:
-    """Runs of an experiment that the plan does not ask for any more stay, and are told apart by a tag."""
-    planned = {(cell.run, cell.evaluation) for cell in cells}
-    for run in client.search_runs([experiment], "tags.`sagan.run` != ''", max_results=50_000):
-        tags = run.data.tags
-        plan = CURRENT if (tags["sagan.run"], tags["sagan.evaluation"]) in planned else FORMER
-        if tags.get(PLAN_TAG) != plan and (plan, tags.get(PLAN_TAG)) != (FORMER, EXPERIMENT):
-            client.set_tag(run.info.run_id, PLAN_TAG, plan)
-
-
 def send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths) -> None:
     """A run with the report's results and effects as tables, the lowest FID first, and its pictures.
 
@@ -80,9 +66,8 @@ def send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths)
             table.insert(table.columns.get_loc("run"), "fid", table.pop("fid"))  # after variant, seed and factors
             table = table.sort_values("fid")
         client.log_table(run_id, table, f"{name}.json")
-    with tempfile.TemporaryDirectory() as name:
-        for path in pictures:
-            shutil.copyfile(path, Path(name) / path.name)
-        client.log_artifacts(run_id, name, "figures")
+    with tempfile.TemporaryDirectory() as copies:
+        copy(pictures, folder, Path(copies))
+        client.log_artifacts(run_id, copies)
     client.set_terminated(run_id)
     client.set_tag(run_id, "sagan.sent", sent)
