@@ -32,12 +32,10 @@ def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
         light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
     """
     out.mkdir(parents=True, exist_ok=True)
-    runs, references, evaluations = map(set, missing(plan, paths))
-    done = [paths.reference(key) for key in plan.references if key not in references]
-    done += [paths.run(key) for key in plan.runs if key not in runs]
-    done += [paths.evaluation(key) for key in plan.evaluations if key not in evaluations]
+    absent = set(missing(plan, paths))
+    done = [paths.root / job.record.folder(key) for key, job in plan.jobs.items() if key not in absent]
     _write(done, out, "done", paths, light)
-    under_way = [key for key in plan.runs if key in runs and paths.state(key).exists()]
+    under_way = [key for key in plan.runs if key in absent and paths.state(key).exists()]
     _write([place(key) for key in under_way for place in (paths.state, paths.run)], out, "under-way", paths, False)
 
 

@@ -33,17 +33,17 @@ def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
 
 
 def _absent(plan: Plan, paths: Paths) -> set[str]:
-    return {key for keys in missing(plan, paths) for key in keys}
+    return set(missing(plan, paths))
 
 
 def _linked(plan: Plan, wanted: set[str], source: Paths, target: Paths) -> int:
     """Finished results under another root too, each folder all at once. Their files are never written again."""
     there = wanted - _absent(plan, source)
     for key in there:
-        place = Paths.run if key in plan.runs else Paths.evaluation if key in plan.evaluations else Paths.reference
-        new = place(target, key)
+        place = plan.jobs[key].record.folder(key)
+        new = target.root / place
         temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
-        shutil.copytree(place(source, key), temporary, copy_function=_link_or_copy)
+        shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
         # What lies under the name is unfinished.
         shutil.rmtree(new, ignore_errors=True)
         temporary.rename(new)

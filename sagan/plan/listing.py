@@ -9,22 +9,17 @@ from sagan.plan.costs import Costs
 from sagan.plan.types import Plan
 from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_run
-from sagan.store.types import EvaluationRecord, ReferenceRecord
+from sagan.store.reading import read_evaluation, read_reference, read_result
 
 
-def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
+def missing(plan: Plan, paths: Paths) -> list[str]:
     """Keys of the runs, references and evaluations that are not there."""
-    runs = [key for key in plan.runs if read_run(key, paths).record is None]
-    references = [key for key in plan.references if read_reference(key, paths).record is None]
-    evaluations = [key for key in plan.evaluations if read_evaluation(key, paths).record is None]
-    return runs, references, evaluations
+    return [key for key, job in plan.jobs.items() if read_result(job.record, key, paths).record is None]
 
 
 def set_aside_invalid(plan: Plan, paths: Paths) -> dict[str, Path]:
-    """Move away references and measurements whose records are none; where each went, by its key."""
-    moved = {key: set_aside(ReferenceRecord, key, paths) for key in plan.references}
-    moved |= {key: set_aside(EvaluationRecord, key, paths) for key in plan.evaluations}
+    """Move away results whose records are none, or are not true of their files; where each went, by its key."""
+    moved = {key: set_aside(job.record, key, paths) for key, job in plan.jobs.items()}
     return {key: place for key, place in moved.items() if place is not None}
 
 

@@ -7,7 +7,6 @@ result anew; its folder is set aside, never deleted (`sagan.store.folders`). One
 from __future__ import annotations
 
 import errno
-import json
 import re
 import sys
 from dataclasses import dataclass
@@ -132,15 +131,16 @@ def read_log(key: str, paths: Paths) -> list[LogLine]:
     return lines
 
 
-def last_logged_step(key: str, paths: Paths) -> int:
-    """The step of the last complete line of a run's log; 0 where there is none."""
+def last_logged(key: str, paths: Paths) -> tuple[int, float]:
+    """The step and the seconds of the last complete line of a run's log; zeros where there is none."""
     try:
         with (paths.run(key) / "log.jsonl").open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LOG_TAIL))
-            return json.loads(file.read().split(b"\n")[-2])["step"]
-    except (OSError, IndexError, ValueError, KeyError, TypeError):
-        return 0
+            line = LogLine.model_validate_json(file.read().split(b"\n")[-2])
+            return line.step, line.seconds
+    except (OSError, IndexError, ValueError):
+        return 0, 0.0
 
 
 def is_own_file(path: Path, folder: Path) -> bool:
