@@ -26,7 +26,9 @@ class Costs:
         self._plan = plan
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
         records = all_records(RunRecord, paths)
-        known = [(run.config, _steady(run) or run.seconds / run.steps) for run in records if run.steps]
+        known: list[tuple[Mapping[str, Any], float]] = [
+            (run.config, _steady(run) or run.seconds / run.steps) for run in records if run.steps
+        ]
         self._own: dict[str, float] = {}
         for key in plan.runs.keys() - {run.key for run in records}:
             step, seconds = last_logged(key, paths)
