@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from sagan.plan import Plan
 from sagan.store.paths import Paths
-from sagan.store.reading import all_records, last_logged
+from sagan.store.reading import all_records, log_tail
 from sagan.store.records import canonical, digest
 from sagan.store.types import EvaluationRecord, RunRecord
 
@@ -31,9 +32,10 @@ class Costs:
         ]
         self._own: dict[str, float] = {}
         for key in plan.runs.keys() - {run.key for run in records}:
-            step, seconds = last_logged(key, paths)
-            if step:
-                self._own[key] = seconds / step
+            # By the clock, as it shares the machine; a pause between two lines is one of many.
+            lines = pairwise(log_tail(key, paths))
+            if paces := [(b.time - a.time) / (b.step - a.step) for a, b in lines if b.step > a.step]:
+                self._own[key] = median(paces)
                 known.append((plan.runs[key].config, self._own[key]))
         for config, per_step in known:
             if shape := _shape(config):

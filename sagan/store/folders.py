@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import last_logged, read_result, read_run
+from sagan.store.reading import log_tail, read_result, read_run
 from sagan.store.types import Result
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
@@ -53,7 +53,7 @@ def last_checkpoint(key: str, paths: Paths) -> int:
 
 def last_step(key: str, paths: Paths) -> int:
     """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
-    return max(last_checkpoint(key, paths), last_logged(key, paths)[0])
+    return max([last_checkpoint(key, paths), *(line.step for line in log_tail(key, paths)[-1:])])
 
 
 def set_aside(kind: type[Result], key: str, paths: Paths, verify: bool = True) -> Path | None:

@@ -18,7 +18,7 @@ from mlflow.entities import Run as Mirror
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths, main_workspace
-from sagan.store.records import canonical, write_json
+from sagan.store.records import Json, canonical, write_json
 from sagan.tracking import content
 from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, deadline, store
 from sagan.tracking.content import Records
@@ -72,25 +72,29 @@ def sync(plan: Plan, params: Params, paths: Paths, done: set[tuple[str, str]] | 
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Args:
-        done: suites and runs that were sent whole before, and need no look; those that are sent now are added.
+        done: of one who follows: suites and runs that were sent whole before, and need no look; those that are sent now
+            are added. What takes a look at all runs is left to the sending that ends a launch.
 
     Raises:
         TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
     """
-    report, done = SyncReport(), set() if done is None else done
+    report, is_live, done = SyncReport(), done is not None, set() if done is None else done
     is_workspace = main_workspace(paths.root) is None
     for suite, cells in plan.suites.items():
         with store(params, paths) as client:
             experiment = open_experiment(client, suite, params, paths)
-            mirrors = _mirrors(client, experiment)
+            mirrors = {} if is_live else _mirrors(client, experiment)
             for cell in cells:
-                mirror = mirrors.pop((cell.run, cell.evaluation), None)
+                keys = cell.run, cell.evaluation
+                mirror = mirrors.pop(keys, None)
                 if (suite, cell.run) in done:
                     continue
                 records = content.read(plan, cell, paths)
                 if records is None:
                     report.missing.append(cell.run)
                     continue
+                if is_live:
+                    mirror = _mirrors(client, experiment, f" = '{cell.run}'").get(keys)
                 tags = content.tags(records, suite) | ({_PLAN: "current"} if is_workspace else {})
                 with deadline(client.tracking_uri):
                     points = _send(client, experiment, mirror, records, tags, params.tracking.models, paths)
@@ -98,7 +102,7 @@ def sync(plan: Plan, params: Params, paths: Paths, done: set[tuple[str, str]] | 
                 report.points += points or 0
                 if len(records.measures) == len(cell.evaluations):
                     done.add((suite, cell.run))
-            if is_workspace:
+            if is_workspace and not is_live:
                 with deadline(client.tracking_uri):
                     for former in mirrors.values():
                         if former.data.tags.get(_PLAN) != "former":
@@ -107,14 +111,14 @@ def sync(plan: Plan, params: Params, paths: Paths, done: set[tuple[str, str]] | 
     return report
 
 
-def _mirrors(client: MlflowClient, experiment: str) -> dict[tuple[str, str], Mirror]:
-    """All mirrors of an experiment, by the keys of run and evaluation. Any second one goes to MLflow's trash.
+def _mirrors(client: MlflowClient, experiment: str, run: str = " != ''") -> dict[tuple[str, str], Mirror]:
+    """Mirrors in an experiment, by the keys of run and evaluation. Any second one goes to MLflow's trash.
 
     Two machines may have made one each; and taking back an experiment takes back every run that was deleted in it.
     """
     found: dict[tuple[str, str], Mirror] = {}
-    of_runs = "tags.`sagan.run` != ''"
-    for mirror in client.search_runs([experiment], of_runs, max_results=50_000, order_by=["attributes.run_id"]):
+    wanted, first = f"tags.`sagan.run`{run}", ["attributes.run_id"]
+    for mirror in client.search_runs([experiment], wanted, max_results=50_000, order_by=first):
         tags = mirror.data.tags
         if found.setdefault((tags["sagan.run"], tags["sagan.evaluation"]), mirror) is not mirror:
             _discard(client, mirror)
@@ -141,11 +145,14 @@ def _send(
     The tag `sagan.records` comes before what it has the digests of, and the status FINISHED after all of that: a
     mirror without it is looked at again.
     """
-    tags, made_for = tags | {_RECORDS: canonical(records.digests())}, os.environ.get("DVC_EXP_NAME")
-    if mirror and _contradicts(mirror, records):
+    sent: Json = json.loads(mirror.data.tags.get(_RECORDS, "{}")) if mirror else {}
+    made_for = os.environ.get("DVC_EXP_NAME")
+    if mirror and _contradicts(mirror, sent, records):
         made_for = mirror.data.tags.get(_EXPERIMENT)
         _discard(client, mirror)
-        mirror = None
+        mirror, sent = None, {}
+    # What is gone from here was sent, or is elsewhere: made anew, it has another digest.
+    tags = tags | {_RECORDS: canonical(sent | records.digests())}
     if mirror is None:
         tags |= {_EXPERIMENT: made_for} if made_for else {}
         mirror = client.create_run(experiment, content.started(records), tags, records.cell.run)
@@ -179,14 +186,14 @@ def _send(
     return len(points) if new or points or has_model else None
 
 
-def _contradicts(mirror: Mirror, records: Records) -> bool:
+def _contradicts(mirror: Mirror, sent: Json, records: Records) -> bool:
     """Whether the mirror shows what the records do not say, as where a run or an evaluation was made again.
 
     MLflow can only add points, so such a mirror is made anew. Of the log, the loss of the last line that arrived is
     compared: after a restart with other values no later line agrees. A line's times differ after every resume.
     """
-    sent, now, held = mirror.data.tags.get(_RECORDS, "{}"), records.digests(), mirror.data.metrics
-    if any(now.get(name, value) != value for name, value in json.loads(sent).items()):
+    now, held = records.digests(), mirror.data.metrics
+    if any(now.get(name, value) != value for name, value in sent.items()):
         return True
     at = [line.values.get("loss_d") for line in records.log if line.images == held.get("train/images")]
     if records.result and records.log and "train/images" in held and not at:

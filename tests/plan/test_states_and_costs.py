@@ -132,7 +132,7 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
     folder = paths.run(run.key)
     folder.mkdir(parents=True)
     assert last_step(run.key, paths) == 0
-    lines = [json.dumps({"step": step, "images": 40, "seconds": step / 4, "time": 0.0}) for step in (10, 20)]
+    lines = [json.dumps({"step": step, "images": 40, "seconds": 0.0, "time": step / 4}) for step in (10, 20)]
     (folder / "log.jsonl").write_text("\n".join([*lines, '{"st']))
     assert last_step(run.key, paths) == 20
     # What it took so far tells what it and others like it take.

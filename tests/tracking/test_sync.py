@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,8 @@ def test_a_run_measured_again_shows_the_new_figure_alone(make, space):
     workspace.finish(cell)
     workspace.evaluation(cell, fid=40.0, extractor=space)
     workspace.send()
+    shutil.rmtree(workspace.paths.evaluation(cell.also.get(space, cell.evaluation)))
+    workspace.send()  # as one who follows does meanwhile
     workspace.evaluation(cell, fid=10.0, extractor=space, finished="2025-10-10T09:10:00+00:00")
     workspace.send()
     mirror = workspace.mirror(cell)
