@@ -54,13 +54,3 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
     except LookupError as error:
         raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
     return digest([code, own]), sources
-
-
-def reference_code(extractor: str) -> str:
-    """The hash of the code that makes a reference."""
-    return fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor])
-
-
-def evaluation_code(extractor: str) -> str:
-    """The hash of the code that measures."""
-    return fingerprint.code_of(*fingerprint.EVALUATION, tokens=[extractor])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
+from sagan.code import fingerprint
 from sagan.code.extensions import Sources
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, check_known
@@ -19,7 +20,7 @@ from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
-from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
+from sagan.plan.keys import names_on_disk, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import read_record
@@ -114,9 +115,9 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
     if isinstance(spec, Run):
         now, own = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
-        now = reference_code(spec.extractor)
+        now = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[spec.extractor])
     else:
-        now = evaluation_code(spec.settings["extractor"])
+        now = fingerprint.code_of(*fingerprint.EVALUATION, tokens=[spec.settings["extractor"]])
     if now != spec.code:
         raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
     return own
@@ -124,7 +125,7 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
 
 def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
     split, threads = suite.evaluation.split, suite.evaluation.threads
-    code, execution = reference_code(extractor), suite.execution.model_dump()
+    code, execution = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor]), suite.execution.model_dump()
     side, data = manifest["resolution"], manifest["digest"]
     identity = [data, extractor, extractor_digest(extractor, paths), split, threads, code]
     key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
@@ -135,7 +136,7 @@ def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
     space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
     settings = suite.evaluation.model_dump(exclude={"also"}) | space
     identity = {**switched_on(suite.evaluation), "also": [], **space}
-    code = evaluation_code(reference.extractor)
+    code = fingerprint.code_of(*fingerprint.EVALUATION, tokens=[reference.extractor])
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
     key = f"{run.key}.{digest([*names, identity, code], 10)}"
     return Evaluation(key, run.key, reference.key, settings, code, suite.execution.model_dump())
