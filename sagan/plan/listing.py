@@ -58,9 +58,7 @@ def _clock(seconds: float) -> str:
 
 def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
     """Bytes of a suite's runs, evaluations and references, each once."""
-    cells = plan.suites[suite]
-    evaluations = {key for cell in cells for key in cell.evaluations}
-    references = {plan.evaluations[key].reference for key in evaluations}
-    folders = [paths.run(key) for key in {cell.run for cell in cells}]
-    folders += [paths.evaluation(key) for key in evaluations] + [paths.reference(key) for key in references]
-    return sum(map(size_of, folders))
+    jobs = plan.jobs
+    keys = {key for cell in plan.suites[suite] for key in (cell.run, *cell.evaluations)}
+    keys |= {plan.evaluations[key].reference for key in keys & plan.evaluations.keys()}
+    return sum(size_of(paths.root / jobs[key].record.folder(key)) for key in keys)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,34 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
     # ValueError: a setting of MLflow's in the environment is not what it should be.
     except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError, ValueError) as error:
         raise _told(error, uri) from error
+
+
+def open_experiment(client: MlflowClient, suite: str, params: Params, paths: Paths) -> str:
+    """The id of a suite's experiment: made with a note, or taken back from MLflow's trash, if need be.
+
+    MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
+    into the original's folder. It gets another name, and a new one its place.
+    """
+    spec, uri, folder = params.suites[suite], client.tracking_uri, mlflow_folder(paths)
+    name = f"{params.tracking.experiment_prefix}{suite}"
+    # A database holds no files, so they go under state/; a server decides for itself.
+    place = (folder / "artifacts" / name).as_uri() if is_database(uri) else None
+    found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    if found and uri.startswith(f"sqlite:///{folder.parent.parent}/") and found.artifact_location != place:
+        former = f"{name}-{found.experiment_id}"
+        client.rename_experiment(found.experiment_id, former)
+        told = f"MLflow's {name} came from another folder, where it would write ({found.artifact_location})"
+        print(f"sagan: {told}; it is now {former}, and all runs are sent to a new one", file=sys.stderr)
+    elif found:
+        return found.experiment_id
+    note = (
+        f"**{spec.title or suite}** on {spec.dataset}, baseline `{spec.baseline}`; `docs/mlflow.md` says how to search."
+    )
+    note += f" Report: `reports/{suite}/README.md`, and the run `{suite}: report`."
+    tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(name, place, tags)
 
 
 def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:

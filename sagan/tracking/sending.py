@@ -1,4 +1,4 @@
-"""Sending: find the runs' mirrors by their tags, see what is missing in each, send just that."""
+"""Sending: find the runs' mirrors by their tags, see what is missing in each, send just that; and a suite's report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Mirror
@@ -18,12 +19,12 @@ from mlflow.entities import Run as Mirror
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths, main_workspace
-from sagan.store.records import Json, canonical, write_json
+from sagan.store.reading import is_own_file
+from sagan.store.records import Json, canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, deadline, store
+from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, deadline, open_experiment, store
 from sagan.tracking.content import Records
 from sagan.tracking.models import drop_models, send_model
-from sagan.tracking.suites import open_experiment, send_report
 
 LOGGER = logging.getLogger("sagan.tracking")
 _DATASET_DIGEST = 36  # characters that MLflow takes
@@ -211,3 +212,31 @@ def _missing_points(mirror: Mirror, records: Records) -> list[Metric]:
     arrived = mirror.data.metrics.get("train/images", -1.0)
     points = [point for line in records.log if line.images > arrived for point in content.log_points(line)]
     return points + (content.result_points(records) if records.result else [])
+
+
+def send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths) -> None:
+    """A run with the report's results and effects as tables, the lowest FID first, and its pictures.
+
+    A report that was written anew takes the place of the former.
+    """
+    folder = paths.report(suite)
+    tables = {name: folder / f"{name}.csv" for name in ("results", "effects") if (folder / f"{name}.csv").exists()}
+    pictures = [path for path in sorted(folder.glob("figures/*")) if is_own_file(path, folder)]
+    sent = digest({path.name: file_digest(path) for path in [*tables.values(), *pictures]}, 16)
+    found = client.search_runs([experiment], f"tags.`sagan.report` = '{suite}'")
+    if not tables or [run.data.tags.get("sagan.sent") for run in found] == [sent]:
+        return
+    for run in found:
+        client.delete_run(run.info.run_id)
+    run_id = client.create_run(experiment, tags={"sagan.report": suite}, run_name=f"{suite}: report").info.run_id
+    for name, path in tables.items():
+        table = pd.read_csv(path)
+        if name == "results":
+            table.insert(table.columns.get_loc("run"), "fid", table.pop("fid"))  # after variant, seed and factors
+            table = table.sort_values("fid")
+        client.log_table(run_id, table, f"{name}.json")
+    with tempfile.TemporaryDirectory() as copies:
+        content.copy(pictures, folder, Path(copies))
+        client.log_artifacts(run_id, copies)
+    client.set_terminated(run_id)
+    client.set_tag(run_id, "sagan.sent", sent)

@@ -7,7 +7,7 @@ import pytest
 from sagan.params.loading import load_params
 from sagan.params.run import RunConfig
 from sagan.plan import make_plan
-from sagan.plan.keys import run_code
+from sagan.plan.making import run_code
 from sagan.store.records import write_json
 from tests.made_up import SAGAN
 

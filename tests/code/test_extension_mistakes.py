@@ -7,7 +7,7 @@ from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.params.run import RunConfig
 from sagan.plan import check_code
-from sagan.plan.keys import run_code
+from sagan.plan.making import run_code
 from sagan.training.loop import train
 
 LOSS = "def generator_loss(logits_real, logits_fake, options):\n    return {}\n"
