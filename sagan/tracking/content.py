@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
-from sagan.names import for_mlflow, for_mlflow_metric, for_mlflow_text
+from sagan.names import for_mlflow, for_mlflow_text
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file, read_evaluation, read_log, read_run
@@ -164,4 +164,4 @@ def result_points(records: Records) -> list[Metric]:
 def _points(values: Json, stamp: int, step: int, space: str = MAIN) -> list[Metric]:
     """Points of the values that are finite numbers: MLflow shows others as very large ones."""
     finite = {key: value for key, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
-    return [Metric(for_mlflow_metric(f"{space}/{key}"), float(value), stamp, step) for key, value in finite.items()]
+    return [Metric(for_mlflow(f"{space}/{key}"), float(value), stamp, step) for key, value in finite.items()]
