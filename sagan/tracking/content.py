@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow.entities import Metric
 
 from sagan.names import for_mlflow, for_mlflow_text
+from sagan.params.inheritance import leaves
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file, read_evaluation, read_log, read_run
@@ -118,15 +119,8 @@ def tags(records: Records, suite: str) -> dict[str, str]:
 
 def _flat(tree: Json) -> dict[str, str]:
     """The leaves of a tree as texts, by their places: `generator.attention_at`."""
-
-    def leaves(part: Json, prefix: str) -> Iterator[tuple[str, str]]:
-        for name, value in part.items():
-            if isinstance(value, dict):
-                yield from leaves(value, f"{prefix}{name}.")
-            else:
-                yield for_mlflow(f"{prefix}{name}"), value if isinstance(value, str) else canonical(value)
-
-    return dict(leaves(tree, ""))
+    told = leaves(tree)
+    return {for_mlflow(name): value if isinstance(value, str) else canonical(value) for name, value in told}
 
 
 # Every point has its record's own time: sent again, it is the same point.
