@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def explained(error: UserError | OSError) -> str | None:
         place = next((parent for parent in Path(place).parents if parent.is_file()), place)
     reason = _REASONS.get(error.errno, error.strerror)
     return f"{f'{place}: ' if place else ''}{reason}; fix this and rerun; finished work is kept"
+
+
+def said(error: UserError | OSError) -> int:
+    """Say a mistake in one line; returns the exit code. One that a user could not mend is raised again."""
+    if (line := explained(error)) is None:
+        raise error
+    print(f"sagan: {line}", file=sys.stderr)
+    return 2
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

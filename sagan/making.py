@@ -28,7 +28,7 @@ from sagan.store.folders import GO_ON_LATER, set_aside
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_result
-from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
+from sagan.store.types import RunRecord
 from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
 from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
@@ -37,7 +37,6 @@ _FAILED, _REFUSED = 1, 2
 _LOOK_SECONDS = 0.2
 Spec = Run | Reference | Evaluation
 Loaded = dict[Path, PreparedDataset]
-_KINDS: dict[type, type[Result]] = {Run: RunRecord, Reference: ReferenceRecord, Evaluation: EvaluationRecord}
 
 
 def train_alone(run: Run, paths: Paths) -> int:
@@ -207,9 +206,8 @@ class Making:
 
 def _there(spec: Spec, paths: Paths) -> bool:
     """Whether a result is there; a folder that is not whole is moved away."""
-    kind = _KINDS[type(spec)]
-    there = read_result(kind, spec.key, paths).record is not None
-    if (place := set_aside(kind, spec.key, paths, verify=kind is not RunRecord)) is not None:
+    there = read_result(spec.record, spec.key, paths).record is not None
+    if (place := set_aside(spec.record, spec.key, paths, verify=not isinstance(spec, Run))) is not None:
         print(f"sagan: {spec.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
     return there
 

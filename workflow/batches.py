@@ -69,17 +69,17 @@ def batches(plan: Plan, paths: Paths, cores: int | None, gpus: int, most_seconds
 
 
 def _missing(plan: Plan, paths: Paths) -> Iterator[_Work]:
-    untrained, unmade, unmeasured = map(set, missing(plan, paths))
-    costs, asked = Costs(plan, paths), {}
-    for key in unmeasured:
-        asked.setdefault(plan.evaluations[key].run, []).append(plan.evaluations[key])
-    for key in unmade - {plan.evaluations[key].reference for key in unmeasured}:
+    costs, asked, absent = Costs(plan, paths), {}, set(missing(plan, paths))
+    unmeasured = [evaluation for key, evaluation in plan.evaluations.items() if key in absent]
+    for evaluation in unmeasured:
+        asked.setdefault(evaluation.run, []).append(evaluation)
+    for key in (absent & plan.references.keys()) - {evaluation.reference for evaluation in unmeasured}:
         yield _Work(key, plan.references[key].threads, plan.references[key].execution["device"] != "cpu")
     # Within a seed, what only has to be measured is cheap.
-    for run in sorted(plan.runs.values(), key=lambda run: (run.seed, run.key in untrained)):
+    for run in sorted(plan.runs.values(), key=lambda run: (run.seed, run.key in absent)):
         evaluations = asked.get(run.key, [])
         threads, seconds = [e.threads for e in evaluations], [costs.seconds(e.key) for e in evaluations]
-        if run.key in untrained:
+        if run.key in absent:
             threads.append(run.threads)
             seconds.append(costs.seconds(run.key, last_step(run.key, paths)))
         if threads:

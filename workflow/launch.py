@@ -1,6 +1,6 @@
 """The `runs` stage: everything that the suites under `repro:` ask for and that is not there yet, made by Snakemake.
 
-    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR] [--dry-run]
+    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR]
 
 It freezes the plan in a file, packs what is missing into batches, finds the GPUs, clears a lock that a killed Snakemake
 left behind, shows one live line, and ends with a summary: finished, diverged, and why the rest is not there.
@@ -21,17 +21,15 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from sagan.analysis.seeds import planned
-from sagan.errors import UserError, explained
+from sagan.errors import UserError, said
 from sagan.names import speak_any_locale
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_invalid
 from sagan.plan.reach import unreached
-from sagan.store.folders import set_aside
 from sagan.store.locks import exclusive
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.records import Json
-from sagan.store.types import RunRecord
 from workflow.batches import MOST_SECONDS, batches
 from workflow.jobs import Jobs, follower
 from workflow.machine import check_writable, gpu_count, usable_cores
@@ -59,7 +57,6 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="stop behind checkpoints in time, packing included")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="pack what is there in the end, for another clone")
     parser.add_argument("--light", action="store_true", help="with --pack: finished runs without their weights")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     arguments = parser.parse_args()
     speak_any_locale()
     try:
@@ -69,10 +66,7 @@ def main() -> int:
         return 128 + signal.SIGINT
     except (UserError, OSError) as error:
         # A full disk, a folder that may not be written: the jobs' own are in their logs.
-        if (line := explained(error)) is None:
-            raise
-        print(f"sagan: {line}", file=sys.stderr)
-        return 2
+        return said(error)
 
 
 def launch(arguments: argparse.Namespace) -> int:
@@ -91,8 +85,6 @@ def launch(arguments: argparse.Namespace) -> int:
     check_own_networks(plan, PATHS)
     for line in unreached(params, PATHS, suites):
         print(f"runs: note: {line}")
-    if arguments.dry_run:
-        return dry_run(plan)
     is_local, batch_seconds = read_profile(arguments.profile)
     if is_local:
         check_threads(plan, cores)
@@ -109,15 +101,6 @@ def launch(arguments: argparse.Namespace) -> int:
     if arguments.pack is not None:
         pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
     return status
-
-
-def dry_run(plan: Plan) -> int:
-    runs, references, evaluations = missing(plan, PATHS)
-    for what, keys in (("reference", references), ("train", runs), ("evaluate", evaluations)):
-        for key in keys:
-            print(f"{what} {key}")
-    print(f"{len(references)} references, {len(runs)} trainings, {len(evaluations)} evaluations to make")
-    return 0
 
 
 def read_profile(folder: Path) -> tuple[bool, float]:
@@ -139,11 +122,11 @@ def check_threads(plan: Plan, cores: int) -> None:
     Raises:
         UserError: a job that is missing wants more threads than there are cores.
     """
-    absent = {key for keys in missing(plan, PATHS) for key in keys}
+    absent = missing(plan, PATHS)
     for suite, cells in plan.suites.items():
         for cell in cells:
             for section, key in (("training", cell.run), ("evaluation", cell.evaluation)):
-                if key in absent and (threads := plan.job(key).threads) > cores:
+                if key in absent and (threads := plan.jobs[key].threads) > cores:
                     raise UserError(
                         f"params.yaml: suites.{suite}.{section}.threads = {threads}: this launch may use {cores} "
                         f"cores; set it to {cores} or less"
@@ -163,25 +146,22 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for left in (PATHS.root / "state" / "tmp").iterdir():
             left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
-        for key in plan.runs:
-            if (place := set_aside(RunRecord, key, PATHS)) is not None:
-                print(f"{key}: its folder is not whole; moved to {place}, and the run is made anew", file=sys.stderr)
         for key, place in set_aside_invalid(plan, PATHS).items():
-            print(f"{key}: its record is not whole; moved to {place}, and it is made anew", file=sys.stderr)
+            print(f"{key}: its folder is not whole; moved to {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
             print(f"runs: {brought} results were made in this workspace before and are used again")
-        runs, references, evaluations = missing(plan, PATHS)
-        if not runs + references + evaluations:
+        absent = {key: plan.jobs[key] for key in missing(plan, PATHS)}
+        if not absent:
             print(f"runs: all {len(plan.evaluations)} are there; nothing to make")
             return 0
-        print(f"runs: {len(runs)} to train, {len(evaluations)} to measure, {len(references)} references to make")
-        sys.stdout.flush()
-        plan_file, keys = PATHS.plan(plan.digest()), (*runs, *references, *evaluations)
+        to_do = (f"{len(absent.keys() & of.keys())}" for of in (plan.runs, plan.evaluations, plan.references))
+        print("runs: {} to train, {} to measure, {} references to make".format(*to_do), flush=True)
+        plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
-        for key in keys:
+        for key in absent:
             PATHS.log(key).unlink(missing_ok=True)  # of an earlier launch
         # On a cluster the login node has none, and jobs ask for theirs.
-        gpus = gpu_count() if cores and any(plan.job(key).execution["device"] != "cpu" for key in keys) else 0
+        gpus = gpu_count() if cores and any(job.execution["device"] != "cpu" for job in absent.values()) else 0
         jobs = Jobs(batches(plan, PATHS, cores, gpus, batch_seconds), PATHS)
         mirror = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
         with mirror, LiveLine(plan, PATHS):

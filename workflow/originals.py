@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from sagan.data import outdated
-from sagan.errors import UserError, explained
+from sagan.errors import UserError, said
 from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
@@ -28,11 +28,7 @@ def main(paths: Paths = PATHS) -> int:
         check_place(paths.root)
         params = load_params(paths.params)
     except (UserError, OSError) as error:
-        if (line := explained(error)) is None:
-            raise
-        # DVC would say more after it.
-        print(f"sagan: {line}", file=sys.stderr)
-        return 2
+        return said(error)
     for name in dict.fromkeys(params.suites[suite].dataset for suite in params.repro):
         spec = params.datasets[name]
         try:

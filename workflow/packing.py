@@ -8,12 +8,9 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 import tarfile
-import time
-from collections.abc import Iterator
+import tempfile
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from sagan.plan import Plan
 from sagan.plan.listing import missing
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
+from sagan.store.records import read_json, write_json
 
 _PART_BYTES = 15 * 2**20
 
@@ -32,12 +30,10 @@ def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
         light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
     """
     out.mkdir(parents=True, exist_ok=True)
-    runs, references, evaluations = map(set, missing(plan, paths))
-    done = [paths.reference(key) for key in plan.references if key not in references]
-    done += [paths.run(key) for key in plan.runs if key not in runs]
-    done += [paths.evaluation(key) for key in plan.evaluations if key not in evaluations]
+    absent = set(missing(plan, paths))
+    done = [paths.root / job.record.folder(key) for key, job in plan.jobs.items() if key not in absent]
     _write(done, out, "done", paths, light)
-    under_way = [key for key in plan.runs if key in runs and paths.state(key).exists()]
+    under_way = [key for key in plan.runs if key in absent and paths.state(key).exists()]
     _write([place(key) for key in under_way for place in (paths.state, paths.run)], out, "under-way", paths, False)
 
 
@@ -45,30 +41,28 @@ def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool)
     for part in count(1):
         if not folders:
             return
-        with tarfile.open(out / f"{name}-{part}.tar", "w") as tar:
+        # Files by content, those that DVC's cache holds too.
+        with tarfile.open(out / f"{name}-{part}.tar", "w", dereference=True) as tar:
             while folders and tar.offset < _PART_BYTES:
-                for path, content in _members(folders.pop(0), paths.root, light):
-                    info = tarfile.TarInfo(path.as_posix())
-                    info.size, info.mtime = len(content), int(time.time())
-                    tar.addfile(info, io.BytesIO(content))
+                _add(tar, folders.pop(0), paths.root, light)
 
 
-def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, bytes]]:
+def _add(tar: tarfile.TarFile, folder: Path, root: Path, light: bool) -> None:
     """The files of a folder under their places in the clone; the record that says which are left behind is last."""
-    is_run = (folder / "run.json").exists()
+    record = folder / "run.json"
     left_behind = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name == "run.json":
-            continue
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != record):
         if not is_own_file(path, folder):
             # In a folder that was copied in, a link may lead anywhere.
             print(f"{path}: leads out of its folder, so it is not packed", file=sys.stderr)
-        elif light and is_run and path.suffix == ".safetensors":
+        elif light and record.exists() and path.suffix == ".safetensors":
             left_behind.append(path.relative_to(folder).as_posix())
         else:
-            yield path.relative_to(root), path.read_bytes()
-    if is_run:
-        record = json.loads((folder / "run.json").read_bytes())
-        if left_behind:
-            record["left_behind"] = left_behind
-        yield (folder / "run.json").relative_to(root), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+            tar.add(path, path.relative_to(root))
+    if left_behind:
+        with tempfile.TemporaryDirectory() as scratch:
+            lighter = Path(scratch, record.name)
+            write_json(lighter, read_json(record) | {"left_behind": left_behind})
+            tar.add(lighter, record.relative_to(root))
+    elif record.exists():
+        tar.add(record, record.relative_to(root))

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from statistics import median
 
 from sagan.plan import Plan
 from sagan.plan.costs import Costs
@@ -19,9 +18,7 @@ from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 
 _INTERVAL_TERMINAL, _INTERVAL_PLAIN = 1.0, 30.0
-# A training's own pace tells nothing before it was watched for so long.
-_TELLING_SECONDS = 20.0
-# Finished jobs' records are read again so often.
+# Records, and logs of what is at work, are read again so often.
 _LEARNING_SECONDS = 15.0
 
 
@@ -30,10 +27,9 @@ class LiveLine:
 
     def __init__(self, plan: Plan, paths: Paths) -> None:
         self._plan, self._paths = plan, paths
-        self._runs, self._references, self._evaluations = map(set, missing(plan, paths))
-        self._total = len(self._runs) + len(self._references) + len(self._evaluations)
+        self._left = missing(plan, paths)
+        self._total = len(self._left)
         self._costs, self._learnt, self._most_at_once = Costs(plan, paths), time.monotonic(), 0
-        self._seen: dict[str, tuple[float, int]] = {}  # when a training had first a step, and which
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -47,60 +43,36 @@ class LiveLine:
     def line(self, width: int | None = None) -> str:
         """What has come of the plan by now, in so many characters at most."""
         plan, paths = self._plan, self._paths
-        self._runs = {key for key in self._runs if not (paths.run(key) / "run.json").exists()}
-        self._references = {key for key in self._references if not (paths.reference(key) / "reference.json").exists()}
-        self._evaluations = {key for key in self._evaluations if not (paths.evaluation(key) / "metrics.json").exists()}
-        left = self._runs | self._references | self._evaluations
-        steps = {key: last_step(key, paths) for key in self._runs if paths.run(key).exists()}
-        places = (paths.run, paths.evaluation, paths.reference)
-        now = sorted(key for key in left if any(is_locked(lock_of(place(key))) for place in places))
-        line = f"runs: {len(plan.runs) - len(self._runs)}/{len(plan.runs)} trained, "
-        line += f"{self._total - len(left)}/{self._total} jobs{self._to_go(left, steps, now)}; "
-        doing = [self._doing(key, steps) for key in sorted(now, key=lambda key: key not in self._runs)]
+        records = {key: job.record for key, job in plan.jobs.items()}
+        self._left = [key for key in self._left if not (paths.root / records[key].place.format(key)).exists()]
+        untrained = [key for key in self._left if key in plan.runs]
+        steps = {key: last_step(key, paths) for key in untrained if paths.run(key).exists()}
+        now = [key for key in self._left if is_locked(lock_of(paths.root / records[key].folder(key)))]
+        line = f"runs: {len(plan.runs) - len(untrained)}/{len(plan.runs)} trained, "
+        line += f"{self._total - len(self._left)}/{self._total} jobs{self._to_go(self._left, steps, now)}; "
+        doing = [self._doing(key, steps) for key in now]
         line += ", ".join(doing) or "waiting for jobs to start"
         return line if width is None else textwrap.shorten(line, width, placeholder=" …", break_on_hyphens=False)
 
     def _doing(self, key: str, steps: Mapping[str, int]) -> str:
-        if key in self._runs:
-            run = self._plan.runs[key]
+        if (run := self._plan.runs.get(key)) is not None:
             return f"train {run.variant} s{run.seed} at {steps.get(key, 0)}/{run.config['training']['steps']}"
-        if key in self._evaluations:
+        if key in self._plan.evaluations:
             run = self._plan.runs[self._plan.evaluations[key].run]
             return f"measure {run.variant} s{run.seed}"
         return f"reference {self._plan.references[key].dataset}"
 
     def _to_go(self, left: Collection[str], steps: Mapping[str, int], now: Collection[str]) -> str:
-        """Time until all is done, by as many jobs at once as there were: "at least" where some kind is unknown.
-
-        A training at work goes on at its own pace, others as records of their kind say, or like those at work.
-        """
+        """Time until all is done, by as many jobs at once as there were: "at least" where some kind is unknown."""
         self._most_at_once = max(self._most_at_once, len(now))
         if time.monotonic() - self._learnt > _LEARNING_SECONDS:
             self._costs, self._learnt = Costs(self._plan, self._paths), time.monotonic()
-        self._seen = {key: seen for key, seen in self._seen.items() if key in now}
-        paces = {key: pace for key in now if (pace := self._pace(key, steps.get(key, 0)))}
-        costs = []
-        for key in left:
-            cost = None if key in paces else self._costs.seconds(key, steps.get(key, 0))
-            if cost is None and key in self._runs and paces:
-                pace = paces.get(key, median(paces.values()))
-                cost = pace * (self._plan.runs[key].config["training"]["steps"] - steps.get(key, 0))
-            costs.append(cost)
+        costs = [self._costs.seconds(key, steps.get(key, 0)) for key in left]
         known = [cost for cost in costs if cost is not None]
         if not known or not self._most_at_once:
             return ""
         seconds = max(sum(known) / min(self._most_at_once, len(left)), *known)
         return f", {'at least ' if None in costs else ''}{timedelta(seconds=round(seconds))} to go"
-
-    def _pace(self, key: str, step: int) -> float | None:
-        """Seconds a step of a training at work, since it was seen to take steps."""
-        now = time.monotonic()
-        if step == 0:
-            return None
-        first, from_step = self._seen.setdefault(key, (now, step))
-        if step < from_step:  # it went on from a checkpoint before what its log said
-            first, from_step = self._seen[key] = now, step
-        return (now - first) / (step - from_step) if step > from_step and now - first >= _TELLING_SECONDS else None
 
     def _watch(self) -> None:
         terminal = sys.stderr.isatty()

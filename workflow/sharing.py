@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 
 from sagan.plan import Plan
 from sagan.plan.listing import missing
@@ -24,26 +25,22 @@ def pool(paths: Paths) -> Paths:
 def bring(plan: Plan, workspace: Paths, here: Paths) -> int:
     """Take over what is missing here and finished in the workspace or its pool; returns how many results."""
     sources = [pool(workspace)] if workspace == here else [workspace, pool(workspace)]
-    return sum(_linked(plan, _absent(plan, here), source, here) for source in sources)
+    return sum(_linked(plan, missing(plan, here), source, here) for source in sources)
 
 
 def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
     """Leave what is finished here in the workspace's pool, where neither it nor the workspace has it."""
-    _linked(plan, _absent(plan, workspace) & _absent(plan, pool(workspace)), here, pool(workspace))
+    _linked(plan, {*missing(plan, workspace)} & {*missing(plan, pool(workspace))}, here, pool(workspace))
 
 
-def _absent(plan: Plan, paths: Paths) -> set[str]:
-    return {key for keys in missing(plan, paths) for key in keys}
-
-
-def _linked(plan: Plan, wanted: set[str], source: Paths, target: Paths) -> int:
+def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> int:
     """Finished results under another root too, each folder all at once. Their files are never written again."""
-    there = wanted - _absent(plan, source)
+    there = {*wanted} - {*missing(plan, source)}
     for key in there:
-        place = Paths.run if key in plan.runs else Paths.evaluation if key in plan.evaluations else Paths.reference
-        new = place(target, key)
+        place = plan.jobs[key].record.folder(key)
+        new = target.root / place
         temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
-        shutil.copytree(place(source, key), temporary, copy_function=_link_or_copy)
+        shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
         # What lies under the name is unfinished.
         shutil.rmtree(new, ignore_errors=True)
         temporary.rename(new)

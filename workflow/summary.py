@@ -27,7 +27,7 @@ def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int, in_time: bool = F
     records = {key: read_run(key, paths).record for key in plan.runs}
     diverged = [key for key, record in records.items() if record and record.status == "diverged"]
     finished = sum(record is not None for record in records.values()) - len(diverged)
-    absent = [key for keys in missing(plan, paths) for key in keys]
+    absent = missing(plan, paths)
     # Of a measurement whose process was killed, the log of its run tells, which is there.
     runs = {key: plan.evaluations[key].run for key in absent if key in plan.evaluations}
     noted = {key: run for key, run in runs.items() if run not in absent and paths.log(run).exists()}

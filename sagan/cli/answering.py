@@ -21,13 +21,9 @@ MlflowOption = Annotated[
 
 
 def _mlflow_table(name: str) -> pd.DataFrame:
-    from sagan.tracking import TrackingUnavailable
     from sagan.tracking.connection import runs_table
 
-    try:
-        return runs_table(name, load_params(PATHS.params), PATHS)
-    except TrackingUnavailable as error:
-        raise UserError(str(error)) from None
+    return runs_table(name, load_params(PATHS.params), PATHS)
 
 
 @app.command()

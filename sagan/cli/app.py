@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sagan.code.fingerprint import PACKAGE
-from sagan.errors import UserError, explained
+from sagan.errors import UserError, said
 from sagan.names import speak_any_locale
 from sagan.store.paths import Paths
 
@@ -60,10 +60,7 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError) as error:
-        if (line := explained(error)) is None:
-            raise
-        print(f"sagan: {line}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(said(error))
 
 
 def show_warning(

@@ -28,13 +28,9 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, for the pages.")] = 5000,
 ) -> None:
     """Open MLflow's pages on this machine (127.0.0.1) over the runs that were sent; says where they are."""
-    from sagan.tracking import TrackingUnavailable, serve
+    from sagan.tracking import serve
 
-    try:
-        status = serve(load_params(PATHS.params), PATHS, port)
-    except TrackingUnavailable as error:
-        raise UserError(str(error)) from None
-    raise typer.Exit(status)
+    raise typer.Exit(serve(load_params(PATHS.params), PATHS, port))
 
 
 @app.command()

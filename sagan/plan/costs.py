@@ -1,34 +1,46 @@
-"""Estimates of what is still to be done, from what such jobs took before."""
+"""Estimates of what is still to be done, from what such jobs took so far."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from sagan.plan import Plan, Run
+from sagan.plan import Plan
 from sagan.store.paths import Paths
-from sagan.store.reading import all_records
+from sagan.store.reading import all_records, log_tail
 from sagan.store.records import canonical, digest
 from sagan.store.types import EvaluationRecord, RunRecord
 
 
 class Costs:
-    """Seconds that a plan's jobs take, by the finished runs and evaluations on disk, other plans' among them.
+    """Seconds that a plan's jobs take, by the runs and evaluations on disk, other plans' among them.
 
-    A run is estimated by runs of the same recipe, else by those of the same backbone, width and image size; a
-    measurement by those against the same reference. Where nothing of the kind has been done, nothing is said.
+    A run that has begun is estimated by its own log, others by runs of the same recipe, else by those of the same
+    backbone, width and image size; a measurement by those against the same reference. Where nothing of the kind has
+    been done, nothing is said.
     """
 
     def __init__(self, plan: Plan, paths: Paths) -> None:
         self._plan = plan
         exact, similar, measured = defaultdict(list), defaultdict(list), defaultdict(list)
-        for run in all_records(RunRecord, paths):
-            if run.steps and (shape := _shape(run.config)):
-                per_step = _steady(run) or run.seconds / run.steps
-                exact[_recipe(run.config)].append(per_step)
-                similar[shape].append(per_step / run.config["training"]["batch_size"])
+        records = all_records(RunRecord, paths)
+        known: list[tuple[Mapping[str, Any], float]] = [
+            (run.config, _steady(run) or run.seconds / run.steps) for run in records if run.steps
+        ]
+        self._own: dict[str, float] = {}
+        for key in plan.runs.keys() - {run.key for run in records}:
+            # By the clock, as it shares the machine; a pause between two lines is one of many.
+            lines = pairwise(log_tail(key, paths))
+            if paces := [(b.time - a.time) / (b.step - a.step) for a, b in lines if b.step > a.step]:
+                self._own[key] = median(paces)
+                known.append((plan.runs[key].config, self._own[key]))
+        for config, per_step in known:
+            if shape := _shape(config):
+                exact[_recipe(config)].append(per_step)
+                similar[shape].append(per_step / config["training"]["batch_size"])
         for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
                 measured[evaluation.reference].append(evaluation.seconds)
@@ -37,16 +49,13 @@ class Costs:
     def seconds(self, key: str, from_step: int = 0) -> float | None:
         """Estimated seconds of one job of the plan; for a run, from a step on."""
         if key in self._plan.runs:
-            return self._training(self._plan.runs[key], from_step)
+            run = self._plan.runs[key]
+            training, per_step = run.config["training"], self._own.get(key, self._exact.get(_recipe(run.config)))
+            if per_step is None and (per_image := self._similar.get(_shape(run.config))) is not None:
+                per_step = per_image * training["batch_size"]
+            return None if per_step is None else per_step * (training["steps"] - from_step)
         evaluation = self._plan.evaluations.get(key)
         return None if evaluation is None else self._measured.get(evaluation.reference)
-
-    def _training(self, run: Run, from_step: int) -> float | None:
-        training = run.config["training"]
-        per_step = self._exact.get(_recipe(run.config))
-        if per_step is None and (per_image := self._similar.get(_shape(run.config))) is not None:
-            per_step = per_image * training["batch_size"]
-        return None if per_step is None else per_step * (training["steps"] - from_step)
 
 
 def _steady(run: RunRecord) -> float | None:

@@ -9,22 +9,17 @@ from sagan.plan.costs import Costs
 from sagan.plan.types import Plan
 from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_run
-from sagan.store.types import EvaluationRecord, ReferenceRecord
+from sagan.store.reading import read_evaluation, read_reference, read_result
 
 
-def missing(plan: Plan, paths: Paths) -> tuple[list[str], list[str], list[str]]:
+def missing(plan: Plan, paths: Paths) -> list[str]:
     """Keys of the runs, references and evaluations that are not there."""
-    runs = [key for key in plan.runs if read_run(key, paths).record is None]
-    references = [key for key in plan.references if read_reference(key, paths).record is None]
-    evaluations = [key for key in plan.evaluations if read_evaluation(key, paths).record is None]
-    return runs, references, evaluations
+    return [key for key, job in plan.jobs.items() if read_result(job.record, key, paths).record is None]
 
 
 def set_aside_invalid(plan: Plan, paths: Paths) -> dict[str, Path]:
-    """Move away references and measurements whose records are none; where each went, by its key."""
-    moved = {key: set_aside(ReferenceRecord, key, paths) for key in plan.references}
-    moved |= {key: set_aside(EvaluationRecord, key, paths) for key in plan.evaluations}
+    """Move away results whose records are none, or are not true of their files; where each went, by its key."""
+    moved = {key: set_aside(job.record, key, paths) for key, job in plan.jobs.items()}
     return {key: place for key, place in moved.items() if place is not None}
 
 
@@ -63,9 +58,7 @@ def _clock(seconds: float) -> str:
 
 def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
     """Bytes of a suite's runs, evaluations and references, each once."""
-    cells = plan.suites[suite]
-    evaluations = {key for cell in cells for key in cell.evaluations}
-    references = {plan.evaluations[key].reference for key in evaluations}
-    folders = [paths.run(key) for key in {cell.run for cell in cells}]
-    folders += [paths.evaluation(key) for key in evaluations] + [paths.reference(key) for key in references]
-    return sum(map(size_of, folders))
+    jobs = plan.jobs
+    keys = {key for cell in plan.suites[suite] for key in (cell.run, *cell.evaluations)}
+    keys |= {plan.evaluations[key].reference for key in keys & plan.evaluations.keys()}
+    return sum(size_of(paths.root / jobs[key].record.folder(key)) for key in keys)

@@ -8,24 +8,27 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from sagan.code.extensions import Sources
+from sagan.code import fingerprint
+from sagan.code.extensions import Sources, check_extension
 from sagan.data.conditions import class_names
-from sagan.errors import UserError, check_known
+from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
-from sagan.plan.keys import evaluation_code, names_on_disk, reference_code, run_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import read_record
 from sagan.store.records import Json, digest
 from sagan.store.types import Manifest
 from sagan.store.weights import extractor_digest
+
+_RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
 
 
 def make_plan(
@@ -56,7 +59,7 @@ class _Planner:
     def __init__(self, params: Params, paths: Paths, seeds: Mapping[str, int]) -> None:
         self.params, self.paths, self.seeds = params, paths, seeds
         self.plan = Plan({}, {}, {}, {})
-        self._names = dict(names_on_disk(paths))  # "s<seed>-<hash>" -> key
+        self._names = dict(_names_on_disk(paths))  # "s<seed>-<hash>" -> key
 
     def add_suite(self, name: str) -> None:
         suite, paths, plan = self.params.suites[name], self.paths, self.plan
@@ -101,6 +104,47 @@ class _Planner:
         return Cell(row.name, run.seed, run.key, first, also, row.levels, row.aliases)
 
 
+def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
+    """Of results that are there: what identifies the run, and its key. The last one counts: finished, if any is."""
+    for evaluation in sorted(paths.evaluation("-").parent.glob("*.*")):
+        if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
+            yield found[1], found[0]
+    for run in sorted(paths.run("-").parent.glob("*-s*"), key=lambda run: ((run / "run.json").exists(), run)):
+        if found := _RUN_KEY.fullmatch(run.name):
+            yield found[1], found[0]
+
+
+def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources | None]:
+    """The hash of the code that a run uses, its own file among it.
+
+    Args:
+        place: where params.yaml names that file.
+
+    Returns:
+        With the file as it was read.
+
+    Raises:
+        UserError: there is something wrong with that file.
+    """
+    extension = config.variant.extension
+    code = fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
+    if extension is None:
+        return code, None
+    file = paths.root / extension.file
+    sources, defined = check_extension(file, place)
+    networks = defined & {"build_generator", "build_discriminator"}
+    if networks and config.variant.condition is not None:
+        raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
+    if "build_discriminator" in networks and config.variant.regularisers.feature_matching:
+        problem = "of an own discriminator the features before its head are not known; say feature_matching: 0"
+        raise UserError(f"{place} = {extension.file!r}: {problem}")
+    try:
+        own = fingerprint.extension_code(sources)
+    except LookupError as error:
+        raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
+    return digest([code, own]), sources
+
+
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
     """Refuse to make what a plan of other code asks for. Once the code is imported, this says what was imported.
 
@@ -114,9 +158,9 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
     if isinstance(spec, Run):
         now, own = run_code(spec.typed, paths, f"{paths.params}: variants.{spec.variant}.extension.file")
     elif isinstance(spec, Reference):
-        now = reference_code(spec.extractor)
+        now = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[spec.extractor])
     else:
-        now = evaluation_code(spec.settings["extractor"])
+        now = fingerprint.code_of(*fingerprint.EVALUATION, tokens=[spec.settings["extractor"]])
     if now != spec.code:
         raise UserError(f"{spec.key}: the code has changed since the plan was made; plan again")
     return own
@@ -124,7 +168,7 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
 
 def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
     split, threads = suite.evaluation.split, suite.evaluation.threads
-    code, execution = reference_code(extractor), suite.execution.model_dump()
+    code, execution = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor]), suite.execution.model_dump()
     side, data = manifest["resolution"], manifest["digest"]
     identity = [data, extractor, extractor_digest(extractor, paths), split, threads, code]
     key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
@@ -135,7 +179,7 @@ def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
     space = {"extractor": reference.extractor, "curve": suite.evaluation.curve.get(reference.extractor, 0)}
     settings = suite.evaluation.model_dump(exclude={"also"}) | space
     identity = {**switched_on(suite.evaluation), "also": [], **space}
-    code = evaluation_code(reference.extractor)
+    code = fingerprint.code_of(*fingerprint.EVALUATION, tokens=[reference.extractor])
     names = [key.rpartition("-")[2] for key in (run.key, reference.key)]
     key = f"{run.key}.{digest([*names, identity, code], 10)}"
     return Evaluation(key, run.key, reference.key, settings, code, suite.execution.model_dump())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,7 @@ from sagan.errors import UserError
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params.run import RunConfig
 from sagan.store.records import Json, NotARecord, digest, read_json, write_json
+from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
 
 # Of an evaluation's key: a variant's name, then seed and hashes.
 _LONGEST = FILE_NAME + 50
@@ -34,6 +35,7 @@ Name = Annotated[str, AfterValidator(_a_name)]
 class Run:
     """One training: a recipe with a seed. What of `config` is on enters the key; `execution` does not."""
 
+    record: ClassVar[type[Result]] = RunRecord
     key: Name
     variant: str
     seed: int
@@ -61,6 +63,7 @@ class Run:
 class Reference:
     """The real side of a comparison: statistics of a dataset's split in one feature space."""
 
+    record: ClassVar[type[Result]] = ReferenceRecord
     key: Name
     dataset: Name
     resolution: int
@@ -76,6 +79,7 @@ class Reference:
 class Evaluation:
     """One run measured against one reference."""
 
+    record: ClassVar[type[Result]] = EvaluationRecord
     key: Name
     run: Name
     reference: Name
@@ -121,9 +125,10 @@ class Plan:
     evaluations: dict[Name, Evaluation]
     suites: dict[Name, list[Cell]]
 
-    def job(self, key: str) -> Run | Evaluation | Reference:
-        """What a key stands for."""
-        return next(jobs[key] for jobs in (self.runs, self.evaluations, self.references) if key in jobs)
+    @property
+    def jobs(self) -> dict[str, Run | Reference | Evaluation]:
+        """What each key stands for."""
+        return {**self.runs, **self.references, **self.evaluations}
 
     def digest(self) -> str:
         return digest(dataclasses.asdict(self), 16)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import last_logged_step, read_result, read_run
+from sagan.store.reading import log_tail, read_result, read_run
 from sagan.store.types import Result
 
 # What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
@@ -53,7 +53,7 @@ def last_checkpoint(key: str, paths: Paths) -> int:
 
 def last_step(key: str, paths: Paths) -> int:
     """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
-    return max(last_checkpoint(key, paths), last_logged_step(key, paths))
+    return max([last_checkpoint(key, paths), *(line.step for line in log_tail(key, paths)[-1:])])
 
 
 def set_aside(kind: type[Result], key: str, paths: Paths, verify: bool = True) -> Path | None:
@@ -62,7 +62,7 @@ def set_aside(kind: type[Result], key: str, paths: Paths, verify: bool = True) -
     Args:
         verify: compare the files' bytes with their digests, beside their sizes.
     """
-    folder = paths.root.joinpath(kind.place.format(key)).parent
+    folder = paths.root / kind.folder(key)
     if is_locked(lock_of(folder)) or read_result(kind, key, paths, verify).state in ("there", "missing"):
         return None
     place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"

@@ -7,9 +7,9 @@ result anew; its folder is set aside, never deleted (`sagan.store.folders`). One
 from __future__ import annotations
 
 import errno
-import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from sagan.store.types import (
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Result)
 _IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
-# More than a line of a run's log is long.
+# Bytes of a log's end: some lines.
 _LOG_TAIL = 8192
 
 
@@ -132,15 +132,15 @@ def read_log(key: str, paths: Paths) -> list[LogLine]:
     return lines
 
 
-def last_logged_step(key: str, paths: Paths) -> int:
-    """The step of the last complete line of a run's log; 0 where there is none."""
-    try:
-        with (paths.run(key) / "log.jsonl").open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _LOG_TAIL))
-            return json.loads(file.read().split(b"\n")[-2])["step"]
-    except (OSError, IndexError, ValueError, KeyError, TypeError):
-        return 0
+def log_tail(key: str, paths: Paths) -> list[LogLine]:
+    """The last lines of a run's log, as far as they are whole; none where there is no log."""
+    lines = []
+    with suppress(OSError), (paths.run(key) / "log.jsonl").open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
+        for line in file.read().split(b"\n")[:-1]:
+            with suppress(ValidationError):  # the first is cut off somewhere
+                lines.append(LogLine.model_validate_json(line))
+    return lines
 
 
 def is_own_file(path: Path, folder: Path) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
 
 from sagan.errors import UserError, did_you_mean
 from sagan.store.paths import Paths, main_workspace
-from sagan.store.records import read_json
 
 
 def experiment_paths(name: str, paths: Paths) -> Paths:
@@ -39,11 +37,3 @@ def leave_for_workspace(suites: Iterable[str], paths: Paths) -> Paths | None:
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target)
     return left
-
-
-def measured_in_report(folder: Path) -> int:
-    """How many measured runs the report in a folder is of; 0 where there is none."""
-    summary = folder / "summary.json"
-    if not summary.exists():
-        return 0
-    return sum(value for name, value in read_json(summary).items() if name.endswith(".measured"))

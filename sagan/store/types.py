@@ -7,6 +7,7 @@ default, or the record is named as too old.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -66,6 +67,11 @@ class Result(Record):
     """What the records of all results share; `left_behind` names files that a light copy lacks."""
 
     place: ClassVar[str]
+
+    @classmethod
+    def folder(cls, key: str) -> Path:
+        """Where a result lies, from the root on."""
+        return Path(cls.place.format(key)).parent
 
     key: str
     dataset: str | None = None

@@ -6,7 +6,7 @@ import pytest
 
 from sagan.params.loading import load_params
 from sagan.plan import make_plan
-from sagan.plan.keys import run_code
+from sagan.plan.making import run_code
 from tests import varied
 from tests.made_up import small_suite, write_manifest
 

@@ -6,7 +6,7 @@ from sagan.code.extensions import OwnCodeError
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.plan import check_code
-from sagan.plan.keys import run_code
+from sagan.plan.making import run_code
 from sagan.training.loop import train
 from tests import varied
 

@@ -276,7 +276,7 @@ def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_a
     for path, content in zip(records, ("{}", '{"key": "tr'), strict=True):
         path.write_text(content)
     output = clone.run(*REPRO)
-    assert output.count("its record is not whole; moved to state/torn/") == 2 and "Traceback" not in output
+    assert output.count("its folder is not whole; moved to state/torn/") == 2 and "Traceback" not in output
     assert_as_undisturbed(clone, undisturbed)
     for path in records:
         assert json.loads(path.read_text())["key"] == path.parent.name

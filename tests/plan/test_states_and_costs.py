@@ -1,5 +1,7 @@
 """The state of runs, and what `prune` may delete."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -62,11 +64,11 @@ def test_results_in_further_feature_spaces_are_asked_for(paths, inception):
     plan = make_plan(params, paths)
     cell = plan.suites["quick"][0]
     for key in cell.evaluations:
-        assert key in missing(plan, paths)[2]
+        assert key in missing(plan, paths)
     run, key = plan.runs[cell.run], cell.also["inception"]
     record = evaluation_record(run, cell, plan.evaluations[key].reference, None, key=key)
     write_json(paths.evaluation(key) / "metrics.json", record)
-    assert cell.also["inception"] not in missing(plan, paths)[2] and cell.evaluation in missing(plan, paths)[2]
+    assert cell.also["inception"] not in missing(plan, paths) and cell.evaluation in missing(plan, paths)
     assert any(f"{cell.run}  missing, measured in 1 of 2 feature spaces" in line for line in plan_lines(plan, paths))
     list(prune(params, paths, delete=True))
     assert paths.evaluation(cell.also["inception"]).exists()
@@ -111,8 +113,15 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
     folder = paths.run(run.key)
     folder.mkdir(parents=True)
     assert last_step(run.key, paths) == 0
-    (folder / "log.jsonl").write_text('{"step": 10}\n{"step": 20}\n{"st')
+    lines = [json.dumps({"step": step, "images": 40, "seconds": 0.0, "time": step / 4}) for step in (10, 20)]
+    (folder / "log.jsonl").write_text("\n".join([*lines, '{"st']))
     assert last_step(run.key, paths) == 20
+    # What it took so far tells what it and others like it take.
+    other = dataclasses.replace(run, key="other", seed=7)
+    longer = {**run.config, "training": {**run.config["training"], "steps": 100}}
+    plan = Plan({run.key: dataclasses.replace(run, config=longer), "other": other}, {}, {}, {})
+    assert Costs(plan, paths).seconds(run.key, 20) == 80 / 4
+    assert Costs(plan, paths).seconds("other") == run.config["training"]["steps"] / 4
 
 
 def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):

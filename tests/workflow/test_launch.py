@@ -21,7 +21,7 @@ def test_more_threads_than_cores_are_refused(run, monkeypatch, section, training
     with pytest.raises(UserError, match=rf"suites\.quick\.{section}\.threads = 64: this launch may use 2 cores"):
         check_threads(plan, 2)
     check_threads(plan, 64)
-    monkeypatch.setattr(launch, "missing", lambda *_: ([], [], []))
+    monkeypatch.setattr(launch, "missing", lambda *_: [])
     check_threads(plan, 2)  # brought from a larger machine, with nothing to make
 
 
