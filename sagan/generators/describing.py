@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from pathlib import Path
-
-import torch
 
 from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import check_known
-from sagan.nn.describe import Layer, describe, layers_of
-from sagan.nn.extension import own_network
+from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution
@@ -18,7 +14,6 @@ from sagan.params.run import Image, networks_of
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.store.paths import Paths
-from sagan.store.records import Json
 
 _RESOLUTION, _CHANNELS = 64, 3
 _GREY = ("mnist5k", "mnist")  # kinds of datasets whose entry does not say how many channels
@@ -60,8 +55,9 @@ def describe_variant(
         config = networks_of(resolved_variant(variant, resolution), image)
         if variant.extension is None:
             return describe(config)
-        file = (paths or Paths()).root / variant.extension.file
-        return describe(config) | _own(config, file, f"variants.{variant_name}.extension.file")
+        file, place = (paths or Paths()).root / variant.extension.file, f"variants.{variant_name}.extension.file"
+        sources, _ = check_extension(file, place)
+        return describe(config, load_extension(sources, f"{place} = {file.as_posix()!r}"))
 
     if name in params.grids:
         return _grid(params.grids[name], networks)
@@ -84,20 +80,6 @@ def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, 
             sums += [sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers)]
         rows.append((variant, *(levels[factor] for factor in factors), *(f"{total:,}" for total in sums)))
     return _table(rows, numbers=range(1 + len(factors), len(rows[0])))
-
-
-def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
-    """The layers of those networks that an extension builds."""
-    sources, _ = check_extension(file, place)
-    module, image, found = load_extension(sources, f"{place} = {file.as_posix()!r}"), config["image"], {}
-    shapes = {
-        "generator": (1, config["variant"]["generator"]["z_dim"]),
-        "discriminator": (1, image["channels"], image["resolution"], image["resolution"]),
-    }
-    for role, shape in shapes.items():
-        if f"build_{role}" in module.__functions__:
-            found[role] = layers_of(own_network(role, config, module), torch.zeros(shape), None)
-    return found
 
 
 def _image(variant: Variant, channels: int, resolution: int) -> Image:
