@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 import time
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ import torch
 
 import sagan
 from sagan.code.fingerprint import PACKAGE
-from sagan.store.reading import warn_once
+from sagan.store.git import said_by
 from sagan.store.records import Json
 from sagan.training.devices import describe, driver
 
@@ -79,16 +78,4 @@ def _instructions() -> Json:
 
 def _git(*arguments: str) -> str | None:
     """Git's answer about the code's own folder; None where it is not a checkout."""
-    return _answer(["git", "-C", str(PACKAGE.parent), *arguments])
-
-
-def _answer(command: list[str]) -> str | None:
-    """What a program prints; None where it is not there or fails."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        if "dubious ownership" in str(getattr(error, "stderr", "")):
-            warn_once(f"records hold no commit: {PACKAGE.parent} belongs to another user, so git does not open it")
-        return None
+    return said_by("git", "-C", str(PACKAGE.parent), *arguments)

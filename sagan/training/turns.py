@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sagan.code.extensions import Sources, load_extension, read_sources
 from sagan.code.trust import keep_with_run
@@ -28,7 +28,7 @@ from sagan.progress import progress
 from sagan.store.locks import lock_of, release, waited_for
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
-from sagan.store.records import Json, canonical, file_digest, write_json
+from sagan.store.records import Json, canonical, kept_files, write_json
 from sagan.store.tensors import save_tensors
 from sagan.store.types import RunRecord
 from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
@@ -233,6 +233,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         _save_network(session, session.generator_state(), folder / "generator.safetensors")
         _save_network(session, session.discriminator_state(), folder / "discriminator.safetensors")
     images, seconds = session.done * training["batch_size"], position.seconds
+    networks = {"generator": session.trainer.generator, "discriminator": session.trainer.discriminator}
     # Of all of a CPU's threads together.
     each = 1 if under.device.type == "cuda" else training["threads"]
     record = RunRecord(
@@ -254,15 +255,8 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         steady_seconds=round(seconds["steady"], 3),
         steady_steps=seconds["steady_steps"],
         images_per_second=round(each * images / seconds["step"], 1),
-        parameters={
-            "generator": _parameter_count(session.trainer.generator),
-            "discriminator": _parameter_count(session.trainer.discriminator),
-        },
-        files={
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        parameters={role: sum(p.numel() for p in network.parameters()) for role, network in networks.items()},
+        files=kept_files(folder),
         provenance=provenance(under.device, beginning) | {"processes": position.processes, "together": under.beside},
     )
     write_json(folder / "run.json", record.content())
@@ -338,7 +332,3 @@ def _snapshot(folder: Path, step: int) -> Path:
 def _save_network(session: Session, state: dict[str, Tensor], path: Path) -> None:
     """Plain weights with what is needed to build the network around them."""
     save_tensors(path, state, {"config": canonical(session.config.networks())})
-
-
-def _parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
