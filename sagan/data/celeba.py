@@ -28,9 +28,8 @@ SIZE = (178, 218)
 PLACES = (".", "Img", "Anno", "Eval", "celeba")
 
 
-def locate_celeba(spec: CelebA, root: Path) -> Source:
+def locate_celeba(spec: CelebA, source: Path) -> Source:
     """Images and lists below the source."""
-    source = originals.place_of(root, spec.source)
     images, passed_over = find_images(source)
     lists = {name: _find_list(source, name) for name in LISTS}
     missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]

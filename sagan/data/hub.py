@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagan.data.originals import BadImage, Source, list_files, on_disk, place_of, stamp
+from sagan.data.originals import BadImage, Source, list_files, on_disk, stamp
 from sagan.data.photographs import SPLIT_NAMES, held_out
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError, first_line
@@ -48,9 +48,8 @@ class StoredImage:
             raise BadImage(f"cannot be read: {error.strerror}") from None
 
 
-def locate_hub(spec: HuggingFace, root: Path) -> Source:
+def locate_hub(spec: HuggingFace, folder: Path) -> Source:
     """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
-    folder = place_of(root, spec.source)
     whole = stamp(list_files(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
     return Source(whole, lambda: _content(spec, folder if folder.is_dir() else None))
 

@@ -102,9 +102,9 @@ def test_a_folder_that_grew_is_noticed(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train-0.parquet").write_bytes(b"one")
     spec = HuggingFace(kind="huggingface", source="source", resolution=32)
-    before = locate_hub(spec, tmp_path).stamp
+    before = locate_hub(spec, tmp_path / "source").stamp
     (tmp_path / "source" / "train-1.parquet").write_bytes(b"two")
-    assert locate_hub(spec, tmp_path).stamp != before
+    assert locate_hub(spec, tmp_path / "source").stamp != before
 
 
 def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):
