@@ -11,7 +11,6 @@ import typer
 
 from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
-from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
 from sagan.store.paths import TIMM
@@ -60,7 +59,7 @@ def sample(
     from sagan.generators.sampling import Draw, write_samples
 
     draw = Draw(count, columns, seed, truncation, of_class)
-    written = write_samples(generator_file(source, PATHS), out, form, draw, trust, PATHS)
+    written = write_samples(source, out, form, draw, trust, PATHS)
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
@@ -106,7 +105,7 @@ def attend(
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators.sampling import attention_pictures
 
-    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust, PATHS):
+    for path in attention_pictures(source, out, count, seed, trust, PATHS):
         print(path)
 
 
@@ -119,7 +118,7 @@ def export(
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
     from sagan.generators.exporting import export_generator
 
-    difference = export_generator(generator_file(source, PATHS), out, trust, PATHS)
+    difference = export_generator(source, out, trust, PATHS)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 
