@@ -8,11 +8,12 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from sagan.training.provenance import Beginning, provenance
 from sagan.training.stopping import StopSignal
 
 # What a turn comes to: False where there was nothing to be done but to wait for another process.
-Turns = Iterator[bool]
+Turns = Generator[bool, None, Any]
 _CPU = torch.device("cpu")
 
 
@@ -132,7 +133,7 @@ def turns(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         processes.wait()  # until the first one has written everything
         if processes.is_first:
             shutil.rmtree(paths.state(run.key), ignore_errors=True)
-        return record or read_run(run.key, paths).record  # type: ignore[return-value]
+        return record or read_run(run.key, paths).record
     finally:
         if lock is not None:
             release(lock)
@@ -260,7 +261,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         provenance=provenance(under.device, beginning) | {"processes": position.processes, "together": under.beside},
     )
     write_json(folder / "run.json", record.content())
-    return record  # type: ignore[return-value]
+    return record
 
 
 def _carry_out(
@@ -293,7 +294,7 @@ def _carry_out(
                     scores = _scores(session, data) if session.at_snapshot and not diverged else {}
                     log.add(step, step * batch_size, position.seconds, scalars | diagnostics(session.trainer) | scores)
                 if diverged:
-                    return bad if bad >= 0 else step  # type: ignore[return-value]
+                    return bad if bad >= 0 else step
                 update(step)
                 if session.at_snapshot and log is not None:
                     _save_snapshot(session, paths.run(run.key))
