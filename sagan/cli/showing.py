@@ -65,7 +65,7 @@ def sample(
 
 @app.command()
 def describe(
-    variant: Annotated[str, typer.Argument(help="A variant or a grid of params.yaml.")],
+    variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
     suite: Annotated[
         str | None, typer.Option(help="For the images of this suite's dataset; with --recipe, with its training.")
     ] = None,
@@ -79,7 +79,7 @@ def describe(
         bool, typer.Option("--recipe", help="Show what runs instead: every setting, and where its value is said.")
     ] = False,
 ) -> None:
-    """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
+    """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...)."""
     params = load_params(PATHS.params)
     lines: Iterable[str]
     if recipe:

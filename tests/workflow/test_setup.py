@@ -78,11 +78,11 @@ def test_the_command_works_below_the_clone_and_says_what_is_missing_outside_and_
     (tmp_path / "clone/params.yaml").write_bytes((root / "params.yaml").read_bytes())
 
     def describe(folder):
-        command = [sys.executable, "-c", "from sagan.cli import main; main()", "describe", "sagan-grid"]
+        command = [sys.executable, "-c", "from sagan.cli import main; main()", "describe", "sagan"]
         environment = os.environ | {"PYTHONPATH": str(root)}
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
-    assert describe(tmp_path / "clone/deep/down").stdout.startswith("| variant")
+    assert describe(tmp_path / "clone/deep/down").stdout.startswith("sagan: ")
     outside = describe(tmp_path)
     assert outside.returncode == 2 and outside.stderr.count("\n") == 1 and "inside a clone" in outside.stderr
     (tmp_path / "clone/sagan").mkdir()
