@@ -76,18 +76,11 @@ def rows(params: Params, suite: str) -> dict[str, Listed]:
 
 
 def _one_recipe(params: Params, one: str, other: str) -> str:
-    """That two variants are one recipe, and what should differ."""
-    cells = {name: levels for grid in params.grids.values() for name, levels in grid.items()}
-    pairs = [(factor, level, cells.get(other, {}).get(factor, level)) for factor, level in cells.get(one, {}).items()]
-    factors = [f"{factor!r} ({level}, {instead})" for factor, level, instead in pairs if level != instead]
+    """That two variants are one recipe, and what differs in vain."""
     trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
     off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
-    told = f"{one!r} and {other!r} are one recipe"
-    if off:
-        told += f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it"
-    if factors:
-        return f"{told}; let the levels of factor {' or '.join(factors)} differ in what the recipe uses"
-    return f"{told}; let one of them say something else, or list one alone"
+    since = f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it" if off else ""
+    return f"{one!r} and {other!r} are one recipe{since}; let one of them say something else, or list one alone"
 
 
 # --- for people -----------------------------------------------------------------------------------
