@@ -40,11 +40,3 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tenso
             pass
         warnings.warn(f"{weights}: damaged, so the checkpoint before it is used", stacklevel=2)
     return None
-
-
-def delete_checkpoints(folder: Path) -> None:
-    """Those that a run which begins anew must not go on from; of a whole one the record goes first."""
-    for record in folder.glob("*.json"):
-        record.unlink()
-    for weights in folder.glob("*.safetensors"):
-        weights.unlink()

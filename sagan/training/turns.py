@@ -32,7 +32,7 @@ from sagan.store.reading import read_run
 from sagan.store.records import Json, canonical, kept_files, write_json
 from sagan.store.tensors import save_tensors
 from sagan.store.types import RunRecord
-from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
+from sagan.training.checkpoints import load_checkpoint, save_checkpoint
 from sagan.training.clock import Seconds, StepClock
 from sagan.training.diagnostics import diagnostics, mean_score, weights_finite
 from sagan.training.engine import Session
@@ -223,7 +223,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         return None
     if session.done == 0:
         shutil.rmtree(folder, ignore_errors=True)
-        delete_checkpoints(paths.state(run.key))
+        shutil.rmtree(paths.state(run.key), ignore_errors=True)
         if own is not None:
             keep_with_run(own.__sources__, folder)
         _save_snapshot(session, folder)
