@@ -70,10 +70,7 @@ def describe(
         str | None, typer.Option(help="For the images of this suite's dataset; with --recipe, with its training.")
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels. Default: the suite's, or 64.")
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
+        int | None, typer.Option(min=1, help="Side of the images in pixels. Default: the suite's, or 64.")
     ] = None,
     recipe: Annotated[
         bool, typer.Option("--recipe", help="Show what runs instead: every setting, and where its value is said.")
@@ -89,7 +86,7 @@ def describe(
     else:
         from sagan.generators.describing import describe_variant
 
-        lines = describe_variant(params, variant, suite, resolution, channels, PATHS)
+        lines = describe_variant(params, variant, suite, resolution, PATHS)
     for line in lines:
         print(line)
 

@@ -6,15 +6,11 @@ from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import check_known
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
-from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution
 from sagan.params.run import Image, networks_of
 from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.store.paths import Paths
-
-_RESOLUTION, _CHANNELS = 64, 3
-_GREY = ("mnist5k", "mnist")  # kinds of datasets whose entry does not say how many channels
 
 
 def describe_variant(
@@ -22,15 +18,13 @@ def describe_variant(
     name: str,
     suite: str | None,
     resolution: int | None = None,
-    channels: int | None = None,
     paths: Paths | None = None,
 ) -> list[str]:
     """Lines that describe a variant's generator and discriminator layer by layer.
 
     Args:
-        suite: a suite whose dataset's images are made; None for those below.
-        resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
-            Conditional variants are shown with ten classes.
+        suite: a suite whose dataset's images are made; None for 64x64 pixels in colour.
+        resolution: of the images instead. Conditional variants are shown with ten classes.
         paths: of the clone that own code lies in; None for the current folder.
 
     Raises:
@@ -40,11 +34,8 @@ def describe_variant(
     if suite is not None:
         check_known(f"--suite {suite}", suite, params.suites, "suite")
     dataset = params.datasets[params.suites[suite].dataset] if suite else None
-    if resolution is None:
-        resolution = dataset.resolution if dataset else _RESOLUTION
-    if channels is None:
-        channels = _channels(dataset) if dataset else _CHANNELS
-
+    resolution = resolution or (dataset.resolution if dataset else 64)
+    channels = dataset.channels if dataset else 3
     variant = params.variants[name]
     check_resolution(name, variant, resolution, f"with --resolution {resolution}")
     config, own = networks_of(resolved_variant(variant, resolution), _image(variant, channels, resolution)), None
@@ -63,10 +54,6 @@ def describe_variant(
 def _image(variant: Variant, channels: int, resolution: int) -> Image:
     classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
     return Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
-
-
-def _channels(dataset: AnyDataset) -> int:
-    return getattr(dataset, "channels", 1 if dataset.kind in _GREY else 3)
 
 
 def _network(role: str, layers: list[Layer]) -> list[str]:

@@ -123,7 +123,7 @@ def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monk
     write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
     plan()
     monkeypatch.chdir(paths.root)
-    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick", channels=1))
+    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick"))
     generator, discriminator = text.split("\ndiscriminator: ")
     assert "attention" in generator and discriminator.startswith("785 parameters") and "own.1" in discriminator
 
