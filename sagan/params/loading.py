@@ -19,8 +19,7 @@ from sagan.params.complaints import Tree, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.inheritance import expand
 from sagan.params.recipes import rows, suite_training
-from sagan.params.spaces import DIGITS
-from sagan.params.suites import Listed, Suite
+from sagan.params.suites import DIGITS, Listed, Suite
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
