@@ -50,12 +50,12 @@ def train_alone(run: Run, paths: Paths) -> int:
         UserError: the code or the data have changed since the plan was made, or it cannot be trained.
     """
     code_base.cache_clear()  # What has been hashed before this process imported it may be other code by now.
-    own = check_code(run, paths)
+    check_code(run, paths)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
     if first:
         _there(run, paths)
     try:
-        record = train_on(run, _dataset(run, paths, {}), paths, own)
+        record = train_on(run, _dataset(run, paths, {}), paths)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         return GO_ON_LATER
@@ -113,7 +113,8 @@ class Making:
                     self._all_measured(run)
                 else:
                     asked = self._together or run.execution["together"]
-                    job = Job(run, partial(self._data, run), check_code(run, self._paths))
+                    check_code(run, self._paths)
+                    job = Job(run, partial(self._data, run))
                     jobs.setdefault(None if asked == "auto" else asked, []).append(job)
         left = sum(map(len, jobs.values()))
         with self._gpu(runs if left > 1 else []) as gpu, ThreadPoolExecutor(1) as beside:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from sagan.code.extensions import Sources
 from sagan.data.prepared import PreparedDataset
 from sagan.plan import Run
 from sagan.store.paths import Paths
@@ -39,13 +38,11 @@ def train(
     paths: Paths,
     labels: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
-    own: Sources | None = None,
 ) -> RunRecord:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
         images, labels, held_out: as `Data` has them.
-        own: the sources of its extension as they were checked; None to read them.
 
     Returns:
         What `run.json` holds; its status is "finished" or "diverged".
@@ -57,26 +54,25 @@ def train(
         return record
     data = Data(images, labels, held_out)
     with joined() as processes, StopSignal() as stop:
-        for _, outcome in trained([Job(run, lambda: data, own)], paths, stop, processes=processes):
+        for _, outcome in trained([Job(run, lambda: data)], paths, stop, processes=processes):
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
     raise Interrupted(f"{run.key}: stopped before its first step")
 
 
-def train_on(run: Run, dataset: PreparedDataset, paths: Paths, own: Sources | None = None) -> RunRecord:
+def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
     """`train` on a prepared dataset's training split, with the labels that the variant is given."""
     data = Data.of(run, dataset)
-    return train(run, data.images, paths, data.labels, data.held_out, own)
+    return train(run, data.images, paths, data.labels, data.held_out)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be trained, what reads its data, and the sources of its extension as they were checked."""
+    """A run to be trained, and what reads its data."""
 
     run: Run
     data: Callable[[], Data]
-    own: Sources | None = None
 
 
 def trained(
@@ -126,7 +122,7 @@ def _on_its_device(job: Job, paths: Paths, under: Under) -> Turns:
     """`turns` of a job, each with what of torch's global settings is the run's own, on its device and its stream."""
     training = job.run.config["training"]
     with device_for(job.run.execution, job.run.threads) as device:
-        under.device, under.own = device, job.own
+        under.device = device
         # A run by itself stays on the stream that everything else is on.
         stream = torch.cuda.Stream(device) if device.type == "cuda" and under.shares else None
         with closing(turns(job.run, job.data(), paths, under)) as steps:

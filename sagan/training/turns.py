@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.code.extensions import Sources, load_extension, read_sources
+from sagan.code.extensions import load_extension
 from sagan.code.trust import keep_with_run
 from sagan.data.conditions import class_labels
 from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, first_line
-from sagan.plan import Run
+from sagan.plan import Run, check_code
 from sagan.progress import progress
 from sagan.store.locks import lock_of, release, waited_for
 from sagan.store.paths import Paths
@@ -93,7 +93,6 @@ class Under:
         stop: says when to write a checkpoint and leave.
         processes: those that share every batch.
         device: which it computes on.
-        own: the sources of the variant's extension, as they were checked; None to read them.
         shares: whether other runs may take turns in this process.
         beside: how many did at most, this one among them.
     """
@@ -101,7 +100,6 @@ class Under:
     stop: StopSignal
     processes: Processes = ALONE
     device: torch.device = _CPU
-    own: Sources | None = None
     shares: bool = False
     beside: int = 1
 
@@ -165,13 +163,13 @@ def _errors_explained(run: Run, under: Under) -> Iterator[None]:
         ) from None
 
 
-def _own_code(run: Run, paths: Paths, sources: Sources | None) -> ModuleType | None:
+def _own_code(run: Run, paths: Paths) -> ModuleType | None:
+    """A run's extension: the very bytes that the plan's code was hashed over."""
     extension = run.typed.variant.extension
     if extension is None:
         return None
-    file = paths.root / extension.file
-    place = f"{paths.params}: variants.{run.variant}.extension.file"
-    return load_extension(sources or read_sources(file, place), f"{place} = {file.as_posix()!r}")
+    place = f"{paths.params}: variants.{run.variant}.extension.file = {(paths.root / extension.file).as_posix()!r}"
+    return load_extension(check_code(run, paths), place)
 
 
 def _session(
@@ -216,7 +214,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
     if writes:
         # Files of a torn copy must not stand for what is made now.
         (folder / "run.json").unlink(missing_ok=True)
-    own = _own_code(run, paths, under.own)
+    own = _own_code(run, paths)
     session, position = _session(run, data, paths, under, own)
     if not writes:
         yield from _carry_out(run, session, data, paths, None, position, under)
