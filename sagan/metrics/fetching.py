@@ -13,9 +13,6 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
-from rich.console import Console
-from rich.progress import wrap_file
-
 from sagan.errors import UserError, first_line
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
 from sagan.metrics.timm_networks import import_timm, unknown
@@ -77,14 +74,10 @@ def _from_hub(name: str, path: Path) -> str:
 
 
 def _download(published: Published, path: Path) -> None:
-    with (
-        urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response,
-        atomic(path) as temporary,
-    ):
-        size = int(response.headers.get("Content-Length") or 0)
-        shown = wrap_file(response, size, description=path.name, console=Console(stderr=True))
-        with shown as reader, temporary.open("wb") as file:
-            shutil.copyfileobj(reader, file)
+    print(f"fetching {published.url}", file=sys.stderr, flush=True)
+    with urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response, atomic(path) as temporary:
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(response, file)
         _check(file_digest(temporary), published.sha256, published.url)
 
 
