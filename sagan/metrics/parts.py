@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sagan.progress import progress
+from sagan.store.reading import warn_once
 from sagan.store.records import Json, atomic, digest
 
 PART = 500  # images
@@ -89,7 +89,7 @@ class FeatureParts:
             content = path.read_bytes()
             if _digest(content) == path.name.split(".")[1]:
                 return load(content)
-            warnings.warn(f"{path}: damaged, so it is made anew", stacklevel=2)
+            warn_once(f"{path}: damaged, so it is made anew")
             path.unlink()
         return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sagan.store.reading import warn_once
 from sagan.store.records import Json, file_digest, read_json, write_json
 from sagan.store.tensors import save_tensors
 
@@ -38,5 +38,5 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tenso
                 return load_file(weights, device=str(device)), record
         except (OSError, ValueError, KeyError):
             pass
-        warnings.warn(f"{weights}: damaged, so the checkpoint before it is used", stacklevel=2)
+        warn_once(f"{weights}: damaged, so the checkpoint before it is used")
     return None

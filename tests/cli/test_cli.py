@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from sagan.cli.app import show_warning
-from sagan.code.fingerprint import PACKAGE
-
 ROOT = Path(__file__).parents[2]
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
 
@@ -121,11 +118,3 @@ def test_nothing_is_made_of_images_that_have_changed_since(sagan, tmp_path, verb
     done = sagan(verb, key, "--plan", "plan.json")
     assert done.returncode == 2 and "the arrays have changed since they were prepared" in done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "results").exists()
-
-
-def test_our_own_warnings_are_one_plain_line(capsys):
-    """Others keep their place in the code."""
-    show_warning(UserWarning("damaged"), UserWarning, str(PACKAGE / "training/loop.py"), 3)
-    assert capsys.readouterr().err == "sagan: warning: damaged\n"
-    show_warning(UserWarning("deprecated"), UserWarning, "/elsewhere/module.py", 3)
-    assert "/elsewhere/module.py:3: UserWarning: deprecated" in capsys.readouterr().err
