@@ -107,7 +107,7 @@ def test_a_baseline_that_is_no_row_is_refused(load):
                 baseline="v",
                 h={"like": "v", "grid": {"norm": {"a": {}, "b": {"generator": {"attention_at": [14]}}}}},
             ),
-            ["'h-a' and 'h-b' are one recipe; let one of them say something else"],
+            ["'h-a' and 'h-b' are one recipe, since generator.attention_at counts for nothing in it;"],
         ),
         (
             listed("g", "h", baseline="v", h={"like": "v", "grid": "g"}),
