@@ -19,7 +19,7 @@ from sagan.metrics.timm_networks import import_timm, unknown
 from sagan.store.locks import exclusive
 from sagan.store.paths import TIMM, Paths
 from sagan.store.records import atomic, file_digest, write_json
-from sagan.store.weights import PUBLISHED, Published, inspect
+from sagan.store.weights import PUBLISHED, Published, origin_of
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
@@ -36,7 +36,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     """
     path = paths.weights_file(extractor, paths.root)
     with exclusive(paths.weights):
-        if path.exists() and (origin := inspect(extractor, path).origin):
+        if path.exists() and (origin := origin_of(extractor, path)):
             return f"{path}: there already, {origin}"
         if extractor.startswith(TIMM):
             return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
