@@ -8,7 +8,6 @@ from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.fitting import check_resolution
 from sagan.params.run import Image, networks_of
-from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.store.paths import Paths
 
@@ -38,7 +37,9 @@ def describe_variant(
     channels = dataset.channels if dataset else 3
     variant = params.variants[name]
     check_resolution(name, variant, resolution, f"with --resolution {resolution}")
-    config, own = networks_of(resolved_variant(variant, resolution), _image(variant, channels, resolution)), None
+    classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
+    image = Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
+    config, own = networks_of(resolved_variant(variant, resolution), image), None
     if variant.extension is not None:
         file, place = (paths or Paths()).root / variant.extension.file, f"variants.{name}.extension.file"
         sources, _ = check_extension(file, place)
@@ -49,11 +50,6 @@ def describe_variant(
     for role, layers in describe(config, own).items():
         lines += ["", *_network(role, layers)]
     return lines
-
-
-def _image(variant: Variant, channels: int, resolution: int) -> Image:
-    classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
-    return Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
 
 
 def _network(role: str, layers: list[Layer]) -> list[str]:

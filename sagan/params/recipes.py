@@ -96,28 +96,23 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
         UserError: there is no such variant or suite.
     """
     check_known(name, name, params.grids.get(name, params.variants), "variant")
-    if suite is not None:
+    variant, said_by = params.variants[name], params.said[name]
+    if suite is None:
+        recipe = switched_on(Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields))))
+        recipe["training"] = variant.training.model_dump(exclude_unset=True)
+    else:
         check_known(f"--suite {suite}", suite, params.suites, "suite")
-    suites = {"training": params.suites[suite].training.model_dump(exclude_unset=True)} if suite else {}
-    said_by = {path: f"suites.{suite}.{path}" for path, _ in leaves(suites)} | params.said[name]
-    told = [
-        (path, _as_text(value), said_by.get(path, "default")) for path, value in leaves(_recipe_of(params, name, suite))
-    ]
+        runs = what_runs(params, suite, name)
+        recipe = {**runs["variant"], "training": runs["training"]}
+        training = leaves(params.suites[suite].training.model_dump(exclude_unset=True), "training.")
+        said_by = {path: f"suites.{suite}.{path}" for path, _ in training} | said_by
+    told = [(path, _as_text(value), said_by.get(path, "default")) for path, value in leaves(recipe)]
     rows = [("setting", "value", "said by"), *told]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
     yield ""
     yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
-
-
-def _recipe_of(params: Params, name: str, suite: str | None) -> Json:
-    if suite is not None:
-        runs = what_runs(params, suite, name)
-        return {**runs["variant"], "training": runs["training"]}
-    variant = params.variants[name]
-    recipe = Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields)))
-    return {**switched_on(recipe), "training": variant.training.model_dump(exclude_unset=True)}
 
 
 def _as_text(value: Any) -> str:

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -20,6 +21,8 @@ from sagan.training.devices import describe, driver
 _NARROWING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
 # What libraries choose kernels by.
 _INSTRUCTIONS = ("avx", "avx2", "fma3", "avx512_f", "avx512_bw", "avx512_vnni", "avx512_bf16", "amx_tile")
+# Git's answer about the code's own folder; None where it is not a checkout.
+_git = partial(said_by, "git", "-C", str(PACKAGE.parent))
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,3 @@ def _instructions() -> Json:
         "cpu": [name for name in _INSTRUCTIONS if has.get(name)],
         "environment": {name: os.environ[name] for name in _NARROWING if name in os.environ},
     }
-
-
-def _git(*arguments: str) -> str | None:
-    """Git's answer about the code's own folder; None where it is not a checkout."""
-    return said_by("git", "-C", str(PACKAGE.parent), *arguments)
