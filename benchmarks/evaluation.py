@@ -31,7 +31,7 @@ from sagan.metrics.latents import latents
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
 from sagan.params.run import completed
-from sagan.params.spaces import DIGITS
+from sagan.params.suites import DIGITS
 from sagan.plan import Reference
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -49,12 +48,12 @@ def train_alone(run: Run, paths: Paths) -> int:
         UserError: the code or the data have changed since the plan was made, or it cannot be trained.
     """
     code_base.cache_clear()  # What has been hashed before this process imported it may be other code by now.
-    own = check_code(run, paths)
+    check_code(run, paths)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
     if first:
         _there(run, paths)
     try:
-        record = train_on(run, _dataset(run, paths, {}), paths, own)
+        record = train_on(run, _dataset(run, paths, {}), paths)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         return GO_ON_LATER
@@ -112,7 +111,8 @@ class Making:
                     self._all_measured(run)
                 else:
                     asked = self._together or run.execution["together"]
-                    job = Job(run, partial(self._data, run), check_code(run, self._paths))
+                    check_code(run, self._paths)
+                    job = Job(run, lambda run=run: Data.of(run, _dataset(run, self._paths, self._loaded)))
                     jobs.setdefault(None if asked == "auto" else asked, []).append(job)
         left = sum(map(len, jobs.values()))
         with self._gpu(runs if left > 1 else []) as gpu, ThreadPoolExecutor(1) as beside:
@@ -140,9 +140,6 @@ class Making:
             return
         with device_for(of_gpu[0].execution, of_gpu[0].threads) as device:
             yield device.index
-
-    def _data(self, run: Run) -> Data:
-        return Data.of(run, _dataset(run, self._paths, self._loaded))
 
     def _apart(self, run: Run, gpu: int | None = None) -> None:
         """In a process of its own: own code may change what others compute with.

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sagan.data import load
+from sagan.data.originals import SUFFIXES
 from sagan.errors import UserError, check_known, did_you_mean
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
@@ -21,8 +22,6 @@ from sagan.plan import Reference, make_plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_reference
 from sagan.training.devices import device_for
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) -> Iterator[str]:

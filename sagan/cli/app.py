@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -56,23 +55,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    warnings.showwarning = show_warning
     try:
         app()
     except (UserError, OSError) as error:
         sys.exit(said(error))
-
-
-def show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Our own in one plain line; others' as Python has them, with their place in the code."""
-    if Path(filename).is_relative_to(PACKAGE):
-        print(f"sagan: warning: {message}", file=sys.stderr)
-    else:
-        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)

@@ -10,7 +10,6 @@ import typer
 
 from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
-from sagan.generators import generator_file
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
 from sagan.store.paths import TIMM
@@ -55,27 +54,24 @@ def sample(
     from sagan.generators.sampling import Draw, write_samples
 
     draw = Draw(count, columns, seed, truncation, of_class)
-    written = write_samples(generator_file(source, PATHS), out, form, draw, trust, PATHS)
+    written = write_samples(source, out, form, draw, trust, PATHS)
     print(f"{written[0].parent}: {len(written)} images" if form == "images" else written[0])
 
 
 @app.command()
 def describe(
-    variant: Annotated[str, typer.Argument(help="A variant or a grid of params.yaml.")],
+    variant: Annotated[str, typer.Argument(help="A variant of params.yaml.")],
     suite: Annotated[
         str | None, typer.Option(help="For the images of this suite's dataset; with --recipe, with its training.")
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels. Default: the suite's, or 64.")
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(min=1, max=3, help="1 for grey images, 3 for colour. Default: the suite's, or 3.")
+        int | None, typer.Option(min=1, help="Side of the images in pixels. Default: the suite's, or 64.")
     ] = None,
     recipe: Annotated[
         bool, typer.Option("--recipe", help="Show what runs instead: every setting, and where its value is said.")
     ] = False,
 ) -> None:
-    """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...), or a grid's variants."""
+    """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...)."""
     params = load_params(PATHS.params)
     lines: Iterable[str]
     if recipe:
@@ -85,7 +81,7 @@ def describe(
     else:
         from sagan.generators.describing import describe_variant
 
-        lines = describe_variant(params, variant, suite, resolution, channels, PATHS)
+        lines = describe_variant(params, variant, suite, resolution, PATHS)
     for line in lines:
         print(line)
 
@@ -101,7 +97,7 @@ def attend(
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators.sampling import attention_pictures
 
-    for path in attention_pictures(generator_file(source, PATHS), out, count, seed, trust, PATHS):
+    for path in attention_pictures(source, out, count, seed, trust, PATHS):
         print(path)
 
 
@@ -114,7 +110,7 @@ def export(
     """Write a trained generator for other programs, and hold the result to the generator's own output."""
     from sagan.generators.exporting import export_generator
 
-    difference = export_generator(generator_file(source, PATHS), out, trust, PATHS)
+    difference = export_generator(source, out, trust, PATHS)
     print(f"{out}: differs by at most {difference:.1e} of pixel values in [-1, 1]")
 
 

@@ -10,7 +10,7 @@ from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
 from sagan.data.mnist import locate_mnist, locate_mnist5k
-from sagan.data.originals import MissingOriginals, Source, place_of
+from sagan.data.originals import MissingOriginals, Source
 from sagan.data.photographs import decoded
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary
 from sagan.data.stacked import locate_stacked
@@ -38,7 +38,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
     Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
-    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
+    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (threads;
     one for each available core by default).
 
     Args:
@@ -58,8 +58,8 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
         if why:
             warn_once(f"{folder}: prepared anew, since {why}")
         if source is None:
-            download(spec, place_of(root, spec.source))
-            source = _LOCATE[spec.kind](spec, root)
+            download(spec, _place(spec, root))
+            source = _LOCATE[spec.kind](spec, _place(spec, root))
         content = source.content()
         if isinstance(spec, Photographs):
             content = decoded(spec, content, folder, workers or _cores())
@@ -82,13 +82,18 @@ def _look(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[str | 
     except UserError as error:
         why = str(error).partition(";")[0].removeprefix(f"{folder}: ")
     try:
-        source = _LOCATE[spec.kind](spec, root)
+        source = _LOCATE[spec.kind](spec, _place(spec, root))
         if made and made.get("source_stamp") != source.stamp:
             why = "its originals have changed"
     except MissingOriginals as missing:
         if why is not None and not getattr(spec, "download", False):
             raise UserError(f"{why}; {missing}" if why else str(missing)) from None
     return why, source
+
+
+def _place(spec: AnyDataset, root: Path) -> Path:
+    """Where the originals lie: from `root` on, or from the home folder where `source` begins with ~."""
+    return root / Path(getattr(spec, "source", None) or ".").expanduser()
 
 
 def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:

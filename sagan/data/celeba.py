@@ -28,9 +28,8 @@ SIZE = (178, 218)
 PLACES = (".", "Img", "Anno", "Eval", "celeba")
 
 
-def locate_celeba(spec: CelebA, root: Path) -> Source:
+def locate_celeba(spec: CelebA, source: Path) -> Source:
     """Images and lists below the source."""
-    source = originals.place_of(root, spec.source)
     images, passed_over = find_images(source)
     lists = {name: _find_list(source, name) for name in LISTS}
     missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
@@ -122,22 +121,21 @@ def parse_list(path: Path, data: bytes, codes: Mapping[str, int]) -> tuple[list[
         UserError: with the line that does not hold one of the values for each column.
     """
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
-    count, columns, rows = None, None, {}
-    for number, line in enumerate(text.replace(",", " ").replace(";", " ").splitlines(), start=1):
-        image, *values = line.split() or [""]
-        if not image:
-            continue
-        if columns is None and not rows and (image == "image_id" or count):
-            columns = values if image == "image_id" else [image, *values]
-        elif columns is None and not rows and not values and image.isdigit():
-            count = int(image)
-        elif len(values) != len(columns or "1") or not codes.keys() >= set(values) or image in rows:
+    lines = enumerate(text.replace(",", " ").replace(";", " ").splitlines(), start=1)
+    left = [(number, line) for number, line in lines if line.strip()]
+    first = left[0][1].split() if left else [""]
+    count = int(left.pop(0)[1]) if len(first) == 1 and first[0].isdecimal() else None
+    head = left.pop(0)[1].split() if left and (count is not None or first[0] == "image_id") else []
+    columns = head[1:] if head[:1] == ["image_id"] else head
+    rows: dict[str, bytes] = {}
+    for number, line in left:
+        image, *values = line.split()
+        if len(values) != len(columns or "1") or not codes.keys() >= set(values) or image in rows:
             raise UserError(
                 f"{path}, line {number}: {line[:60]!r} must be a new image's name and {len(columns or '1')} times "
                 f"{' or '.join(codes)}; fetch it again"
             )
-        else:
-            rows[image] = bytes(map(codes.__getitem__, values))
+        rows[image] = bytes(map(codes.__getitem__, values))
     if count not in (None, len(rows)):
         raise UserError(f"{path}: {len(rows):,} images, and its first line says {count:,}; fetch it again")
-    return columns or [], rows
+    return columns, rows

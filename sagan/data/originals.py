@@ -125,11 +125,6 @@ class OriginalFile:
         return data
 
 
-def place_of(root: Path, source: str) -> Path:
-    """A `source` of params.yaml: from `root` on, or from the home folder where it begins with ~."""
-    return root / Path(source).expanduser()
-
-
 def _there(folder: Path) -> str:
     """What lies in a folder, to be said where something else was looked for."""
     if not folder.is_dir():

@@ -1,21 +1,14 @@
-"""From image files to the square uint8 rows of a protocol: the same bytes for any number of processes."""
+"""From image files to the square uint8 rows of a protocol: the same bytes for any number of threads."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
-import os
-import signal
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -100,19 +93,24 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
     """Read, crop and resize a content's images. Those that cannot be used are listed in a file in `folder`.
 
     Raises:
-        UserError: images cannot be used and `on_bad_image` is `fail`; or a worker process died.
+        UserError: images cannot be used and `on_bad_image` is `fail`.
     """
     count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
-    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), min(workers, len(starts)))
+    batch = partial(_batch, partial(pixels, spec=spec, size=content.size))
     title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
+    pool = ThreadPoolExecutor(workers)  # Pillow decodes and resizes outside of Python's lock
+    batches = pool.map(batch, [content.images[start : start + AT_ONCE] for start in starts])
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
     with progress(title, count, 0) as update, tempfile.TemporaryFile(dir=folder) as file:
-        for start, (rows, refused) in zip(starts, batches, strict=True):
-            file.write(rows.tobytes())
-            unusable |= {start + offset: told for offset, told in refused}
-            update(min(start + AT_ONCE, count))
+        try:
+            for start, (rows, refused) in zip(starts, batches, strict=True):
+                file.write(rows.tobytes())
+                unusable |= {start + offset: told for offset, told in refused}
+                update(min(start + AT_ONCE, count))
+        finally:
+            pool.shutdown(cancel_futures=True)
         file.flush()
         images = np.memmap(file, np.uint8, "r") if len(unusable) < count else np.empty(0, np.uint8)
     facts = {
@@ -142,7 +140,7 @@ def _settle(refused: list[Refused], total: int, policy: str, folder: Path) -> Js
     return {"count": len(refused), "first": [list(entry) for entry in refused[:_SHOWN]]}
 
 
-def _batch(images: list, recipe: Callable[[bytes], np.ndarray]) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
+def _batch(recipe: Callable[[bytes], np.ndarray], images: Sequence) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
     rows, refused = [], []
     for offset, image in enumerate(images):
         try:
@@ -150,40 +148,6 @@ def _batch(images: list, recipe: Callable[[bytes], np.ndarray]) -> tuple[np.ndar
         except BadImage as error:
             refused.append((offset, (str(image), str(error))))
     return np.array(rows, dtype=np.uint8), refused
-
-
-def _batches(
-    images: Iterable, recipe: Callable[[bytes], np.ndarray], workers: int
-) -> Iterator[tuple[np.ndarray, list]]:
-    """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
-    images = iter(images)
-    batches = iter(lambda: list(islice(images, AT_ONCE)), [])
-    if workers <= 1:
-        yield from (_batch(batch, recipe) for batch in batches)
-        return
-    # Spawned, not forked: the caller may hold threads (a progress bar, torch) that a fork would break.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    waiting = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(_batch, batch, recipe))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
-    except BrokenProcessPool:
-        raise UserError(
-            f"a worker process could not start, or was killed for lack of memory; run again with fewer than {workers} "
-            "workers"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # The parent answers Ctrl-C for all; and a worker whose parent was killed would wait forever.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def smallest(contents: Sequence[bytes], count: int) -> np.ndarray:

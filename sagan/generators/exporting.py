@@ -39,7 +39,7 @@ def export_generator(source: str | Path, out: str | Path, trust: bool = False, p
     inputs = _inputs(generator, 3)
     with torch.no_grad():
         exported = writers[out.suffix](generator, out, inputs)
-        difference = float((exported - generator(*inputs)).abs().max())
+        difference = float((exported - generator(*inputs.values())).abs().max())
     if not difference <= _TOLERANCE:
         out.unlink()
         raise UserError(
@@ -48,43 +48,40 @@ def export_generator(source: str | Path, out: str | Path, trust: bool = False, p
     return difference
 
 
-def _inputs(generator: nn.Module, count: int) -> tuple[Tensor, ...]:
-    z = latents(generator.z_dim, count, seed=0)
+def _inputs(generator: nn.Module, count: int) -> dict[str, Tensor]:
     classes = len(generator.config["image"]["classes"] or [])
-    return (z, torch.arange(count) % classes) if classes else (z,)
+    labels = {"labels": torch.arange(count) % classes} if classes else {}
+    return {"z": latents(generator.z_dim, count, seed=0), **labels}
 
 
 def _exported(generator: nn.Module) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
     inputs = _inputs(generator, 2)
-    names = ("z", "labels")[: len(inputs)]
-    return torch.export.export(generator, inputs, dynamic_shapes={name: {0: batch} for name in names})
+    return torch.export.export(generator, (*inputs.values(),), dynamic_shapes={name: {0: batch} for name in inputs})
 
 
-def _program(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor:
+def _program(generator: nn.Module, out: Path, inputs: dict[str, Tensor]) -> Tensor:
     with atomic(out) as temporary, temporary.open("wb") as file:
         torch.export.save(_exported(generator), file)
-    return torch.export.load(out).module()(*inputs)
+    return torch.export.load(out).module()(*inputs.values())
 
 
-def _onnx(generator: nn.Module, out: Path, inputs: tuple[Tensor, ...]) -> Tensor:
+def _onnx(generator: nn.Module, out: Path, inputs: dict[str, Tensor]) -> Tensor:
     try:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f"{out}: ONNX needs the package {error.name}; in the clone: pip install '.[onnx]'") from None
-    names = ("z", "labels")[: len(inputs)]
     with atomic(out) as temporary:
         torch.onnx.export(
             _exported(generator),
             (),
             temporary,
-            input_names=names,
+            input_names=list(inputs),
             output_names=["images"],
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
-    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-    return torch.from_numpy(session.run(None, feed)[0])
+    return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in inputs.items()})[0])

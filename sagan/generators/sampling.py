@@ -41,14 +41,14 @@ class Draw:
 
 
 def write_samples(
-    source: Path, out: Path, form: str, draw: Draw, trust: bool = False, paths: Paths | None = None
+    source: str | Path, out: Path, form: str, draw: Draw, trust: bool = False, paths: Paths | None = None
 ) -> list[Path]:
-    """Draw from a generator's file or a run's folder; the files written.
+    """Draw from a generator; the files written.
 
     Args:
         out: a PNG; for the form "images" a folder, which gets 00000.png and so on (.png at its end is dropped).
         form: one of `FORMS`.
-        trust, paths: as `generator_of` takes them.
+        source, trust, paths: as `generator_of` takes them.
 
     Raises:
         UserError: no generator at `source`, no such form or class, or `out` is named as another kind of picture.
@@ -72,12 +72,12 @@ def write_samples(
 
 
 def attention_pictures(
-    source: Path, out: Path, count: int, seed: int, trust: bool = False, paths: Paths | None = None
+    source: str | Path, out: Path, count: int, seed: int, trust: bool = False, paths: Paths | None = None
 ) -> list[Path]:
     """One PNG in `out` for each attention layer: images, and where fixed query points look.
 
     Args:
-        trust, paths: as `generator_of` takes them.
+        source, trust, paths: as `generator_of` takes them.
 
     Raises:
         UserError: no generator at `source`, or one without attention.

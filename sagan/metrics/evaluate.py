@@ -89,7 +89,7 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         attention=attention,
         generated_images=counts,
         generated_per_second=round(counts / seconds, 1) if counts else 0.0,
-        seconds=round(time.perf_counter() - clock + figures.parts.earlier, 3),
+        seconds=round(time.perf_counter() - clock + seconds - figures.parts.now, 3),
         provenance=provenance(device, beginning),
     )
 

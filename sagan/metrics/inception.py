@@ -28,29 +28,20 @@ _PIECE = 20
 # Largest difference between features of the two forms of the network, of features up to about 5.
 _TOLERANCE = 1e-4
 
-_BLOCK_A = "branch1x1 branch5x5_1 branch5x5_2 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3 branch_pool"
-_BLOCK_B = "branch3x3 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3"
-_BLOCK_C = (
-    "branch1x1 branch7x7_1 branch7x7_2 branch7x7_3 "
-    "branch7x7dbl_1 branch7x7dbl_2 branch7x7dbl_3 branch7x7dbl_4 branch7x7dbl_5 branch_pool"
-)
-_BLOCK_D = "branch3x3_1 branch3x3_2 branch7x7x3_1 branch7x7x3_2 branch7x7x3_3 branch7x7x3_4"
-_BLOCK_E = (
-    "branch1x1 branch3x3_1 branch3x3_2a branch3x3_2b "
-    "branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3a branch3x3dbl_3b branch_pool"
-)
-_BLOCKS = {
-    **dict.fromkeys(("Mixed_5b", "Mixed_5c", "Mixed_5d"), _BLOCK_A),
-    "Mixed_6a": _BLOCK_B,
-    **dict.fromkeys(("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"), _BLOCK_C),
-    "Mixed_7a": _BLOCK_D,
-    **dict.fromkeys(("Mixed_7b", "Mixed_7c"), _BLOCK_E),
-}
-# torch-fidelity's names of the 94 convolutions, from the image to the features.
-_LAYERS = [
-    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
-    *(f"{block}.{branch}" for block, branches in _BLOCKS.items() for branch in branches.split()),
-]
+
+class _Unloaded(FeatureExtractorInceptionV3):
+    def load_state_dict(self, *_: object) -> None:  # type: ignore[override]
+        """Its layers without weights."""
+
+
+def _layers() -> list[str]:
+    """torch-fidelity's names of the 94 convolutions, from the image to the features."""
+    nothing = io.BytesIO()
+    torch.save({}, nothing)
+    nothing.seek(0)
+    with torch.device("meta"):
+        network = _Unloaded(EXTRACTOR_NAME, ["2048"], nothing)
+    return [name for name, part in network.named_modules() if isinstance(part, BasicConv2d)]
 
 
 def convert(script: bytes) -> bytes:
@@ -69,7 +60,7 @@ def convert(script: bytes) -> bytes:
     tensors = list(scripted.state_dict().values())
     layers = [tensors[start : start + 4] for start in range(0, len(tensors), 4)]
     state = {"fc.weight": torch.zeros(_CLASSES, 2048), "fc.bias": torch.zeros(_CLASSES)}
-    for name, (weight, beta, mean, variance) in zip(_LAYERS, layers, strict=True):
+    for name, (weight, beta, mean, variance) in zip(_layers(), layers, strict=True):
         state |= {
             f"{name}.conv.weight": weight.clone(),
             f"{name}.bn.weight": torch.ones_like(beta),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sagan.progress import progress
+from sagan.store.reading import warn_once
 from sagan.store.records import Json, atomic, digest
 
 PART = 500  # images
@@ -44,14 +44,14 @@ class FeatureParts:
     Attributes:
         counts: images of each set that was asked for.
         seconds: what computing each set took, in whichever sessions.
-        earlier: those of these seconds that were not of this session.
+        now: those of these seconds that are of this session.
     """
 
     def __init__(self, folder: Path, title: str) -> None:
         self.counts: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
-        self.earlier = 0.0
-        self._folder, self._title, self._made = folder, title, set()
+        self.now = 0.0
+        self._folder, self._title = folder, title
 
     def of(self, name: str, identity: list[Json | str | int]) -> Carried:
         """A set.
@@ -74,8 +74,9 @@ class FeatureParts:
                 if found[index] is None:
                     began = time.perf_counter()
                     found[index] = compute(part)
-                    seconds = torch.tensor(time.perf_counter() - began, dtype=torch.double)
-                    found[index]["seconds"] = seconds
+                    seconds = time.perf_counter() - began
+                    self.now += seconds
+                    found[index]["seconds"] = torch.tensor(seconds, dtype=torch.double)
                     self._write(folder, index, found[index])
                     done += part.stop - part.start
                     update(done)
@@ -87,11 +88,8 @@ class FeatureParts:
         for path in folder.glob(f"{index:05d}.*.safetensors"):
             content = path.read_bytes()
             if _digest(content) == path.name.split(".")[1]:
-                tensors = load(content)
-                if path not in self._made:
-                    self.earlier += float(tensors["seconds"])
-                return tensors
-            warnings.warn(f"{path}: damaged, so it is made anew", stacklevel=2)
+                return load(content)
+            warn_once(f"{path}: damaged, so it is made anew")
             path.unlink()
         return None
 
@@ -100,7 +98,6 @@ class FeatureParts:
         path = folder / f"{index:05d}.{_digest(content)}.safetensors"
         with atomic(path) as temporary:
             temporary.write_bytes(content)
-        self._made.add(path)
 
 
 def _digest(content: bytes) -> str:

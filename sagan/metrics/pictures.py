@@ -26,7 +26,8 @@ def save_grid(images: np.ndarray, columns: int, path: Path) -> None:
     for index, image in enumerate(images):
         top, left = (step * place + _PADDING for place in divmod(index, columns))
         sheet[top : top + side, left : left + side] = image.transpose(1, 2, 0)
-    _save(sheet, path)
+    with atomic(path) as temporary:
+        Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG")
 
 
 def save_attention(images: np.ndarray, maps: np.ndarray, path: Path, scale: int = 4) -> None:
@@ -36,17 +37,14 @@ def save_attention(images: np.ndarray, maps: np.ndarray, path: Path, scale: int 
         images: uint8 [B, C, R, R].
         maps: [B, S*S, M], distributions over M keys.
     """
-    rows = []
+    panels = []
     for image, map_NM in zip(images, maps, strict=True):
-        picture = np.broadcast_to(image.transpose(1, 2, 0), (*image.shape[1:], 3))
-        picture = picture.repeat(scale, 0).repeat(scale, 1)
-        panels = [picture]
+        picture = np.broadcast_to(image.transpose(1, 2, 0), (*image.shape[1:], 3)).repeat(scale, 0).repeat(scale, 1)
         side = round(len(map_NM) ** 0.5)
+        panels.append(picture)
         for down, right in QUERY_POINTS:
-            query = int(down * side) * side + int(right * side)
-            panels.append(_overlay(picture, map_NM[query], (down, right)))
-        rows.append(_joined(panels, axis=1))
-    _save(_joined(rows, axis=0), path)
+            panels.append(_overlay(picture, map_NM[int(down * side) * side + int(right * side)], (down, right)))
+    save_grid(np.stack(panels).transpose(0, 3, 1, 2), 1 + len(QUERY_POINTS), path)
 
 
 def _overlay(picture: np.ndarray, weights: np.ndarray, point: tuple[float, float]) -> np.ndarray:
@@ -60,18 +58,3 @@ def _overlay(picture: np.ndarray, weights: np.ndarray, point: tuple[float, float
     reach = max(side // 28, 2)
     panel[down - reach : down + reach + 1, right - reach : right + reach + 1] = _MARK
     return panel
-
-
-def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
-    """FeatureParts with white gaps between them."""
-    gap_shape = list(parts[0].shape)
-    gap_shape[axis] = 2 * _PADDING
-    gap = np.full(gap_shape, 255, np.uint8)
-    spaced = [piece for part in parts for piece in (part, gap)][:-1]
-    return np.concatenate(spaced, axis=axis)
-
-
-def _save(sheet: np.ndarray, path: Path) -> None:
-    image = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
-    with atomic(path) as temporary:
-        image.save(temporary, format="PNG")

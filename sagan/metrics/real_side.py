@@ -18,6 +18,7 @@ from sagan.store.records import Json
 from sagan.store.tensors import save_tensors
 
 _HELD_OUT = "held_out."
+_KEPT = ("features", "train", "train_rows", "radii")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +46,8 @@ class RealSide:
 
 def save_features(folder: Path, real: RealSide) -> None:
     """Write what `load_reference` reads beside the record and the statistics."""
-    kept = {"features": real.features, "train": real.train, "train_rows": real.train_rows}
-    kept["radii"] = real.radii
-    kept |= {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
-    save_tensors(folder / "features.safetensors", kept)
+    held_out = {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
+    save_tensors(folder / "features.safetensors", {name: getattr(real, name) for name in _KEPT} | held_out)
 
 
 def load_reference(key: str, paths: Paths) -> RealSide:
@@ -65,9 +64,6 @@ def load_reference(key: str, paths: Paths) -> RealSide:
     return RealSide(
         record=found.record.content(),
         statistics=load_arrays(folder / "statistics.safetensors"),
-        features=kept["features"],
-        train=kept["train"],
-        train_rows=kept["train_rows"],
-        radii=kept["radii"],
         held_out={name.removeprefix(_HELD_OUT): rows for name, rows in kept.items() if name.startswith(_HELD_OUT)},
+        **{name: kept[name] for name in _KEPT},
     )

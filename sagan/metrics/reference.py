@@ -81,7 +81,9 @@ def reference_record(
             raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
         return features
 
-    found = measure_real(dataset, reference.split, features_of)
+    found, counts = measure_real(dataset, reference.split, features_of), None
+    if manifest["labels"]["kind"] == "classes":
+        counts = np.bincount(dataset.split(reference.split)[1], minlength=len(manifest["labels"]["names"])).tolist()
     save_tensors(folder / "statistics.safetensors", {n: torch.from_numpy(a) for n, a in found.statistics.items()})
     record = {
         "key": reference.key,
@@ -96,7 +98,7 @@ def reference_record(
         "resize": manifest["resize"],
         "resolution": manifest["resolution"],
         "channels": manifest["channels"],
-        "class_counts": _class_counts(dataset, reference.split),
+        "class_counts": counts,
         **found.facts,
     }
     held_out = found.held_out
@@ -204,14 +206,6 @@ def _train_classifier(dataset: PreparedDataset) -> tuple[dict[str, Tensor], floa
 
 # Spaces whose weights are trained for each reference.
 TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]] = {"classifier": _train_classifier}
-
-
-def _class_counts(dataset: PreparedDataset, split: str) -> list[int] | None:
-    """How many images of a split each class has; None where the dataset has no classes."""
-    labels = dataset.manifest["labels"]
-    if labels["kind"] != "classes":
-        return None
-    return np.bincount(dataset.split(split)[1], minlength=len(labels["names"])).tolist()
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import SelfAttention
 from sagan.nn.conditional import ClassBatchNorm
+from sagan.nn.extension import own_network
 from sagan.nn.resampling import DownConv2d, UpConv2d
 from sagan.nn.spectral import normalised_layers
 
@@ -38,17 +40,20 @@ class Layer:
     spectral_norm: bool
 
 
-def describe(config: Mapping[str, Any]) -> dict[str, list[Layer]]:
-    """The "generator" and the "discriminator" of a run's configuration (`variant` and `image`)."""
-    image = config["image"]
-    generator, discriminator = build_generator(config), build_discriminator(config)
+def describe(config: Mapping[str, Any], own: ModuleType | None = None) -> dict[str, list[Layer]]:
+    """The "generator" and the "discriminator" of a run's configuration (`variant` and `image`).
+
+    Args:
+        own: the extension, which may build them.
+    """
+    image, described = config["image"], {}
     labels = torch.zeros(1, dtype=torch.long) if image["classes"] else None
-    z = torch.zeros(1, generator.z_dim)
+    z = torch.zeros(1, config["variant"]["generator"]["z_dim"])
     images = torch.zeros(1, image["channels"], image["resolution"], image["resolution"])
-    return {
-        "generator": layers_of(generator, z, labels),
-        "discriminator": layers_of(discriminator, images, labels),
-    }
+    for role, build, inputs in (("generator", build_generator, z), ("discriminator", build_discriminator, images)):
+        is_own = own is not None and f"build_{role}" in own.__functions__
+        described[role] = layers_of(own_network(role, config, own) if is_own else build(config), inputs, labels)
+    return described
 
 
 @torch.no_grad()
@@ -57,20 +62,20 @@ def layers_of(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> list
     normalised = {name for name, _, _ in normalised_layers(network)}
     layers: list[Layer] = []
 
-    def note(name: str, module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(name: str, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         if isinstance(module, SelfAttention):
             # It computes with its convolutions' weights and does not call them.
             for child, conv in module.named_children():
                 if isinstance(conv, nn.Conv2d):
                     note(f"{name}.{child}", conv, arguments, output[:, :1].expand(-1, conv.out_channels, -1, -1))
-        own = sum(p.numel() for p in _own_parameters(module))
-        cost = _multiply_adds(module, arguments[0], output)
-        layers.append(Layer(name, _kind(module), tuple(output.shape[1:]), own, cost, name in normalised))
+        kind, multiply_adds = _kind(module, next(iter(arguments), None), output)
+        if kind:
+            own = sum(p.numel() for p in _own_parameters(module))
+            layers.append(Layer(name, kind, tuple(output.shape[1:]), own, multiply_adds, name in normalised))
 
     hooks = [
         module.register_forward_hook(lambda m, a, o, name=name: note(name, m, a, o))
         for name, module in network.named_modules()
-        if _kind(module)
     ]
     network.eval()(inputs, labels)
     for hook in hooks:
@@ -78,50 +83,37 @@ def layers_of(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> list
     return layers
 
 
-def _kind(module: nn.Module) -> str:
-    """What a layer is called; empty for what has no weights of its own."""
+def _kind(module: nn.Module, x: Any, output: Any) -> tuple[str, int]:
+    """What a layer is called (nothing where it has no weights of its own), and its multiply-adds for one image.
+
+    Normalisations and nonlinearities count as nothing, as is usual.
+    """
     match module:
         case nn.ConvTranspose2d():
-            return f"transposed conv {module.kernel_size[0]}x{module.kernel_size[1]}"
+            size = module.kernel_size
+            return f"transposed conv {size[0]}x{size[1]}", x[0].numel() * module.out_channels * math.prod(size)
+        # 4x4 taps at the smaller side: the resampling is part of the convolution.
         case UpConv2d():
-            return "up, conv 3x3"
+            return "up, conv 3x3", x[0].numel() * module.out_channels * 16
         case DownConv2d():
-            return "conv 3x3, down"
+            return "conv 3x3, down", output[0].numel() * module.in_channels * 16
         case nn.Conv2d():
-            return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}"
+            size = module.kernel_size
+            return f"conv {size[0]}x{size[1]}", output[0].numel() * module.in_channels * math.prod(size)
         case nn.Linear():
-            return "linear"
-        case nn.Embedding():
-            return "embedding"
-        case ClassBatchNorm():
-            return "class batch norm"
-        case nn.BatchNorm2d():
-            return "batch norm" if module.affine else ""
+            return "linear", module.in_features * module.out_features
         case SelfAttention():
-            return f"attention ({module.form})"
-    return ""
+            return f"attention ({module.form})", module.products(x.shape[-1])
+        case nn.Embedding():
+            return "embedding", 0
+        case ClassBatchNorm():
+            return "class batch norm", 0
+        case nn.BatchNorm2d() if module.affine:
+            return "batch norm", 0
+    return "", 0
 
 
 def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
     own = list(module.parameters(recurse=False))
     # A normalised weight lies in its parametrization.
     return own + (list(module.parametrizations.parameters()) if hasattr(module, "parametrizations") else [])
-
-
-def _multiply_adds(module: nn.Module, x: Tensor, output: Tensor) -> int:
-    """Of one image. Normalisations and nonlinearities count as nothing, as is usual."""
-    match module:
-        case nn.ConvTranspose2d():
-            return x[0].numel() * module.out_channels * math.prod(module.kernel_size)
-        # 4x4 taps at the smaller side: the resampling is part of the convolution.
-        case UpConv2d():
-            return x[0].numel() * module.out_channels * 16
-        case DownConv2d():
-            return output[0].numel() * module.in_channels * 16
-        case nn.Conv2d():
-            return output[0].numel() * module.in_channels * math.prod(module.kernel_size)
-        case nn.Linear():
-            return module.in_features * module.out_features
-        case SelfAttention():
-            return module.products(x.shape[-1])
-    return 0

@@ -33,6 +33,7 @@ class Mnist5k(Dataset):
     kind: Literal["mnist5k"]
     resolution: Literal[28, 32] = 28
     held_out: Annotated[int, Field(ge=100, le=2500)] = Field(1000, description="digits kept apart as the test split")
+    channels: ClassVar = 1
 
 
 class Mnist(Dataset):
@@ -42,6 +43,7 @@ class Mnist(Dataset):
     resolution: Literal[28, 32] = 28
     source: str = Field(description="folder that holds the four original files")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+    channels: ClassVar = 1
 
 
 class StackedMnist(Dataset):
@@ -53,6 +55,7 @@ class StackedMnist(Dataset):
     stacks: Annotated[int, Field(ge=100, le=10**6)] = Field(128_000, description="of training digits")
     held_out: Annotated[int, Field(ge=100, le=10**6)] = Field(10_000, description="stacks of test digits")
     download: bool = Field(False, description="fetch the files into `source` with torchvision where they are missing")
+    channels: ClassVar = 3
 
 
 class Torchvision(Dataset):

@@ -19,8 +19,7 @@ from sagan.params.complaints import Tree, validated
 from sagan.params.fitting import check_resolution
 from sagan.params.inheritance import expand
 from sagan.params.recipes import rows, suite_training
-from sagan.params.spaces import DIGITS
-from sagan.params.suites import Listed, Suite
+from sagan.params.suites import DIGITS, Suite
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -49,7 +48,10 @@ def params_of(raw: Tree) -> Params:
     _check_names(params)
     _check_references(params)
     listed = {name: rows(params, name) for name in params.suites}
-    suites = {name: _with_rows(suite, listed[name]) for name, suite in params.suites.items()}
+    suites = {}
+    for name, suite in params.suites.items():
+        known = {alias: row.name for row in listed[name].values() for alias in (row.name, *row.aliases)}
+        suites[name] = suite.model_copy(update={"variants": [*known], "baseline": known[suite.baseline]})
     params = params.model_copy(update={"suites": suites, "rows": listed})
     for name, suite in params.suites.items():
         _check_questions(name, suite, params)
@@ -57,13 +59,6 @@ def params_of(raw: Tree) -> Params:
         for variant in suite.variants:
             _check_training(name, suite, variant, params)
     return params
-
-
-def _with_rows(suite: Suite, listed: Mapping[str, Listed]) -> Suite:
-    """With its grids written out: its variants are its rows and their aliases, its baseline is a row."""
-    names = [name for row in listed.values() for name in (row.name, *row.aliases)]
-    baseline = next(row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases))
-    return suite.model_copy(update={"variants": names, "baseline": baseline})
 
 
 # --- checks across sections ---------------------------------------------------------------------

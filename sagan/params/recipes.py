@@ -11,7 +11,7 @@ from sagan.params.complaints import validated
 from sagan.params.inheritance import leaves, merge
 from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
-from sagan.params.variants import GeneratorSwitches, Recipe, Variant
+from sagan.params.variants import Recipe, Variant
 from sagan.shapes import resolve_side
 from sagan.store.records import Json, canonical
 
@@ -76,74 +76,43 @@ def rows(params: Params, suite: str) -> dict[str, Listed]:
 
 
 def _one_recipe(params: Params, one: str, other: str) -> str:
-    """That two variants are one recipe, and what should differ."""
-    cells = {name: levels for grid in params.grids.values() for name, levels in grid.items()}
-    pairs = [(factor, level, cells.get(other, {}).get(factor, level)) for factor, level in cells.get(one, {}).items()]
-    factors = [f"{factor!r} ({level}, {instead})" for factor, level, instead in pairs if level != instead]
+    """That two variants are one recipe, and what differs in vain."""
     trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
     off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
-    told = f"{one!r} and {other!r} are one recipe"
-    if off:
-        told += f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it"
-    if factors:
-        return f"{told}; let the levels of factor {' or '.join(factors)} differ in what the recipe uses"
-    return f"{told}; let one of them say something else, or list one alone"
+    since = f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it" if off else ""
+    return f"{one!r} and {other!r} are one recipe{since}; let one of them say something else, or list one alone"
 
 
 # --- for people -----------------------------------------------------------------------------------
 
 
 def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
-    """What a variant's runs are made of, and where each value is said; of a grid what its variants share and differ in.
+    """What a variant's runs are made of, and where each value is said.
 
     Args:
         suite: whose training is shown, and whose images' sides; None for what the variant itself says.
 
     Raises:
-        UserError: there is no such variant or grid, or no such suite.
+        UserError: there is no such variant or suite.
     """
-    check_known(name, name, [*params.variants, *params.grids], "variant or grid")
-    if suite is not None:
-        check_known(f"--suite {suite}", suite, params.suites, "suite")
-    names = list(params.grids.get(name, [name]))
-    recipes = [dict(leaves(_recipe_of(params, each, suite))) for each in names]
-    values = {path: [_as_text(recipe.get(path)) for recipe in recipes] for recipe in recipes for path in recipe}
-    if name in params.grids:
-        # Off with its switch is no difference of its own.
-        said = {path: set(texts) - {"off"} if _follows(path) else set(texts) for path, texts in values.items()}
-        shared = {path: next(iter(texts)) for path, texts in said.items() if len(texts) == 1}
-        differ = {path: texts for path, texts in values.items() if path not in shared}
-        yield from _aligned([("setting", "value of all"), *shared.items()])
-        yield ""
-        yield from _aligned([("variant", *differ), *zip(names, *differ.values(), strict=True)])
+    check_known(name, name, params.grids.get(name, params.variants), "variant")
+    variant, said_by = params.variants[name], params.said[name]
+    if suite is None:
+        recipe = switched_on(Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields))))
+        recipe["training"] = variant.training.model_dump(exclude_unset=True)
     else:
-        suites = {"training": params.suites[suite].training.model_dump(exclude_unset=True)} if suite else {}
-        said_by = {path: f"suites.{suite}.{path}" for path, _ in leaves(suites)} | params.said[name]
-        listed = [(path, text, said_by.get(path, "default")) for path, [text] in values.items()]
-        yield from _aligned([("setting", "value", "said by"), *listed])
-    yield ""
-    yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
-
-
-def _follows(path: str) -> bool:
-    """Whether a setting, itself no switch, says something only where a switch is on."""
-    field = GeneratorSwitches.model_fields.get(path.rpartition(".")[2])
-    return field is not None and field.annotation is not bool and "only_with" in str(field.json_schema_extra)
-
-
-def _recipe_of(params: Params, name: str, suite: str | None) -> Json:
-    if suite is not None:
+        check_known(f"--suite {suite}", suite, params.suites, "suite")
         runs = what_runs(params, suite, name)
-        return {**runs["variant"], "training": runs["training"]}
-    variant = params.variants[name]
-    recipe = Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields)))
-    return {**switched_on(recipe), "training": variant.training.model_dump(exclude_unset=True)}
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+        recipe = {**runs["variant"], "training": runs["training"]}
+        training = leaves(params.suites[suite].training.model_dump(exclude_unset=True), "training.")
+        said_by = {path: f"suites.{suite}.{path}" for path, _ in training} | said_by
+    told = [(path, _as_text(value), said_by.get(path, "default")) for path, value in leaves(recipe)]
+    rows = [("setting", "value", "said by"), *told]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield ""
+    yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
 
 
 def _as_text(value: Any) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, difference_of, refused
-from sagan.params.spaces import Space, features_of
 
 # Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
 Steps = Annotated[int, Field(gt=0, le=10**8)]
@@ -20,6 +19,20 @@ Draws = Annotated[int, Field(gt=0, le=100)]
 Threads = Annotated[int, Field(gt=0, le=1024, description="CPU threads, on which sums depend")]
 _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
+
+DIGITS = ("digits", "digits-2", "digits-3")
+Space = Annotated[
+    Literal["digits", "digits-2", "digits-3", "random", "stacked-digits", "classifier", "inception"]
+    | Annotated[str, Field(pattern=r"^timm:[a-z0-9_]+(\.[A-Za-z0-9_]+)?$")],
+    Field(description="a feature space; `timm:NAME` is any network of timm"),
+]
+# Features of each; FID's covariance needs as many images. Of timm's networks the number is known once they are built.
+_FEATURES = dict.fromkeys((*DIGITS, "random", "classifier"), 128) | {"stacked-digits": 384, "inception": 2048}
+
+
+def features_of(space: str) -> int:
+    """How many features an image has there; 0 where that is not known before the network is built."""
+    return _FEATURES.get(space, 0)
 
 
 class EmaSettings(Strict):

@@ -11,8 +11,7 @@ from sagan.data.conditions import class_names
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import NETWORKS, what_runs
-from sagan.params.spaces import features_of
-from sagan.params.suites import LEAST_IMAGES, Suite
+from sagan.params.suites import LEAST_IMAGES, Suite, features_of
 from sagan.params.variants import Variant
 from sagan.plan.types import Plan
 from sagan.store.paths import Paths

@@ -9,7 +9,6 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 
 from sagan.code import fingerprint
@@ -23,7 +22,7 @@ from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
-from sagan.store.reading import read_record
+from sagan.store.reading import read_record, warn_once
 from sagan.store.records import Json, digest
 from sagan.store.types import Manifest
 from sagan.store.weights import extractor_digest
@@ -68,7 +67,7 @@ class _Planner:
         variants = {row: self.params.variants[row] for row in rows}
         for variant, recipe in variants.items():
             if recipe.caution is not None:
-                warnings.warn(f"variants.{variant}: {recipe.caution}", stacklevel=2)
+                warn_once(f"variants.{variant}: {recipe.caution}")
         check_data(suite, name, variants, manifest, paths)
         references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from sagan.errors import UserError
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params.run import RunConfig
-from sagan.store.records import Json, NotARecord, digest, read_json, write_json
+from sagan.store.records import Json, digest, write_json
 from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
 
 # Of an evaluation's key: a variant's name, then seed and hashes.
@@ -144,11 +144,9 @@ class Plan:
             UserError: the file is not there, or is no plan.
         """
         try:
-            return TypeAdapter(Plan).validate_python(read_json(path))
+            return TypeAdapter(Plan).validate_json(path.read_bytes())
         except FileNotFoundError:
             problem = "no such plan"
-        except NotARecord as error:
-            problem = f"no plan of this version: {error.reason}"
         except ValidationError as error:
             problem = f"no plan of this version: {error.errors()[0]['msg']}"
         raise UserError(f"{path}: {problem}; write one with `python -m sagan plan --out plan.json`")

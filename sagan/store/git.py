@@ -1,16 +1,25 @@
-"""What git has committed of a file."""
+"""What other programs say: git of its commits, a driver of its version."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
+from sagan.store.reading import warn_once
+
+
+def said_by(*command: str) -> str | None:
+    """What a program prints; None where it is not there or fails."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=30
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        if "dubious ownership" in str(getattr(error, "stderr", "")):
+            warn_once(f"records hold no commit: {command[2]} belongs to another user, so git does not open it")
+        return None
+
 
 def committed(path: Path) -> str | None:
     """A file's text at HEAD; None where there is no such file, no commit, or no git."""
-    command = ["git", "-C", str(path.parent), "show", f"HEAD:./{path.name}"]
-    try:
-        shown = subprocess.run(command, capture_output=True, timeout=30)
-        return shown.stdout.decode() if shown.returncode == 0 else None
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return None
+    return said_by("git", "-C", str(path.parent), "show", f"HEAD:./{path.name}")

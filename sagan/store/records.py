@@ -12,17 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sagan.errors import UserError
-
 Json = dict[str, Any]
-
-
-class NotARecord(UserError, ValueError):
-    """A file that should hold a record and does not."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: invalid record ({reason}); delete it and rerun: it is made anew")
-        self.reason = reason
 
 
 def canonical(value: Any) -> str:
@@ -82,15 +72,12 @@ def read_json(path: Path) -> Json:
     """The object in a file.
 
     Raises:
-        NotARecord: there is something else in it.
+        ValueError: there is something else in it.
         OSError: it cannot be read.
     """
-    try:
-        value = json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise NotARecord(path, f"not JSON: {error}") from None
+    value = json.loads(path.read_bytes())
     if not isinstance(value, dict):
-        raise NotARecord(path, "no JSON object")
+        raise ValueError("no JSON object")
     return value
 
 

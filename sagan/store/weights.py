@@ -48,29 +48,17 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     return file_digest(path)
 
 
-class WeightsFile(NamedTuple):
-    """A file of weights that is there.
-
-    Attributes:
-        origin: where its bytes come from, in words; None where nothing vouches for them.
-        has_classes: whether the network ends in ImageNet's classes, which the Inception score needs.
-    """
-
-    sha256: str
-    origin: str | None
-    has_classes: bool
-
-
-def inspect(extractor: str, path: Path) -> WeightsFile:
-    """What is known of an extractor's file of weights: its bytes are read, and the record beside it."""
+def origin_of(extractor: str, path: Path) -> str | None:
+    """Where a file's bytes come from, and what they are good for; None where nothing vouches for them."""
     published, sha256 = PUBLISHED.get(extractor), file_digest(path)
     if published is not None and sha256 == published.sha256:
-        return WeightsFile(sha256, "as published", True)
+        return "as published: every metric"
     with suppress(OSError, ValueError):
         record = read_json(path.with_suffix(".json"))
         if record.get("sha256") == sha256:
-            return WeightsFile(sha256, f"from {record['source']}", record["classifier_layer"])
-    return WeightsFile(sha256, None, published is not None)
+            without = "" if record["classifier_layer"] else " but IS (no classifier layer)"
+            return f"from {record['source']}: every metric{without}"
+    return None
 
 
 def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
@@ -88,9 +76,5 @@ def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
         path = paths.weights_file(extractor, paths.root)
         told = f"not there ({path}); `python -m sagan weights {extractor}` fetches it"
         if path.exists():
-            found = inspect(extractor, path)
-            serves = "every metric" if found.has_classes else "every metric but IS (no classifier layer)"
-            told = f"{path}, sha256 {found.sha256[:12]}, " + (
-                f"{found.origin}: {serves}" if found.origin else "of unknown origin"
-            )
+            told = f"{path}, sha256 {file_digest(path)[:12]}, {origin_of(extractor, path) or 'of unknown origin'}"
         yield f"{extractor:{width}}{told}"

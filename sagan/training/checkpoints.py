@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sagan.store.reading import warn_once
 from sagan.store.records import Json, file_digest, read_json, write_json
 from sagan.store.tensors import save_tensors
 
@@ -38,13 +38,5 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tenso
                 return load_file(weights, device=str(device)), record
         except (OSError, ValueError, KeyError):
             pass
-        warnings.warn(f"{weights}: damaged, so the checkpoint before it is used", stacklevel=2)
+        warn_once(f"{weights}: damaged, so the checkpoint before it is used")
     return None
-
-
-def delete_checkpoints(folder: Path) -> None:
-    """Those that a run which begins anew must not go on from; of a whole one the record goes first."""
-    for record in folder.glob("*.json"):
-        record.unlink()
-    for weights in folder.glob("*.safetensors"):
-        weights.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import torch
@@ -48,8 +47,3 @@ class StepClock:
     def read(self) -> Seconds:
         under_way = 0.0 if self._began is None else time.perf_counter() - self._began
         return self._seconds | {"wall": self._seconds["wall"] + under_way}
-
-
-def machine_load() -> float:
-    """Processes that want a core, for each core, over the last minute: above 1 they wait for each other."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)

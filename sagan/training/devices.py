@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import stat
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from sagan.errors import UserError
+from sagan.store.git import said_by
 from sagan.store.locks import taken
 from sagan.training.numerics import set_numerics
 
@@ -70,13 +70,7 @@ def usable_gpus() -> int:
 
 def driver() -> str | None:
     """The version of NVIDIA's driver; None where nothing tells it."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-    try:
-        return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return said_by("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0")
 
 
 class _HeldGpu:
@@ -172,12 +166,7 @@ def describe(device: torch.device) -> str:
     """A device in words, such as "cuda (NVIDIA H100)" or "cpu (AMD EPYC)"."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({_cpu_name()})"
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return f"cpu ({next(names, platform.processor() or platform.machine())})"

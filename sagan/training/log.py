@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sagan.store.records import finite_or_none
-from sagan.training.clock import machine_load
 
 
 class RunLog:
@@ -31,8 +30,8 @@ class RunLog:
             seconds: as `StepClock.read` gives them.
         """
         counters = {"step": step, "images": images, "seconds": round(seconds["wall"], 3)}
-        counters |= {"step_seconds": round(seconds["step"], 3), "load": round(machine_load(), 2)}
-        counters["time"] = round(time.time(), 3)
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        counters |= {"step_seconds": round(seconds["step"], 3), "load": round(load, 2), "time": round(time.time(), 3)}
         values = torch.stack(list(scalars.values())).tolist()
         entry = counters | dict(zip(scalars, map(finite_or_none, values), strict=True))
         self._file.write(json.dumps(entry) + "\n")

@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from sagan.code.extensions import Sources
 from sagan.data.prepared import PreparedDataset
 from sagan.plan import Run
 from sagan.store.paths import Paths
@@ -39,13 +38,11 @@ def train(
     paths: Paths,
     labels: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
-    own: Sources | None = None,
 ) -> RunRecord:
     """Train a run, or go on with it, or return at once what it has left.
 
     Args:
         images, labels, held_out: as `Data` has them.
-        own: the sources of its extension as they were checked; None to read them.
 
     Returns:
         What `run.json` holds; its status is "finished" or "diverged".
@@ -57,26 +54,25 @@ def train(
         return record
     data = Data(images, labels, held_out)
     with joined() as processes, StopSignal() as stop:
-        for _, outcome in trained([Job(run, lambda: data, own)], paths, stop, processes=processes):
+        for _, outcome in trained([Job(run, lambda: data)], paths, stop, processes=processes):
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
     raise Interrupted(f"{run.key}: stopped before its first step")
 
 
-def train_on(run: Run, dataset: PreparedDataset, paths: Paths, own: Sources | None = None) -> RunRecord:
+def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
     """`train` on a prepared dataset's training split, with the labels that the variant is given."""
     data = Data.of(run, dataset)
-    return train(run, data.images, paths, data.labels, data.held_out, own)
+    return train(run, data.images, paths, data.labels, data.held_out)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be trained, what reads its data, and the sources of its extension as they were checked."""
+    """A run to be trained, and what reads its data."""
 
     run: Run
     data: Callable[[], Data]
-    own: Sources | None = None
 
 
 def trained(
@@ -89,18 +85,21 @@ def trained(
     Args:
         together: how many take turns; None for what `Width` finds.
     """
-    waiting, active, width = list(jobs), [], Width(together)
+    waiting, width = list(jobs), Width(together)
+    active: list[tuple[Run, Under, Turns]] = []
     try:
         while active or (waiting and not stop.asked):
             while waiting and len(active) < width.now and not stop.asked:
-                active.append(_UnderWay(waiting.pop(0), paths, Under(stop, processes, shares=together != 1)))
+                job, under = waiting.pop(0), Under(stop, processes, shares=together != 1)
+                active.append((job.run, under, _on_its_device(job, paths, under)))
             went_on = False
             for one in list(active):
-                one.under.beside = max(one.under.beside, len(active))
+                run, under, steps = one
+                under.beside = max(under.beside, len(active))
                 try:
-                    if one.turn():
+                    if next(steps):
                         went_on = True
-                        width.stepped(one.under.device, len(active))
+                        width.stepped(under.device, len(active))
                     continue
                 except StopIteration as end:
                     outcome = end.value
@@ -109,46 +108,30 @@ def trained(
                     traceback.clear_frames(error.__traceback__)
                     outcome = error
                 active.remove(one)
-                one.close()
-                yield one.run, outcome
+                yield run, outcome
                 width.restart()
                 went_on = True
             if not went_on:
                 time.sleep(_PATIENCE_SECONDS)
     finally:
-        for one in active:
-            one.close()
+        for _, _, steps in active:
+            steps.close()  # gives back its lock and its device
 
 
-class _UnderWay:
-    """A run between two turns: what of torch's global settings is its own, its device and its stream."""
-
-    def __init__(self, job: Job, paths: Paths, under: Under) -> None:
-        self.run, self.under = job.run, under
-        self._job, self._paths = job, paths
-        self._held = ExitStack()
-        self._turns: Turns | None = None
-        self._stream: torch.cuda.Stream | None = None
-
-    def turn(self) -> bool:
-        if self._turns is None:
-            self._begin()
-        training = self.run.config["training"]
-        torch.set_num_threads(training["threads"])
-        set_numerics(training["deterministic"], training["precision"])
-        with torch.cuda.stream(self._stream):
-            return next(self._turns)
-
-    def _begin(self) -> None:
-        device = self._held.enter_context(device_for(self.run.execution, self.run.threads))
-        self.under.device, self.under.own = device, self._job.own
+def _on_its_device(job: Job, paths: Paths, under: Under) -> Turns:
+    """`turns` of a job, each with what of torch's global settings is the run's own, on its device and its stream."""
+    training = job.run.config["training"]
+    with device_for(job.run.execution, job.run.threads) as device:
+        under.device = device
         # A run by itself stays on the stream that everything else is on.
-        if device.type == "cuda" and self.under.shares:
-            self._stream = torch.cuda.Stream(device)
-        self._turns = turns(self.run, self._job.data(), self._paths, self.under)
-
-    def close(self) -> None:
-        """Give back its lock and its device."""
-        if self._turns is not None:
-            self._turns.close()  # type: ignore[attr-defined]
-        self._held.close()
+        stream = torch.cuda.Stream(device) if device.type == "cuda" and under.shares else None
+        with closing(turns(job.run, job.data(), paths, under)) as steps:
+            while True:
+                torch.set_num_threads(training["threads"])
+                set_numerics(training["deterministic"], training["precision"])
+                try:
+                    with torch.cuda.stream(stream):
+                        went_on = next(steps)
+                except StopIteration as end:
+                    return end.value
+                yield went_on

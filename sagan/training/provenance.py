@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 import sagan
 from sagan.code.fingerprint import PACKAGE
-from sagan.store.reading import warn_once
+from sagan.store.git import said_by
 from sagan.store.records import Json
 from sagan.training.devices import describe, driver
 
@@ -21,6 +21,8 @@ from sagan.training.devices import describe, driver
 _NARROWING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
 # What libraries choose kernels by.
 _INSTRUCTIONS = ("avx", "avx2", "fma3", "avx512_f", "avx512_bw", "avx512_vnni", "avx512_bf16", "amx_tile")
+# Git's answer about the code's own folder; None where it is not a checkout.
+_git = partial(said_by, "git", "-C", str(PACKAGE.parent))
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Beginning:
 
 
 def provenance(device: torch.device, beginning: Beginning) -> Json:
-    """Commit, device, instructions, threads, versions, flags and times (UTC)."""
+    """Commit, device, instructions, threads, versions and times (UTC)."""
     on_gpu = device.type == "cuda"
     return {
         "commit": beginning.commit,
@@ -56,11 +58,6 @@ def provenance(device: torch.device, beginning: Beginning) -> Json:
             "cudnn": torch.backends.cudnn.version() if on_gpu else None,
             "driver": driver() if on_gpu else None,
         },
-        "flags": {
-            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-            "tf32": torch.backends.cuda.matmul.allow_tf32,
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        },
         "platform": platform.platform(),
         "started": beginning.moment.isoformat(timespec="seconds"),
         "finished": beginning.end().isoformat(timespec="seconds"),
@@ -75,20 +72,3 @@ def _instructions() -> Json:
         "cpu": [name for name in _INSTRUCTIONS if has.get(name)],
         "environment": {name: os.environ[name] for name in _NARROWING if name in os.environ},
     }
-
-
-def _git(*arguments: str) -> str | None:
-    """Git's answer about the code's own folder; None where it is not a checkout."""
-    return _answer(["git", "-C", str(PACKAGE.parent), *arguments])
-
-
-def _answer(command: list[str]) -> str | None:
-    """What a program prints; None where it is not there or fails."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        if "dubious ownership" in str(getattr(error, "stderr", "")):
-            warn_once(f"records hold no commit: {PACKAGE.parent} belongs to another user, so git does not open it")
-        return None

@@ -8,30 +8,31 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sagan.code.extensions import Sources, load_extension, read_sources
+from sagan.code.extensions import load_extension
 from sagan.code.trust import keep_with_run
 from sagan.data.conditions import class_labels
 from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, first_line
-from sagan.plan import Run
+from sagan.plan import Run, check_code
 from sagan.progress import progress
 from sagan.store.locks import lock_of, release, waited_for
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
-from sagan.store.records import Json, canonical, file_digest, write_json
+from sagan.store.records import Json, canonical, kept_files, write_json
 from sagan.store.tensors import save_tensors
 from sagan.store.types import RunRecord
-from sagan.training.checkpoints import delete_checkpoints, load_checkpoint, save_checkpoint
+from sagan.training.checkpoints import load_checkpoint, save_checkpoint
 from sagan.training.clock import Seconds, StepClock
 from sagan.training.diagnostics import diagnostics, mean_score, weights_finite
 from sagan.training.engine import Session
@@ -41,7 +42,7 @@ from sagan.training.provenance import Beginning, provenance
 from sagan.training.stopping import StopSignal
 
 # What a turn comes to: False where there was nothing to be done but to wait for another process.
-Turns = Iterator[bool]
+Turns = Generator[bool, None, Any]
 _CPU = torch.device("cpu")
 
 
@@ -92,7 +93,6 @@ class Under:
         stop: says when to write a checkpoint and leave.
         processes: those that share every batch.
         device: which it computes on.
-        own: the sources of the variant's extension, as they were checked; None to read them.
         shares: whether other runs may take turns in this process.
         beside: how many did at most, this one among them.
     """
@@ -100,7 +100,6 @@ class Under:
     stop: StopSignal
     processes: Processes = ALONE
     device: torch.device = _CPU
-    own: Sources | None = None
     shares: bool = False
     beside: int = 1
 
@@ -132,7 +131,7 @@ def turns(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         processes.wait()  # until the first one has written everything
         if processes.is_first:
             shutil.rmtree(paths.state(run.key), ignore_errors=True)
-        return record or read_run(run.key, paths).record  # type: ignore[return-value]
+        return record or read_run(run.key, paths).record
     finally:
         if lock is not None:
             release(lock)
@@ -164,13 +163,13 @@ def _errors_explained(run: Run, under: Under) -> Iterator[None]:
         ) from None
 
 
-def _own_code(run: Run, paths: Paths, sources: Sources | None) -> ModuleType | None:
+def _own_code(run: Run, paths: Paths) -> ModuleType | None:
+    """A run's extension: the very bytes that the plan's code was hashed over."""
     extension = run.typed.variant.extension
     if extension is None:
         return None
-    file = paths.root / extension.file
-    place = f"{paths.params}: variants.{run.variant}.extension.file"
-    return load_extension(sources or read_sources(file, place), f"{place} = {file.as_posix()!r}")
+    place = f"{paths.params}: variants.{run.variant}.extension.file = {(paths.root / extension.file).as_posix()!r}"
+    return load_extension(check_code(run, paths), place)
 
 
 def _session(
@@ -215,14 +214,14 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
     if writes:
         # Files of a torn copy must not stand for what is made now.
         (folder / "run.json").unlink(missing_ok=True)
-    own = _own_code(run, paths, under.own)
+    own = _own_code(run, paths)
     session, position = _session(run, data, paths, under, own)
     if not writes:
         yield from _carry_out(run, session, data, paths, None, position, under)
         return None
     if session.done == 0:
         shutil.rmtree(folder, ignore_errors=True)
-        delete_checkpoints(paths.state(run.key))
+        shutil.rmtree(paths.state(run.key), ignore_errors=True)
         if own is not None:
             keep_with_run(own.__sources__, folder)
         _save_snapshot(session, folder)
@@ -233,6 +232,7 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         _save_network(session, session.generator_state(), folder / "generator.safetensors")
         _save_network(session, session.discriminator_state(), folder / "discriminator.safetensors")
     images, seconds = session.done * training["batch_size"], position.seconds
+    networks = {"generator": session.trainer.generator, "discriminator": session.trainer.discriminator}
     # Of all of a CPU's threads together.
     each = 1 if under.device.type == "cuda" else training["threads"]
     record = RunRecord(
@@ -254,19 +254,12 @@ def _train(run: Run, data: Data, paths: Paths, under: Under) -> Turns:
         steady_seconds=round(seconds["steady"], 3),
         steady_steps=seconds["steady_steps"],
         images_per_second=round(each * images / seconds["step"], 1),
-        parameters={
-            "generator": _parameter_count(session.trainer.generator),
-            "discriminator": _parameter_count(session.trainer.discriminator),
-        },
-        files={
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        parameters={role: sum(p.numel() for p in network.parameters()) for role, network in networks.items()},
+        files=kept_files(folder),
         provenance=provenance(under.device, beginning) | {"processes": position.processes, "together": under.beside},
     )
     write_json(folder / "run.json", record.content())
-    return record  # type: ignore[return-value]
+    return record
 
 
 def _carry_out(
@@ -299,7 +292,7 @@ def _carry_out(
                     scores = _scores(session, data) if session.at_snapshot and not diverged else {}
                     log.add(step, step * batch_size, position.seconds, scalars | diagnostics(session.trainer) | scores)
                 if diverged:
-                    return bad if bad >= 0 else step  # type: ignore[return-value]
+                    return bad if bad >= 0 else step
                 update(step)
                 if session.at_snapshot and log is not None:
                     _save_snapshot(session, paths.run(run.key))
@@ -338,7 +331,3 @@ def _snapshot(folder: Path, step: int) -> Path:
 def _save_network(session: Session, state: dict[str, Tensor], path: Path) -> None:
     """Plain weights with what is needed to build the network around them."""
     save_tensors(path, state, {"config": canonical(session.config.networks())})
-
-
-def _parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -5,9 +5,6 @@ import re
 
 import pytest
 
-from sagan.cli.app import show_warning
-from sagan.code.fingerprint import PACKAGE
-
 VERBS = ("data", "plan", "train", "reference", "evaluate", "track", "report", "sample", "attend", "prune")
 
 
@@ -38,6 +35,7 @@ def test_help_lists_the_verbs_and_each_has_its_own(sagan):
         (("attend", "sagan-s0-0123456789"), ("sagan-s0-0123456789: no such file, folder or run", "plan")),
         (("export", "sagan-s0-0123456789", "g.onnx"), ("sagan-s0-0123456789: no such file, folder or run", "plan")),
         (("describe", "sagen"), ("sagen", "did you mean 'sagan'?")),
+        (("describe", "sagan-grid"), ("sagan-grid: no such variant", "sagan-grid-on-both-ttur-1")),
         (("describe", "sagan", "--suite", "quik"), ("quik", "did you mean 'quick'?")),
         (
             ("describe", "sagan-multiscale", "--resolution", "28"),
@@ -47,14 +45,6 @@ def test_help_lists_the_verbs_and_each_has_its_own(sagan):
 )
 def test_a_mistake_ends_in_one_line_and_exit_code_2(sagan, arguments, parts):
     assert_one_line(sagan(*arguments), *parts)
-
-
-def test_describing_a_grid_shows_its_variants_by_factor(sagan):
-    head, rule, *rows = sagan("describe", "sagan-grid", "--suite", "quick").stdout.splitlines()
-    assert [cell.strip() for cell in head.split("|")[1:5]] == ["variant", "attention", "spectral_norm", "ratio"]
-    assert len(rows) == 8 and {len(line) for line in (head, rule, *rows)} == {len(head)}
-    costs = {tuple(cell.strip() for cell in row.split("|")[2:5]): row.split("|")[5:] for row in rows}
-    assert costs["on", "both", "ttur-1"] == costs["on", "d-only", "ttur-4"] != costs["off", "both", "ttur-1"]
 
 
 def test_describing_a_suites_variant_shows_the_images_of_its_dataset(sagan):
@@ -87,11 +77,3 @@ def test_nothing_is_made_of_images_that_have_changed_since(sagan, tmp_path, verb
     done = sagan(verb, key, "--plan", "plan.json")
     assert done.returncode == 2 and "the arrays have changed since they were prepared" in done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "results").exists()
-
-
-def test_our_own_warnings_are_one_plain_line(capsys):
-    """Others keep their place in the code."""
-    show_warning(UserWarning("damaged"), UserWarning, str(PACKAGE / "training/loop.py"), 3)
-    assert capsys.readouterr().err == "sagan: warning: damaged\n"
-    show_warning(UserWarning("deprecated"), UserWarning, "/elsewhere/module.py", 3)
-    assert "/elsewhere/module.py:3: UserWarning: deprecated" in capsys.readouterr().err

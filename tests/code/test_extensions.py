@@ -115,7 +115,7 @@ def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monk
     write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
     plan()
     monkeypatch.chdir(paths.root)
-    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick", channels=1))
+    text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick"))
     generator, discriminator = text.split("\ndiscriminator: ")
     assert "attention" in generator and discriminator.startswith("785 parameters") and "own.1" in discriminator
 
@@ -254,10 +254,10 @@ def test_exactly_the_bytes_that_were_read_are_executed(write, tmp_path, monkeypa
     assert sys.path == before and not any("_FromMemory" in type(finder).__name__ for finder in sys.meta_path)
 
 
-def test_a_run_keeps_the_bytes_that_were_checked(own_run, write, images, paths):
+def test_a_run_whose_own_code_has_changed_since_it_was_planned_is_refused(own_run, write, images, paths):
     file = write(LOSS.format("-logits_fake.mean()"))
     run = own_run(file)
-    checked = read_sources(paths.root / file)
     write(LOSS.format("-9 * logits_fake.mean()"))
-    train(run, images, paths, own=checked)
-    assert (paths.run(run.key) / "extension" / "main.py").read_bytes() == checked.main
+    with pytest.raises(UserError, match="the code has changed since the plan was made"):
+        train(run, images, paths)
+    assert not paths.run(run.key).exists()

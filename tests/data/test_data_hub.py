@@ -102,9 +102,9 @@ def test_a_folder_that_grew_is_noticed(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "train-0.parquet").write_bytes(b"one")
     spec = HuggingFace(kind="huggingface", source="source", resolution=32)
-    before = locate_hub(spec, tmp_path).stamp
+    before = locate_hub(spec, tmp_path / "source").stamp
     (tmp_path / "source" / "train-1.parquet").write_bytes(b"two")
-    assert locate_hub(spec, tmp_path).stamp != before
+    assert locate_hub(spec, tmp_path / "source").stamp != before
 
 
 def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):
@@ -113,7 +113,7 @@ def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):
         (tmp_path / name).write_bytes(jpeg(0))
     paths = [tmp_path / "set" / "inside.jpg", tmp_path / "secret.jpg", tmp_path / "set" / ".." / "secret.jpg", None]
     cells = [{"image": {"bytes": None, "path": path and str(path)}} for path in paths] + [{"image": None}]
-    column = [StoredImage("cell", cell["image"], (tmp_path / "set",)) for cell in cells]
+    column = [StoredImage("cell", cells, row, "image", (tmp_path / "set",)) for row in range(len(cells))]
     assert Image.open(io.BytesIO(column[0].read())).size == (178, 218)
     for i, reason in ((1, "outside of the dataset"), (2, "outside of the dataset"), (3, "no image"), (4, "no image")):
         with pytest.raises(BadImage, match=reason):

@@ -192,8 +192,8 @@ def test_many_single_images_are_named_by_their_folder(path, tmp_path):
 def test_attention_pictures_show_each_layer_and_say_where_there_is_none(path, tmp_path):
     (picture,) = attention_pictures(path, tmp_path / "maps", count=2, seed=0)
     assert picture.name == "generator-14.png"
-    # Two rows of an image and four query points, each four times 28 pixels, with gaps of four.
-    assert Image.open(picture).size == (5 * 112 + 4 * 4, 2 * 112 + 4)
+    # Two rows of an image and four query points, each four times 28 pixels, with gaps of two around them.
+    assert Image.open(picture).size == (5 * 112 + 6 * 2, 2 * 112 + 3 * 2)
     plain, _ = saved(tmp_path, attention_at=[])
     with pytest.raises(UserError, match="no attention layer"):
         attention_pictures(plain, tmp_path / "maps", count=2, seed=0)

@@ -14,7 +14,7 @@ from tests import edit
 from tests.tracing import assert_harmless, executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
-PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures", "sagan.metrics.explorable")
+PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures")
 # Of a record what is no figure.
 COSTS = ("generated_images", "generated_per_second", "seconds", "provenance")
 

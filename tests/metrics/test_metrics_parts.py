@@ -84,15 +84,15 @@ def test_an_evaluation_goes_on_behind_its_last_part(measured, unmeasured, comput
     assert not paths.features(spec.key).exists()
 
 
-def test_a_damaged_part_is_made_anew(measured, unmeasured, computed):
+def test_a_damaged_part_is_made_anew(measured, unmeasured, computed, capsys):
     paths, spec = unmeasured.paths, unmeasured.evaluation
     _, found = left_by(signal.SIGKILL, 4, evaluate, spec, paths)
     content = bytearray(found[0].read_bytes())
     content[-8:] = bytes(8)
     found[0].write_bytes(content)
     found[1].write_bytes(found[1].read_bytes()[:-100])
-    with pytest.warns(UserWarning, match="damaged, so it is made anew"):
-        record = evaluate(spec, paths).content()
+    record = evaluate(spec, paths).content()
+    assert "damaged, so it is made anew" in capsys.readouterr().err
     assert figures(record) == figures(measured.record)
 
 

@@ -15,6 +15,7 @@ from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
 from sagan.plan import Plan, make_plan
+from sagan.store.reading import warn_once
 from tests.made_up import put, write_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -235,10 +236,11 @@ def test_a_run_made_under_another_name_is_used_where_it_lies(params, planned, pa
     assert cell.evaluation.rpartition(".")[2] == first.evaluation.rpartition(".")[2]
 
 
-def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change, planned):
+def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change, planned, capsys):
     """The common PyTorch port's default is just that."""
     params = change({"variants.sagan.regularisers.gradient_penalty": 10.0})
-    with pytest.warns(UserWarning, match="^variants.sagan: the gradient penalty pulls"):
-        planned(params)
+    warn_once.cache_clear()
+    planned(params)
+    assert "sagan: warning: variants.sagan: the gradient penalty pulls" in capsys.readouterr().err
     told = describe_variant(params, "sagan", None)
     assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)

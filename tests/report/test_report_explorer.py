@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.explorable import EXPLORABLE_IMAGES, save_explorable
+from sagan.metrics.gallery import EXPLORABLE_IMAGES, save_explorable
 from sagan.params.variants import GeneratorSwitches
 from sagan.report.charts import typical_run
 from sagan.report.explorer import render_explorer
@@ -25,7 +25,8 @@ FORMS = [form for form in get_args(GeneratorSwitches.model_fields["attention"].a
 def test_stored_factors_give_the_networks_own_maps(tmp_path, form):
     torch.manual_seed(0)
     network, images = Attending(14, form), random_images(EXPLORABLE_IMAGES + 3)
-    (file,) = save_explorable(network, "generator", images / 127.5 - 1, images, tmp_path)
+    save_explorable(network, "generator", images / 127.5 - 1, images, tmp_path)
+    (file,) = tmp_path.iterdir()
     assert file.name == "generator-14.safetensors"
     tensors = load_file(file)
     assert torch.equal(tensors["images"], images[:EXPLORABLE_IMAGES])
@@ -37,7 +38,8 @@ def test_stored_factors_give_the_networks_own_maps(tmp_path, form):
 
 
 def test_no_file_without_attention(tmp_path):
-    assert save_explorable(nn.Conv2d(1, 1, 1), "generator", torch.zeros(1, 1, 2, 2), random_images(1), tmp_path) == []
+    save_explorable(nn.Conv2d(1, 1, 1), "generator", torch.zeros(1, 1, 2, 2), random_images(1), tmp_path)
+    assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
 
 
