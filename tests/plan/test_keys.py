@@ -156,7 +156,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("training/turns.py", "stopped at step", "left off at step"),
         ("training/turns.py", "out of GPU memory with", "no GPU memory left with"),
         ("generators/sampling.py", "count: int = 64", "count: int = 65"),
-        ("training/provenance.py", "timeout=10", "timeout=11"),
+        ("store/git.py", "timeout=30", "timeout=31"),
         ("training/log.py", 'round(seconds["wall"]', 'round(1 * seconds["wall"]'),
     ],
 )
