@@ -131,7 +131,7 @@ def moved(package: Path) -> set[str]:
         ("training/turns.py", "stopped at step", "left off at step"),
         ("training/turns.py", "out of GPU memory with", "no GPU memory left with"),
         ("generators/sampling.py", "count: int = 64", "count: int = 65"),
-        ("training/provenance.py", "timeout=10", "timeout=11"),
+        ("store/git.py", "timeout=30", "timeout=31"),
         ("training/log.py", 'round(seconds["wall"]', 'round(1 * seconds["wall"]'),
     ],
 )
