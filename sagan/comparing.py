@@ -96,10 +96,10 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
             return read_analysis(folder)
     command = ["git", "-C", str(paths.root), "archive", name, f"reports/{suite}"]
     if not name.startswith("-") and (found := subprocess.run(command, capture_output=True).stdout):
-        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=BytesIO(found)) as archive:
-            archive.extractall(folder, filter="data")
-            if (Paths(Path(folder)).report(suite) / "report.json").exists():
-                return read_analysis(Paths(Path(folder)).report(suite))
+        with tempfile.TemporaryDirectory() as place, tarfile.open(fileobj=BytesIO(found)) as archive:
+            archive.extractall(place, filter="data")
+            if ((there := Paths(Path(place)).report(suite)) / "report.json").exists():
+                return read_analysis(there)
     known = [WORKSPACE, *(found.name for found in sorted(paths.experiment("").glob("*")))]
     raise UserError(
         f"{name}: no experiment, commit or folder with a report of {suite}, and no variant of it"
@@ -108,7 +108,12 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
 
 
 def _answered(
-    runs, snapshots, factor: str, levels: tuple[str, str], variants: list[str], design: Design
+    runs: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    factor: str,
+    levels: tuple[str, str],
+    variants: list[str],
+    design: Design,
 ) -> Iterator[str]:
     """The answer of a factor with two levels, over the variants for cells where there are several."""
     # An experiment may be on its way: what is there is compared.

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -112,7 +113,7 @@ class Making:
                 else:
                     asked = self._together or run.execution["together"]
                     check_code(run, self._paths)
-                    job = Job(run, lambda run=run: Data.of(run, _dataset(run, self._paths, self._loaded)))
+                    job = Job(run, partial(self._data, run))
                     jobs.setdefault(None if asked == "auto" else asked, []).append(job)
         left = sum(map(len, jobs.values()))
         with self._gpu(runs if left > 1 else []) as gpu, ThreadPoolExecutor(1) as beside:
@@ -140,6 +141,9 @@ class Making:
             return
         with device_for(of_gpu[0].execution, of_gpu[0].threads) as device:
             yield device.index
+
+    def _data(self, run: Run) -> Data:
+        return Data.of(run, _dataset(run, self._paths, self._loaded))
 
     def _apart(self, run: Run, gpu: int | None = None) -> None:
         """In a process of its own: own code may change what others compute with.

@@ -43,22 +43,32 @@ def one_line(text: Any) -> str:
 
 
 def for_mlflow(name: str) -> str:
-    """The name of a tag, metric or parameter; what stands before a slash in a metric's is a section of MLflow's page.
+    """A part of the name of a tag, metric or parameter: letters, digits, `_ - .` and spaces.
 
-    Names that params.yaml takes for variants, suites and grids stay different ones. One that is too long keeps its
-    beginning and gets a digest.
+    Names that params.yaml takes for variants, suites and grids stay different ones.
 
     >>> for_mlflow("lr+attention"), for_mlflow("beta=0.5"), for_mlflow("lr $10^{-4$")
     ('lr and attention', 'beta is 0.5', 'lr _10__-4_')
-    >>> for_mlflow("train/timing(s)/gen\x1b"), for_mlflow("/a//../b")
+    """
+    name = name.replace("+", " and ").replace("=", " is ")  # colons are refused by servers before MLflow 3
+    name = re.sub(r"[^\w.\- ]|^[.\s]|^$", "_", name)
+    return _cut(name, _MLFLOW_NAME // 2)
+
+
+def for_mlflow_metric(name: str) -> str:
+    """A metric's name; what stands before a slash is a section of MLflow's page.
+
+    >>> for_mlflow_metric("train/timing(s)/gen\x1b"), for_mlflow_metric("/a//../b")
     ('train/timing_s_/gen_', 'a/_./b')
     """
-    parts = name.replace("+", " and ").replace("=", " is ").split("/")
-    # Letters, digits, `_ - .` and spaces; colons are refused by servers before MLflow 3.
-    name = "/".join(re.sub(r"[^\w.\- ]|^[.\s]", "_", part) for part in parts if part) or "_"
-    if len(name) <= _MLFLOW_NAME:
+    return _cut("/".join(for_mlflow(part) for part in name.split("/") if part) or "_", _MLFLOW_NAME)
+
+
+def _cut(name: str, longest: int) -> str:
+    """A name that is too long keeps its beginning and gets a digest, so that different ones stay different."""
+    if len(name) <= longest:
         return name
-    return f"{name[: _MLFLOW_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[: longest - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def for_mlflow_text(text: str) -> str:

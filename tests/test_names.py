@@ -41,7 +41,8 @@ def test_the_examples_of_the_docstrings():
 
 @pytest.mark.parametrize("name", NASTY)
 def test_mlflow_takes_it_in_a_tag(name):
-    _validate_tag_name(names.for_mlflow(f"sagan.grid.{name}.{name}"))
+    _validate_tag_name(f"sagan.grid.{names.for_mlflow(name)}.{names.for_mlflow(name)}")
+    assert len(names.for_mlflow(name)) <= 125
 
 
 def test_mlflow_tells_names_of_params_yaml_apart():

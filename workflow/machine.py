@@ -7,16 +7,21 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
 def usable_cores() -> int:
     """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
     cores = len(os.sched_getaffinity(0))
     try:
-        quota, period = map(int, _CGROUP.read_text(encoding="utf-8").split())
-        return max(1, min(cores, quota // period))
-    except (OSError, ValueError):  # no container, or one of any share ("max")
+        quota, period = (
+            _CGROUP_2.read_text(encoding="utf-8").split()
+            if _CGROUP_2.exists()
+            else [p.read_text(encoding="utf-8") for p in _CGROUP_1]
+        )
+        return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
+    except (OSError, ValueError):
         return cores
 
 

@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 import tarfile
-import tempfile
+import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +21,6 @@ from sagan.plan import Plan
 from sagan.plan.listing import missing
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
-from sagan.store.records import read_json, write_json
 
 _PART_BYTES = 15 * 2**20
 
@@ -41,28 +43,30 @@ def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool)
     for part in count(1):
         if not folders:
             return
-        # Files by content, those that DVC's cache holds too.
-        with tarfile.open(out / f"{name}-{part}.tar", "w", dereference=True) as tar:
+        with tarfile.open(out / f"{name}-{part}.tar", "w") as tar:
             while folders and tar.offset < _PART_BYTES:
-                _add(tar, folders.pop(0), paths.root, light)
+                for path, content in _members(folders.pop(0), paths.root, light):
+                    info = tarfile.TarInfo(path.as_posix())
+                    info.size, info.mtime = len(content), int(time.time())
+                    tar.addfile(info, io.BytesIO(content))
 
 
-def _add(tar: tarfile.TarFile, folder: Path, root: Path, light: bool) -> None:
+def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, bytes]]:
     """The files of a folder under their places in the clone; the record that says which are left behind is last."""
-    record = folder / "run.json"
+    is_run = (folder / "run.json").exists()
     left_behind = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != record):
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name == "run.json":
+            continue
         if not is_own_file(path, folder):
             # In a folder that was copied in, a link may lead anywhere.
             print(f"{path}: leads out of its folder, so it is not packed", file=sys.stderr)
-        elif light and record.exists() and path.suffix == ".safetensors":
+        elif light and is_run and path.suffix == ".safetensors":
             left_behind.append(path.relative_to(folder).as_posix())
         else:
-            tar.add(path, path.relative_to(root))
-    if left_behind:
-        with tempfile.TemporaryDirectory() as scratch:
-            lighter = Path(scratch, record.name)
-            write_json(lighter, read_json(record) | {"left_behind": left_behind})
-            tar.add(lighter, record.relative_to(root))
-    elif record.exists():
-        tar.add(record, record.relative_to(root))
+            yield path.relative_to(root), path.read_bytes()
+    if is_run:
+        record = json.loads((folder / "run.json").read_bytes())
+        if left_behind:
+            record["left_behind"] = left_behind
+        yield (folder / "run.json").relative_to(root), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

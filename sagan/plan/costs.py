@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 from typing import Any
 
 from sagan.plan import Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import all_records, log_tail
 from sagan.store.records import canonical, digest
-from sagan.store.types import EvaluationRecord, RunRecord
+from sagan.store.types import EvaluationRecord, LogLine, RunRecord
+
+# Where so many times a training's own seconds have passed, it did not only share the machine: it was stopped.
+_PAUSED = 10
 
 
 class Costs:
@@ -32,10 +35,9 @@ class Costs:
         ]
         self._own: dict[str, float] = {}
         for key in plan.runs.keys() - {run.key for run in records}:
-            # By the clock, as it shares the machine; a pause between two lines is one of many.
             lines = pairwise(log_tail(key, paths))
-            if paces := [(b.time - a.time) / (b.step - a.step) for a, b in lines if b.step > a.step]:
-                self._own[key] = median(paces)
+            if paces := [_pace(a, b) for a, b in lines if b.step > a.step and b.time > a.time]:
+                self._own[key] = median_low(paces)
                 known.append((plan.runs[key].config, self._own[key]))
         for config, per_step in known:
             if shape := _shape(config):
@@ -56,6 +58,11 @@ class Costs:
             return None if per_step is None else per_step * (training["steps"] - from_step)
         evaluation = self._plan.evaluations.get(key)
         return None if evaluation is None else self._measured.get(evaluation.reference)
+
+
+def _pace(a: LogLine, b: LogLine) -> float:
+    """Seconds a step between two lines, by the clock, as runs share the machine; a pause between them is none."""
+    return min(b.time - a.time, _PAUSED * (b.seconds - a.seconds)) / (b.step - a.step)
 
 
 def _steady(run: RunRecord) -> float | None:

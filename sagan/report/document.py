@@ -54,11 +54,11 @@ def render(analysis: Analysis, paths: Paths) -> Path:
 def put_in_place(fresh: Path, folder: Path) -> None:
     """The files of a whole report take their places; what a former one left goes, and a user's files stay."""
     written = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
-    for name in written:
+    for name in sorted(written, key=lambda name: (name.name == "report.json", name)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (fresh / name).replace(folder / name)
     for path in {path for pattern in _OURS for path in folder.glob(pattern)}:
-        if path.name != "costs.csv" and path.relative_to(folder) not in written:
+        if path.is_file() and path.name != "costs.csv" and path.relative_to(folder) not in written:
             path.unlink()
     shutil.rmtree(fresh)
 

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ import pandas as pd
 import sqlalchemy
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -26,7 +24,7 @@ from sagan.names import without_secrets
 from sagan.params import Params
 from sagan.store.paths import Paths, main_workspace
 
-_SLOW_REQUESTS, _LOCK_PATIENCE_S = 12, 300  # for one run, and for others' suites
+_SLOW_REQUESTS, _LOCK_PATIENCE_S = 12, 300  # for one piece of work
 _SQLITE = "sqlite:///"
 _OUTAGES = (ConnectionError, TimeoutError, RequestException, OperationalError)
 # What databases and the network say of a trouble that waiting does not end.
@@ -38,7 +36,7 @@ _LASTING = re.compile(
 
 
 class TrackingUnavailable(UserError):
-    """The store cannot be reached now, which `sagan track` says in a warning."""
+    """The store cannot be reached now. Its message is one line, which the command line prints as a warning."""
 
 
 class TrackingRefused(UserError):
@@ -72,7 +70,7 @@ def is_database(uri: str) -> bool:
 
 @contextmanager
 def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
-    """The store for one piece of work, such as sending one suite; senders on one file system take turns.
+    """The store for one piece of work, such as sending one run; senders on one file system take turns.
 
     Raises:
         TrackingUnavailable: an outage of the network, the server or the database, or no end after a minute.
@@ -81,39 +79,10 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
     uri, folder = tracking_uri(params, paths), mlflow_folder(paths)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=_LOCK_PATIENCE_S), deadline(uri):
+        with FileLock(folder / "lock", timeout=_LOCK_PATIENCE_S), _deadline(uri):
             yield _connected(uri)
-    # ValueError: a setting of MLflow's in the environment is not what it should be.
-    except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError, ValueError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
         raise _told(error, uri) from error
-
-
-def open_experiment(client: MlflowClient, suite: str, params: Params, paths: Paths) -> str:
-    """The id of a suite's experiment: made with a note, or taken back from MLflow's trash, if need be.
-
-    MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
-    into the original's folder. It gets another name, and a new one its place.
-    """
-    spec, uri, folder = params.suites[suite], client.tracking_uri, mlflow_folder(paths)
-    name = f"{params.tracking.experiment_prefix}{suite}"
-    # A database holds no files, so they go under state/; a server decides for itself.
-    place = (folder / "artifacts" / name).as_uri() if is_database(uri) else None
-    found = client.get_experiment_by_name(name)
-    if found and found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    if found and uri.startswith(f"sqlite:///{folder.parent.parent}/") and found.artifact_location != place:
-        former = f"{name}-{found.experiment_id}"
-        client.rename_experiment(found.experiment_id, former)
-        told = f"MLflow's {name} came from another folder, where it would write ({found.artifact_location})"
-        print(f"sagan: {told}; it is now {former}, and all runs are sent to a new one", file=sys.stderr)
-    elif found:
-        return found.experiment_id
-    note = (
-        f"**{spec.title or suite}** on {spec.dataset}, baseline `{spec.baseline}`; `docs/mlflow.md` says how to search."
-    )
-    note += f" Report: `reports/{suite}/README.md`, and the run `{suite}: report`."
-    tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(name, place, tags)
 
 
 def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:
@@ -152,13 +121,21 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
     return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
 
 
+def _timeout() -> int:
+    """Seconds that MLflow waits for an answer."""
+    told = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    if not (told.isdecimal() and int(told)):
+        raise UserError(f"MLFLOW_HTTP_REQUEST_TIMEOUT={told}: must be a whole number of seconds, 1 or more")
+    return int(told)
+
+
 @contextmanager
-def deadline(uri: str) -> Iterator[None]:
+def _deadline(uri: str) -> Iterator[None]:
     """Bounds what a server may take, in the main thread: one that drips a byte a second never runs into a time-out."""
     if not uri.startswith("http") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    seconds = _SLOW_REQUESTS * MLFLOW_HTTP_REQUEST_TIMEOUT.get()
+    seconds = _SLOW_REQUESTS * _timeout()
 
     def late(number: int, frame: object) -> None:
         raise TimeoutError(f"no end after {seconds} s")
@@ -185,6 +162,6 @@ def _connected(uri: str) -> MlflowClient:
         new.rename(file)
     elif is_database(uri) and not uri.startswith(_SQLITE):
         # One attempt, where MLflow would make ten over two minutes.
-        patience = {"connect_timeout": MLFLOW_HTTP_REQUEST_TIMEOUT.get()}
+        patience = {"connect_timeout": _timeout()}
         sqlalchemy.create_engine(uri, connect_args=patience, poolclass=sqlalchemy.NullPool).connect().close()
     return MlflowClient(tracking_uri=uri)

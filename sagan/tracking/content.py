@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from mlflow.entities import Metric
 
-from sagan.names import for_mlflow, for_mlflow_text
-from sagan.params.inheritance import leaves
+from sagan.names import for_mlflow, for_mlflow_metric, for_mlflow_text
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.store.paths import Paths
-from sagan.store.reading import is_own_file, read_evaluation, read_log, read_run
+from sagan.store.reading import read_evaluation, read_log, read_run
 from sagan.store.records import Json, canonical, digest
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
@@ -33,13 +30,9 @@ class Records:
     result: RunRecord | None
     measures: dict[str, EvaluationRecord]
 
-    def documents(self) -> dict[str, Json]:
-        """What does not change once it is written, by names of files; a measurement's holds its pictures' digests."""
-        measured = {f"metrics{space and '-'}{space}.json": record.content() for space, record in self.measures.items()}
-        return {"run.json": self.result.content(), **measured} if self.result else {}
-
-    def digests(self) -> dict[str, str]:
-        return {name: digest(document, 16) for name, document in self.documents().items()}
+    def digest(self) -> str:
+        """Of what does not change once it is written; a measurement's record holds the digests of its pictures."""
+        return digest([self.result.content(), {space: record.content() for space, record in self.measures.items()}], 16)
 
 
 def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
@@ -52,18 +45,6 @@ def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
     found = {space: read_evaluation(key, paths).record for space, key in keys.items()}
     measures = {space: record for space, record in found.items() if record}
     return Records(cell, plan.runs[cell.run], plan.evaluations[cell.evaluation], log, result, measures)
-
-
-def copy(files: Iterable[Path], folder: Path, target: Path) -> None:
-    """Copies some of a folder's own files by content: MLflow refuses links, as into DVC's cache.
-
-    A link in a copied result may lead to any file of this machine: such files are left out.
-    """
-    for file in files:
-        if is_own_file(file, folder):
-            place = target / file.relative_to(folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
 
 
 def started(records: Records) -> int:
@@ -119,8 +100,15 @@ def tags(records: Records, suite: str) -> dict[str, str]:
 
 def _flat(tree: Json) -> dict[str, str]:
     """The leaves of a tree as texts, by their places: `generator.attention_at`."""
-    told = leaves(tree)
-    return {for_mlflow(name): value if isinstance(value, str) else canonical(value) for name, value in told}
+
+    def leaves(part: Json, prefix: str) -> Iterator[tuple[str, str]]:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{name}.")
+            else:
+                yield for_mlflow(f"{prefix}{name}"), value if isinstance(value, str) else canonical(value)
+
+    return dict(leaves(tree, ""))
 
 
 # Every point has its record's own time: sent again, it is the same point.
@@ -128,8 +116,7 @@ def _flat(tree: Json) -> dict[str, str]:
 
 def log_points(line: LogLine) -> list[Metric]:
     """The points of one logged step. A value that was not finite is null in the log and no point here."""
-    values = {name: value for name, value in line.content().items() if name not in ("step", "time", "images")}
-    values["images"] = line.images  # last: see where they are sent
+    values = {name: value for name, value in line.content().items() if name not in ("step", "time")}
     # What stands before a slash is a section of MLflow's page.
     named = {name.replace(".", "/", 1) if "." in name else f"train/{name}": value for name, value in values.items()}
     return _points(named, round(line.time * 1000), line.step)
@@ -158,4 +145,4 @@ def result_points(records: Records) -> list[Metric]:
 def _points(values: Json, stamp: int, step: int, space: str = MAIN) -> list[Metric]:
     """Points of the values that are finite numbers: MLflow shows others as very large ones."""
     finite = {key: value for key, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
-    return [Metric(for_mlflow(f"{space}/{key}"), float(value), stamp, step) for key, value in finite.items()]
+    return [Metric(for_mlflow_metric(f"{space}/{key}"), float(value), stamp, step) for key, value in finite.items()]

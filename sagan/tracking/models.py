@@ -23,31 +23,29 @@ from sagan.store.records import file_digest
 from sagan.tracking import content
 from sagan.tracking.content import Records
 
-_TAG = "sagan.model"  # of a run: the id of its model, set when all of it has arrived
+MODEL_TAG = "sagan.model"  # of a run: the id of its model, set when all of it has arrived
 _FILE = "generator.safetensors"
 # What a generator needs of this package, and of others.
 _CODE = {"__init__.py", "code", "errors.py", "names.py", "nn", "params", "shapes.py", "store"}
 _NEEDS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
-def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Paths) -> bool:
-    """Makes the model of a measured run with its figures, where there is none; returns whether it did.
+def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Paths) -> dict[str, str]:
+    """Makes the model of a measured run with its figures; returns the run's new tags.
 
     A light copy has no weights, and weights with other bytes than were measured make no model; nor does own code that
     nobody here trusts. What an earlier sending left half done is removed.
     """
-    if _TAG in mirror.data.tags or content.MAIN not in records.measures or records.result.status != "finished":
-        return False
     folder, kept = paths.run(records.cell.run), records.result.files.get(_FILE)
-    if not is_own_file(folder / _FILE, folder):
-        return False
+    if records.result.status != "finished" or not is_own_file(folder / _FILE, folder):
+        return {}
     if kept and file_digest(folder / _FILE) != kept.sha256:
         told = "other bytes than were measured, so MLflow gets no model of it; `dvc repro` mends it"
         warn_once(f"{folder / _FILE}: {told}")
-        return False
+        return {}
     if (folder / "extension").is_dir() and not is_trusted(folder, paths):
         warn_once(f"{folder}: own code that came with a copied run, so MLflow gets no model of it")
-        return False
+        return {}
     run, cell = mirror.info, records.cell
     drop_models(client, mirror)
     tags = {"sagan.run": cell.run, "sagan.variant": cell.variant, "sagan.seed": str(cell.seed)}
@@ -62,8 +60,7 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Pa
     client.log_batch(run.run_id, metrics=figures)
     client.finalize_logged_model(made, "READY")
     client.log_outputs(run.run_id, [LoggedModelOutput(made, records.result.steps)])
-    client.set_tag(run.run_id, _TAG, made)
-    return True
+    return {MODEL_TAG: made}
 
 
 def drop_models(client: MlflowClient, mirror: Mirror) -> None:
@@ -85,7 +82,11 @@ def _save(scratch: Path, records: Records, run_folder: Path, model: Model) -> No
         return set(names) - _CODE if Path(folder) == package else {"__pycache__"}
 
     shutil.copytree(package, scratch / "sagan", ignore=unneeded)
-    content.copy([run_folder / _FILE, *run_folder.glob("extension/*.py")], run_folder, scratch / "generator")
+    for file in [run_folder / _FILE, *run_folder.glob("extension/*.py")]:
+        if is_own_file(file, run_folder):
+            target = scratch / "generator" / file.relative_to(run_folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)  # by content, also of a link to DVC's cache
     pyfunc.save_model(
         scratch / "model",
         loader_module="generator_model",

@@ -113,7 +113,8 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
     folder = paths.run(run.key)
     folder.mkdir(parents=True)
     assert last_step(run.key, paths) == 0
-    lines = [json.dumps({"step": step, "images": 40, "seconds": 0.0, "time": step / 4}) for step in (10, 20)]
+    told = {step: {"seconds": step / 8, "time": step / 4} for step in (10, 20)}
+    lines = [json.dumps({"step": step, "images": 40, **spent}) for step, spent in told.items()]
     (folder / "log.jsonl").write_text("\n".join([*lines, '{"st']))
     assert last_step(run.key, paths) == 20
     # What it took so far tells what it and others like it take.
@@ -122,6 +123,17 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
     plan = Plan({run.key: dataclasses.replace(run, config=longer), "other": other}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key, 20) == 80 / 4
     assert Costs(plan, paths).seconds("other") == run.config["training"]["steps"] / 4
+
+
+def test_neither_a_pause_nor_steps_that_go_back_are_pace(run, paths):
+    """An hour in which it was stopped, and a resume from an earlier step. `seconds` are the training's own."""
+    paths.run(run.key).mkdir(parents=True)
+    told = [(10, 5.0, 100.0), (20, 10.0, 3705.0), (15, 7.5, 3800.0), (25, 12.5, 3805.0)]
+    lines = [json.dumps({"step": a, "images": 40, "seconds": b, "time": c}) for a, b, c in told]
+    (paths.run(run.key) / "log.jsonl").write_text("\n".join(lines) + "\n")
+    longer = {**run.config, "training": {**run.config["training"], "steps": 100}}
+    plan = Plan({run.key: dataclasses.replace(run, config=longer)}, {}, {}, {})
+    assert Costs(plan, paths).seconds(run.key, 25) == 75 / 2
 
 
 def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):

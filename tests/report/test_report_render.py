@@ -199,6 +199,7 @@ def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
     for name in ("figures/old.png", "figures/kept.png", "results-inception.csv", "report.html", *theirs):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("before")
+    (folder / "theirs.html").mkdir()
     (fresh / "figures").mkdir(parents=True)
     (fresh / "figures/kept.png").write_text("now")
     put_in_place(fresh, folder)

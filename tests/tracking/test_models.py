@@ -89,9 +89,19 @@ def sent(workspace):
     return cell
 
 
-def test_a_finished_run_has_one_model_until_it_is_measured_again(
-    workspace, sent, capfd, recwarn, tmp_path, monkeypatch
-):
+def test_sending_one_says_nothing_and_leaves_nothing_here(workspace, capfd, recwarn, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    workspace.finish(workspace.cells[0])
+    write_weights(workspace, workspace.cells[0])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    workspace.send()
+    assert len(models(workspace)) == 1
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn.list] == []
+    assert list(Path().iterdir()) == []
+
+
+def test_a_finished_run_has_one_model_until_it_is_measured_again(workspace, sent):
     (model,) = models(workspace)
     assert (model.status, model.tags["sagan.run"]) == ("READY", sent.run)
     assert model.params["generator.attention_at"] == "[14]"
@@ -102,10 +112,7 @@ def test_a_finished_run_has_one_model_until_it_is_measured_again(
     assert workspace.send().sent == []
     assert [again.model_id for again in models(workspace)] == [model.model_id]
     workspace.evaluation(sent, fid=10.0, finished="2025-10-10T09:10:00+00:00")
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
     workspace.send()
-    assert capfd.readouterr() == ("", "") and not recwarn.list and not list(Path().iterdir())
     (anew,) = models(workspace)
     assert anew.model_id != model.model_id
     assert [m.value for m in anew.metrics if m.key == "fid"] == [10.0]
@@ -190,15 +197,22 @@ def test_links_to_dvcs_cache_are_sent_by_content(workspace, tmp_path):
     assert "samples.png" in [name for name, _ in workspace.mirror(cell)["files"]]
 
 
-def test_runs_that_diverged_left_no_weights_or_others_or_are_not_measured_have_none(workspace, capsys):
-    light, diverged, unmeasured, changed = workspace.cells
-    workspace.finish(changed)
-    weights = write_weights(workspace, changed)
+def test_weights_that_changed_after_they_were_measured_make_no_model(workspace, capsys):
+    cell = workspace.cells[0]
+    workspace.finish(cell)
+    weights = write_weights(workspace, cell)
     content = bytearray(weights.read_bytes())
     kept = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    workspace.result(changed, files={"generator.safetensors": kept})
+    workspace.result(cell, files={"generator.safetensors": kept})
     content[-1] ^= 1
     weights.write_bytes(content)
+    workspace.send()
+    assert models(workspace) == []
+    assert "generator.safetensors: other bytes than were measured" in capsys.readouterr().err
+
+
+def test_runs_that_diverged_left_no_weights_or_are_not_measured_have_none(workspace):
+    light, diverged, unmeasured = workspace.cells[:3]
     workspace.finish(light)
     workspace.log(diverged, range(10, 31, 10))
     workspace.result(diverged, diverged_at=30)
@@ -209,7 +223,6 @@ def test_runs_that_diverged_left_no_weights_or_others_or_are_not_measured_have_n
         write_weights(workspace, cell)
     workspace.send()
     assert models(workspace) == []
-    assert "generator.safetensors: other bytes than were measured" in capsys.readouterr().err
     write_weights(workspace, light)  # brought later
     workspace.evaluation(unmeasured)
     params, tracking = workspace.params, workspace.params.tracking.model_copy(update={"models": False})

@@ -32,19 +32,8 @@ from sagan.tracking import TrackingRefused, TrackingUnavailable
 from sagan.tracking.serving import serve
 from tests.tracking.conftest import PARAMS, free_port, wait_for
 
-# A program that opens the default store of a folder.
-OPENING = """
-import sys
-sys.path[:0] = sys.argv[2:]
-from pathlib import Path
-from sagan.params import Params
-from sagan.store.paths import Paths
-from sagan.tracking.connection import store
-print("ready", flush=True)
-parts = dict.fromkeys(("datasets", "variants", "suites", "grids", "said", "rows"), {})
-with store(Params(repro=[], **parts), Paths(Path(sys.argv[1]))):
-    pass
-"""
+# Parameters that say nothing, for a program.
+EMPTY = "Params(repro=[], **dict.fromkeys(('datasets', 'variants', 'suites', 'grids', 'said', 'rows'), {}))"
 
 
 @pytest.fixture
@@ -81,31 +70,16 @@ def status(code: int, body: str = "<html>no</html>", **headers: str):
     return answer
 
 
-@pytest.mark.parametrize(
-    ("uri", "kind"),
-    [
-        ("http://user:sec-ret@127.0.0.1:1", TrackingUnavailable),
-        ("postgresql://user:sec-ret@127.0.0.1:1/db", TrackingUnavailable),
-        ("postgresql://127.0.0.1:1/db?user=me&password=sec-ret", TrackingUnavailable),
-        ("http://user:sec/ret@127.0.0.1:1", UserError),
-        ("http://user:sec@ret@127.0.0.1:1", UserError),
-        ("file:./mlruns", TrackingRefused),
-        ("tracking.example:5000", TrackingRefused),
-        ("htp://127.0.0.1:1", TrackingRefused),
-    ],
-)
-def test_a_place_where_nothing_answers_is_one_line_within_seconds_and_tells_no_password(
-    workspace, monkeypatch, uri, kind
-):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch, scheme):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://user:secret@127.0.0.1:{free_port()}")
     workspace.finish(workspace.cells[0])
     start = time.monotonic()
-    with pytest.raises(kind) as caught:
+    with pytest.raises(TrackingUnavailable) as caught:
         workspace.send()
     assert time.monotonic() - start < 10  # MLflow's own patience is minutes
-    message = str(caught.value).replace("seconds", "")
-    assert "\n" not in message and "sec" not in message and "ret@" not in message
-    assert kind is UserError or "python -m sagan track" in message
+    message = str(caught.value)
+    assert "python -m sagan track" in message and "\n" not in message and "secret" not in message
 
 
 @pytest.mark.parametrize("code", [429, 502])
@@ -164,13 +138,12 @@ def test_a_server_that_does_not_end_its_answer_is_given_up(workspace, answering,
     assert time.monotonic() - start < 30
 
 
-@pytest.mark.parametrize("told", ["0.5", "soon"])
+@pytest.mark.parametrize("told", ["0.5", "soon", "0"])
 def test_a_time_out_that_is_no_number_of_seconds_is_one_line(workspace, answering, monkeypatch, told):
     answering(status(503))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", told)
-    with pytest.raises(TrackingRefused, match="MLFLOW_HTTP_REQUEST_TIMEOUT") as caught:
+    with pytest.raises(UserError, match=f"^MLFLOW_HTTP_REQUEST_TIMEOUT={told}: must be a whole number"):
         workspace.send()
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("code", [401, 404])
@@ -194,6 +167,13 @@ def test_a_store_of_another_mlflow_is_a_refusal(workspace):
     with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     with pytest.raises(TrackingRefused, match="out-of-date database schema"):
+        workspace.send()
+
+
+@pytest.mark.parametrize("uri", ["file:./mlruns", "tracking.example:5000", "htp://127.0.0.1:1"])
+def test_an_address_that_mlflow_cannot_use_is_a_refusal(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingRefused):
         workspace.send()
 
 
@@ -237,8 +217,17 @@ def test_mlflow_works_from_a_folder_whose_name_it_cannot_take(workspace, tmp_pat
     packages = tmp_path / "100%(done)s" / "packages"
     packages.parent.mkdir()
     packages.symlink_to(sysconfig.get_paths()["purelib"])
-    command = [sys.executable, "-c", OPENING, tmp_path / "50%", packages]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    script = f"""
+import sys
+sys.path.insert(0, {str(packages)!r})
+from pathlib import Path
+from sagan.params import Params
+from sagan.store.paths import Paths
+from sagan.tracking.connection import store
+with store({EMPTY}, Paths(Path({str(tmp_path / "50%")!r}))):
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "50%" / "state/mlflow/mlflow.db").exists()
 
@@ -257,13 +246,38 @@ def test_a_damaged_store_is_one_line(workspace, act):
 def test_a_process_that_is_killed_as_it_makes_the_store_leaves_none_or_a_sound_one(make, seconds):
     workspace = make(store=False)
     workspace.finish(workspace.cells[0])
-    command = [sys.executable, "-c", OPENING, workspace.paths.root]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    script = f"""
+from pathlib import Path
+from sagan.params import Params
+from sagan.store.paths import Paths
+from sagan.tracking.connection import store
+print("ready", flush=True)
+with store({EMPTY}, Paths(Path({str(workspace.paths.root)!r}))):
+    pass
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdout.readline()
     time.sleep(seconds)
     process.kill()
     process.wait()
     assert workspace.send().sent == [workspace.cells[0].run]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://user:sec/ret@127.0.0.1:1",
+        "http://user:sec@ret@127.0.0.1:1",
+        "postgresql://user:sec@ret@127.0.0.1:1/db",
+        "postgresql://127.0.0.1:1/db?user=me&password=sec-ret",
+    ],
+)
+def test_no_part_of_a_password_is_told(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    workspace.finish(workspace.cells[0])
+    with pytest.raises((TrackingUnavailable, UserError)) as caught:
+        workspace.send()
+    assert "sec" not in str(caught.value).replace("seconds", "") and "ret@" not in str(caught.value)
 
 
 def test_a_password_in_params_yaml_is_refused_and_not_repeated(make):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
@@ -60,10 +58,10 @@ def test_sending_twice_changes_nothing_and_no_record(workspace, everything):
     assert everything(workspace.client) == before
 
 
-@pytest.mark.parametrize("requests", range(0, 10, 2))
+@pytest.mark.parametrize("requests", range(0, 11, 2))
 def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
     """The connection is lost after so many requests that write."""
-    monkeypatch.setattr("mlflow.tracking._tracking_service.client.MAX_METRICS_PER_BATCH", 30)
+    monkeypatch.setattr("sagan.tracking.sending._BATCH", 30)
     workspace, whole = make("broken"), make("whole")
     workspace.finish(workspace.cells[0])
     whole.finish(whole.cells[0])
@@ -80,10 +78,8 @@ def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, re
         return wrapped
 
     with monkeypatch.context() as patch:
-        writing = {SqlAlchemyStore: ("create_run", "log_batch", "log_inputs", "update_run_info")}
-        writing |= {MlflowClient: ("log_dict", "log_artifacts")}
-        for kind, name in ((kind, name) for kind, names in writing.items() for name in names):
-            patch.setattr(kind, name, until_lost(getattr(kind, name)))
+        for name in ("create_run", "log_batch", "log_inputs", "log_dict", "log_artifacts", "set_terminated"):
+            patch.setattr(MlflowClient, name, until_lost(getattr(MlflowClient, name)))
         with pytest.raises(TrackingUnavailable):
             workspace.send()
     workspace.send()
@@ -163,8 +159,6 @@ def test_a_run_measured_again_shows_the_new_figure_alone(make, space):
     workspace.finish(cell)
     workspace.evaluation(cell, fid=40.0, extractor=space)
     workspace.send()
-    shutil.rmtree(workspace.paths.evaluation(cell.also.get(space, cell.evaluation)))
-    workspace.send()  # as one who follows does meanwhile
     workspace.evaluation(cell, fid=10.0, extractor=space, finished="2025-10-10T09:10:00+00:00")
     workspace.send()
     mirror = workspace.mirror(cell)
@@ -173,36 +167,58 @@ def test_a_run_measured_again_shows_the_new_figure_alone(make, space):
     assert workspace.send().sent == []
 
 
-def test_what_was_deleted_comes_back_and_an_experiment_keeps_a_users_words(workspace, everything):
+def test_a_mirror_that_was_deleted_comes_back(workspace, everything):
     workspace.finish(workspace.cells[0])
+    workspace.send()
+    client = workspace.client
+    client.delete_run(next(iter(everything(client))))
+    workspace.send()
+    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
+    client.delete_experiment(client.get_experiment_by_name("sagan-quick").experiment_id)
+    workspace.send()
+    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
+
+
+def test_the_experiment_tells_what_it_is_and_keeps_a_users_words(workspace):
     workspace.send()
     client = workspace.client
     experiment = client.get_experiment_by_name("sagan-quick")
     assert "reports/quick/README.md" in experiment.tags["mlflow.note.content"]
     client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
-    client.delete_run(next(iter(everything(client))))
     workspace.send()
-    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
-    client.delete_experiment(experiment.experiment_id)
-    workspace.send()
-    assert workspace.mirror(workspace.cells[0])["status"] == "FINISHED"
     assert client.get_experiment_by_name("sagan-quick").tags["mlflow.note.content"] == "mine"
 
 
-def test_factors_and_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(make):
-    """As code of a user's own may log them."""
+def test_factors_that_mlflow_does_not_take_are_made_to_fit(make):
     text = PARAMS.replace("\n  grid:\n", "\n  lr+attention:\n").replace("      attention: {on", "      on $8x8^{$: {on")
-    workspace = make(text=text.replace("variants: [sagan, plain]", "variants: [lr+attention]"))
+    text = text.replace("variants: [sagan, plain]", "variants: [lr+attention]")
+    workspace = make(text=text)
+    workspace.finish(workspace.cells[0])
+    workspace.send()
+    assert workspace.mirror(workspace.cells[0])["tags"]["sagan.factor.on _8x8___"] == "on"
+    assert workspace.send().sent == []
+
+
+def test_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(workspace):
+    """As code of a user's own may log them."""
     cell = workspace.cells[0]
     workspace.finish(cell)
-    names = ["timing(s)/gen@1", "a\x1b[2J\n\x00b", "..", "/../c//d", " ", "", "sigma./e", "x" * 400]
-    names.append(f"{'a' * 150}.{'b' * 150}")
+    names = [
+        "timing(s)/gen@1",
+        "a\x1b[2J\n\x00b",
+        "..",
+        "/../c//d",
+        " ",
+        "",
+        "sigma./e",
+        "x" * 400,
+        f"{'a' * 150}.{'b' * 150}",
+    ]
     path = workspace.paths.run(cell.run) / "log.jsonl"
     lines = [json.loads(line) | dict.fromkeys(names, 1.0) for line in path.read_text().splitlines()]
     lines[3]["loss_g"] = math.inf
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     workspace.send()
-    assert workspace.mirror(cell)["tags"]["sagan.factor.on _8x8___"] == "on"
     points = workspace.mirror(cell)["points"]
     assert all(len(points[f"train/{name}"]) == 10 for name in ("timing_s_/gen_1", "a__2J__b", "_"))
     assert len(points["train/loss_g"]) == 9
@@ -247,18 +263,28 @@ def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(worksp
 
     def marks(cell):
         tags = workspace.mirror(cell)["tags"]
-        return tags.get("sagan.plan"), tags.get("sagan.experiment")
+        return tags["sagan.plan"], tags.get("sagan.experiment")
 
-    assert (marks(kept), marks(new)) == (("current", None), (None, "wide"))
+    assert (marks(kept), marks(new)) == (("current", None), ("experiment", "wide"))
     # The workspace asks for one of the two, then for both.
     both = workspace.plan
     workspace.plan = dataclasses.replace(both, suites={"quick": [kept]})
     workspace.send()
-    assert marks(new) == ("former", "wide")
+    assert marks(new) == ("experiment", "wide")
     workspace.plan = both
     workspace.finish(new)
     workspace.send()
     assert marks(new) == ("current", "wide")
+
+
+def test_runs_that_are_asked_for_no_more_are_told_apart(workspace):
+    for cell in workspace.cells:
+        workspace.finish(cell)
+    workspace.send()
+    workspace.plan.suites["quick"].pop(0)
+    workspace.send()
+    runs = workspace.client.search_runs([workspace.client.get_experiment_by_name("sagan-quick").experiment_id])
+    assert sorted(run.data.tags["sagan.plan"] for run in runs) == ["current"] * 3 + ["former"]
 
 
 def test_no_picture_is_taken_from_outside_the_evaluation(workspace, tmp_path_factory):
