@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,16 +28,14 @@ class StoredImage:
     """
 
     name: str
-    rows: Sequence[dict[str, Any]]
-    row: int
-    column: str
+    content: dict[str, Any] | None
     places: tuple[Path, ...]
 
     def __str__(self) -> str:
         return self.name
 
     def read(self) -> bytes:
-        cell = self.rows[self.row][self.column] or {}
+        cell = self.content or {}
         if cell.get("bytes") is not None:
             return cell["bytes"]
         if not (path := cell.get("path")):
@@ -73,10 +70,10 @@ def _content(spec: HuggingFace, folder: Path | None) -> Content:
         codes = np.where(held_out(names, spec.held_out) & (codes == 0), SPLITS.index("test"), codes)
     order = np.argsort(codes, kind="stable")
     labels, classes = _labels(spec, parts)
-    rows = concatenate_datasets(parts)
+    rows = zip(order, concatenate_datasets(parts).select(order), strict=True)
     places = tuple(Path(os.path.abspath(p)) for p in ([folder] if folder else [HF_DATASETS_CACHE, HF_HUB_CACHE]))
     return Content(
-        images=[StoredImage(names[i], rows, i, spec.image, places) for i in order.tolist()],
+        images=(StoredImage(names[i], row[spec.image], places) for i, row in rows),
         labels=labels[order],
         label_names=classes,
         splits=codes[order],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -97,20 +99,15 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
     """
     count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
-    batch = partial(_batch, partial(pixels, spec=spec, size=content.size))
+    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), max(1, min(workers, len(starts))))
     title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
-    pool = ThreadPoolExecutor(workers)  # Pillow decodes and resizes outside of Python's lock
-    batches = pool.map(batch, [content.images[start : start + AT_ONCE] for start in starts])
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
     with progress(title, count, 0) as update, tempfile.TemporaryFile(dir=folder) as file:
-        try:
-            for start, (rows, refused) in zip(starts, batches, strict=True):
-                file.write(rows.tobytes())
-                unusable |= {start + offset: told for offset, told in refused}
-                update(min(start + AT_ONCE, count))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for start, (rows, refused) in zip(starts, batches, strict=True):
+            file.write(rows.tobytes())
+            unusable |= {start + offset: told for offset, told in refused}
+            update(min(start + AT_ONCE, count))
         file.flush()
         images = np.memmap(file, np.uint8, "r") if len(unusable) < count else np.empty(0, np.uint8)
     facts = {
@@ -140,7 +137,7 @@ def _settle(refused: list[Refused], total: int, policy: str, folder: Path) -> Js
     return {"count": len(refused), "first": [list(entry) for entry in refused[:_SHOWN]]}
 
 
-def _batch(recipe: Callable[[bytes], np.ndarray], images: Sequence) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
+def _batch(images: list, recipe: Callable[[bytes], np.ndarray]) -> tuple[np.ndarray, list[tuple[int, Refused]]]:
     rows, refused = [], []
     for offset, image in enumerate(images):
         try:
@@ -148,6 +145,22 @@ def _batch(recipe: Callable[[bytes], np.ndarray], images: Sequence) -> tuple[np.
         except BadImage as error:
             refused.append((offset, (str(image), str(error))))
     return np.array(rows, dtype=np.uint8), refused
+
+
+def _batches(
+    images: Iterable, recipe: Callable[[bytes], np.ndarray], workers: int
+) -> Iterator[tuple[np.ndarray, list]]:
+    """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
+    images, waiting = iter(images), deque()
+    pool = ThreadPoolExecutor(workers)  # Pillow decodes and resizes outside of Python's lock
+    try:
+        for batch in iter(lambda: list(islice(images, AT_ONCE)), []):
+            waiting.append(pool.submit(_batch, batch, recipe))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def smallest(contents: Sequence[bytes], count: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class Content:
         refused: (name, reason) of images that are left out already.
     """
 
-    images: np.ndarray | Sequence
+    images: np.ndarray | Iterable
     labels: np.ndarray
     label_names: list[str]
     splits: np.ndarray

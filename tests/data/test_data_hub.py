@@ -113,7 +113,7 @@ def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):
         (tmp_path / name).write_bytes(jpeg(0))
     paths = [tmp_path / "set" / "inside.jpg", tmp_path / "secret.jpg", tmp_path / "set" / ".." / "secret.jpg", None]
     cells = [{"image": {"bytes": None, "path": path and str(path)}} for path in paths] + [{"image": None}]
-    column = [StoredImage("cell", cells, row, "image", (tmp_path / "set",)) for row in range(len(cells))]
+    column = [StoredImage("cell", cell["image"], (tmp_path / "set",)) for cell in cells]
     assert Image.open(io.BytesIO(column[0].read())).size == (178, 218)
     for i, reason in ((1, "outside of the dataset"), (2, "outside of the dataset"), (3, "no image"), (4, "no image")):
         with pytest.raises(BadImage, match=reason):
