@@ -60,7 +60,7 @@ def data(
     name: Annotated[
         list[str] | None, typer.Option("--dataset", help="A dataset by name, instead of a suite's.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one for each core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
 ) -> None:
     """Prepare datasets: originals to arrays with a manifest, under data/prepared/. Says what was read and what not."""
     params = load_params(PATHS.params)

@@ -38,7 +38,7 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
     Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
-    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (threads;
+    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
     one for each available core by default).
 
     Args:

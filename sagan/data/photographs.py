@@ -1,13 +1,18 @@
-"""From image files to the square uint8 rows of a protocol: the same bytes for any number of threads."""
+"""From image files to the square uint8 rows of a protocol: the same bytes for any number of processes."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
+import os
+import signal
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -95,11 +100,11 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
     """Read, crop and resize a content's images. Those that cannot be used are listed in a file in `folder`.
 
     Raises:
-        UserError: images cannot be used and `on_bad_image` is `fail`.
+        UserError: images cannot be used and `on_bad_image` is `fail`; or a worker process died.
     """
     count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
-    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), max(1, min(workers, len(starts))))
+    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), min(workers, len(starts)))
     title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
@@ -151,16 +156,34 @@ def _batches(
     images: Iterable, recipe: Callable[[bytes], np.ndarray], workers: int
 ) -> Iterator[tuple[np.ndarray, list]]:
     """`_batch` of each, in order; a few are on their way at a time, since images of the Hub are read here."""
-    images, waiting = iter(images), deque()
-    pool = ThreadPoolExecutor(workers)  # Pillow decodes and resizes outside of Python's lock
+    images = iter(images)
+    batches = iter(lambda: list(islice(images, AT_ONCE)), [])
+    if workers <= 1:
+        yield from (_batch(batch, recipe) for batch in batches)
+        return
+    # Spawned, not forked: the caller may hold threads (a progress bar, torch) that a fork would break.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    waiting = deque()
     try:
-        for batch in iter(lambda: list(islice(images, AT_ONCE)), []):
+        for batch in batches:
             waiting.append(pool.submit(_batch, batch, recipe))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         yield from (future.result() for future in waiting)
+    except BrokenProcessPool:
+        raise UserError(
+            f"a worker process could not start, or was killed for lack of memory; run again with fewer than {workers} "
+            "workers"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # The parent answers Ctrl-C for all; and a worker whose parent was killed would wait forever.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def smallest(contents: Sequence[bytes], count: int) -> np.ndarray:

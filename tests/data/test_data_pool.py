@@ -1,4 +1,4 @@
-"""Preparation by several threads: the same bytes however it went."""
+"""Preparation on several processes: the same bytes however it went."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sagan.data import photographs, prepare
@@ -24,10 +25,11 @@ from pathlib import Path
 from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
-photographs.AT_ONCE = 8
-root = Path(sys.argv[1])
-spec = ImageFolder(kind="folder", source="source", resolution=32)
-prepare("any", spec, root / "out", root=root, workers=2)
+if __name__ == "__main__":
+    photographs.AT_ONCE = 8
+    root = Path(sys.argv[1])
+    spec = ImageFolder(kind="folder", source="source", resolution=32)
+    prepare("any", spec, root / "out", root=root, workers=2)
 """
 
 
@@ -54,16 +56,18 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path, write_source, mo
     assert bytes_of(tmp_path / "other") == one
 
 
-def test_a_killed_preparation_leaves_no_dataset(tmp_path, write_source):
+def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_source):
     write_source(400, side=400)
+    (tmp_path / "killed.py").write_text(KILLED)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "out").exists():
+    while len(workers := psutil.Process(process.pid).children()) < 3:  # two, and one that tracks their resources
         time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     assert not (tmp_path / "out" / "manifest.json").exists()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     prepare("any", SPEC, tmp_path / "clean", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
