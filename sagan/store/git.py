@@ -16,7 +16,7 @@ def said_by(*command: str) -> str | None:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         if "dubious ownership" in str(getattr(error, "stderr", "")):
-            warn_once(f"records hold no commit: {command[2]} belongs to another user, so git does not open it")
+            warn_once(f"git does not open {command[2]}, which belongs to another user: records hold no commit of it")
         return None
 
 

@@ -75,7 +75,10 @@ def read_json(path: Path) -> Json:
         ValueError: there is something else in it.
         OSError: it cannot be read.
     """
-    value = json.loads(path.read_bytes())
+    try:
+        value = json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
     return value

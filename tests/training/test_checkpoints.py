@@ -27,6 +27,7 @@ def test_the_newest_is_loaded_and_two_are_kept(tmp_path):
         ("00000020.safetensors", lambda b: b[:-1] + b"\x7f"),
         ("00000020.safetensors", lambda b: b""),
         ("00000020.json", lambda b: b'{"step": 20'),
+        ("00000020.json", lambda b: b"[" * 100_000),
     ],
 )
 def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, file, damage, capsys):
