@@ -41,7 +41,7 @@ class Beginning:
 
 
 def provenance(device: torch.device, beginning: Beginning) -> Json:
-    """Commit, device, instructions, threads, versions and times (UTC)."""
+    """Commit, device, instructions, threads, versions, flags and times (UTC)."""
     on_gpu = device.type == "cuda"
     return {
         "commit": beginning.commit,
@@ -57,6 +57,11 @@ def provenance(device: torch.device, beginning: Beginning) -> Json:
             "cuda": torch.version.cuda if on_gpu else None,
             "cudnn": torch.backends.cudnn.version() if on_gpu else None,
             "driver": driver() if on_gpu else None,
+        },
+        "flags": {
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "tf32": torch.backends.cuda.matmul.allow_tf32,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
         },
         "platform": platform.platform(),
         "started": beginning.moment.isoformat(timespec="seconds"),
