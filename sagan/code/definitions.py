@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 # Calls whose arguments are words for people.
-_SPOKEN = ("print", "warnings.warn", "warn_once")
+_SPOKEN = ("print", "warnings.warn")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 
