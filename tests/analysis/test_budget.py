@@ -9,6 +9,7 @@ import pytest
 from sagan.analysis import budget
 from sagan.analysis.contrasts import Contrast, effect_weights
 from sagan.analysis.effects import all_effects
+from sagan.analysis.words import qualifiers
 from sagan.metrics.table import METRICS
 from tests.analysis.made import FACTORS, design, tables
 
@@ -114,9 +115,11 @@ def test_an_effect_that_still_moves_is_said_to():
     runs, snapshots = tables({}, spread=0.05)
     assert not attention(runs, snapshots).steps.still_changing
     snapshots["fid"] *= np.exp(np.random.default_rng(1).normal(0, 0.002, len(snapshots)))
-    snapshots.loc[(snapshots["attention"] == "on") & (snapshots["step"] == 800), "fid"] *= 0.9
-    answer = attention(runs, snapshots).steps
-    assert answer.still_changing and answer.changes[1] < 0
+    for factor, word in ((0.9, "falling"), (0.9**-2, "rising")):
+        snapshots.loc[(snapshots["attention"] == "on") & (snapshots["step"] == 800), "fid"] *= factor
+        answer = attention(runs, snapshots).steps
+        assert answer.still_changing and (answer.changes[1] < 0) == (word == "falling")
+        assert qualifiers(answer) == [f"still changing ({word})"]
 
 
 @pytest.mark.parametrize(("size", "times"), [(-0.5, 1.6), (0.5, 1 / 1.6), (-4.0, None)])

@@ -134,6 +134,9 @@ def test_neither_a_pause_nor_steps_that_go_back_are_pace(run, paths):
     longer = {**run.config, "training": {**run.config["training"], "steps": 100}}
     plan = Plan({run.key: dataclasses.replace(run, config=longer)}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key, 25) == 75 / 2
+    # Of two lines with the hour between them no more is known than what the training itself took.
+    (paths.run(run.key) / "log.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    assert Costs(plan, paths).seconds(run.key, 20) == 80 * 0.5 * 10
 
 
 def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):

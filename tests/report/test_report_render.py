@@ -16,6 +16,7 @@ from sagan.report.document import put_in_place, readme
 from sagan.report.index import BEGIN, END, render_front
 from sagan.report.style import LIGHT, themed
 from sagan.report.templating import environment
+from tests.analysis.made import design
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import contents, edited
 
@@ -173,6 +174,20 @@ def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path
     assert "not ranked" in line
     assert "matched" not in first_screen(page)
     assert found(library).report.ranking("steps").standings[0].variant == "sagan"
+
+
+def test_a_level_at_which_an_effect_is_not_decided_shows_the_interval_that_says_so():
+    row = Effect(
+        **{"question": "attention", "level": "on", "instead_of": "off", "given": "norm=batch", "metric": "fid"},
+        **{"space": "digits", "at": "steps", "budget": 800, "scale": "ratio", "answer": "not decided", "runs": 8},
+        **{"estimate": 4.4, "low": 1.0, "high": 7.9, "decide_low": -1.9, "decide_high": 11.0},
+    )
+    one = {"question": "attention", "level": "on", "by": "norm"}
+    dependence = environment().get_template("macros.md.j2").module.dependence
+    told = dependence(one, design(), [row])
+    assert "+4.4 % (+1.0 to +7.9) where it is batch (not decided: deciding interval \N{MINUS SIGN}1.9 to +11.0)" in told
+    clear = dependence(one, design(), [row.model_copy(update={"low": -1.0})])
+    assert "where it is batch (not decided)" in clear
 
 
 def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_path, monkeypatch):
