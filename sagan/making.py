@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from sagan.metrics.evaluate import evaluate
 from sagan.metrics.reference import make_reference
 from sagan.names import one_line
 from sagan.plan import Evaluation, Plan, Reference, Run, check_code
-from sagan.store.folders import GO_ON_LATER, set_aside
+from sagan.plan.listing import is_there
+from sagan.store.folders import GO_ON_LATER
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_result
 from sagan.store.types import RunRecord
 from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
 from sagan.training.loop import Data, Interrupted, Job, train_on, trained
@@ -35,7 +35,6 @@ from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
 _LOOK_SECONDS = 0.2
-Spec = Run | Reference | Evaluation
 Loaded = dict[Path, PreparedDataset]
 
 
@@ -52,7 +51,7 @@ def train_alone(run: Run, paths: Paths) -> int:
     check_code(run, paths)
     first = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
     if first:
-        _there(run, paths)
+        is_there(run, paths)
     try:
         record = train_on(run, _dataset(run, paths, {}), paths)
     except Interrupted as interrupted:
@@ -88,13 +87,14 @@ class Making:
         """
         plan = self._plan
         runs = [plan.runs[key] for key in dict.fromkeys(keys) if key in plan.runs]
-        needed = {e.reference for run in runs for e in self._evaluations(run) if not _there(e, self._paths)}
+        needed = {e.reference for run in runs for e in self._evaluations(run) if not is_there(e, self._paths)}
         with self._stop:
             for key in sorted({*needed, *(key for key in keys if key in plan.references)}):
                 # Another process may be at it: there is more to do here before that one is needed.
                 if key in keys or not is_locked(lock_of(self._paths.reference(key))):
                     self._one(plan.references[key])
-            self._all(runs)
+            with suppress(Interrupted):  # while it waited for a GPU
+                self._all(runs)
             for evaluation in (plan.evaluations[key] for key in keys if key in plan.evaluations):
                 self._measured(evaluation)
         return GO_ON_LATER if self._stop.asked else self.status
@@ -108,7 +108,7 @@ class Making:
             with self._noted(run.key):
                 if len(runs) > 1 and run.typed.variant.extension is not None:
                     self._apart(run)
-                elif _there(run, self._paths):
+                elif is_there(run, self._paths):
                     self._all_measured(run)
                 else:
                     asked = self._together or run.execution["together"]
@@ -139,7 +139,9 @@ class Making:
         if not of_gpu or not usable_gpus():
             yield None
             return
-        with device_for(of_gpu[0].execution, of_gpu[0].threads) as device:
+        with ExitStack() as held:
+            with self._stop.at_once(Interrupted):
+                device = held.enter_context(device_for(of_gpu[0].execution, of_gpu[0].threads))
             yield device.index
 
     def _data(self, run: Run) -> Data:
@@ -152,12 +154,13 @@ class Making:
             gpu: that of this process, for the other one to measure on beside the trainings here.
         """
         with self._noted(run.key):
-            specs: list[Spec] = [run, *self._evaluations(run)]
-            if self._stop.asked or all(_there(spec, self._paths) for spec in specs):
+            specs: list[Run | Evaluation] = [run, *self._evaluations(run)]
+            if self._stop.asked or all(is_there(spec, self._paths) for spec in specs):
                 return
             command = [sys.executable, "-m", "sagan", "make", run.key, "--plan", str(self._plan_file)]
             shared = {} if gpu is None else {GPU_OF_PARENT: str(gpu)}
-            with subprocess.Popen(command, env=os.environ | shared) as process:
+            # It holds the GPU's lock too (`training.devices`), should this process be killed.
+            with subprocess.Popen(command, env=os.environ | shared, close_fds=False) as process:
                 while process.poll() is None and not self._stop.asked:
                     time.sleep(_LOOK_SECONDS)
                 process.terminate()
@@ -169,15 +172,17 @@ class Making:
             self._measured(evaluation)
 
     def _measured(self, evaluation: Evaluation) -> None:
-        if not _there(evaluation, self._paths):
+        if not is_there(evaluation, self._paths):
             self._one(self._plan.references[evaluation.reference])
             if evaluation.reference not in self._failed:
                 self._one(evaluation)
 
     def _one(self, spec: Reference | Evaluation) -> None:
-        if self._stop.asked or spec.key in self._failed or _there(spec, self._paths):
+        if self._stop.asked or spec.key in self._failed or is_there(spec, self._paths):
             return
-        with self._noted(spec.key), self._stop.at_once(Interrupted):
+        # A GPU first, then the result's lock, as everywhere: two processes might wait for each other otherwise.
+        on_device = device_for(spec.execution, spec.threads)
+        with self._noted(spec.key), self._stop.at_once(Interrupted), on_device:
             print(_made(spec, self._paths, self._loaded), flush=True)
 
     @contextmanager
@@ -203,14 +208,6 @@ class Making:
     def _worst(self, code: int) -> None:
         """Of the exit codes: a failure that nobody explained counts most."""
         self.status = min(self.status or code, code)
-
-
-def _there(spec: Spec, paths: Paths) -> bool:
-    """Whether a result is there; a folder that is not whole is moved away."""
-    there = read_result(spec.record, spec.key, paths).record is not None
-    if (place := set_aside(spec.record, spec.key, paths, verify=not isinstance(spec, Run))) is not None:
-        print(f"sagan: {spec.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
-    return there
 
 
 def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:

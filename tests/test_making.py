@@ -18,7 +18,7 @@ from sagan import making
 from sagan.code.fingerprint import PACKAGE
 from sagan.plan import Evaluation, Plan
 from sagan.store.folders import run_state
-from sagan.store.locks import exclusive
+from sagan.store.locks import exclusive, is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run
 from tests import wait_for
@@ -147,6 +147,25 @@ def test_own_code_goes_alone(measured, tmp_path):  # noqa: F811
     assert made.weights(first) == (measured.paths.run(first) / "generator.safetensors").read_bytes()
 
 
+def test_a_measurement_takes_its_gpu_before_its_lock(measured, monkeypatch, tmp_path):  # noqa: F811
+    """As trainings do: otherwise one process waits for a GPU and the other for the result, for ever."""
+    key, order = measured.evaluation.key, []
+
+    @contextmanager
+    def gpu(*_):
+        order.append(is_locked(lock_of(paths.evaluation(key))))
+        yield torch.device("cpu")
+
+    paths = Paths(tmp_path / "clone")
+    shutil.copytree(measured.paths.root, paths.root)
+    shutil.rmtree(paths.evaluation(key))
+    monkeypatch.setattr(making, "device_for", gpu)
+    monkeypatch.setattr("sagan.metrics.evaluate.device_for", gpu)
+    monkeypatch.chdir(paths.root)
+    assert making.Making(measured.plan, tmp_path / "plan.json", paths).make([key]) == 0
+    assert order == [False, True]
+
+
 @pytest.mark.parametrize("on_gpu", [True, False])
 def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, monkeypatch, tmp_path, on_gpu):
     """All made up: a GPU, trainings of half a second, and processes that measure for as long."""
@@ -171,7 +190,7 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
         yield torch.device("cuda", 3)
         tell("lets the GPU go")
 
-    def child(command, env):
+    def child(command, env, close_fds):
         code = "import os, sys, time; tell = lambda what: print(what, file=open(sys.argv[2], 'a'))\n"
         code += "tell(f'measures {sys.argv[1]} on {os.environ[\"SAGAN_GPU_OF_PARENT\"]}'); time.sleep(0.6)\n"
         return started([sys.executable, "-c", code + "tell(f'measured {sys.argv[1]}')", command[4], told], env=env)
@@ -182,7 +201,7 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
     monkeypatch.setattr(making, "device_for", gpu)
     monkeypatch.setattr(making, "usable_gpus", lambda: int(on_gpu))
     monkeypatch.setattr(making, "check_code", lambda *_: None)
-    monkeypatch.setattr(making, "_there", lambda *_: False)
+    monkeypatch.setattr(making, "is_there", lambda *_: False)
     monkeypatch.setattr(making.Making, "_one", lambda *_: None)
     monkeypatch.setattr(making.Making, "_all_measured", lambda self, run: tell(f"measured {run.key}"))
     made = making.Making(Plan(runs, {"r": None}, evaluations, {}), tmp_path / "plan.json", paths)

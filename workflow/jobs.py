@@ -20,20 +20,27 @@ from sagan.store.records import write_json
 from workflow.batches import Batch
 
 _KEPT_FOLDERS = 20
-_LAST_LOOK_SECONDS = 5.0
+_LOOK_SECONDS, _LAST_LOOK_SECONDS = 1.0, 5.0
 # A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
 _DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 
 
 class Jobs:
-    """Batches as Snakemake's jobs, in a folder of their own: their list, logs and marks."""
+    """Batches as Snakemake's jobs, in a folder of their own: their list, logs and marks.
+
+    Attributes:
+        was_stopped: by a signal, or because its time was over.
+        is_over: because of that alone.
+    """
 
     def __init__(self, batches: Sequence[Batch], paths: Paths) -> None:
         root = paths.root / "state" / "batches"
         for old in sorted(root.glob("*"))[: -_KEPT_FOLDERS + 1]:
             shutil.rmtree(old, ignore_errors=True)
         # Jobs of an earlier launch may still wait in a cluster's queue.
-        self.paths, self.folder, self.was_stopped = paths, root / str(time.time_ns()), False
+        self.paths, self.folder = paths, root / str(time.time_ns())
+        self.was_stopped = self.is_over = self._ends = False
+        self._told: set[int] = set()  # processes that were asked to leave
         listed = {f"{number:04d}": dataclasses.asdict(batch) for number, batch in enumerate(batches)}
         write_json(self.folder / "batches.json", listed)
 
@@ -59,11 +66,14 @@ class Jobs:
                 command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(inherited,), env=environment(self.paths)
             )
             with self._signals_heard():
-                try:
-                    return self._snakemake.wait(deadline and max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    self._stop()
-                    return self._snakemake.wait()
+                while True:
+                    if deadline is not None and not self.was_stopped and time.monotonic() >= deadline:
+                        self.is_over = True
+                        self._end()
+                    if self._ends:
+                        self._ask_to_leave()
+                    with suppress(subprocess.TimeoutExpired):
+                        return self._snakemake.wait(_LOOK_SECONDS)
 
     @contextmanager
     def _signals_heard(self) -> Iterator[None]:
@@ -73,7 +83,7 @@ class Jobs:
         at work in. Ctrl-C reaches Snakemake and them by itself. What is ignored stays so: a script that put this into
         the background, or `nohup`, meant it.
         """
-        handlers = {signal.SIGINT: self._answer, signal.SIGTERM: self._stop, signal.SIGHUP: self._stop}
+        handlers = {signal.SIGINT: self._answer, signal.SIGTERM: self._end, signal.SIGHUP: self._end}
         heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, handlers[number]) for number in heard}
         try:
@@ -91,17 +101,20 @@ class Jobs:
             flush=True,
         )
 
-    def _stop(self, *signalled: object) -> None:
-        """No new jobs, and those at work write a checkpoint and leave."""
-        self.was_stopped = True
+    def _end(self, *signalled: object) -> None:
+        self.was_stopped = self._ends = True
+
+    def _ask_to_leave(self) -> None:
+        """No new jobs, and those at work write a checkpoint and leave; each is asked once, also one just begun."""
         # Some may have left by themselves meanwhile.
         with suppress(psutil.NoSuchProcess):
-            family = psutil.Process(self._snakemake.pid).children(recursive=True)
-            self._snakemake.terminate()
-            for process in family:
+            snakemake = psutil.Process(self._snakemake.pid)
+            for process in (snakemake, *snakemake.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
                     # The shells around the jobs would leave before them.
-                    if {"sagan", "make"} <= set(process.cmdline()):
+                    is_asked = process == snakemake or {"sagan", "make"} <= set(process.cmdline())
+                    if is_asked and process.pid not in self._told:
+                        self._told.add(process.pid)
                         process.terminate()
 
 

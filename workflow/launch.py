@@ -42,6 +42,8 @@ PATHS = Paths()
 PROFILE = Path("workflow/profiles/default")
 # Of --minutes, for stopping trainings at a step's end and for packing.
 RESERVE_SECONDS = 20.0
+# What lies in state/tmp for so long, nobody uses.
+_LEFT_SECONDS = 2 * 24 * 3600.0
 
 
 def main() -> int:
@@ -86,6 +88,8 @@ def launch(arguments: argparse.Namespace) -> int:
     for line in unreached(params, PATHS, suites):
         print(f"runs: note: {line}")
     is_local, batch_seconds = read_profile(arguments.profile)
+    if not is_local and deadline is not None:
+        raise UserError("--minutes: is of this machine; on a cluster, a profile's `runtime` bounds its jobs")
     if is_local:
         check_threads(plan, cores)
     while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
@@ -142,10 +146,12 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
     # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
     # holder, so that a free one proves that Snakemake's own lock on the folder has no living owner. Experiments in
     # copies of this workspace take the same one: each launch has all cores and GPUs.
-    with exclusive(shared.root / "state" / "launch", "this workspace") as lock:
+    with exclusive(shared.root / "state" / "launch", "this workspace", deadline) as lock:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for left in (PATHS.root / "state" / "tmp").iterdir():
-            left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
+            # Batches that outlived their Snakemake, and those of a cluster, may use what is newer.
+            if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
+                left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its folder is not whole; moved to {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
@@ -166,7 +172,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         mirror = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
         with mirror, LiveLine(plan, PATHS):
             status = jobs.run(plan_file, profile, cores, gpus, lock._context.lock_file_fd, deadline)
-        status = summary(plan, PATHS, jobs, status, in_time=deadline is not None)
+        status = summary(plan, PATHS, jobs, status)
         if workspace:
             publish(plan, PATHS, shared)
     return status

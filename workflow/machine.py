@@ -10,6 +10,9 @@ from pathlib import Path
 _CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
+# NVIDIA's, AMD's, and that of Windows' subsystem for Linux.
+_GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
+
 
 def usable_cores() -> int:
     """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
@@ -31,7 +34,7 @@ def gpu_count() -> int:
     Raises:
         UserError: there are some, and PyTorch cannot use them.
     """
-    if shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
+    if shutil.which("nvidia-smi") is None and not any(map(os.path.exists, _GPU_DRIVERS)):
         return 0
     from sagan.training.devices import usable_gpus  # PyTorch takes seconds to import
 

@@ -1,7 +1,7 @@
 """What a borrowed machine has made, packed by run key to be unpacked in another clone.
 
     done-<n>.tar       finished results
-    under-way-<n>.tar  runs with checkpoints, to be gone on with
+    under-way-<n>.tar  runs with checkpoints, and measurements begun, to be gone on with
 
 `tar -xf packed/done-1.tar` in the clone, and `dvc repro` makes what is left and the report.
 """
@@ -26,17 +26,19 @@ _PART_BYTES = 15 * 2**20
 
 
 def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
-    """Tar files of about 15 MiB, each with whole folders.
+    """Tar files of about 15 MiB, each with whole folders, in place of those of an earlier packing there.
 
     Args:
         light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for former in (*out.glob("done-*.tar"), *out.glob("under-way-*.tar")):
+        former.unlink()  # what was under way then would be unpacked over what is finished now
     absent = set(missing(plan, paths))
     done = [paths.root / job.record.folder(key) for key, job in plan.jobs.items() if key not in absent]
     _write(done, out, "done", paths, light)
-    under_way = [key for key in plan.runs if key in absent and paths.state(key).exists()]
-    _write([place(key) for key in under_way for place in (paths.state, paths.run)], out, "under-way", paths, False)
+    under_way = [place(key) for key in plan.jobs if key in absent for place in (paths.state, paths.run)]
+    _write([folder for folder in under_way if folder.exists()], out, "under-way", paths, False)
 
 
 def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool) -> None:

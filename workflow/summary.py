@@ -14,15 +14,14 @@ from workflow.jobs import Jobs
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10
 
 
-def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int, in_time: bool = False) -> int:
+def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int) -> int:
     """Say how it went; where something is missing, show why and how to go on. Records alone tell what is there.
 
     Args:
         status: Snakemake's exit status.
-        in_time: whether the launch had a time limit, so that what that stopped is in order.
 
     Returns:
-        The exit status: 0 where everything is there.
+        The exit status: 0 where everything is there, or the rest was stopped because its time was over.
     """
     records = {key: read_run(key, paths).record for key in plan.runs}
     diverged = [key for key, record in records.items() if record and record.status == "diverged"]
@@ -53,7 +52,7 @@ def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int, in_time: bool = F
             told = next((log for log in reversed(logs) if log.stat().st_size), paths.log("snakemake"))
             _show(f"Snakemake left with status {status};", told)
         print("  `dvc repro` goes on from here: what is finished stays, what was interrupted resumes")
-    return 1 if failed or (absent and not (in_time and jobs.was_stopped)) else 0
+    return 1 if failed or (absent and not jobs.is_over) else 0
 
 
 def _show(what: str, log: Path) -> None:

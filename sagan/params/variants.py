@@ -87,6 +87,8 @@ class Extension(Strict):
         parts = PurePosixPath(file).parts
         if parts[:1] != ("extensions",) or ".." in parts or not file.endswith(".py"):
             raise refused("must be a Python file in the folder extensions/ beside params.yaml")
+        if parts[-1].partition(".")[0] == "sagan":
+            raise refused("must not be named as the package is; rename it")
         return file
 
 

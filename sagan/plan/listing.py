@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from sagan.plan.costs import Costs
-from sagan.plan.types import Plan
+from sagan.plan.types import Evaluation, Plan, Reference, Run
 from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_result
+
+
+def is_there(job: Run | Reference | Evaluation, paths: Paths) -> bool:
+    """Whether a result is there; a folder that is not whole is moved away, which is said."""
+    there = read_result(job.record, job.key, paths).record is not None
+    if (place := set_aside(job.record, job.key, paths, verify=not isinstance(job, Run))) is not None:
+        print(f"sagan: {job.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
+    return there
 
 
 def missing(plan: Plan, paths: Paths) -> list[str]:

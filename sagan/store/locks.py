@@ -12,6 +12,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from sagan.errors import UserError
+
 # Of a file system whose files the kernel cannot lock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _POLL_SECONDS = 0.5
@@ -73,10 +75,19 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
 
 
 @contextmanager
-def exclusive(folder: Path, what: str | None = None) -> Iterator[BaseFileLock]:
-    """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait."""
+def exclusive(folder: Path, what: str | None = None, deadline: float | None = None) -> Iterator[BaseFileLock]:
+    """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait.
+
+    Args:
+        deadline: until when, by `time.monotonic`; without one for as long as it takes.
+
+    Raises:
+        UserError: the time is over.
+    """
     for lock in waited_for(lock_of(folder), what or folder.name):
         if lock is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise UserError(f"{what or folder.name}: another process still has it, and the time is over")
             time.sleep(_POLL_SECONDS)
     try:
         yield lock

@@ -60,10 +60,13 @@ def usable_gpus() -> int:
     counted = torch.cuda.device_count()
     if torch.cuda.is_available():
         return counted
-    if counted:
+    is_for_cpus = torch.version.cuda is None and torch.version.hip is None
+    if counted or (is_for_cpus and driver() is not None):
+        built = "for CPUs alone" if is_for_cpus else f"for CUDA {torch.version.cuda}"
+        mend = "install a build for GPUs" if is_for_cpus else "update it"
         raise UserError(
-            f"{counted} GPUs are here and PyTorch can use none of them: torch {torch.__version__} is built for CUDA "
-            f"{torch.version.cuda}, the driver is {driver()}; update it, or say execution.device: cpu"
+            f"{counted or 'NVIDIA'} GPUs are here and PyTorch can use none of them: torch {torch.__version__} is built "
+            f"{built}, the driver is {driver()}; {mend}, or say execution.device: cpu"
         )
     return 0
 
@@ -117,6 +120,8 @@ def _free_gpu() -> Iterator[int]:
     while True:
         for index, physical in enumerate(physical_gpus()):
             if (lock := taken(folder / f"{physical}.lock")) is not None:
+                if (descriptor := lock._context.lock_file_fd) is not None:
+                    os.set_inheritable(descriptor, True)  # a process that measures beside keeps the lock with it
                 try:
                     yield index
                 finally:

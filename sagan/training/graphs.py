@@ -19,6 +19,10 @@ Compute = Callable[[Inputs, bool], Scalars]
 _WARM_UP = 3
 
 
+class CaptureFailed(UserError):
+    """A step could not be recorded. CUDA does not promise what state that leaves its whole process in."""
+
+
 class GraphedStep:
     """`compute`, recorded once and then replayed.
 
@@ -73,7 +77,7 @@ class GraphedStep:
         """Carry out the step at hand, and record it where its replay is the same.
 
         Raises:
-            UserError: the device refused the recording. CUDA does not promise what state that leaves behind.
+            CaptureFailed: the device refused it.
         """
         self._replay = None  # with the memory that an earlier graph holds
         before, drawn = _copied(self._state()), _random_states()
@@ -89,7 +93,7 @@ class GraphedStep:
         except RuntimeError as error:
             # What broke a recording off stands behind the error of its end.
             reason = first_line(error.__context__ if isinstance(error.__context__, RuntimeError) else error)
-            raise UserError(
+            raise CaptureFailed(
                 f"{self._title}: its step cannot be recorded as a CUDA graph ({reason}); say "
                 "execution.cuda_graph: false and start it again: it goes on from its last checkpoint"
             ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from sagan.store.paths import Paths
 from sagan.store.reading import read_run
 from sagan.store.types import RunRecord
 from sagan.training.devices import device_for
+from sagan.training.graphs import CaptureFailed
 from sagan.training.numerics import set_numerics
 from sagan.training.processes import ALONE, Processes, joined
 from sagan.training.stopping import StopSignal
@@ -84,6 +85,9 @@ def trained(
 
     Args:
         together: how many take turns; None for what `Width` finds.
+
+    Raises:
+        CaptureFailed: of one of them; nothing more can be done on this device in this process.
     """
     waiting, width = list(jobs), Width(together)
     active: list[tuple[Run, Under, Turns]] = []
@@ -103,13 +107,16 @@ def trained(
                     continue
                 except StopIteration as end:
                     outcome = end.value
+                except CaptureFailed:
+                    raise
                 except Exception as error:
                     # Its frames hold the run's tensors.
                     traceback.clear_frames(error.__traceback__)
                     outcome = error
                 active.remove(one)
+                began = time.perf_counter()
                 yield run, outcome
-                width.restart()
+                width.waited(time.perf_counter() - began)
                 went_on = True
             if not went_on:
                 time.sleep(_PATIENCE_SECONDS)
@@ -121,8 +128,9 @@ def trained(
 def _on_its_device(job: Job, paths: Paths, under: Under) -> Turns:
     """`turns` of a job, each with what of torch's global settings is the run's own, on its device and its stream."""
     training = job.run.config["training"]
-    with device_for(job.run.execution, job.run.threads) as device:
-        under.device = device
+    with ExitStack() as held:
+        with under.stop.at_once(Interrupted):  # it may have to wait for a GPU
+            under.device = device = held.enter_context(device_for(job.run.execution, job.run.threads))
         # A run by itself stays on the stream that everything else is on.
         stream = torch.cuda.Stream(device) if device.type == "cuda" and under.shares else None
         with closing(turns(job.run, job.data(), paths, under)) as steps:

@@ -25,8 +25,13 @@ class Width:
         self.restart()
 
     def restart(self) -> None:
-        """Other runs take turns now: what was measured of those before does not count."""
+        """More or fewer take turns now: what was measured before does not count."""
         self._steps, self._since = 0, None
+
+    def waited(self, seconds: float) -> None:
+        """So long no run took a step. That one ends and the next begins counts: short runs do so all the time."""
+        if self._since is not None:
+            self._since += seconds
 
     def stepped(self, device: torch.device, active: int) -> None:
         """One of so many active runs has done a step."""

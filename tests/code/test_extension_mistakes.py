@@ -41,10 +41,16 @@ def test_planning_refuses_what_reading_shows(write, plan, paths, text):
 
 
 @pytest.mark.parametrize(
-    "file", ["/tmp/mine.py", "mine.py", "extensions/../mine.py", "extensions/mine.txt", "extensions/mine.py"]
+    ("file", "why"),
+    [
+        *((f, "must be a Python file in") for f in ("/tmp/mine.py", "mine.py", "extensions/../mine.py")),
+        ("extensions/mine.txt", "must be a Python file in the folder extensions/"),
+        ("extensions/mine.py", "no such file; .*`git add` it"),
+        # The key would be of the package's own code.
+        *((f"extensions/{name}.py", "must not be named as the package") for name in ("sagan", "sagan.loss")),
+    ],
 )
-def test_files_elsewhere_and_missing_ones_are_refused(plan, file):
-    why = "no such file; .*`git add` it" if file == "extensions/mine.py" else "must be a Python file in the folder ext"
+def test_files_elsewhere_and_missing_ones_are_refused(plan, file, why):
     with pytest.raises(UserError, match=rf"variants\.mine\.extension\.file = .*{why}"):
         plan(f"{{file: {file}}}")
 

@@ -200,10 +200,10 @@ def test_evaluate_takes_a_word_of_trust(copied, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(other.root))
     key = f"{run.key}.none"
     reference = Reference("none", "none", 28, "", "none", "train", 1, "", {})
-    plan = Plan({}, {"none": reference}, {key: Evaluation(key, run.key, "none", {}, "", {})}, {})
+    plan = Plan({}, {"none": reference}, {key: Evaluation(key, run.key, "none", {"threads": 1}, "", run.execution)}, {})
     monkeypatch.setattr(making, "PATHS", other)
     monkeypatch.setattr(making, "_plan", lambda *_: plan)
-    monkeypatch.setattr("sagan.making._there", lambda spec, _: spec is reference)
+    monkeypatch.setattr("sagan.making.is_there", lambda spec, _: spec is reference)
     monkeypatch.setattr("sagan.making.check_code", lambda *_: None)
 
     def measured(*_):

@@ -8,6 +8,7 @@ import torch
 
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import attention_layers
+from sagan.nn.reparametrised import in_use, raw_weights
 from sagan.params.loading import load_params
 from sagan.params.run import Image, networks_of
 from sagan.plan import resolved_variant
@@ -75,6 +76,16 @@ def test_the_tf2_ports_power_iterations():
     for name in POOLED:
         variant = PARAMS.variants[name]
         assert variant.generator.power_iterations == variant.discriminator.power_iterations == 5
+
+
+def test_the_tf2_ports_constraint_is_off_where_its_spectral_norm_is():
+    """A level of a grid may say `spectral_norm: false` alone; the key of such a run has no constraint."""
+    without = {"generator": PARAMS.variants["sagan-tf2-port"].generator.model_copy(update={"spectral_norm": False})}
+    variant = PARAMS.variants["sagan-tf2-port"].model_copy(update=without)
+    config = networks_of(resolved_variant(variant, 64), Image(channels=3, resolution=64))
+    found = [in_use(config["variant"][role]) for role in ("generator", "discriminator")]
+    assert [len(those) for those in found] == [0, 1]
+    assert not list(raw_weights(build_generator(config))) and list(raw_weights(build_discriminator(config)))
 
 
 def test_the_readmes_table_says_which_variant_is_which_port():

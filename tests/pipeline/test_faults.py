@@ -25,6 +25,8 @@ DISTURBED = "sagan-s0-"
 KILLS = int(os.environ.get("SAGAN_TEST_KILLS", "4"))
 STEPS, CHECKPOINT_EVERY = 15 * KILLS, 3
 # Everything up to the measurements; the report adds nothing to what is tested here.
+# What docs/running.md says may go on for a while, and the shells around them.
+NAMED = {"dvc", "workflow.launch", "snakemake", "make", "track", "/usr/bin/bash", "/bin/sh", "/bin/bash", "sh", "bash"}
 REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
 
 
@@ -109,6 +111,14 @@ def kind(process):
     return next((word for word in ("make", "track", "snakemake", "workflow.launch", "dvc") if word in words), words[0])
 
 
+def kinds_left(clone):
+    found = set()
+    for process in processes_of(clone):
+        with suppress(psutil.Error, IndexError):  # it has ended meanwhile
+            found.add(kind(process))
+    return found
+
+
 def test_whatever_is_killed_again_and_again(clone, undisturbed):
     """Of batch, Snakemake, launch and DVC one at random, each time; what it leaves at work goes on, or ends with it."""
     shutil.rmtree(clone.folder / "results/references")
@@ -129,6 +139,7 @@ def test_whatever_is_killed_again_and_again(clone, undisturbed):
             killed = kind(victim)
             victim.kill()
             time.sleep(random.choice([0.0, 5.0]) * random.random())
+            assert kinds_left(clone) <= NAMED
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -147,9 +158,9 @@ def test_a_run_that_takes_its_process_with_it_leaves_the_others_of_its_batch(clo
     other = next(key for key in undisturbed.runs() if key != clone.key)
     shutil.rmtree(clone.folder / "results/runs" / other)
     clone.before = {}
-    doomed = 'import os\n\n        if self.run.key == os.environ.get("DOOMED"):\n            os.kill(os.getpid(), 9)\n'
-    begin = "    def _begin(self) -> None:\n"
-    clone.edit("sagan/training/loop.py", begin, f"{begin}        {doomed}")
+    doomed = 'import os\n\n    if job.run.key == os.environ.get("DOOMED"):\n        os.kill(os.getpid(), 9)\n'
+    begin = '    training = job.run.config["training"]\n'
+    clone.edit("sagan/training/loop.py", begin, f"{begin}    {doomed}")
     launch = (sys.executable, "-m", "workflow.launch", "--cores", "1")
     output = clone.run(*launch, check=False, DOOMED=clone.key)
     assert "exit code 137" in output and "1 failed" in output

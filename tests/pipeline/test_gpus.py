@@ -61,8 +61,11 @@ def test_batches_have_a_gpu_each_and_no_gpu_waits(clone):
     assert max(first[0], second[0]) < min(first[1], second[1]), "one GPU waited for the other"
 
 
-def test_an_old_driver_is_one_line(clone):
-    output = clone.run(sys.executable, "-m", "workflow.launch", check=False, STUB="old")
+def test_an_old_driver_is_one_line(clone, monkeypatch):
+    monkeypatch.setitem(clone.environment, "STUB", "old")
+    process = clone.start(sys.executable, "-m", "workflow.launch")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 2
     [line] = [line for line in output.splitlines() if line.startswith("sagan: ")]
     assert "2 GPUs are here and PyTorch can use none" in line and "driver is 470.1" in line
     assert "Traceback" not in output

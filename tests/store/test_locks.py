@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from sagan.errors import UserError
 from sagan.store import locks
 from sagan.store.locks import exclusive, is_locked, lock_of, release, taken
 
@@ -75,6 +76,13 @@ def test_a_lock_excludes_others_and_ends_with_its_owner(tmp_path, kind, holder, 
     assert not is_locked(path) and list(path.parent.iterdir()) == []
     said = capfd.readouterr().err.splitlines()
     assert len([line for line in said if os.strerror(kind) in line]) == (2 if kind else 0)  # one of each process
+
+
+def test_nobody_waits_longer_than_there_is_time(tmp_path, holder):
+    holder(lock_of(tmp_path / "run"))
+    waits = exclusive(tmp_path / "run", "the clone", deadline=time.monotonic() + 0.5)
+    with pytest.raises(UserError, match="the clone: another process still has it, and the time is over"):
+        waits.__enter__()
 
 
 def test_one_who_waits_says_so_once_and_whom_a_soft_lock_names(tmp_path, kind, holder, capfd):

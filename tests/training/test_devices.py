@@ -1,13 +1,17 @@
 """Jobs share GPUs as told; tested with locks alone, so that no GPU is needed."""
 
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
+from sagan.store.locks import taken
 from sagan.training import devices
 
 
@@ -71,6 +75,28 @@ def test_jobs_spread_over_gpus_and_wait_for_one_that_comes_free(two_gpus, monkey
     assert third.__enter__() == 1 and waited == [1.0]
     third.__exit__(None, None, None)
     held[0].__exit__(None, None, None)
+
+
+HOLDER = """
+import subprocess, sys, time
+from pathlib import Path
+from sagan.training import devices
+devices.runtime_folder, devices.physical_gpus = lambda: Path(sys.argv[1]), lambda: ["GPU-aaaa"]
+with devices._free_gpu():
+    print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_gpu_stays_taken_while_a_process_measures_beside_one_that_was_killed(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
+    beside = psutil.Process(int(holder.stdout.readline()))
+    holder.kill()
+    holder.wait()
+    assert taken(tmp_path / "GPU-aaaa.lock") is None
+    beside.kill()
+    beside.wait(10)
+    assert taken(tmp_path / "GPU-aaaa.lock") is not None
 
 
 def test_blocks_of_one_process_share_its_gpu(two_gpus, monkeypatch):

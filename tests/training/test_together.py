@@ -1,16 +1,21 @@
 """Runs that take turns in one process have the bytes that each has alone, and do not hinder each other."""
 
 import dataclasses
+import os
 import random
 import signal
+import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from sagan.errors import UserError
-from sagan.store.locks import exclusive
+from sagan.store.locks import exclusive, is_locked, lock_of
 from sagan.store.reading import read_run
+from sagan.training import loop
 from sagan.training import width as module
+from sagan.training.graphs import CaptureFailed
 from sagan.training.loop import Data, Interrupted, Job, train, trained
 from sagan.training.step import Trainer
 from sagan.training.stopping import StopSignal
@@ -78,6 +83,41 @@ def test_one_that_fails_leaves_the_others_alone(runs, images, paths, monkeypatch
     assert train(runs[1], images, paths).status == "finished"
 
 
+def test_a_recording_that_fails_ends_the_whole_process_and_the_others_go_on_another_time(
+    runs, images, paths, monkeypatch
+):
+    step = Trainer.step
+
+    def failing(trainer, number, *feed):
+        if trainer.seed == 1 and number == 5:
+            raise CaptureFailed("its step cannot be recorded as a CUDA graph")
+        return step(trainer, number, *feed)
+
+    monkeypatch.setattr(Trainer, "step", failing)
+    with pytest.raises(CaptureFailed):
+        list(trained(jobs(runs, images), paths, StopSignal(), 3))
+    assert not any(is_locked(lock_of(paths.run(run.key))) for run in runs)
+    assert list(paths.state(runs[0].key).glob("*.json")), "it has a checkpoint"
+    monkeypatch.undo()
+    assert [outcome.status for _, outcome in trained(jobs(runs, images), paths, StopSignal(), 3)] == ["finished"] * 3
+
+
+def test_a_signal_ends_the_wait_for_a_gpu(runs, images, paths, monkeypatch):
+    """Another clone's job may have it for hours."""
+    with StopSignal() as stop:
+
+        @contextmanager
+        def waiting(*_):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+            yield torch.device("cpu")
+
+        monkeypatch.setattr(loop, "device_for", waiting)
+        began = time.monotonic()
+        ((_, outcome),) = trained(jobs(runs[:1], images), paths, stop)
+        assert isinstance(outcome, Interrupted) and time.monotonic() - began < 10
+
+
 def jobs(runs, images):
     return [Job(run, lambda: Data(images)) for run in runs]
 
@@ -116,12 +156,15 @@ def test_no_more_begin_than_take_turns_and_none_once_it_is_to_stop(runs, images,
 def gpu(monkeypatch):
     """A device on which k runs do `rates[k]` steps a second; returns how wide it got in the end."""
 
-    def widest(rates, free=10**9, most=40_000):
+    def widest(rates, free=10**9, most=40_000, steps_a_run=None):
         now = [0.0]
         monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
         monkeypatch.setattr(module.torch.cuda, "mem_get_info", lambda device: (free, free + 10**8))
         width, seen = Width(None), []
-        for _ in range(most):
+        for step in range(most):
+            if steps_a_run and step % steps_a_run == 0:
+                now[0] += 5  # what comes of a run that has ended
+                width.waited(5)
             now[0] += 1 / rates[min(width.now, len(rates)) - 1]
             width.stepped(torch.device("cuda"), width.now)
             seen.append(width.now)
@@ -133,6 +176,7 @@ def gpu(monkeypatch):
 def test_a_gpu_gets_one_more_run_for_as_long_as_that_makes_all_faster(gpu):
     assert gpu([1000, 1900, 2600, 2650]) == (4, 3)
     assert gpu([1000, 1010]) == (2, 1)
+    assert gpu([1000, 1900, 2600, 2650], steps_a_run=700) == (4, 3), "runs that end before a measurement does"
     assert gpu([1000, 1900, 2600], free=10**8) == (1, 1), "there was no room for another one"
 
 

@@ -1,11 +1,12 @@
 """What a borrowed machine packs is whole, and carries nothing away that is no result."""
 
 import json
+import shutil
 import tarfile
 
 import pytest
 
-from sagan.plan import Plan
+from sagan.plan import Evaluation, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
 from sagan.training.loop import train
@@ -35,13 +36,23 @@ def test_what_is_finished_is_whole_elsewhere(trained, run, paths, tmp_path, ligh
     assert bool(record.left_behind) == light
 
 
-def test_what_is_under_way_goes_on_elsewhere(run, paths, tmp_path):
-    for place, name in ((paths.state(run.key), "00000003.json"), (paths.run(run.key), "log.jsonl")):
-        place.mkdir(parents=True)
-        (place / name).write_text("{}")
-    pack(Plan({run.key: run}, {}, {}, {}), paths, tmp_path / "packed", False)
-    there = unpacked(tmp_path / "packed", tmp_path / "elsewhere", "under-way")
-    assert (there.state(run.key) / "00000003.json").exists() and (there.run(run.key) / "log.jsonl").exists()
+def test_what_is_under_way_goes_on_elsewhere_and_not_once_it_is_finished(run, images, paths, tmp_path):
+    measured = Evaluation("e", run.key, "r", {"threads": 1}, "c" * 64, run.execution)
+    under_way = (paths.state(run.key) / "00000003.json", paths.run(run.key) / "log.jsonl", paths.features("e") / "part")
+    for file in under_way:
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    plan = Plan({run.key: run}, {}, {"e": measured}, {})
+    pack(plan, paths, tmp_path / "packed", False)
+    unpacked(tmp_path / "packed", tmp_path / "elsewhere", "under-way")
+    assert all((tmp_path / "elsewhere" / file.relative_to(paths.root)).exists() for file in under_way)
+    for place in (paths.state(run.key), paths.run(run.key), paths.state("e")):
+        shutil.rmtree(place)
+    train(run, images, paths)
+    pack(plan, paths, tmp_path / "packed", False)
+    # As `for part in packed/*.tar` does.
+    there = unpacked(tmp_path / "packed", tmp_path / "new", "*")
+    assert read_run(run.key, there, verify=True).record.status == "finished"
 
 
 def test_a_link_out_of_the_clone_is_not_followed(trained, run, paths, tmp_path_factory, tmp_path, capsys):

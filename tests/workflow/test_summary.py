@@ -72,8 +72,9 @@ def test_a_whole_record_is_success_however_its_process_left(run, plan, paths, jo
 def test_what_a_time_limit_stopped_is_in_order(run, plan, paths, jobs):
     note(run, paths, "stopped\nmake left with exit code 75\n")
     jobs.was_stopped = True
-    assert summary(plan, paths, jobs, 1, in_time=True) == 0
-    assert summary(plan, paths, jobs, 1) == 1
+    assert summary(plan, paths, jobs, 1) == 1, "a signal stopped it"
+    jobs.is_over = True
+    assert summary(plan, paths, jobs, 1) == 0
     other = dataclasses.replace(run, key="other-s0-0123456789")
     note(other, paths, "boom\nmake left with exit code 1\n")
-    assert summary(Plan({run.key: run, other.key: other}, {}, {}, {}), paths, jobs, 1, in_time=True) == 1
+    assert summary(Plan({run.key: run, other.key: other}, {}, {}, {}), paths, jobs, 1) == 1
