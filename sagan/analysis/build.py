@@ -210,7 +210,7 @@ def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
     best = of[of.columns.intersection(SHARES)].astype(float).max()
     near = [name for name, most in best.items() if most < NEAR_FLOOR * (space.real.get(name) or 1.0)]
     for variant, its in of.groupby("variant", sort=False):
-        figures = {name: y for name in METRICS if name in its and len(y := its[name].dropna())}
+        figures = {n: y for n in its if n.removesuffix("_matched") in METRICS and len(y := its[n].dropna())}
         told = {name: (y.mean(), y.std() if len(y) > 1 else None, len(y)) for name, y in figures.items()}
         means[variant] = {name: Mean(mean=mean, sd=sd, runs=n) for name, (mean, sd, n) in told.items()}
     return space.model_copy(update={"near_floor": near, "means": means})

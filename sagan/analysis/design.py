@@ -50,8 +50,7 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
     grids = params.grids.items() if suite.questions else ()
     whole = ((name, cells) for name, cells in grids if cells.keys() <= set(variants))
     grid, cells = next((of for of in whole if {*suite.questions} <= next(iter(of[1].values())).keys()), ("", {}))
-    baseline = next((row.name for row in listed.values() if suite.baseline in (row.name, *row.aliases)), suite.baseline)
-    facts = {}
+    baseline, facts = suite.baseline, {}
     for v in variants:
         # Of a combination of a grid, the description of a variant which says the same recipe.
         described = filter(None, (params.variants[name].description for name in (v, *listed[v].aliases)))

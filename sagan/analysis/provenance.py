@@ -10,6 +10,7 @@ from sagan.analysis.model import ReportProvenance, Space
 from sagan.analysis.tables import Row
 from sagan.metrics.table import METRICS
 from sagan.store.types import Provenance as Made
+from sagan.store.types import Settings
 
 
 def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
@@ -19,7 +20,6 @@ def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
     measured = [row.evaluation for row in rows if row.evaluation]
     training, measuring = [record.provenance for record in trained], [record.provenance for record in measured]
     machines = [f"{p.device}, {p.threads} thread(s)" for p in training]
-    reference = rows[0].reference
     facts = {
         "training: commit": _counted(map(_commit, training)),
         "training: device": _counted(machines),
@@ -32,7 +32,7 @@ def provenance_of(records: list[Row], experiment: str) -> ReportProvenance:
         "evaluation: device": _counted(p.device for p in measuring),
         "evaluation: versions": _counted(map(_versions, measuring)),
         "dataset digest": _counted(record.dataset_digest for record in trained),
-        "reference": reference.key if reference else "",
+        "reference": rows[0].reference.key if rows[0].reference else "",
     }
     searched = [record.memorisation for record in measured if record.memorisation.training_images is not None]
     # What the rows of samples by class are -> the variants that are told of these classes.
@@ -66,6 +66,8 @@ def space_of(name: str, records: list[Row]) -> Space:
     rows = [row for row in records if row.space == name]
     known, unmeasured = rows[0].reference, {}
     real = known and known.other_split
+    matched: Settings = next((of.matched for row in rows if (of := row.evaluation) and of.matched), {})
+    figures = {name: value.value for name, value in real.metrics.items() if name in METRICS} if real else {}
     for metric in METRICS:
         reasons = [why for row in rows if (why := row.reason(metric))]
         if reasons and all(row.metric(metric) is None for row in rows):
@@ -74,8 +76,8 @@ def space_of(name: str, records: list[Row]) -> Space:
         name=name,
         floor=known and known.floor.fid,
         accuracy=known and known.accuracy,
-        other_split=f"{real.count} {real.split}" if real else "",
-        real={name: value.value for name, value in real.metrics.items() if name in METRICS} if real else {},
+        other_split=f"{matched.get('count', real.count)} {real.split}" if real else "",
+        real=figures | {name: found["value"] for name, found in matched.get("real", {}).items()},
         unmeasured=unmeasured,
     )
 

@@ -15,6 +15,7 @@ from sagan.analysis.model import Design, Effect, Report
 from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
+from sagan.params.recipes import NETWORKS
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
@@ -25,7 +26,6 @@ from sagan.store.types import CurvePoint, EvaluationRecord, LogLine, MetricValue
 WORSENED_FACTOR = 2.0
 # Lines of training.csv a run.
 LOG_POINTS = 200
-NETWORKS = ("generator", "discriminator")
 FILES = {"runs": "results.csv", "snapshots": "curves.csv", "training": "training.csv"}
 
 
@@ -205,7 +205,7 @@ def _run(row: Row) -> Json:
         layers |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
     for point in (point for point in row.curve if point.step == 0):
         layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
-    best = evaluation and evaluation.best
+    best, as_many = evaluation and evaluation.best, evaluation.matched if evaluation else {}
     digest = run and run.files.get("generator.safetensors")
     loads = [line.load for line in row.log if line.load is not None]
     return {
@@ -215,6 +215,7 @@ def _run(row: Row) -> Json:
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
+        **{f"{metric}_matched": found["value"] for metric, found in as_many.get("generated", {}).items()},
         "fid_untrained": row.fid_untrained,
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,

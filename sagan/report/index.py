@@ -18,8 +18,7 @@ BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!--
 
 def render_index(paths: Paths) -> Path:
     """Write reports/README.md, and return it."""
-    path = paths.report("README.md")
-    write_text(path, text_of("index.md.j2", "", paths))
+    write_text(path := paths.report("README.md"), text_of("index.md.j2", "", paths))
     return path
 
 

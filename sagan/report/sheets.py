@@ -56,7 +56,6 @@ def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = L
 def save_sheet(picture: Image.Image, path: Path) -> Path:
     """Write a sheet beside a path without a suffix, as PNG, or where that is large, as of photographs, as WebP if its
     sides allow that; return its file. PIL stores neither date nor software in them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file := path.with_suffix(".png"))
     if file.stat().st_size > LARGE and max(picture.size) <= WEBP_SIDE:
         file.unlink()

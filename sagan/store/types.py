@@ -221,7 +221,7 @@ class Memorisation(Record):
 
 
 class EvaluationRecord(Result):
-    """`metrics.json`: a run measured against a reference."""
+    """`metrics.json`: a run measured against a reference; `matched`: `generated` and `real` figures at one `count`."""
 
     place = "results/evaluations/{}/metrics.json"
 
@@ -234,6 +234,7 @@ class EvaluationRecord(Result):
     variant: str
     seed: int
     untrained: dict[str, MetricValue] = {}
+    matched: Settings = {}
     best: Annotated[Best | None, BeforeValidator(_or_none)] = None
     curve_protocol: Settings = {}
     collapse: Collapse = Collapse()

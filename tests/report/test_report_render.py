@@ -18,7 +18,7 @@ from sagan.report.style import LIGHT, themed
 from sagan.report.templating import environment
 from tests.analysis.made import design
 from tests.report.conftest import PARAMS, found, report
-from tests.report.outcomes import contents, edited
+from tests.report.outcomes import FLOOR, contents, edited
 
 
 def first_screen(text):
@@ -84,6 +84,15 @@ def test_other_metrics_and_features_stand_beside(rendered, library):
     spaces = {space.name: space.means["sagan"]["fid"].mean for space in found(library, "few").report.spaces}
     assert spaces["inception"] == pytest.approx(4 * spaces["classifier"])
     assert f"| sagan | {spaces['inception']:.2f} |" in text
+
+
+def test_real_images_stand_beside_as_many_generated_ones(rendered, library):
+    text, report = (rendered("few") / "README.md").read_text(), found(library, "few").report
+    best = report.ranking("steps").standings[0].variant
+    mean = report.spaces[0].means[best]["fid"].mean
+    assert f"| *real images (500 test)* | {FLOOR + 1:.2f} |" in text
+    assert f"| *{best}, as many images* | {mean + 2:.2f} | – |" in text
+    assert text.count("as many images*") == 1, "not in the space in which nothing was matched"
 
 
 def test_what_could_not_be_measured_is_said_with_the_reason(make_library, tmp_path):
