@@ -205,7 +205,7 @@ def _run(row: Row) -> Json:
         layers |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
     for point in (point for point in row.curve if point.step == 0):
         layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
-    best, as_many = evaluation and evaluation.best, evaluation.matched if evaluation else {}
+    best, matched = evaluation and evaluation.best, evaluation.matched.get("generated", {}) if evaluation else {}
     digest = run and run.files.get("generator.safetensors")
     loads = [line.load for line in row.log if line.load is not None]
     return {
@@ -215,7 +215,8 @@ def _run(row: Row) -> Json:
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
-        **{f"{metric}_matched": found["value"] for metric, found in as_many.get("generated", {}).items()},
+        # Of fewer images than the figures above.
+        **{f"{name}_matched": of["value"] for name, of in matched.items() if of["value"] != row.metric(name)},
         "fid_untrained": row.fid_untrained,
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,
