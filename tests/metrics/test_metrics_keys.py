@@ -9,7 +9,7 @@ from sagan.code.fingerprint import PACKAGE, code_of, definitions_of
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.measures import FUNCTIONS
 from sagan.metrics.reference import make_reference
-from sagan.metrics.table import METRICS
+from sagan.metrics.table import METRICS, applicable
 from tests import edit
 from tests.tracing import assert_harmless, executed
 
@@ -32,6 +32,14 @@ def test_every_function_that_an_evaluation_executes_is_in_its_key_or_harmless(un
     known = definitions_of(*fingerprint.EVALUATION, tokens=["classifier"])
     known |= definitions_of(*fingerprint.RUN, tokens=unmeasured.run.typed.tokens())  # the run's key is in its own
     assert _uncovered({place for place in ran if place[0] not in PICTURES}, known) == set()
+
+
+def test_a_space_keeps_its_metrics():
+    """Which are measured is said by a table that no key holds: with another answer, what is measured would be stale."""
+    shared = ["fid", "fid_infinity", "kid", "is", "precision", "recall", "density", "coverage"]
+    stacked = [name for name in shared if name not in ("is", "coverage")] + ["modes", "mode_kl", "coverage"]
+    found = {space: applicable(space) for space in ("digits", "random", "inception", "classifier", "stacked-digits")}
+    assert found == dict.fromkeys(found, shared) | {"stacked-digits": stacked}
 
 
 @pytest.mark.exhaustive

@@ -82,6 +82,7 @@ WRONG_VALUES = [
     ("suites.quick.training.accumulate", 5, "must divide training.batch_size = 32"),
     ("suites.quick.training.snapshots", [], "list.* 1 "),
     ("suites.quick.training.snapshots", [400, 200, 200], "must not repeat"),
+    ("suites.quick.training.snapshots", [100, 720], "step 100 comes before step 180, twice ema.start = 90"),
     ("suites.quick.training.ema", 3, "must be a mapping"),
     ("suites.quick.seeds", 0, "must be greater than 0.* list"),
     ("suites.quick.seeds", 1_000_000, r" 1000\b.* list"),

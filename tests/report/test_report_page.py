@@ -80,6 +80,7 @@ def test_sheet_keeps_every_pixel_and_fits_labels():
     ],
 )
 def test_a_large_sheet_is_stored_as_webp_and_inlined_as_such(tmp_path, name, picture, suffix):
+    (tmp_path / "figures").mkdir()
     file = save_sheet(picture, tmp_path / "figures" / "sheet")
     assert [file] == list(file.parent.iterdir()) and file.suffix == suffix
     assert Image.open(file).size == picture.size

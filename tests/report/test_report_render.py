@@ -91,7 +91,7 @@ def test_real_images_stand_beside_as_many_generated_ones(rendered, library):
     best = report.ranking("steps").standings[0].variant
     mean = report.spaces[0].means[best]["fid"].mean
     assert f"| *real images (500 test)* | {FLOOR + 1:.2f} |" in text
-    assert f"| *{best}, as many images* | {mean + 2:.2f} | – |" in text
+    assert f"| *{best}, as many images* | {mean + 2:.2f} | \N{EN DASH} |" in text
     assert text.count("as many images*") == 1, "not in the space in which nothing was matched"
 
 

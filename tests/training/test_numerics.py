@@ -70,6 +70,8 @@ def test_determinism_and_tf32_follow_the_run(run):
             set_numerics(deterministic, precision)
             assert torch.are_deterministic_algorithms_enabled() is deterministic
             assert torch.backends.cudnn.benchmark is not deterministic
+            # NaN in every new tensor would be a kernel each, and no byte of a run depends on it.
+            assert not torch.utils.deterministic.fill_uninitialized_memory
             assert torch.backends.cuda.matmul.allow_tf32 is (precision == "tf32")
             assert torch.backends.cudnn.allow_tf32 is (precision == "tf32")
     finally:
