@@ -68,8 +68,7 @@ class Jobs:
             with self._signals_heard():
                 while True:
                     if deadline is not None and not self.was_stopped and time.monotonic() >= deadline:
-                        self.is_over = True
-                        self._end()
+                        self.is_over = self._ends = self.was_stopped = True
                     if self._ends:
                         self._ask_to_leave()
                     with suppress(subprocess.TimeoutExpired):
@@ -103,9 +102,10 @@ class Jobs:
 
     def _end(self, *signalled: object) -> None:
         self.was_stopped = self._ends = True
+        self._ask_to_leave()
 
     def _ask_to_leave(self) -> None:
-        """No new jobs, and those at work write a checkpoint and leave; each is asked once, also one just begun."""
+        """No new jobs, and those at work write a checkpoint and leave. Each is asked once; one may have just begun."""
         # Some may have left by themselves meanwhile.
         with suppress(psutil.NoSuchProcess):
             snakemake = psutil.Process(self._snakemake.pid)
