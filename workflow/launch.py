@@ -153,7 +153,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
             if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
                 left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
-            print(f"{key}: its folder is not whole; moved to {place}, and it is made anew", file=sys.stderr)
+            print(f"{key}: its folder is invalid; set aside in {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
             print(f"runs: {brought} results were made in this workspace before and are used again")
         absent = {key: plan.jobs[key] for key in missing(plan, PATHS)}
@@ -169,8 +169,8 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         # On a cluster the login node has none, and jobs ask for theirs.
         gpus = gpu_count() if cores and any(job.execution["device"] != "cpu" for job in absent.values()) else 0
         jobs = Jobs(batches(plan, PATHS, cores, gpus, batch_seconds), PATHS)
-        mirror = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
-        with mirror, LiveLine(plan, PATHS):
+        tracking = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
+        with tracking, LiveLine(plan, PATHS):
             status = jobs.run(plan_file, profile, cores, gpus, lock._context.lock_file_fd, deadline)
         status = summary(plan, PATHS, jobs, status)
         if workspace:

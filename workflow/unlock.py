@@ -40,7 +40,7 @@ def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
             notes = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             path.unlink()
-            print("unlock: .dvc/tmp/rwlock was torn; removed")
+            print("unlock: .dvc/tmp/rwlock was damaged; removed")
             return
         # Who reads or writes a path, one note or several; either part is absent where nobody has done so since.
         kept = {name: {path: _living(told) for path, told in part.items()} for name, part in notes.items()}

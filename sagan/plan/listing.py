@@ -14,10 +14,10 @@ from sagan.store.reading import read_evaluation, read_reference, read_result
 
 
 def is_there(job: Run | Reference | Evaluation, paths: Paths) -> bool:
-    """Whether a result is there; a folder that is not whole is moved away, which is said."""
+    """Whether a result is there; an invalid one is set aside, which is said."""
     there = read_result(job.record, job.key, paths).record is not None
     if (place := set_aside(job.record, job.key, paths, verify=not isinstance(job, Run))) is not None:
-        print(f"sagan: {job.key}: its folder was incomplete; moved to {place}", file=sys.stderr)
+        print(f"sagan: {job.key}: its folder is invalid; set aside in {place}", file=sys.stderr)
     return there
 
 

@@ -1,4 +1,4 @@
-"""What became of a result's folder: locked, stopped behind a checkpoint, failed; and moved away where it is spoilt."""
+"""What became of a result's folder: locked, stopped behind a checkpoint, failed; and set aside where it is invalid."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Floor(Record):
 
 
 class MetricValue(Record):
-    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or suspect.
+    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or unreliable.
 
     `draws` has its value for further sets of z too, the first being `value`.
     """

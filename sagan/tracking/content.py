@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from mlflow.entities import Metric
 
 from sagan.names import for_mlflow, for_mlflow_metric, for_mlflow_text
+from sagan.params.inheritance import leaves
 from sagan.plan import Cell, Evaluation, Plan, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_run
@@ -100,15 +100,7 @@ def tags(records: Records, suite: str) -> dict[str, str]:
 
 def _flat(tree: Json) -> dict[str, str]:
     """The leaves of a tree as texts, by their places: `generator.attention_at`."""
-
-    def leaves(part: Json, prefix: str) -> Iterator[tuple[str, str]]:
-        for name, value in part.items():
-            if isinstance(value, dict):
-                yield from leaves(value, f"{prefix}{name}.")
-            else:
-                yield for_mlflow(f"{prefix}{name}"), value if isinstance(value, str) else canonical(value)
-
-    return dict(leaves(tree, ""))
+    return {for_mlflow(place): of if isinstance(of, str) else canonical(of) for place, of in leaves(tree)}
 
 
 # Every point has its record's own time: sent again, it is the same point.

@@ -262,7 +262,7 @@ def test_a_run_copied_in_is_used_when_whole_whatever_its_times_and_made_anew_whe
     # Its measurement is there; the run is wanted all the same.
     del clone.before[clone.key]
     (target / "generator.safetensors").write_bytes(b"torn")
-    assert "is not whole" in clone.run(*REPRO)
+    assert "is invalid; set aside" in clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
     assert list((clone.folder / "state/torn").iterdir())
 
@@ -287,7 +287,7 @@ def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_a
     for path, content in zip(records, ("{}", '{"key": "tr'), strict=True):
         path.write_text(content)
     output = clone.run(*REPRO)
-    assert output.count("its folder is not whole; moved to state/torn/") == 2 and "Traceback" not in output
+    assert output.count("its folder is invalid; set aside in state/torn/") == 2 and "Traceback" not in output
     assert_as_undisturbed(clone, undisturbed)
     for path in records:
         assert json.loads(path.read_text())["key"] == path.parent.name
