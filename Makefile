@@ -32,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m workflow.unlock
 	@$(BIN)/python -m workflow.originals
-	@$(BIN)/dvc repro
+	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m workflow.stored
 	@$(BIN)/python -m sagan where
 

@@ -30,10 +30,13 @@ from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.types import RunRecord
 from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
+from sagan.training.graphs import CaptureFailed
 from sagan.training.loop import Data, Interrupted, Job, train_on, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
+# As a process that was killed: the workflow makes each of its keys once more, by itself.
+_BROKEN = 70
 _LOOK_SECONDS = 0.2
 Loaded = dict[Path, PreparedDataset]
 
@@ -124,6 +127,8 @@ class Making:
                         if isinstance(outcome, Exception):
                             raise outcome
                         _say_trained(outcome)
+                    if isinstance(outcome, CaptureFailed):
+                        raise SystemExit(_BROKEN)
                     if isinstance(outcome, Exception):
                         continue
                     if left and gpu is not None:
@@ -140,7 +145,7 @@ class Making:
             yield None
             return
         with ExitStack() as held:
-            with self._stop.at_once(Interrupted):
+            with self._stop.at_once(Interrupted()):
                 device = held.enter_context(device_for(of_gpu[0].execution, of_gpu[0].threads))
             yield device.index
 
@@ -182,7 +187,7 @@ class Making:
             return
         # A GPU first, then the result's lock, as everywhere: two processes might wait for each other otherwise.
         on_device = device_for(spec.execution, spec.threads)
-        with self._noted(spec.key), self._stop.at_once(Interrupted), on_device:
+        with self._noted(spec.key), self._stop.at_once(Interrupted()), on_device:
             print(_made(spec, self._paths, self._loaded), flush=True)
 
     @contextmanager

@@ -37,7 +37,8 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
     prepared = load(paths.prepared(dataset, reference.resolution))
     images = read_images(folder, prepared.manifest["channels"], reference.resolution)
     if read_reference(reference.key, paths).record is None:
-        make_reference(reference, prepared, paths)
+        with device_for(reference.execution, reference.threads):  # before the reference's lock, as everywhere
+            make_reference(reference, prepared, paths)
     real = load_reference(reference.key, paths)
     with device_for(reference.execution, reference.threads) as device:
         features = features_of_images(Extractor(space, paths.reference(reference.key), paths, device), images, device)

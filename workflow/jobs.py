@@ -67,8 +67,9 @@ class Jobs:
             )
             with self._signals_heard():
                 while True:
-                    if deadline is not None and not self.was_stopped and time.monotonic() >= deadline:
-                        self.is_over = self._ends = self.was_stopped = True
+                    if deadline is not None and not self._ends and time.monotonic() >= deadline:
+                        self.is_over = not self.was_stopped
+                        self._ends = self.was_stopped = True
                     if self._ends:
                         self._ask_to_leave()
                     with suppress(subprocess.TimeoutExpired):

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -92,18 +92,19 @@ def launch(arguments: argparse.Namespace) -> int:
         raise UserError("--minutes: is of this machine; on a cluster, a profile's `runtime` bounds its jobs")
     if is_local:
         check_threads(plan, cores)
-    while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
-        before, plan = plan, planned(params, PATHS, suites)
-        # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
-        if load_params(PATHS.params) != params or not before.evaluations.keys() <= plan.evaluations.keys():
-            print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
-            status = 1
-            break
-        if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
-            break
-        print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
-    if arguments.pack is not None:
-        pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
+    try:
+        while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
+            before, plan = plan, planned(params, PATHS, suites)
+            # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
+            if load_params(PATHS.params) != params or not before.evaluations.keys() <= plan.evaluations.keys():
+                print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
+                return 1
+            if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
+                break
+            print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
+    finally:
+        if arguments.pack is not None:
+            pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
     return status
 
 
@@ -150,8 +151,9 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for left in (PATHS.root / "state" / "tmp").iterdir():
             # Batches that outlived their Snakemake, and those of a cluster, may use what is newer.
-            if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
-                left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
+                    left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its folder is invalid; set aside in {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):

@@ -12,6 +12,7 @@ import io
 import json
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -32,13 +33,17 @@ def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
         light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for former in (*out.glob("done-*.tar"), *out.glob("under-way-*.tar")):
-        former.unlink()  # what was under way then would be unpacked over what is finished now
     absent = set(missing(plan, paths))
     done = [paths.root / job.record.folder(key) for key, job in plan.jobs.items() if key not in absent]
-    _write(done, out, "done", paths, light)
     under_way = [place(key) for key in plan.jobs if key in absent for place in (paths.state, paths.run)]
-    _write([folder for folder in under_way if folder.exists()], out, "under-way", paths, False)
+    with tempfile.TemporaryDirectory(dir=out) as fresh:
+        _write(done, Path(fresh), "done", paths, light)
+        _write([folder for folder in under_way if folder.exists()], Path(fresh), "under-way", paths, False)
+        # What was under way then would be unpacked over what is finished now.
+        for former in (*out.glob("done-*.tar"), *out.glob("under-way-*.tar")):
+            former.unlink()
+        for part in Path(fresh).iterdir():
+            part.rename(out / part.name)
 
 
 def _write(folders: list[Path], out: Path, name: str, paths: Paths, light: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -154,8 +155,9 @@ def make(
 def _make(keys: list[str], kinds: tuple[str, ...], plan_file: Path | None, together: int | None = None) -> None:
     made = _plan(plan_file, keys, kinds)
     asked = [job for key, job in made.jobs.items() if key in keys or getattr(job, "run", None) in keys]
-    if all(is_there(job, PATHS) for job in asked):  # before PyTorch is imported, for seconds
-        return
+    with suppress(OSError):  # what is wrong with one, the making of that one says
+        if all(is_there(job, PATHS) for job in asked):  # before PyTorch is imported, for seconds
+            return
     if plan_file is None:
         plan_file = PATHS.plan(made.digest())
         made.save(plan_file)

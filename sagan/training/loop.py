@@ -83,11 +83,10 @@ def trained(
 
     Once `stop` is asked, those under way end with `Interrupted` behind a checkpoint, and no others begin.
 
+    After a `CaptureFailed` the others end where they are, at their last checkpoints.
+
     Args:
         together: how many take turns; None for what `Width` finds.
-
-    Raises:
-        CaptureFailed: of one of them; nothing more can be done on this device in this process.
     """
     waiting, width = list(jobs), Width(together)
     active: list[tuple[Run, Under, Turns]] = []
@@ -107,8 +106,6 @@ def trained(
                     continue
                 except StopIteration as end:
                     outcome = end.value
-                except CaptureFailed:
-                    raise
                 except Exception as error:
                     # Its frames hold the run's tensors.
                     traceback.clear_frames(error.__traceback__)
@@ -116,6 +113,8 @@ def trained(
                 active.remove(one)
                 began = time.perf_counter()
                 yield run, outcome
+                if isinstance(outcome, CaptureFailed):
+                    return  # nothing more can be done on this device in this process
                 width.waited(time.perf_counter() - began)
                 went_on = True
             if not went_on:
@@ -129,7 +128,7 @@ def _on_its_device(job: Job, paths: Paths, under: Under) -> Turns:
     """`turns` of a job, each with what of torch's global settings is the run's own, on its device and its stream."""
     training = job.run.config["training"]
     with ExitStack() as held:
-        with under.stop.at_once(Interrupted):  # it may have to wait for a GPU
+        with under.stop.at_once(Interrupted(f"{job.run.key}: stopped before its first step; run it again to go on")):
             under.device = device = held.enter_context(device_for(job.run.execution, job.run.threads))
         # A run by itself stays on the stream that everything else is on.
         stream = torch.cuda.Stream(device) if device.type == "cuda" and under.shares else None

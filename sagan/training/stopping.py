@@ -17,7 +17,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.asked = False
-        self._raises: type[Exception] | None = None
+        self._raises: Exception | None = None
 
     def __enter__(self) -> StopSignal:
         chosen = [s for s in _SIGNALS if s != signal.SIGHUP or signal.getsignal(s) is not signal.SIG_IGN]
@@ -29,10 +29,12 @@ class StopSignal:
             signal.signal(number, handler)
 
     @contextmanager
-    def at_once(self, error: type[Exception]) -> Iterator[None]:
-        """In the block a signal raises this error too: for work that may be left at any moment."""
+    def at_once(self, error: Exception) -> Iterator[None]:
+        """In the block a signal raises this error too, also one from before: for work that may be left at any time."""
         self._raises = error
         try:
+            if self.asked:
+                raise error
             yield
         finally:
             self._raises = None

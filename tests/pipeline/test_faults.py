@@ -26,7 +26,19 @@ KILLS = int(os.environ.get("SAGAN_TEST_KILLS", "4"))
 STEPS, CHECKPOINT_EVERY = 15 * KILLS, 3
 # Everything up to the measurements; the report adds nothing to what is tested here.
 # What docs/running.md says may go on for a while, and the shells around them.
-NAMED = {"dvc", "workflow.launch", "snakemake", "make", "track", "/usr/bin/bash", "/bin/sh", "/bin/bash", "sh", "bash"}
+NAMED = {
+    "dvc",
+    "workflow.launch",
+    "snakemake",
+    "make",
+    "track",
+    "/usr/bin/bash",
+    "/bin/sh",
+    "/bin/bash",
+    "sh",
+    "bash",
+    "git",
+}
 REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
 
 

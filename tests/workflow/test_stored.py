@@ -12,9 +12,9 @@ from workflow import stored
 STAGES = """
 stages:
   make:
-    cmd: mkdir -p made && echo one > made/a && echo two > made/b && echo three > plain
+    cmd: mkdir -p results && echo one > results/a && echo two > results/b && echo three > plain
     outs:
-      - made
+      - results
       - plain: {cache: false}
 """
 
