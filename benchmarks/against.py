@@ -94,10 +94,14 @@ class Measuring:
     def milliseconds(self, _: int) -> float:
         torch.utils.deterministic.fill_uninitialized_memory = True
         with contextlib.chdir(self.folder), tempfile.TemporaryDirectory(dir=".") as scratch:
-            shutil.move(self.paths.evaluation(self.key), scratch)
+            kept = shutil.move(self.paths.evaluation(self.key), scratch)
             began = time.process_time()
-            self.module.evaluate(self.spec, self.paths)
-            return (time.process_time() - began) * 1e3
+            try:
+                self.module.evaluate(self.spec, self.paths)
+                return (time.process_time() - began) * 1e3
+            finally:
+                shutil.rmtree(self.paths.evaluation(self.key), ignore_errors=True)
+                shutil.move(kept, self.paths.evaluation(self.key))
 
     def figures(self) -> tuple[float, float]:
         """FID and 1000 KID of features that both sides get alike."""

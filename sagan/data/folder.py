@@ -29,10 +29,12 @@ def locate_folder(spec: ImageFolder, source: Path) -> Source:
         what = f"no such folder or zip, or none with images ({', '.join(originals.SUFFIXES)})"
         raise MissingOriginals(source, what, "put them there")
     if spec.labels == LIST:
-        listed = [file for file in originals.list_files(source)[0] if file.path.name == LIST][:1]
+        listed = [file for file in originals.list_files(source)[0] if file.path.name == LIST]
         passed_over[".json"] -= 1
         if not listed:
             raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
+        if len(listed) > 1:
+            raise UserError(f"{source}: holds {' and '.join(sorted(map(str, listed)))}; leave one")
     return Source(originals.stamp(images + listed), lambda: _content(spec, images, +passed_over, *listed))
 
 
@@ -53,7 +55,7 @@ def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndar
         numbers = dict(json.loads(file.content())["labels"])
         names = (image.path.relative_to(file.path.parent).as_posix() for image in images)
         labels = np.array([numbers[name] for name in names])
-        if labels.dtype != np.int64 or not 0 <= labels.min() <= labels.max() < len(images):
+        if labels.dtype != np.int64 or labels.ndim != 1 or not 0 <= labels.min() <= labels.max() < len(images):
             raise ValueError("classes are numbers from 0 up")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file.full}: does not give each image its class ({first_line(error)})") from None

@@ -113,7 +113,10 @@ def _load(spec: HuggingFace, folder: Path | None) -> DatasetDict:
     for key in filter(None, (spec.image, spec.label)):
         if key not in columns:
             raise UserError(f"{spec.source}: no column {key!r} (there are: {', '.join(columns)})")
-    return loaded.cast_column(spec.image, datasets.Image(decode=False))
+    try:
+        return loaded.cast_column(spec.image, datasets.Image(decode=False))
+    except Exception as error:  # of Arrow, of many kinds
+        raise UserError(f"{spec.source}: column {spec.image!r} holds no images: {first_line(error)}") from None
 
 
 def _labels(spec: HuggingFace, splits: list[Dataset]) -> tuple[np.ndarray, list[str]]:

@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import zipfile
 import zlib
@@ -105,7 +106,7 @@ class OriginalFile:
                 return member.read(self.size)
         except OSError as error:
             raise BadImage(f"cannot be read: {error.strerror}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, KeyError, ValueError) as error:
             raise BadImage(f"cannot be unzipped: {error}") from None
 
     def content(self) -> bytes:
@@ -210,7 +211,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _opened_zip(path: Path, changed: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         if not _PACKED.isdisjoint(path.suffixes):
             raise UserError(f"{path}: only zips are read packed; unpack it, and name the folder") from None
         raise UserError(f"{path}: not a zip file, or cut short ({error}); fetch it again") from None

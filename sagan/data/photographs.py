@@ -62,11 +62,13 @@ def pixels(data: bytes, spec: Spec, size: tuple[int, int] | None) -> np.ndarray:
         raise BadImage(f"has more than {MAX_PIXELS:,} pixels") from None
     except Exception:
         raise BadImage(f"not an image ({', '.join(FORMATS)})") from None
-    _check(image, spec, size)
     try:
+        _check(image, spec, size)
         image.load()
         # Cameras store a picture lying, and how to turn it: it is seen turned everywhere.
         image = ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+    except BadImage:
+        raise
     # Pillow's decoders raise whatever their libraries do: OSError, SyntaxError, ValueError, struct.error, …
     except Exception as error:
         raise BadImage(f"damaged: {error}") from None

@@ -88,7 +88,7 @@ def load(folder: Path) -> PreparedDataset:
     try:
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / LABELS, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{folder}: damaged ({error}); {_ANEW}") from None
     shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
     if images.shape != shape or len(labels) != len(images):

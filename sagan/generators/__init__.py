@@ -44,9 +44,10 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
 def _file(source: str | Path, paths: Paths) -> Path:
     """The file that a key, a folder or a file stands for."""
     place = Path(source)
-    # An evaluation's key begins with its run's.
-    if not place.exists() and (run := paths.run(place.name.split(".")[0])).is_dir():
-        place = run
+    # An evaluation's key begins with its run's, in which there may be dots too.
+    runs = [paths.run(name) for name in (place.name, place.name.rpartition(".")[0]) if name]
+    if not place.exists():
+        place = next((run for run in runs if run.is_dir()), place)
     path = place / _FILE if place.is_dir() else place
     if path.is_file():
         return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import torch
@@ -11,7 +12,6 @@ from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.metrics.latents import latents
 from sagan.store.paths import Paths
-from sagan.store.records import atomic
 
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels
 
@@ -37,14 +37,15 @@ def export_generator(source: str | Path, out: str | Path, trust: bool = False, p
     generator = generator_of(source, paths, trust)
     out.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(generator, 3)
-    with torch.no_grad():
-        exported = writers[out.suffix](generator, out, inputs)
+    with torch.no_grad(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        fresh = Path(folder) / out.name
+        exported = writers[out.suffix](generator, fresh, inputs)
         difference = float((exported - generator(*inputs.values())).abs().max())
-    if not difference <= _TOLERANCE:
-        out.unlink()
-        raise UserError(
-            f"{out}: the exported network's pixels differ from the generator's by {difference:.2g}; not written"
-        )
+        if not difference <= _TOLERANCE:
+            raise UserError(
+                f"{out}: the exported network's pixels differ from the generator's by {difference:.2g}; not written"
+            )
+        fresh.replace(out)
     return difference
 
 
@@ -61,8 +62,7 @@ def _exported(generator: nn.Module) -> torch.export.ExportedProgram:
 
 
 def _program(generator: nn.Module, out: Path, inputs: dict[str, Tensor]) -> Tensor:
-    with atomic(out) as temporary, temporary.open("wb") as file:
-        torch.export.save(_exported(generator), file)
+    torch.export.save(_exported(generator), out)
     return torch.export.load(out).module()(*inputs.values())
 
 
@@ -72,16 +72,15 @@ def _onnx(generator: nn.Module, out: Path, inputs: dict[str, Tensor]) -> Tensor:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f"{out}: ONNX needs the package {error.name}; in the clone: pip install '.[onnx]'") from None
-    with atomic(out) as temporary:
-        torch.onnx.export(
-            _exported(generator),
-            (),
-            temporary,
-            input_names=list(inputs),
-            output_names=["images"],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    torch.onnx.export(
+        _exported(generator),
+        (),
+        out,
+        input_names=list(inputs),
+        output_names=["images"],
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in inputs.items()})[0])

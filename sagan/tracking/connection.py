@@ -59,7 +59,8 @@ def tracking_uri(params: Params, paths: Paths) -> str:
         return f"{_SQLITE}{mlflow_folder(paths).parent.parent / uri.removeprefix(_SQLITE)}"
     login = re.match(r"[\w+]+://(.*)@", uri)
     if login and re.search(r"[/?#@\s]", login[1]):
-        raise UserError(f"MLFLOW_TRACKING_URI = {without_secrets(uri)}: write / ? # @ in a password as %2F %3F %23 %40")
+        told = f"{uri.partition('://')[0]}://***"  # not even where a blank ends it
+        raise UserError(f"MLFLOW_TRACKING_URI = {told}: write / ? # @ and blanks in a password as %2F %3F %23 %40 %20")
     return uri
 
 
@@ -163,5 +164,9 @@ def _connected(uri: str) -> MlflowClient:
     elif is_database(uri) and not uri.startswith(_SQLITE):
         # One attempt, where MLflow would make ten over two minutes.
         patience = {"connect_timeout": _timeout()}
-        sqlalchemy.create_engine(uri, connect_args=patience, poolclass=sqlalchemy.NullPool).connect().close()
+        try:
+            engine = sqlalchemy.create_engine(uri, connect_args=patience, poolclass=sqlalchemy.NullPool)
+        except ValueError:  # its message quotes what stands where the port does: a password, where @host is forgotten
+            raise UserError(f"MLFLOW_TRACKING_URI = {uri.partition(':')[0]}://***: holds no port that is one") from None
+        engine.connect().close()
     return MlflowClient(tracking_uri=uri)

@@ -151,6 +151,7 @@ def test_stylegans_list_names_classes(tmp_path, write, zipped):
         (None, r"no dataset\.json"),
         (pairs[:2], r"dataset\.json: does not give each image its class \('00001/c\.png'\)"),
         ([*pairs[:2], ["00001/c.png", 1.5]], "classes are numbers from 0 up"),
+        ([[name, [label, 0]] for name, label in pairs], "classes are numbers from 0 up"),
         (pairs, None),
     ):
         if listed:
@@ -162,6 +163,10 @@ def test_stylegans_list_names_classes(tmp_path, write, zipped):
     manifest = prepared(tmp_path, **settings)
     assert manifest["labels"] == {"kind": "classes", "names": ["0", "1"]} and manifest["passed_over"] == {}
     assert sorted(load(tmp_path / "out").labels) == [0, 1, 1]
+    # Which of two is meant, no order of files may decide.
+    shutil.copy(source / "dataset.json", source / "00000")
+    with pytest.raises(UserError, match=r"holds 00000/dataset\.json and dataset\.json; leave one"):
+        prepared(tmp_path, labels="dataset.json")
 
 
 def test_classes_that_differ_in_capitals_within_a_split_are_two(tmp_path, write):

@@ -69,6 +69,9 @@ def test_load_refuses_a_folder_without_manifest_and_one_that_was_cut_short(tmp_p
     images.write_bytes(images.read_bytes()[:-1])
     with pytest.raises(UserError, match="damaged"):
         load(made)
+    images.write_bytes(b"")
+    with pytest.raises(UserError, match="damaged"):
+        load(made)
     np.save(images, np.zeros((39, 1, 28, 28), np.uint8))
     with pytest.raises(UserError, match=r"the arrays do not match manifest\.json"):
         load(made)

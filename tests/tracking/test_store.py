@@ -270,6 +270,8 @@ with store({EMPTY}, Paths(Path({str(workspace.paths.root)!r}))):
         "http://user:sec@ret@127.0.0.1:1",
         "postgresql://user:sec@ret@127.0.0.1:1/db",
         "postgresql://127.0.0.1:1/db?user=me&password=sec-ret",
+        "http://user:sec ret@127.0.0.1:1",
+        "postgresql://user:secret/db",  # without the host, what follows the colon stands where a port does
     ],
 )
 def test_no_part_of_a_password_is_told(workspace, monkeypatch, uri):
