@@ -65,8 +65,8 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     yield from differs or [SAME] * bool(shared)
     if only := [v for mine, its in (designs, designs[::-1]) for v in mine.variants if v not in its.variants]:
         yield f"not in both: {', '.join(only)}"
-    if designs[0].space != designs[1].space or designs[0].evaluation != designs[1].evaluation:
-        yield "not comparable: measured differently"
+    if _measured_with(one) != _measured_with(other):
+        yield "not comparable: other data, or measured differently"
         return
     runs, snapshots = (_joined((a, b), table) for table in ("runs", "snapshots"))
     sides = runs[runs["fid"].notna()].groupby(["variant", "run"])["side"].nunique()
@@ -86,6 +86,13 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
         there = snapshots.loc[snapshots["step"] == steps, ["variant", "seed", "space", "fid"]]
         runs = runs.drop(columns=list(METRICS), errors="ignore").merge(there, how="left").assign(steps=steps)
     yield from _answered(runs, snapshots, "side", (name_a, name_b), compared, designs[0])
+
+
+def _measured_with(of: Analysis) -> list:
+    """What figures must have in common to be compared: data, real images, feature space, protocol."""
+    told = {fact["what"]: fact["value"] for fact in of.report.provenance.facts}
+    design = of.design
+    return [design.dataset, design.resolution, told.get("reference"), design.space, design.evaluation]
 
 
 def _report(name: str, suite: str, paths: Paths) -> Analysis:

@@ -9,7 +9,7 @@ import csv
 import io
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
@@ -70,9 +70,11 @@ def chosen(suite: str, plan: Plan, paths: Paths, key: str | None) -> Reported:
     if key is not None and key not in runs:
         raise UserError(f"{key}: no run of {paths.report(suite)}{did_you_mean(key, runs)}")
     wanted = [runs[key]] if key is not None else list(runs.values())
+    # The names before the hashes are labels: suites share runs.
+    asked = {key.rpartition(".")[2]: evaluation for key, evaluation in plan.evaluations.items()}
     for run in wanted:
-        if run.run in plan.runs and run.evaluation in plan.evaluations:
-            return run
+        if (found := asked.get(run.evaluation.rpartition(".")[2])) is not None and found.run in plan.runs:
+            return replace(run, run=found.run, evaluation=found.key)
     what = "no run of it is" if key is None else f"run {key} is not"
     why = "what params.yaml and this code ask for; check out the commit that made the report"
     raise UserError(f"{paths.report(suite)}: {what} {why}")
@@ -90,14 +92,17 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     from sagan.data import load
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
-    from sagan.training.loop import train_on
+    from sagan.training.loop import Interrupted, train_on
 
     told = chosen(suite, plan, paths, key)
     run, evaluation = plan.runs[told.run], plan.evaluations[told.evaluation]
     reference = plan.references[evaluation.reference]
     dataset = load(paths.prepared(run.dataset, run.resolution))
     scratch = _scratch(paths, evaluation.reference)
-    record = train_on(run, dataset, scratch)
+    try:
+        record = train_on(run, dataset, scratch)
+    except Interrupted:
+        raise UserError(f"{told.run}: stopped; nothing is kept of it, and `verify` begins anew") from None
     if record.status != "finished":
         return Verdict(False, f"different: {told.run} diverged here, and gave FID {told.fid:.4f} in the report")
     make_reference(reference, dataset, scratch)

@@ -1,5 +1,6 @@
 """`verify`: what a report says of a run is held against the run made anew."""
 
+import re
 import shutil
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.store.records import file_digest
-from sagan.verifying import Reported, agreement, judged, reported_runs, verify
+from sagan.verifying import Reported, agreement, chosen, judged, reported_runs, verify
 from tests import commit
 from tests.metrics.conftest import World, measured  # noqa: F401 (a fixture)
 
@@ -59,6 +60,13 @@ def reported(measured, tmp_path):  # noqa: F811
         return world
 
     return report
+
+
+def test_a_run_that_has_another_name_in_the_plan_is_the_same_run(reported):
+    """As one that two suites share."""
+    world = reported()
+    other = [re.sub(r"^[^.]*(?=-s\d+-)", "renamed", key) for key in (world.run.key, world.evaluation.key)]
+    assert chosen("small", world.plan, reported(run=other[0], evaluation=other[1]).paths, None).run == world.run.key
 
 
 def test_the_same_run_has_the_same_bytes_and_figure(reported):

@@ -104,6 +104,8 @@ def compare(
     else:
         from sagan.comparing import compare as compared
 
-        lines = compared(a, b, suite or load_params(PATHS.params).repro[0], PATHS)
+        if (suite := suite or next(iter(load_params(PATHS.params).repro), None)) is None:
+            raise UserError("compare: say --suite, since params.yaml has none under repro")
+        lines = compared(a, b, suite, PATHS)
     for line in lines:
         print(line)

@@ -21,6 +21,15 @@ from sagan.params.inheritance import expand
 from sagan.params.recipes import rows, suite_training
 from sagan.params.suites import DIGITS, Suite
 
+# Of a report's tables, beside one for each factor (tests/analysis/test_tables.py holds them to the tables).
+_COLUMNS = """
+    variant seed space run evaluation status lost collapsed went_wrong collapsed_at diverged_at fid fid_infinity kid is
+    precision recall density modes mode_kl coverage fid_matched is_matched recall_matched coverage_matched
+    fid_untrained fid_best best_step nearer_than_held_out step steps images images_per_second seconds step_seconds load
+    generated_per_second evaluation_seconds parameters_generator parameters_discriminator generator_sha256 device
+    threads diversity side
+""".split()  # noqa: SIM905 (a list of literals is a column of 50 lines)
+
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """The whole benchmark as typed objects.
@@ -46,6 +55,7 @@ def params_of(raw: Tree) -> Params:
     file = validated(File, {**raw, "variants": expanded.variants})
     params = Params(**dict(file), grids=expanded.grids, said=expanded.said, rows={})
     _check_names(params)
+    _check_factors(params)
     _check_references(params)
     listed = {name: rows(params, name) for name in params.suites}
     suites = {}
@@ -72,6 +82,16 @@ def _check_names(params: Params) -> None:
                 raise UserError(
                     f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + =, "
                     f"at most {FILE_NAME} of them"
+                )
+
+
+def _check_factors(params: Params) -> None:
+    """A report's tables have a column for each factor, beside their own."""
+    for grid, cells in params.grids.items():
+        for factor in next(iter(cells.values())):
+            if factor in _COLUMNS:
+                raise UserError(
+                    f"variants.{grid}.grid.{factor}: is a column of every report; name the factor otherwise"
                 )
 
 

@@ -156,6 +156,19 @@ class Variant(Recipe):
         why = "spectral norm divides the weights' scale out again; say spectral_norm: false, or equalised_rate: false"
         yield generator.equalised_rate and generator.spectral_norm, "generator.equalised_rate", why
         yield discriminator.equalised_rate and discriminator.spectral_norm, "discriminator.equalised_rate", why
+        why = "a progressive discriminator has no features before its head to match; say 0, or another backbone"
+        yield grows and weights.feature_matching > 0, "regularisers.feature_matching", why
+        why = "it is of transposed convolutions, which this network has none of; say false"
+        transposed = self.backbone in ("dcgan", "faces", "sngan")
+        over_input = [
+            network.spectral_norm and network.spectral_norm_over_input for network in (generator, discriminator)
+        ]
+        yield over_input[0] and not transposed, "generator.spectral_norm_over_input", why
+        yield over_input[1], "discriminator.spectral_norm_over_input", why
+        why = "the residual block in attention's place has no biases to switch on; say false"
+        for role, network in (("generator", generator), ("discriminator", discriminator)):
+            has_none = network.attention_at and network.attention == "residual"
+            yield bool(has_none and network.attention_bias), f"{role}.attention_bias", why
         why = "only `backbone: progressive` has it; say false"
         yield generator.pixel_norm and not grows, "generator.pixel_norm", why
         yield discriminator.minibatch_deviation and not grows, "discriminator.minibatch_deviation", why

@@ -49,7 +49,7 @@ def changes_without_effect(before: Tree, now: Tree, params: Params, suites: Sequ
                 yield f"{section}.{name} {told}: {why}"
                 continue
             for path in changed if former else ():
-                if effect == _effect_with(now, [section, name, *path.split(".")], former.get(path, _NOTHING), suites):
+                if effect == _effect_with(now, section, name, path, former.get(path, _NOTHING), suites):
                     why = _reason(params, suites, section, name, path)
                     yield f"{section}.{name}.{path} = {shown(written[path])} {told}: {why}"
 
@@ -68,15 +68,16 @@ def _effect(params: Params, suites: Sequence[str]) -> Json:
     }
 
 
-def _effect_with(now: Tree, place: list[str], value: Any, suites: Sequence[str]) -> Json | None:
+def _effect_with(now: Tree, section: str, name: str, path: str, value: Any, suites: Sequence[str]) -> Json | None:
     """The effect with another value at a place; None where that is no params.yaml."""
-    node = tree = copy.deepcopy(now)
-    *parents, last = place
-    for key in parents:
-        node = node[key]
-    node[last] = value
+    tree = copy.deepcopy(now)
+    node = tree[section][name]
+    # In a key, such as the level "0.001" of a grid, there may be dots.
+    while (key := max((key for key in node if f"{path}.".startswith(f"{key}.")), key=len)) != path:
+        node, path = node[key], path[len(key) + 1 :]
+    node[path] = value
     if value is _NOTHING:
-        del node[last]
+        del node[path]
     with suppress(UserError, KeyError):
         return _effect(params_of(tree), suites)
     return None

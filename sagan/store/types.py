@@ -179,8 +179,8 @@ class AttentionLayer(Record):
 
     @property
     def share(self) -> float | None:
-        """Entropy over that of uniform maps: 1 looks everywhere alike, 0 at one place; None where not finite."""
-        return None if self.entropy is None else self.entropy / self.entropy_uniform
+        """Entropy over that of uniform maps: 1 looks everywhere alike, 0 at one place; None of one key, not finite."""
+        return None if self.entropy is None or not self.entropy_uniform else self.entropy / self.entropy_uniform
 
 
 Attention = dict[str, AttentionLayer]  # by "<network>.<side>"

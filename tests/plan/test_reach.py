@@ -155,6 +155,17 @@ def test_a_training_that_every_variant_says_itself_is_named():
     ]
 
 
+def test_a_level_with_a_dot_in_its_name_is_a_place_too():
+    level = ["variants", "small-rates-grid", "grid", "rate", "0.001"]
+    tree, former = copy.deepcopy(FILE), copy.deepcopy(FILE)
+    for of, rate in ((tree, 1.0e-3), (former, 1.1e-3)):
+        node = of
+        for key in level:
+            node = node[key]
+        node["optimizer"] = {"lr_g": rate}
+    assert list(changes_without_effect(former, tree, params_of(tree), ["quick-rates"])) == []
+
+
 def test_what_reaches_a_run_is_not_named():
     alias = {"like": "sagan-small", "n_dis": 1}
     listed = [*FILE["suites"]["quick"]["variants"], "twin"]
