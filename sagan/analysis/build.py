@@ -43,7 +43,7 @@ def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
     """What the records on disk say of a suite of the plan.
 
     Raises:
-        UserError: the plan does not hold the suite, or a run's log is not JSON lines.
+        UserError: the plan does not hold the suite.
     """
     design, records, tables = read_suite(suite, plan, params, paths)
     facts = provenance_of(records, f"{params.tracking.experiment_prefix}{suite}")
@@ -77,7 +77,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     made = all_effects(design, runs, snapshots, tables.costs)
     state = made.state
     figures = figures_of(state.runs, list(design.factors), design.main)
-    spread = within(figures)
+    spread, asked = within(figures), state.answers.values()
     waits = design.questions and state.look is None
     busy = tables.costs is None and bool((main["load"].astype(float) > LOAD).any())
     report = Report(
@@ -95,8 +95,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         interactions=state.interactions,
         steadier=ranking.steadier(state),
         rankings=ranking.rankings(design, runs, snapshots, budget.step_costs(runs, snapshots, tables.costs)),
-        # What the suite's seeds find at the spread that was measured.
-        power=[design_power(design, spread, len(figures))] if spread else [],
+        # What the suite's seeds find at the spread that was measured, of the question with the fewest cells.
+        power=[design_power(design, spread, min([len(of.weights) for of, *_ in asked] or [2]))] if spread else [],
     )
     found = Analysis(report, made.rows, tables)
     return replace(found, report=report.model_copy(update={"claims": claims(found)}))
@@ -106,7 +106,8 @@ def can_find(suite: str, plan: Plan, params: Params, paths: Paths) -> Iterator[s
     """What a suite's design can find, a line each, before anything is trained."""
     cells = plan.suites[suite]
     design = design_of(suite, plan, params)
-    count = len(params.grids.get(design.grid, {})) or 2
+    levels = [len(design.factors[name].levels) for name in design.questions]
+    count = 2 * len(params.grids[design.grid]) // max(levels) if levels else 2
     snapshots = plan.runs[cells[0].run].config["training"]["snapshots"]
     return power_lines(design, count, snapshots, read_report(paths.report(suite)))
 

@@ -96,7 +96,7 @@ def figures_of(
     lost = runs["lost"].astype(bool)
     measured = y[~lost].dropna()
     worst = measured.max() if metric.better == "lower" else measured.min()
-    y = y.mask(lost, worst if len(measured) else 0.0)
+    y = y.mask(lost, worst)
     cells = pd.Series(cells_of(runs, factors), index=runs.index, dtype=object)
     return {cell: of.dropna().to_numpy() for cell, of in y.groupby(cells, sort=False)}
 

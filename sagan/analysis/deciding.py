@@ -46,8 +46,9 @@ class Asked:
 
     @cached_property
     def found(self) -> Contrast | None:
-        """The effect at the end."""
-        return contrast(self.figures, self.weights)
+        """The effect at the end; None of lost runs alone, which have one figure."""
+        found = contrast(self.figures, self.weights)
+        return found if found and found.error else None
 
     def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
         """The row of effects.csv of a contrast, without figures where there is none, and without a verdict where there

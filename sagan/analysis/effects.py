@@ -38,7 +38,8 @@ def all_effects(
 ) -> Effects:
     """Everything that the tables (see `tables.Tables`) say of the suite's questions and of each variant against the
     baseline; `quiet`: as of `budget.step_costs`."""
-    made = Effects(design, [], [], [], replay(design, runs))
+    made = Effects(design, [], [], [], state := replay(design, runs))
+    level = state.look.level if state.look else min([design.alpha, *(look.level for look in design.looks)])
     spent = budget.step_costs(runs, snapshots, quiet)
     _questions(made, runs, snapshots, spent)
     of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
@@ -46,7 +47,7 @@ def all_effects(
     for variant in others if design.baseline not in design.unranked else []:
         names = ("variant", variant, design.baseline)
         both = of[of["variant"].isin(names[1:])]
-        pair = Asked(design, names, ["variant"], both, design.main, design.alpha / len(others))
+        pair = Asked(design, names, ["variant"], both, design.main, level / len(others))
         cost = budget.cost_contrast(pair, spent)
         question, rows = _at_all_budgets(pair, pair.row(pair.found, pair.share), {}, [], snapshots, cost)
         made.pairs.append(question)
@@ -66,7 +67,7 @@ def _questions(made: Effects, runs: pd.DataFrame, snapshots: pd.DataFrame, spent
         told, spread = {"answered_at": answered_at}, within(asked.figures)
         if effect.answer == "not decided" and spread and effect.scale == "ratio":
             size = math.log1p(design.smallest_effect)
-            told["needed"] = seeds_needed(size, spread, len(asked.figures), asked.share)
+            told["needed"] = seeds_needed(size, spread, len(asked.weights), asked.share)
         named = [row for row in further if (row.question, row.level, row.metric) == (*names[:2], design.metric)]
         question, rows = _at_all_budgets(asked, effect, told, named, snapshots, costs[names])
         made.questions.append(question)
@@ -77,11 +78,8 @@ def _questions(made: Effects, runs: pd.DataFrame, snapshots: pd.DataFrame, spent
 def _at_all_budgets(
     of: Asked, effect: Effect, told: dict, others: list[Effect], snapshots: pd.DataFrame, cost: budget.StepCost | None
 ) -> tuple[Question, list[Effect]]:
-    """The question with both answers, and the rows of all budgets: the end, the snapshots before it, equal time.
-
-    Args:
-        others: the same in further feature spaces.
-    """
+    """The question with both answers, and the rows of all budgets: the end, the snapshots before it, equal time;
+    `others` is the same in further feature spaces."""
     curves = budget.curves(of.runs, snapshots, of.factors, of.metric)
     ends = [contrast(curves.figures(y), of.weights) for y in curves.y.T]
     rows, time, worth = [], Answer(why="too few runs"), None

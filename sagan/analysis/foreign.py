@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis.effects import Effects, all_effects
-from sagan.analysis.model import Design, Factor
+from sagan.analysis.model import Design, Factor, metric_of
 from sagan.errors import UserError, did_you_mean
 from sagan.metrics.table import METRICS
 
@@ -48,8 +48,8 @@ def analyse_results(
         step: rows are snapshots, several a run.
 
     Raises:
-        UserError: a column is missing or holds no numbers, a factor has one level, or it is not known which way is
-            better.
+        UserError: a column is missing or holds no numbers, a factor has one level, runs have no common step, or it is
+            open which way is better.
     """
     names = [name.partition("=")[0] for name in factors]
     for name in [*names, metric, *filter(None, (time, step, run))]:
@@ -58,8 +58,15 @@ def analyse_results(
     if metric not in METRICS and lower_is_better is None:
         raise UserError(f"--metric {metric}: say --lower-is-better or --higher-is-better")
     rows, notes = _rows(table, source, names, metric, time, step, run)
+    steps, runs = rows["step"].value_counts(), len(rows[["variant", "seed"]].drop_duplicates())
+    if not (common := steps[steps == runs].index.max()) > 0:
+        raise UserError(f"{source}: no step at which all runs have a figure under {metric!r}")
+    if common < rows["step"].max():
+        notes.append(f"compared at step {common:g}, the last at which all runs have a figure")
+    rows = rows[rows["step"] <= common]
     better = {None: None, True: "lower", False: "higher"}[lower_is_better]
-    is_log = (rows[metric].dropna() > 0).all() and better != "higher"
+    known = metric_of(metric, better)
+    is_log = known.scale == "log" and known.better == "lower" and (rows[metric].dropna() > 0).all()
     design = Design(
         suite=source,
         variants={},

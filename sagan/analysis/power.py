@@ -71,9 +71,8 @@ def design_power(design: Design, spread: float, cells: int) -> Row:
 def power_lines(design: Design, cells: int, snapshots: list[int], measured: Report | None) -> Iterator[str]:
     """What a suite can find, in words, before anything of it is trained; a design that can answer nothing is told so.
 
-    Args:
-        cells: of the grid that is asked about; 2 of a variant against the baseline. `snapshots`: steps measured.
-        measured: the suite's last report, for the spread of its runs.
+    `cells`: of an effect, 2 of a variant against the baseline; `snapshots`: steps that are measured; `measured`: the
+    suite's last report, for the spread of its runs.
     """
     if len(design.variants) < 2:
         yield "compares nothing: it has one variant"

@@ -92,8 +92,8 @@ def steadier(state: Replay) -> list[Row]:
 def across_suites(answers: Sequence[Answer]) -> Row | None:
     """What several suites say together of one question, the effects being ratios; None below three.
 
-    A random-effects mean by DerSimonian & Laird (1986) with normal intervals; the prediction interval adds the variance
-    between suites (Higgins et al. 2009). Of few suites that variance is itself barely known. A row of `suites`, how
+    A random-effects mean by DerSimonian & Laird (1986); the prediction interval adds the variance between suites, with
+    Student's t of k - 2 degrees of freedom (Higgins et al. 2009, eq. 12), the mean's has k - 1. A row of `suites`, how
     many; in percent the `mean`, `low` and `high` of its 95 % interval, and where the effect in a new suite lies with
     95 %, `new_low` to `new_high`.
     """
@@ -107,7 +107,6 @@ def across_suites(answers: Sequence[Answer]) -> Row | None:
     between = max(0.0, (q - freedom) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
     weights = 1 / (errors**2 + between)
     mean, variance = float((weights * y).sum() / weights.sum()), float(1 / weights.sum())
-    z = float(stats.norm.isf(0.025))
-    reach, further = z * math.sqrt(variance), z * math.sqrt(between + variance)
+    reach, further = stats.t.isf(0.025, [freedom, freedom - 1]) * np.sqrt([variance, between + variance])
     ends = map(percent, mean + np.array([0.0, -reach, reach, -further, further]))
     return {"suites": len(y)} | dict(zip(("mean", "low", "high", "new_low", "new_high"), ends, strict=True))

@@ -12,10 +12,7 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
     """The plan for some suites (those under `repro:` unless told otherwise), with the seeds that they ask for now.
 
     It depends on params.yaml and the records alone: whoever makes it, and whenever something was killed, finds the
-    same plan in the same records.
-
-    Raises:
-        UserError: as of `make_plan`.
+    same plan in the same records. Raises what `make_plan` does.
     """
     seeds: dict[str, int] = {}
     while True:

@@ -20,7 +20,7 @@ from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_reference, read_run
 from sagan.store.records import Json
-from sagan.store.types import CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
+from sagan.store.types import Attention, CurvePoint, EvaluationRecord, LogLine, MetricValue, ReferenceRecord, RunRecord
 
 # A run has worsened that ends so many times as far from the data as it once was.
 WORSENED_FACTOR = 2.0
@@ -118,11 +118,7 @@ class Analysis:
 
 
 def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[Row]:
-    """Everything on disk about a suite of the plan, in the order of `params.yaml`, feature space after feature space.
-
-    Raises:
-        UserError: a run's log is not JSON lines.
-    """
+    """Everything on disk about a suite of the plan, in the order of `params.yaml`, one feature space after another."""
     logs = {cell.run: read_log(cell.run, paths) for cell in plan.suites[suite]}
     trained = {run: read_run(run, paths).record for run in logs}
     rows = []
@@ -166,11 +162,7 @@ def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, pat
 
 
 def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[Design, list[Row], Tables]:
-    """A suite's design, its records on disk and their tables, the further feature spaces below the first.
-
-    Raises:
-        UserError: as of `design_of` and `collect`.
-    """
+    """A suite's design, its records on disk and their tables, the further feature spaces below the first."""
     design, rows = design_of(suite, plan, params), collect(suite, plan, params, paths)
     grid = params.grids.get(design.grid, {})
 
@@ -185,12 +177,14 @@ def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[De
         for row in rows
         for point in row.curve
     ]
+    # Maps are the same in each space, of which some may have the last snapshots alone.
+    starts = {row.cell.run: point.attention for row in rows for point in row.curve if point.step == 0}
     training = [line for row in rows if row.space == design.space for line in _training(row)]
     first = ["variant", "seed", "step", "images", "seconds"]
     columns = ["step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
     logged = sorted({name for line in training for name in line} - {*first, "step_seconds"})
     tables = Tables(
-        pd.DataFrame([keys(row) | _run(row) for row in rows]),
+        pd.DataFrame([keys(row) | _run(row, starts.get(row.cell.run, {})) for row in rows]),
         pd.DataFrame(snapshots, columns=["variant", "seed", *design.factors, "space", *columns]),
         pd.DataFrame(training, columns=[*first, *logged]),
         _costs(paths.report(suite)),
@@ -198,14 +192,15 @@ def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[De
     return design, rows, tables
 
 
-def _run(row: Row) -> Json:
+def _run(row: Row, start: Attention) -> Json:
     run, evaluation = row.training, row.evaluation
     layers: Json = {}
     for layer, entry in (evaluation.attention if evaluation else {}).items():
         layers |= {f"gamma.{layer}": entry.gamma, f"entropy.{layer}": entry.share}
-    for point in (point for point in row.curve if point.step == 0):
-        layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in point.attention.items()}
-    best, matched = evaluation and evaluation.best, evaluation.matched.get("generated", {}) if evaluation else {}
+    layers |= {f"entropy_untrained.{layer}": entry.share for layer, entry in start.items()}
+    best, matched = evaluation and evaluation.best, evaluation.matched if evaluation else {}
+    counts = [metric.protocol.get("generated_count") for metric in evaluation.metrics.values()] if matched else []
+    of_fewer = {} if matched.get("count") in counts else matched.get("generated", {})
     digest = run and run.files.get("generator.safetensors")
     loads = [line.load for line in row.log if line.load is not None]
     return {
@@ -215,8 +210,7 @@ def _run(row: Row) -> Json:
         "collapsed_at": evaluation and evaluation.collapse.began,
         "diverged_at": run and run.diverged_at,
         **{metric: row.metric(metric) for metric in METRICS},
-        # Of fewer images than the figures above.
-        **{f"{name}_matched": of["value"] for name, of in matched.items() if of["value"] != row.metric(name)},
+        **{f"{name}_matched": found["value"] for name, found in of_fewer.items()},
         "fid_untrained": row.fid_untrained,
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,

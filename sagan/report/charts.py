@@ -52,7 +52,9 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
     if not any(found.steps.effect or found.time.effect for found in asked):
         return None
     figure = Figure(figsize=(6.2, 0.75 + 0.42 * len(asked)), layout="constrained")
-    worth, axes = 100 * design.smallest_effect, figure.subplots(1, 2, sharex=True, sharey=True)
+    # Of a difference nothing says how large one is worth having, nor what its unit is.
+    worth = 100 * design.smallest_effect if design.main.scale == "log" else 0.0
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
     colours = {None: theme.muted, "helps": theme.good, "hurts": theme.bad}
     for ax, title, of in zip(axes, ("per step", "per second"), ("steps", "time"), strict=True):
         ax.axvspan(-worth, worth, color=theme.muted, alpha=0.18, lw=0, zorder=0)
@@ -67,7 +69,8 @@ def effects(asked: Sequence[Question], design: Design, theme: Theme) -> Figure |
             ax.plot(effect.estimate, y, marker="o", ms=6, color=color, mec=theme.page, zorder=4)
         ax.set_title(title)
         ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_major_formatter(_percent)
+        if worth:
+            ax.xaxis.set_major_formatter(_percent)
         ax.set_yticks(range(len(asked)), [_name(found, design) for found in asked])
         ax.set_ylim(len(asked) - 0.5, -0.5)
         ax.grid(False, axis="y")

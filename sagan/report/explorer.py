@@ -26,11 +26,8 @@ def render_explorer(analysis: Analysis, paths: Paths) -> Path | None:
     """Write a suite's explorer.html, one file under 5 MB that needs no network, and return its path.
 
     It holds the runs whose samples the report shows. The same records give the same bytes. What the limit leaves out,
-    the page says: first pictures, then variants.
-
-    Returns:
-        None where no such run on disk has kept queries and keys; a page of former runs is then removed, unless the
-        runs are elsewhere.
+    the page says: first pictures, then variants. None where no such run on disk has kept queries and keys; a page of
+    former runs is then removed, unless the runs are elsewhere.
     """
     design, path = analysis.design, paths.pages(analysis.design.suite) / "explorer.html"
     names = sorted(shown_variants(analysis.report), key=lambda name: name != design.baseline)

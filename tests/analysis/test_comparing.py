@@ -3,6 +3,7 @@
 import math
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -60,7 +61,13 @@ def test_other_budgets_are_compared_where_both_were_measured():
 
 def test_what_was_measured_differently_is_not_compared():
     found = lines(report("x"), report("y", evaluation={"samples": "500"}))
-    assert found[-1] == "not comparable: measured differently" and "evaluation.samples: none, 500" in found
+    told = "not comparable: other data, or measured differently"
+    assert found[-1] == told and "evaluation.samples: none, 500" in found
+    other = report("y", seed=1)
+    facts = [{"what": "reference", "value": "mnist5k-train-digits-0123456789"}]
+    provenance = other.report.provenance.model_copy(update={"facts": facts})
+    elsewhere = replace(other, report=other.report.model_copy(update={"provenance": provenance}))
+    assert lines(report("x"), elsewhere)[-1] == told, "the same recipe on other images"
 
 
 def folder_of(root, analysis):

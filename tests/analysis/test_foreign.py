@@ -88,6 +88,17 @@ def test_one_run_a_cell_says_nothing_nor_do_two_of_two_cells(seeds, factors, is_
     assert (found.steps.effect is not None, found.steps.why) == (is_enough, None if is_enough else "too few runs")
 
 
+def test_runs_of_other_lengths_are_compared_at_the_last_step_that_all_have():
+    data = table(norms=("batch",))
+    short = data[(data["attention"] == "on") | (data["step"] < 800)]
+    found, notes = analyse_results(short, "r.csv", ["attention"], "fid", "seconds", "step", "seed")
+    assert notes == ["compared at step 400, the last at which all runs have a figure"]
+    assert found.questions[0].steps.effect.budget == 400 and abs(found.questions[0].steps.effect.estimate) < 5
+    apart = data[(data["attention"] == "on") == (data["step"] < 300)]
+    with pytest.raises(UserError, match=r"r\.csv: no step at which all runs have a figure under 'fid'"):
+        analyse_results(apart, "r.csv", ["attention"], "fid", "seconds", "step", "seed")
+
+
 def test_a_metric_of_which_more_is_better_is_a_difference():
     rows = at_end().assign(accuracy=lambda of: 1 - of["fid"] / 100)
     found = analysed(rows, "norm", metric="accuracy", lower_is_better=False)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sagan.analysis.budget import step_costs
 from sagan.analysis.deciding import replay
@@ -79,7 +80,8 @@ def answer(estimate, error):
 def test_suites_that_agree_predict_what_they_say_and_two_predict_nothing():
     found = across_suites([answer(0.1, 0.02)] * 4)
     assert found["mean"] == pytest.approx(100 * math.expm1(0.1)) and found["suites"] == 4
-    assert (found["new_low"], found["new_high"]) == pytest.approx((found["low"], found["high"]))
+    reach = [np.log1p(found[high] / 100) - 0.1 for high in ("high", "new_high")]
+    assert reach == pytest.approx([stats.t.isf(0.025, freedom) * 0.01 for freedom in (3, 2)])
     assert across_suites([answer(0.1, 0.02)] * 2) is None
 
 
@@ -88,7 +90,9 @@ def test_suites_that_agree_predict_what_they_say_and_two_predict_nothing():
     [((-2.63, 0.79, -11.67), (-16, 9)), ((20.84, 18.94, -6.83), (-15, 44)), ((5.2, -4.9, 18.58), (-16, 33))],
 )
 def test_suites_that_differ_by_more_than_their_errors_predict_little(percents, ends):
-    """Attention, spectral norm and ratio in three suites, with the prediction intervals that others worked out."""
+    """Attention, spectral norm and ratio in three suites: others worked out these intervals by the normal."""
     errors = (0.02445, 0.01818, 0.0337)
     found = across_suites([answer(math.log1p(p / 100), error) for p, error in zip(percents, errors, strict=True)])
-    assert (found["new_low"], found["new_high"]) == pytest.approx(ends, abs=0.5)
+    mean, *reach = (math.log1p(found[name] / 100) for name in ("mean", "new_low", "new_high"))
+    by_normal = [mean + (end - mean) * stats.norm.isf(0.025) / stats.t.isf(0.025, 1) for end in reach]
+    assert [100 * math.expm1(end) for end in by_normal] == pytest.approx(ends, abs=0.5)

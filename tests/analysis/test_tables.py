@@ -10,6 +10,7 @@ import pytest
 from sagan.analysis.build import analyse, read_analysis, read_effects, read_report, summary, write_analysis
 from sagan.analysis.design import design_of
 from sagan.analysis.tables import collect, read_suite, read_tables
+from sagan.params import loading
 from sagan.params.loading import load_params
 from tests.report.conftest import PARAMS
 from tests.report.outcomes import edited
@@ -82,6 +83,12 @@ def test_a_further_space_has_rows_of_its_own(library):
     first, other = (runs[runs["space"] == space].reset_index(drop=True) for space in ("classifier", "inception"))
     assert first["run"].tolist() == other["run"].tolist() and (other["fid"] == 4 * first["fid"]).all()
     assert (first["evaluation"] != other["evaluation"]).all()
+
+
+def test_no_factor_may_be_named_as_a_column(asking):
+    found = tables(asking, "factorial")
+    columns = {*found.runs, *found.snapshots} - {"attention", "sn"}
+    assert {name for name in columns if not name.startswith(("gamma.", "entropy"))} <= set(loading._COLUMNS)
 
 
 def test_a_grids_runs_have_their_levels(asking):
