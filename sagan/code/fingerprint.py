@@ -10,6 +10,7 @@ How definitions are found and written as text: `sagan.code.definitions`. Pure Py
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Collection
 from functools import cache
@@ -78,16 +79,21 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
     return _code(places, frozenset(tokens), code_base(package))
 
 
-def extension_code(sources: Sources, package: Path = PACKAGE) -> str:
-    """sha256 (hex) of own code: all that its file defines, with the modules beside it and of the package it uses.
+def extension_code(sources: Sources, package: Path = PACKAGE, tokens: Collection[str | int] = ()) -> str:
+    """sha256 (hex) of own code: all that its file and the modules beside it define, with what they use of the package.
+
+    Args:
+        tokens: which entries of the package's tables count, beside those that the files name.
 
     Raises:
         LookupError: it uses a name of the package that is not there.
     """
-    stem = sources.file.stem
-    base = CodeBase(package, {stem: sources.main} | sources.beside)
-    names = sorted(base.module(stem).definitions)
-    return _code(tuple(f"{stem}:{name}" for name in names), frozenset(), base)
+    files = {sources.file.stem: sources.main} | sources.beside
+    base = CodeBase(package, files)
+    places = tuple(f"{name}:{of}" for name in files for of in base.module(name).definitions)
+    nodes = (node for content in files.values() for node in ast.walk(ast.parse(content)))
+    named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str | int)}
+    return _code(places, frozenset({*tokens, *named}), base)
 
 
 def definitions_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> set[tuple[str, str]]:

@@ -16,7 +16,7 @@ from sagan.code.extensions import Sources, check_extension
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
-from sagan.params.recipes import resolved_variant, suite_training
+from sagan.params.recipes import NETWORKS, resolved_variant, suite_training
 from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
@@ -138,10 +138,13 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
         problem = "of an own discriminator the features before its head are not known; say feature_matching: 0"
         raise UserError(f"{place} = {extension.file!r}: {problem}")
     try:
-        own = fingerprint.extension_code(sources)
+        own = fingerprint.extension_code(sources, tokens=config.tokens())
     except LookupError as error:
         raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
-    return digest([code, own]), sources
+    # An own network sees each of its switches, also those that say nothing to the package's.
+    roles = [role for role in NETWORKS if f"build_{role}" in defined]
+    seen = {role: getattr(config.variant, role).model_dump(exclude_defaults=True) for role in roles}
+    return digest([code, own, seen]), sources
 
 
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:

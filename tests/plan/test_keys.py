@@ -272,5 +272,24 @@ def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
     assert extension_code(read_sources(file), package) != before
 
 
+def test_own_code_counts_with_the_entries_of_tables_that_it_names(tmp_path, package):
+    file = tmp_path / "mine.py"
+    loss = 'def generator_loss(real, fake, options):\n    return OBJECTIVES["hinge"].generator(real, fake)\n'
+    file.write_text(f"from sagan.objectives import OBJECTIVES\n\n\n{loss}")
+    before = extension_code(read_sources(file), package)
+    edit(package / "objectives.py", "return -fake.mean()", "return -2 * fake.mean()")
+    fingerprint.code_base.cache_clear()
+    assert extension_code(read_sources(file), package) != before
+
+
+def test_a_module_that_is_imported_for_what_it_does_counts(tmp_path):
+    (tmp_path / "mine.py").write_text("import patch\n\n\ndef penalty(critic, real, fake, options):\n    return 0\n")
+    codes = set()
+    for value in (True, False):
+        (tmp_path / "patch.py").write_text(f"import torch\n\ntorch.backends.mkldnn.enabled = {value}\n")
+        codes.add(extension_code(read_sources(tmp_path / "mine.py")))
+    assert len(codes) == 2
+
+
 if __name__ == "__main__":
     FROZEN.write_text(json.dumps(present_codes(), indent=1, sort_keys=True) + "\n")
