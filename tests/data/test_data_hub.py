@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import sys
 
@@ -57,30 +56,6 @@ def test_without_the_package_the_message_says_what_to_install(tmp_path, spec, mo
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match="needs the optional package datasets; pip install datasets"):
         prepare("hub", spec, tmp_path / "out", root=tmp_path)
-
-
-def test_a_file_replaced_by_one_of_its_size_and_age_is_read_again(tmp_path, spec):
-    """The package's cache knows a file by its time of change."""
-    import pyarrow
-    import pyarrow.parquet
-
-    shutil.rmtree(tmp_path / "source")
-    (tmp_path / "source").mkdir()
-    spec = spec.model_copy(update={"label": None})
-    path, digests = tmp_path / "source" / "train.parquet", set()
-    for seed in range(2):
-        pixels = np.random.default_rng(seed).integers(0, 256, (8, 40, 40, 3), dtype=np.uint8)
-        cells = []
-        for rows in pixels:
-            buffer = io.BytesIO()
-            Image.fromarray(rows).save(buffer, "BMP")
-            cells.append({"bytes": buffer.getvalue(), "path": None})
-        kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-        table = pyarrow.table({"image": pyarrow.array(cells, type=kind)})
-        pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False)
-        os.utime(path, (10**9, 10**9))
-        digests.add(prepare("hub", spec, tmp_path / "out", root=tmp_path, workers=1)["digest"])
-    assert len(digests) == 2
 
 
 def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jpeg):

@@ -262,22 +262,26 @@ def test_own_code_is_a_dependency_of_what_plans_with_it():
 # --- own code ----------------------------------------------------------------------------------------
 
 
-def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package):
+@pytest.mark.parametrize(
+    ("code", "module", "old", "new"),
+    [
+        (
+            "from sagan.nn.attention import SelfAttention\n\n\ndef build_discriminator(image, switches, options):\n"
+            "    return SelfAttention(8, lambda x: x)\n",
+            *("nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o"),
+        ),
+        (  # an entry of a table
+            "from sagan.objectives import OBJECTIVES\n\n\ndef generator_loss(real, fake, options):\n"
+            '    return OBJECTIVES["hinge"].generator(real, fake)\n',
+            *("objectives.py", "return -fake.mean()", "return -2 * fake.mean()"),
+        ),
+    ],
+)
+def test_own_code_counts_with_what_it_uses_of_the_package(tmp_path, package, code, module, old, new):
     file = tmp_path / "mine.py"
-    build = "def build_discriminator(image, switches, options):\n    return SelfAttention(8, lambda x: x)\n"
-    file.write_text(f"from sagan.nn.attention import SelfAttention\n\n\n{build}")
+    file.write_text(code)
     before = extension_code(read_sources(file), package)
-    edit(package / "nn/attention.py", "x_BCHW + self.gamma * o", "x_BCHW - self.gamma * o")
-    fingerprint.code_base.cache_clear()
-    assert extension_code(read_sources(file), package) != before
-
-
-def test_own_code_counts_with_the_entries_of_tables_that_it_names(tmp_path, package):
-    file = tmp_path / "mine.py"
-    loss = 'def generator_loss(real, fake, options):\n    return OBJECTIVES["hinge"].generator(real, fake)\n'
-    file.write_text(f"from sagan.objectives import OBJECTIVES\n\n\n{loss}")
-    before = extension_code(read_sources(file), package)
-    edit(package / "objectives.py", "return -fake.mean()", "return -2 * fake.mean()")
+    edit(package / module, old, new)
     fingerprint.code_base.cache_clear()
     assert extension_code(read_sources(file), package) != before
 

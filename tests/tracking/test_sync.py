@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -196,32 +195,6 @@ def test_factors_that_mlflow_does_not_take_are_made_to_fit(make):
     workspace.finish(workspace.cells[0])
     workspace.send()
     assert workspace.mirror(workspace.cells[0])["tags"]["sagan.factor.on _8x8___"] == "on"
-    assert workspace.send().sent == []
-
-
-def test_log_lines_of_any_name_and_value_arrive_as_mlflow_can_hold_them(workspace):
-    """As code of a user's own may log them."""
-    cell = workspace.cells[0]
-    workspace.finish(cell)
-    names = [
-        "timing(s)/gen@1",
-        "a\x1b[2J\n\x00b",
-        "..",
-        "/../c//d",
-        " ",
-        "",
-        "sigma./e",
-        "x" * 400,
-        f"{'a' * 150}.{'b' * 150}",
-    ]
-    path = workspace.paths.run(cell.run) / "log.jsonl"
-    lines = [json.loads(line) | dict.fromkeys(names, 1.0) for line in path.read_text().splitlines()]
-    lines[3]["loss_g"] = math.inf
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    workspace.send()
-    points = workspace.mirror(cell)["points"]
-    assert all(len(points[f"train/{name}"]) == 10 for name in ("timing_s_/gen_1", "a__2J__b", "_"))
-    assert len(points["train/loss_g"]) == 9
     assert workspace.send().sent == []
 
 
