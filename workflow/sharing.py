@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable
 
+from sagan.errors import UserError
 from sagan.plan import Plan
 from sagan.plan.listing import missing
 from sagan.store.paths import Paths
@@ -40,10 +41,16 @@ def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> 
         place = plan.jobs[key].record.folder(key)
         new = target.root / place
         temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
-        shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
-        # What lies under the name is unfinished.
-        shutil.rmtree(new, ignore_errors=True)
-        temporary.rename(new)
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
+            # What lies under the name is unfinished.
+            shutil.rmtree(new, ignore_errors=True)
+            temporary.rename(new)
+        except shutil.Error as error:
+            raise UserError(f"{new}: cannot be copied: {error.args[0][0][2]}") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return len(there)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -75,4 +76,5 @@ def _living(told: list[Json] | Json) -> list[Json] | Json | None:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(OSError):  # where nothing can be written, `workflow.originals` says it
+        main()

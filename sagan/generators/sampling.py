@@ -65,6 +65,10 @@ def write_samples(
         return [out]
     folder = out.with_suffix("") if is_png else out
     files = [folder / f"{index:05d}.png" for index in range(len(images))]
+    if others := {*folder.glob("[0-9]*.png")} - {*files}:
+        raise UserError(
+            f"--out {folder}: holds {len(others)} other images, such as {min(others).name}; name a new folder"
+        )
     for image, path in zip(images, files, strict=True):
         with atomic(path) as temporary:
             Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(temporary, format="PNG")

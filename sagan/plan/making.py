@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from sagan.code import fingerprint
 from sagan.code.extensions import Sources, check_extension
@@ -21,10 +22,10 @@ from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
-from sagan.store.paths import Paths
+from sagan.store.paths import Paths, main_workspace
 from sagan.store.reading import read_record, warn_once
 from sagan.store.records import Json, digest
-from sagan.store.types import Manifest
+from sagan.store.types import Manifest, RunRecord
 from sagan.store.weights import extractor_digest
 
 _RUN_KEY = re.compile(r".+-(s\d+-[0-9a-f]{10})")
@@ -104,13 +105,24 @@ class _Planner:
 
 
 def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
-    """Of results that are there: what identifies the run, and its key. The last one counts: finished, if any is."""
-    for evaluation in sorted(paths.evaluation("-").parent.glob("*.*")):
-        if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
-            yield found[1], found[0]
-    for run in sorted(paths.run("-").parent.glob("*-s*"), key=lambda run: ((run / "run.json").exists(), run)):
-        if found := _RUN_KEY.fullmatch(run.name):
-            yield found[1], found[0]
+    """Of results that are there: what identifies the run, and its key. The last one counts: finished here, if any is.
+
+    What experiments made beside the workspace, or the workspace beside an experiment, is used under its name too.
+    """
+    roots = [root for root in (main_workspace(paths.root), paths.root) if root is not None]
+    for one in [Paths(place) for root in roots for place in (root / "state" / "shared", root)]:
+        for evaluation in sorted(one.evaluation("-").parent.glob("*.*")):
+            if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
+                yield found[1], found[0]
+        for run in sorted(one.run("-").parent.glob("*-s*"), key=lambda run: (_is_of_its_name(run), run)):
+            if found := _RUN_KEY.fullmatch(run.name):
+                yield found[1], found[0]
+
+
+def _is_of_its_name(run: Path) -> bool:
+    """Whether a folder holds the finished run that it is named as, and no copy of another."""
+    record = read_record(run / "run.json", RunRecord).record
+    return record is not None and record.key == run.name
 
 
 def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources | None]:

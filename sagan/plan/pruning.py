@@ -37,8 +37,8 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
     if unknown:
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
     for folder, is_result in _prunable(paths):
-        # One without a record may be of any dataset.
-        kept = folder.name in wanted or (unknown and dataset_of(folder) in {*unknown, None})
+        # One without a record may be of any dataset, and so may one of a dataset that has another name now.
+        kept = folder.name in wanted or (unknown and dataset_of(folder) not in params.datasets.keys() - unknown)
         if is_result and (kept or _is_busy(folder)):
             continue
         size = size_of(folder)

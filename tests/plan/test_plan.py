@@ -15,6 +15,7 @@ from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
 from sagan.plan import Plan, make_plan
+from sagan.store.paths import Paths
 from sagan.store.reading import warn_once
 from tests.made_up import put, write_manifest
 
@@ -227,10 +228,11 @@ def test_a_variants_training_is_that_of_its_runs(change, planned):
     assert config["training"]["batch_size"] == 16 and config["training"]["snapshots"] == [0, 22, 45, 90]
 
 
-def test_a_run_made_under_another_name_is_used_where_it_lies(params, planned, paths):
+@pytest.mark.parametrize("place", [".", "state/shared"])
+def test_a_run_made_under_another_name_is_used_where_it_lies(params, planned, paths, place):
     first = next(cell for cell in planned(params).suites["quick"] if cell.variant == "dcgan")
     elsewhere = first.run.replace("dcgan-s0", "my.old-name-s0")
-    paths.run(elsewhere).mkdir(parents=True)
+    Paths(paths.root / place).run(elsewhere).mkdir(parents=True)
     cell = next(cell for cell in planned(params).suites["quick"] if cell.variant == "dcgan")
     assert (cell.variant, cell.run) == ("dcgan", elsewhere) and cell.evaluation.startswith(f"{elsewhere}.")
     assert cell.evaluation.rpartition(".")[2] == first.evaluation.rpartition(".")[2]
