@@ -121,7 +121,8 @@ def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
 
 def _is_of_its_name(run: Path) -> bool:
     """Whether a folder holds the finished run that it is named as, and no copy of another."""
-    record = read_record(run / "run.json", RunRecord).record
+    path = run / "run.json"  # of a lock, too, which lies beside the folders
+    record = read_record(path, RunRecord).record if path.exists() else None
     return record is not None and record.key == run.name
 
 
