@@ -211,8 +211,9 @@ class Making:
             log.write_text(f"{told}\nmake left with exit code {code}\n", encoding="utf-8")
 
     def _worst(self, code: int) -> None:
-        """Of the exit codes: a failure that nobody explained counts most."""
-        self.status = min(self.status or code, code)
+        """Of the exit codes: that of a process that was killed counts most, then a failure that nobody explained."""
+        ranks = {_FAILED: 1, _REFUSED: 2, 0: 3}
+        self.status = min(self.status, code, key=lambda one: ranks.get(one, 0))
 
 
 def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:

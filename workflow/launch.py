@@ -98,13 +98,15 @@ def launch(arguments: argparse.Namespace) -> int:
             # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
             if load_params(PATHS.params) != params or not before.evaluations.keys() <= plan.evaluations.keys():
                 print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
-                return 1
+                status = 1
+                break
             if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
                 break
             print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
-    finally:
-        if arguments.pack is not None:
-            pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
+    except (UserError, OSError) as error:
+        status = said(error)
+    if arguments.pack is not None:
+        pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
     return status
 
 

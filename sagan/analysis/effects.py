@@ -157,7 +157,7 @@ def _given(of: Asked, level: float) -> Iterator[Effect]:
     for place, (name, factor) in enumerate(factors.items()):
         for at in factor.levels if name != of.names[0] else ():
             weights = of.weights_over([cell for cell in of.figures if cell[place] == at])
-            if found := contrast(of.figures, weights):
+            if (found := contrast(of.figures, weights)) and found.error:
                 yield of.row(found, level / family, given=f"{name}={at}")
 
 

@@ -62,7 +62,7 @@ def analyse_results(
     if not (common := steps[steps == runs].index.max()) > 0:
         raise UserError(f"{source}: no step at which all runs have a figure under {metric!r}")
     if common < rows["step"].max():
-        notes.append(f"compared at step {common:g}, the last at which all runs have a figure")
+        notes.append(f"compared at step {int(common)}, the last at which all runs have a figure")
     rows = rows[rows["step"] <= common]
     better = {None: None, True: "lower", False: "higher"}[lower_is_better]
     known = metric_of(metric, better)

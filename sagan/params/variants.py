@@ -159,16 +159,16 @@ class Variant(Recipe):
         why = "a progressive discriminator has no features before its head to match; say 0, or another backbone"
         yield grows and weights.feature_matching > 0, "regularisers.feature_matching", why
         why = "it is of transposed convolutions, which this network has none of; say false"
-        transposed = self.backbone in ("dcgan", "faces", "sngan")
+        transposed, is_ours = self.backbone in ("dcgan", "faces", "sngan"), self.extension is None
         over_input = [
             network.spectral_norm and network.spectral_norm_over_input for network in (generator, discriminator)
         ]
-        yield over_input[0] and not transposed, "generator.spectral_norm_over_input", why
-        yield over_input[1], "discriminator.spectral_norm_over_input", why
+        yield is_ours and over_input[0] and not transposed, "generator.spectral_norm_over_input", why
+        yield is_ours and over_input[1], "discriminator.spectral_norm_over_input", why
         why = "the residual block in attention's place has no biases to switch on; say false"
         for role, network in (("generator", generator), ("discriminator", discriminator)):
             has_none = network.attention_at and network.attention == "residual"
-            yield bool(has_none and network.attention_bias), f"{role}.attention_bias", why
+            yield is_ours and bool(has_none and network.attention_bias), f"{role}.attention_bias", why
         why = "only `backbone: progressive` has it; say false"
         yield generator.pixel_norm and not grows, "generator.pixel_norm", why
         yield discriminator.minibatch_deviation and not grows, "discriminator.minibatch_deviation", why

@@ -61,7 +61,7 @@ def usable_gpus() -> int:
     if torch.cuda.is_available():
         return counted
     is_for_cpus = torch.version.cuda is None and torch.version.hip is None
-    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if counted or (is_for_cpus and not is_hidden and driver() is not None):
         built = "for CPUs alone" if is_for_cpus else f"for CUDA {torch.version.cuda}"
         mend = "install a build for GPUs" if is_for_cpus else "update it"

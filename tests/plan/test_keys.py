@@ -290,7 +290,7 @@ def test_a_module_that_is_imported_for_what_it_does_counts(tmp_path):
     (tmp_path / "mine.py").write_text("import patch\n\n\ndef penalty(critic, real, fake, options):\n    return 0\n")
     codes = set()
     for value in (True, False):
-        (tmp_path / "patch.py").write_text(f"import torch\n\ntorch.backends.mkldnn.enabled = {value}\n")
+        (tmp_path / "patch.py").write_text(f"import torch\n\ntorch.set_flush_denormal({value})\n")
         codes.add(extension_code(read_sources(tmp_path / "mine.py")))
     assert len(codes) == 2
 
