@@ -56,8 +56,7 @@ def analyse(
     found, notes = analyse_results(table, source, factors, metric, time, step, run, lower_is_better)
     for line in [*(f"note: {note}" for note in notes), *found.sentences()]:
         print(line)
-    from sagan.report.charts import effects
-    from sagan.report.style import LIGHT, save, themed
+    from sagan.report.charts import LIGHT, effects, save, themed
 
     folder = out or Path(f"{results.stem if results else mlflow}-effects")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a suite's analysis to the files of its report."""
+"""From analyses to the files of reports, and to the two pages that have the answers of all suites side by side."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
+import matplotlib
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from sagan.analysis.build import Analysis, write_analysis
-from sagan.analysis.words import number
-from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions, typical_run
-from sagan.report.sheets import LETTERS, save_sheet, sheet, whole_picture
-from sagan.report.style import DARK, LIGHT, save, themed
+from sagan.analysis.build import read_effects, read_report, write_analysis
+from sagan.analysis.model import Question, Row
+from sagan.analysis.tables import Analysis
+from sagan.analysis.words import number, parts_of_title
+from sagan.names import WEBP_SIDE, one_line
+from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions, typical_run
 from sagan.report.templating import environment, page_of, write_text
 from sagan.store.paths import Paths
+from sagan.store.reading import warn_once
 
 # What reports write, or wrote once; other files stay, and among these costs.csv, which is a user's.
 _OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
@@ -27,6 +31,15 @@ SHEETS = {
     "neighbours": ("neighbours.png", 2),
     "attention-maps": ("attention/*.png", 2),
 }
+GAP = 16
+# Height of the letters as a share of the sheet's width: pages show a sheet about 1,000 pixels wide.
+LETTERS = 0.0135
+SMALLEST_LETTERS = 13
+SMALLEST_SIDE = 300
+INK = "#768390"  # readable on a light and on a dark page
+# Bytes of a PNG beyond which a sheet is stored with losses.
+LARGE = 1_000_000
+BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
 
 
 def render(analysis: Analysis, paths: Paths) -> Path:
@@ -97,7 +110,8 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
 
 
 def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[tuple[Image.Image, str]]:
-    """The first pictures of the variants' typical runs that are there; generators before discriminators."""
+    """The first pictures of the variants' typical runs that are there, with their labels; generators before
+    discriminators. Of one that is broken a warning says so."""
     tiles = []
     for row in (typical_run(analysis, variant) for variant in variants):
         found = paths.evaluation(row["evaluation"]).glob(pattern) if row is not None else ()
@@ -106,6 +120,91 @@ def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Pat
             if path.parent.name == "attention":
                 network, _, side = path.stem.partition("-")
                 told = f"{network} at {side}x{side}, gamma {number(row.get(f'gamma.{network}.{side}'))}"
-            if (picture := whole_picture(path)) is not None:
-                tiles.append((picture, f"{row['variant']}\n{told}"))
+            try:
+                tiles.append((Image.open(path).convert("RGB"), f"{row['variant']}\n{told}"))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                warn_once(f"{path}: broken ({type(error).__name__}), and left out")
     return tiles[:SHOWN]
+
+
+def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = LETTERS) -> Image.Image:
+    """Pictures below their labels, in rows of at most `columns`; they grow by whole factors: every pixel stays one.
+
+    It is transparent between them, for a light and for a dark page.
+    """
+    pictures = [ImageOps.scale(of, max(1, -(-SMALLEST_SIDE // of.width)), Image.Resampling.NEAREST) for of, _ in tiles]
+    columns = min(columns, len(tiles))
+    width, height = (max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
+    total, rows = columns * (width + GAP) - GAP, -(-len(tiles) // columns)
+    size = max(SMALLEST_LETTERS, round(total * letters))
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)  # on every machine
+    above = round(2.9 * size)
+    canvas = Image.new("RGBA", (total, rows * (above + height + GAP) - GAP))
+    for i, (picture, (_, label)) in enumerate(zip(pictures, tiles, strict=True)):
+        row, column = divmod(i, columns)
+        left, top = column * (width + GAP), row * (above + height + GAP)
+        head = Image.new("RGBA", (width, above))  # cuts a text that is longer
+        ImageDraw.Draw(head).text((0, 0), "\n".join(map(one_line, label.splitlines())), INK, font)
+        canvas.paste(head, (left, top))
+        canvas.paste(picture, (left, top + above))
+    return canvas
+
+
+def save_sheet(picture: Image.Image, path: Path) -> Path:
+    """Write a sheet beside a path without a suffix, as PNG, or where that is large, as of photographs, as WebP if its
+    sides allow that; return its file. PIL stores neither date nor software in them."""
+    picture.save(file := path.with_suffix(".png"))
+    if file.stat().st_size > LARGE and max(picture.size) <= WEBP_SIDE:
+        file.unlink()
+        picture.save(file := path.with_suffix(".webp"), quality=90)
+    return file
+
+
+def render_index(paths: Paths) -> Path:
+    """Write reports/README.md, and return it."""
+    write_text(path := paths.report("README.md"), text_of("index.md.j2", "", paths))
+    return path
+
+
+def render_front(paths: Paths) -> Path:
+    """Write the front page's table between its two marks, and return the page."""
+    path = paths.root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    write_text(path, f"{before}{BEGIN}\n\n{text_of('answers.md.j2', 'reports/', paths)}\n{after}")
+    return path
+
+
+def text_of(template: str, base: str, paths: Paths) -> str:
+    """A template, for a page from which reports/ lies at `base`, with the reports that are on disk: those that ask
+    something first, small ones before large ones. The front page has the questions that several suites ask."""
+    folders = [file.parent for file in sorted(paths.report("").glob("[!.]*/report.json"))]
+    known: list[Row] = [{"name": of.name, "report": read_report(of), "effects": read_effects(of)} for of in folders]
+    known.sort(key=lambda of: (not of["report"].questions, of["report"].counts.total))
+    asking = [of for of in known if of["report"].questions]
+    lines: dict[str, dict[str, Question]] = {}
+    for of in asking:
+        for found in of["report"].questions:
+            # The ingredient, which suites may place differently; with its levels where it is no switch.
+            title, levels = parts_of_title(found, of["report"].design)
+            what = title if levels.endswith(("instead of off", "instead of none")) else f"{title}, {levels}"
+            lines.setdefault(what, {})[of["name"]] = found
+    if base and len(asking) > 1:
+        lines = {what: found for what, found in lines.items() if len(found) > 1} or lines
+    shown = {(name, of.question) for found in lines.values() for name, of in found.items()}
+    for of in asking:
+        told = of["report"].dependences
+        of["dependences"] = [one for one in told if {(of["name"], one["question"]), (of["name"], one["by"])} <= shown]
+    of_their_own = _of_their_own([of["name"] for of in asking], paths)
+    page = environment().get_template(template)
+    return page.render(known=known, base=base, asking=asking, lines=lines, of_their_own=of_their_own)
+
+
+def _of_their_own(suites: list[str], paths: Paths) -> list[str]:
+    """The suites, largest first, without those that have runs of a larger one: evidence counts once."""
+    chosen: dict[str, set[str]] = {}
+    for suite in reversed(suites):
+        runs = set(pd.read_csv(paths.report(suite) / "results.csv", usecols=["run"])["run"])
+        if not any(runs & others for others in chosen.values()):
+            chosen[suite] = runs
+    return list(chosen)

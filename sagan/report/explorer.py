@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sagan.analysis.build import Analysis
+from sagan.analysis.tables import Analysis
 from sagan.analysis.words import number
 from sagan.report.charts import shown_variants, typical_run
 from sagan.report.templating import environment, write_text

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from sagan.report import charts
-from sagan.report.charts import CHARTS, SHOWN, shown_variants, told_questions
-from sagan.report.style import DARK, LIGHT, save, themed
+from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions
 from tests.report.conftest import PARAMS, found
 
 LONG = "sagan-grid-attention-on-spectral-norm-gd-ratio-"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from sagan.analysis.build import read_analysis
-from sagan.report.document import readme
-from sagan.report.index import BEGIN, END, text_of
+from sagan.report.document import BEGIN, END, readme, text_of
 from sagan.store.paths import Paths
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,8 @@ from sagan.analysis.build import current, write_analysis
 from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
 from sagan.report import document, render, render_index
-from sagan.report.charts import training
-from sagan.report.document import put_in_place, readme
-from sagan.report.index import BEGIN, END, render_front
-from sagan.report.style import LIGHT, themed
+from sagan.report.charts import LIGHT, themed, training
+from sagan.report.document import BEGIN, END, put_in_place, readme, render_front
 from sagan.report.templating import environment
 from tests.analysis.made import design
 from tests.report.conftest import PARAMS, found, report
