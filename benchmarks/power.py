@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import stats
 
-from sagan.analysis.deciding import doubling_looks
+from sagan.analysis.contrasts import doubling_looks
 
 SPREAD = 0.075
 SEEDS = (2, 3, 4, 6, 12)

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sagan.analysis.contrasts import FEWEST, Cell, Contrast, Figures, Weights, cells_of, contrast, figures_of, scaled
-from sagan.analysis.deciding import Asked
+from sagan.analysis.contrasts import FEWEST, Asked, Cell, Contrast, Weights, cells_of, contrast, figures_of, scaled
 from sagan.analysis.model import metric_of
 from sagan.metrics.table import Metric
 
@@ -94,7 +93,7 @@ class Curves:
             found.append(np.interp(place, logs[there], y[there]) if inside else math.nan)
         return np.array(found)
 
-    def figures(self, y: np.ndarray) -> Figures:
+    def figures(self, y: np.ndarray) -> dict[Cell, np.ndarray]:
         """Figures by cell of one value a run."""
         return figures_of(self.runs, self.factors, self.metric, y)
 

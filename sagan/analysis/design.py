@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sagan.analysis.deciding import doubling_looks
+from sagan.analysis.contrasts import doubling_looks
 from sagan.analysis.model import Design, Factor, VariantFacts
 from sagan.errors import UserError
 from sagan.params import Params

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis import budget
-from sagan.analysis.contrasts import Contrast, contrast, figures_of, pairs_of, shown
-from sagan.analysis.deciding import Asked, Replay, in_grid, replay
+from sagan.analysis.contrasts import Asked, Contrast, Replay, contrast, figures_of, in_grid, pairs_of, replay, shown
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
 from sagan.analysis.power import seeds_needed, within
 from sagan.analysis.words import sentence

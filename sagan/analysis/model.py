@@ -39,7 +39,7 @@ class Compared(Part):
 
 class Effect(Compared):
     """A row of effects.csv: what one level does instead of another to one metric, among runs of one level of a further
-    factor (`given`: `factor=level`) or all. `answer` is `deciding.verdict` of the deciding interval, which rows along
+    factor (`given`: `factor=level`) or all. `answer` is `contrasts.verdict` of the deciding interval, which rows along
     the budget lack."""
 
     given: str = ""
@@ -255,7 +255,7 @@ class ReportProvenance(Part):
 
 
 class Report(Part):
-    """report.json. Rows are those of `deciding.interactions`, `ranking.steadier` and `power.design_power`."""
+    """report.json. Rows are those of `contrasts.interactions`, `ranking.steadier` and `power.design_power`."""
 
     design: Design
     provenance: ReportProvenance

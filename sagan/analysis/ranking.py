@@ -10,8 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from sagan.analysis import budget
-from sagan.analysis.contrasts import FEWEST, Contrast, Figures, contrast, figures_of, pairs_of, percent
-from sagan.analysis.deciding import Replay
+from sagan.analysis.contrasts import FEWEST, Contrast, Figures, Replay, contrast, figures_of, pairs_of, percent
 from sagan.analysis.model import Answer, At, Design, Ranking, Row, Standing
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.

@@ -19,7 +19,7 @@ def planned(params: Params, paths: Paths, suites: list[str] | None = None) -> Pl
         plan, more = make_plan(params, paths, suites, seeds), {}
         for name in (name for name in plan.suites if isinstance(params.suites[name].seeds, UntilDecided)):
             # Imported here: other plans need not wait for pandas and scipy.
-            from sagan.analysis.deciding import replay
+            from sagan.analysis.contrasts import replay
             from sagan.analysis.tables import read_suite
 
             design, _, tables = read_suite(name, plan, params, paths)

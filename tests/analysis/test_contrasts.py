@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sagan.analysis.contrasts import contrast, effect_weights, figures_of, pairs_of
-from sagan.analysis.deciding import interactions
+from sagan.analysis.contrasts import contrast, effect_weights, figures_of, interactions, pairs_of
 from sagan.analysis.model import metric_of
 from sagan.metrics.table import METRICS
 from tests.analysis.made import FACTORS, design, tables

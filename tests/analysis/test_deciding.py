@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sagan.analysis.deciding import doubling_looks, replay, verdict
+from sagan.analysis.contrasts import doubling_looks, replay, verdict
 from sagan.analysis.effects import all_effects
 from sagan.analysis.model import Look
 from tests.analysis.made import design, tables

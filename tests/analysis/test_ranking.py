@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sagan.analysis.budget import step_costs
-from sagan.analysis.deciding import replay
+from sagan.analysis.contrasts import replay
 from sagan.analysis.model import Answer, Effect, VariantFacts
 from sagan.analysis.ranking import across_suites, rankings, steadier
 from tests.analysis.made import design, tables
