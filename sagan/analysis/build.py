@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from sagan.analysis import budget, ranking
+from sagan.analysis import ranking
 from sagan.analysis.claims import claims
 from sagan.analysis.contrasts import figures_of
 from sagan.analysis.design import design_of
@@ -94,7 +94,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         pairs=made.pairs,
         interactions=state.interactions,
         steadier=ranking.steadier(state),
-        rankings=ranking.rankings(design, runs, snapshots, budget.step_costs(runs, snapshots, tables.costs)),
+        rankings=ranking.rankings(design, runs, snapshots, made.costs),
         # What the suite's seeds find at the spread that was measured, of the question with the fewest cells.
         power=[design_power(design, spread, min([len(of.weights) for of, *_ in asked] or [2]))] if spread else [],
     )

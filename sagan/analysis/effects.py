@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,15 @@ from sagan.metrics.table import METRICS
 
 @dataclass
 class Effects:
-    """The rows of effects.csv, what report.json says of the questions and the single pairs, and the looks taken."""
+    """The rows of effects.csv, what report.json says of the questions and the single pairs, the looks taken, and what a
+    step of each run costs (`budget.step_costs`)."""
 
     design: Design
-    rows: list[Effect]
-    questions: list[Question]
-    pairs: list[Question]
     state: Replay
+    costs: pd.DataFrame
+    rows: list[Effect] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    pairs: list[Question] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
         """Each question's answers in a line."""
@@ -37,56 +39,45 @@ def all_effects(
 ) -> Effects:
     """Everything that the tables (see `tables.Tables`) say of the suite's questions and of each variant against the
     baseline; `quiet`: as of `budget.step_costs`."""
-    made = Effects(design, [], [], [], state := replay(design, runs))
-    level = state.look.level if state.look else min([design.alpha, *(look.level for look in design.looks)])
-    spent = budget.step_costs(runs, snapshots, quiet)
-    _questions(made, runs, snapshots, spent)
-    of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
-    others = [name for name in design.variants if name not in (design.baseline, *design.unranked)]
-    for variant in others if design.baseline not in design.unranked else []:
-        names = ("variant", variant, design.baseline)
-        both = of[of["variant"].isin(names[1:])]
-        pair = Asked(design, names, ["variant"], both, design.main, level / len(others))
-        cost = budget.cost_contrast(pair, spent)
-        question, rows = _at_all_budgets(pair, pair.row(pair.found, pair.share), {}, [], snapshots, cost)
-        made.pairs.append(question)
-        made.rows += rows
-    return made
-
-
-def _questions(made: Effects, runs: pd.DataFrame, snapshots: pd.DataFrame, spent: pd.DataFrame) -> None:
-    """The rows and answers of the questions, of the runs of the last look."""
-    design, look, others = made.design, made.state.look, []
-    there = runs[runs["seed"].isin(made.state.runs["seed"])]
-    costs = {names: budget.cost_contrast(asked, spent) for names, (asked, *_) in made.state.answers.items()}
-    for names, (asked, *_) in made.state.answers.items():
-        others += _others(asked, there, snapshots, costs[names])
-    further = [of.row(found, look.level / len(others), widening, **where) for of, found, widening, where in others]
-    for names, (asked, effect, answered_at) in made.state.answers.items():
+    made = Effects(design, state := replay(design, runs), budget.step_costs(runs, snapshots, quiet))
+    # The questions, of the runs of the last look.
+    there = runs[runs["seed"].isin(state.runs["seed"])]
+    others = [row for asked, *_ in state.answers.values() for row in _others(asked, there, snapshots, made.costs)]
+    further = [of.row(found, state.look.level / len(others), more, **where) for of, found, more, where in others]
+    for asked, effect, answered_at in state.answers.values():
         told, spread = {"answered_at": answered_at}, within(asked.figures)
         if effect.answer == "not decided" and spread and effect.scale == "ratio":
             size = math.log1p(design.smallest_effect)
             told["needed"] = seeds_needed(size, spread, len(asked.weights), asked.share)
-        named = [row for row in further if (row.question, row.level, row.metric) == (*names[:2], design.metric)]
-        question, rows = _at_all_budgets(asked, effect, told, named, snapshots, costs[names])
-        made.questions.append(question)
-        made.rows += [*rows, *_given(asked, look.level)]
+        same = [row for row in further if (row.question, row.level, row.metric) == (*asked.names[:2], design.metric)]
+        made.questions.append(_at_all_budgets(made, asked, effect, snapshots, same, **told))
+        made.rows += _given(asked, state.look.level)
     made.rows += further
+    # Each variant against the baseline.
+    level = state.look.level if state.look else min([design.alpha, *(look.level for look in design.looks)])
+    of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
+    variants = [name for name in design.variants if name not in (design.baseline, *design.unranked)]
+    for variant in variants if design.baseline not in design.unranked else []:
+        names = ("variant", variant, design.baseline)
+        both = of[of["variant"].isin(names[1:])]
+        pair = Asked(design, names, ["variant"], both, design.main, level / len(variants))
+        made.pairs.append(_at_all_budgets(made, pair, pair.row(pair.found, pair.share), snapshots, []))
+    return made
 
 
 def _at_all_budgets(
-    of: Asked, effect: Effect, told: dict, others: list[Effect], snapshots: pd.DataFrame, cost: budget.StepCost | None
-) -> tuple[Question, list[Effect]]:
-    """The question with both answers, and the rows of all budgets: the end, the snapshots before it, equal time;
+    made: Effects, of: Asked, effect: Effect, snapshots: pd.DataFrame, others: list[Effect], **told
+) -> Question:
+    """The question with both answers, beside rows of all budgets: the end, the snapshots before it, equal time;
     `others` is the same in further feature spaces."""
-    curves = budget.curves(of.runs, snapshots, of.factors, of.metric)
+    curves, cost = budget.curves(of.runs, snapshots, of.factors, of.metric), budget.cost_contrast(of, made.costs)
     ends = [contrast(curves.figures(y), of.weights) for y in curves.y.T]
-    rows, time, worth = [], Answer(why="too few runs"), None
+    time, worth = Answer(why="too few runs"), None
     if of.found:
         before = zip(curves.steps[:-1], ends, strict=False)
-        rows = [effect, *(of.row(end, None, budget=float(step)) for step, end in before if end)]
-        time, later = _per_second(of, curves, cost, others)
-        rows += later
+        made.rows += [effect, *(of.row(end, None, budget=float(step)) for step, end in before if end)]
+        time, rows = _per_second(of, curves, cost, others)
+        made.rows += rows
         if len(curves.steps) > 1:
             told |= _change(of, curves.y[:, -1] - curves.y[:, -2])
             if of.design.no_shorter is None and ends[-1]:
@@ -97,7 +88,7 @@ def _at_all_budgets(
     if cost:
         ratio, low, high = map(math.exp, (cost.found.estimate, *cost.found.interval()))
         cost = Cost(ratio=ratio, low=low, high=high, machine=cost.machine)
-    return Question(**of.named, steps=steps, time=time, cost=cost, worth=worth), rows
+    return Question(**of.named, steps=steps, time=time, cost=cost, worth=worth)
 
 
 def _answer(of: Asked, effect: Effect, found: Contrast | None, figures, others: list[Effect], **more) -> Answer:
@@ -161,10 +152,10 @@ def _given(of: Asked, level: float) -> Iterator[Effect]:
 
 
 def _others(
-    of: Asked, runs: pd.DataFrame, snapshots: pd.DataFrame, cost: budget.StepCost | None
+    of: Asked, runs: pd.DataFrame, snapshots: pd.DataFrame, costs: pd.DataFrame
 ) -> Iterator[tuple[Asked, Contrast, float, dict]]:
     """The same contrast in other metrics and feature spaces, per step; and per second in other spaces."""
-    design = of.design
+    design, cost = of.design, budget.cost_contrast(of, costs)
     for space in design.spaces:
         there = in_grid(runs, design, space)
         for name, metric in METRICS.items():
