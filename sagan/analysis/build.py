@@ -31,9 +31,6 @@ from sagan.store.records import write_json
 # Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
 # `quick`); beside other work it was 2 and more.
 LOAD = 1.5
-# A run has begun to learn where its FID is below this share of its untrained generator's; a budget at which more than
-# half of those that can tell have not is too short.
-BEGUN = 0.5
 # A share whose best figure is below this part of real images' says nothing yet: recall 0.02 where they have 0.70.
 NEAR_FLOOR = 0.05
 SHARES = ["precision", "recall", "density", "coverage"]
@@ -73,7 +70,6 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     tables = _as_far_as_asked(design, tables)
     runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
-    known = main.dropna(subset=["fid", "fid_untrained"])
     made = all_effects(design, runs, snapshots, tables.costs)
     state = made.state
     figures = figures_of(state.runs, list(design.factors), design.main)
@@ -86,7 +82,6 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
-        too_short=bool(2 * (known["fid"] >= BEGUN * known["fid_untrained"]).sum() > len(known)),
         seeds=state.look.seeds if state.look else int(main["seed"].nunique()),
         seeds_asked=state.seeds_asked,
         waits=f"runs of {state.seeds_asked} seeds in each cell of {design.grid}" if waits else None,

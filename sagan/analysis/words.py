@@ -75,8 +75,6 @@ def qualifiers(of: Answer) -> list[str]:
 
 def answers(report: Report) -> list[str]:
     """A line for each question; of a suite that asks none, for each variant against the baseline."""
-    if report.too_short:
-        return ["this budget is too short to say anything of ingredients"]
     if report.waits:
         return [f"no answers before there are {report.waits}"]
     return [sentence(found, report.design) for found in report.questions or report.pairs]
