@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import inspect
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jinja2
 import matplotlib
 import pandas as pd
+from markdown_it import MarkdownIt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from sagan import names
+from sagan.analysis import words
 from sagan.analysis.build import read_effects, read_report, write_analysis
 from sagan.analysis.model import Question, Row
+from sagan.analysis.ranking import across_suites
 from sagan.analysis.tables import Analysis
-from sagan.analysis.words import number, parts_of_title
-from sagan.names import WEBP_SIDE, one_line
+from sagan.metrics.table import METRICS
 from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions, typical_run
-from sagan.report.templating import environment, page_of, write_text
 from sagan.store.paths import Paths
 from sagan.store.reading import warn_once
+from sagan.store.records import atomic
 
 # What reports write, or wrote once; other files stay, and among these costs.csv, which is a user's.
 _OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
@@ -39,6 +46,8 @@ SMALLEST_SIDE = 300
 INK = "#768390"  # readable on a light and on a dark page
 # Bytes of a PNG beyond which a sheet is stored with losses.
 LARGE = 1_000_000
+_PICTURE = re.compile(r'(?P<name>src|srcset)="(?P<file>figures/[\w-]+\.(?P<kind>png|webp))"')
+_LINK = re.compile(r'href="(?![a-z]+:|#)')
 BEGIN, END = "<!-- answers: `make readme` renders them from reports/ -->", "<!-- end of answers -->"
 
 
@@ -116,10 +125,10 @@ def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Pat
     for row in (typical_run(analysis, variant) for variant in variants):
         found = paths.evaluation(row["evaluation"]).glob(pattern) if row is not None else ()
         for path in sorted(found, reverse=True):
-            told = f"seed {row['seed']}, FID {number(row['fid'])}"
+            told = f"seed {row['seed']}, FID {words.number(row['fid'])}"
             if path.parent.name == "attention":
                 network, _, side = path.stem.partition("-")
-                told = f"{network} at {side}x{side}, gamma {number(row.get(f'gamma.{network}.{side}'))}"
+                told = f"{network} at {side}x{side}, gamma {words.number(row.get(f'gamma.{network}.{side}'))}"
             try:
                 tiles.append((Image.open(path).convert("RGB"), f"{row['variant']}\n{told}"))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -144,7 +153,7 @@ def sheet(tiles: list[tuple[Image.Image, str]], columns: int, letters: float = L
         row, column = divmod(i, columns)
         left, top = column * (width + GAP), row * (above + height + GAP)
         head = Image.new("RGBA", (width, above))  # cuts a text that is longer
-        ImageDraw.Draw(head).text((0, 0), "\n".join(map(one_line, label.splitlines())), INK, font)
+        ImageDraw.Draw(head).text((0, 0), "\n".join(map(names.one_line, label.splitlines())), INK, font)
         canvas.paste(head, (left, top))
         canvas.paste(picture, (left, top + above))
     return canvas
@@ -154,7 +163,7 @@ def save_sheet(picture: Image.Image, path: Path) -> Path:
     """Write a sheet beside a path without a suffix, as PNG, or where that is large, as of photographs, as WebP if its
     sides allow that; return its file. PIL stores neither date nor software in them."""
     picture.save(file := path.with_suffix(".png"))
-    if file.stat().st_size > LARGE and max(picture.size) <= WEBP_SIDE:
+    if file.stat().st_size > LARGE and max(picture.size) <= names.WEBP_SIDE:
         file.unlink()
         picture.save(file := path.with_suffix(".webp"), quality=90)
     return file
@@ -186,7 +195,7 @@ def text_of(template: str, base: str, paths: Paths) -> str:
     for of in asking:
         for found in of["report"].questions:
             # The ingredient, which suites may place differently; with its levels where it is no switch.
-            title, levels = parts_of_title(found, of["report"].design)
+            title, levels = words.parts_of_title(found, of["report"].design)
             what = title if levels.endswith(("instead of off", "instead of none")) else f"{title}, {levels}"
             lines.setdefault(what, {})[of["name"]] = found
     if base and len(asking) > 1:
@@ -208,3 +217,41 @@ def _of_their_own(suites: list[str], paths: Paths) -> list[str]:
         if not any(runs & others for others in chosen.values()):
             chosen[suite] = runs
     return list(chosen)
+
+
+def environment() -> jinja2.Environment:
+    """Templates in which a missing name is an error, with the formats of a report at hand."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("sagan.report"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    formats = {"md": names.for_markdown, "html": names.for_html, "short": short, "across_suites": across_suites}
+    env.filters |= dict(inspect.getmembers(words, inspect.isfunction)) | formats
+    env.globals["METRICS"] = METRICS
+    return env
+
+
+def short(name: str) -> str:
+    """A setting's own name: "generator.spectral_norm" is "G spectral norm", "optimizer.lr_g" is "lr g"."""
+    group, _, own = name.rpartition(".")
+    return {"generator": "G ", "discriminator": "D ", "ema": "ema "}.get(group, "") + own.replace("_", " ")
+
+
+def page_of(markdown: str, folder: Path, at: str) -> str:
+    """Markdown as HTML, with the pictures of `folder` inlined and links to the files that lie at an address."""
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+
+    def inlined(match: re.Match[str]) -> str:
+        data = base64.b64encode((folder / match["file"]).read_bytes()).decode()
+        return f'{match["name"]}="data:image/{match["kind"]};base64,{data}"'
+
+    return _PICTURE.sub(inlined, _LINK.sub(f'href="{at}/', html))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

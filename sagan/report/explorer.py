@@ -13,7 +13,7 @@ from PIL import Image
 from sagan.analysis.tables import Analysis
 from sagan.analysis.words import number
 from sagan.report.charts import shown_variants, typical_run
-from sagan.report.templating import environment, write_text
+from sagan.report.document import environment, write_text
 from sagan.store.paths import Paths
 from sagan.store.records import Json, canonical
 from sagan.store.tensors import read_arrays

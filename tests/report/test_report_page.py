@@ -6,8 +6,7 @@ from PIL import Image
 
 from sagan.analysis.words import number
 from sagan.names import WEBP_SIDE
-from sagan.report.document import save_sheet, sheet
-from sagan.report.templating import page_of
+from sagan.report.document import page_of, save_sheet, sheet
 from tests.report.browser import CHROMIUM, Browser
 
 

@@ -12,8 +12,7 @@ from sagan.analysis.model import Answer, Effect
 from sagan.analysis.words import title
 from sagan.report import document, render, render_index
 from sagan.report.charts import LIGHT, themed, training
-from sagan.report.document import BEGIN, END, put_in_place, readme, render_front
-from sagan.report.templating import environment
+from sagan.report.document import BEGIN, END, environment, put_in_place, readme, render_front
 from tests.analysis.made import design
 from tests.report.conftest import PARAMS, found, report
 from tests.report.outcomes import FLOOR, contents, edited
