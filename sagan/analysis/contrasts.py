@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from scipy import stats
 from sagan.analysis.model import Design, Effect, Look, Row
 from sagan.metrics.table import Metric
 
-OPEN = ("", "not decided")
 # A cell with fewer figures has no spread, and makes no answer.
 FEWEST = 2
 # A single pair of cells with fewer runs a side says next to nothing; nor could a look at fewer seeds.
@@ -168,19 +167,21 @@ class Asked:
         told = {"metric": metric.name, "space": self.runs["space"].iloc[0], "at": "steps", "budget": design.steps or 0}
         told |= self.named | where | {"scale": "ratio" if metric.scale == "log" else "difference"}
         if found is not None:
-            told |= {"estimate": shown(found.estimate, metric), "runs": found.runs}
-            told |= ends(found.interval(widening=widening), metric)
+            told |= {"runs": found.runs} | row_of(found, level, partial(shown, metric=metric), widening)
         if found is not None and level is not None:
-            told |= ends(found.interval(level, widening), metric, "decide_")
             # An average of two opposite effects is no small one; a difference has no size that is worth having.
             worth = 100 * design.smallest_effect if metric.scale == "log" and not self.depends else 0.0
             told["answer"] = verdict(told["decide_low"], told["decide_high"], metric.better == "lower", worth)
         return Effect(**told)
 
 
-def ends(interval: tuple[float, float], metric, prefix: str = "") -> dict[str, float]:
-    """An interval as fields of a row."""
-    return {f"{prefix}{name}": shown(end, metric) for name, end in zip(("low", "high"), interval, strict=True)}
+def row_of(found: Contrast, level: float | None, show: Callable[[float], float], widening: float = 0.0) -> Row:
+    """A contrast as fields of a row: the estimate, its 95 % interval, and where there is a level the deciding one."""
+    told = {"estimate": found.estimate}
+    told["low"], told["high"] = found.interval(widening=widening)
+    if level is not None:
+        told["decide_low"], told["decide_high"] = found.interval(level, widening)
+    return {name: show(value) for name, value in told.items()}
 
 
 def verdict(low: float, high: float, lower_is_better: bool, worth_having: float) -> str:
@@ -215,18 +216,17 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
     percent of a ratio; and whether it is sure."""
     levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
     pairs = [(one, other) for one, other in itertools.combinations(levels, 2) if one[0] != other[0]]
-    cells, names, metric, found = list(figures), list(design.factors), design.main, []
+    cells, names, found = list(figures), list(design.factors), []
     for one, other in pairs:
         place, by = names.index(one[0]), names.index(other[0])
         high, low = (effect_weights([cell for cell in cells if cell[by] == at], place, *one[1:]) for at in other[1:])
         of = contrast(figures, high | {cell: -weight for cell, weight in low.items()}) if high and low else None
         if of is None:
             continue
-        columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of", "estimate")
-        told = dict(zip(columns, (*one, *other, shown(of.estimate, metric)), strict=True))
-        least, most = decide = of.interval(level / len(pairs))
-        told |= ends(of.interval(), metric) | ends(decide, metric, "decide_")
-        found.append(told | {"sure": least > 0 or most < 0})
+        columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of")
+        told = dict(zip(columns, (*one, *other), strict=True))
+        told |= row_of(of, level / len(pairs), partial(shown, metric=design.main))
+        found.append(told | {"sure": told["decide_low"] > 0 or told["decide_high"] < 0})
     return found
 
 
@@ -249,33 +249,28 @@ def replay(design: Design, runs: pd.DataFrame) -> Replay:
     its level over the number of questions: by Boole it errs with at most alpha / 2^j, and all of them with less than
     alpha. The size of an effect is that of the last look, since one that ends a question early is large by luck too.
     """
-    grid = in_grid(runs, design, design.space)
+    grid, factors = in_grid(runs, design, design.space), list(design.factors)
     seeds = sorted(grid["seed"].unique())
     looks = design.looks or [Look(seeds=len(seeds), level=design.alpha)]
-    state = Replay(grid.iloc[:0], None, looks[0].seeds)
+    state, decided = Replay(grid.iloc[:0], None, looks[0].seeds), {}
     for look in looks:
         of = grid[grid["seed"].isin(seeds[: look.seeds])]
         if len(seeds) < look.seeds or (of["status"] == "missing").any():
             return replace(state, seeds_asked=look.seeds)
-        state = _taken(design, of, look, state)
-        if all(effect.answer not in OPEN for _, effect, _ in state.answers.values()):
+        state = Replay(of, look, look.seeds, interactions(design, figures_of(of, factors, design.main), look.level))
+        sure = [{one["question"], one["by"]} for one in state.interactions if one["sure"]]
+        for names in design.contrasts:
+            depends = sorted(set().union(*(pair - {names[0]} for pair in sure if names[0] in pair)))
+            asked = Asked(design, names, factors, of, design.main, look.level / len(design.contrasts), depends)
+            effect = asked.row(asked.found, asked.share)
+            if effect.answer not in ("", "not decided"):
+                decided.setdefault(names, (effect, look.seeds))
+            first, at = decided.get(names, (effect, look.seeds))
+            kept = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}
+            state.answers[names] = asked, effect.model_copy(update=kept), at if at < look.seeds else None
+        if len(decided) == len(design.contrasts):
             break
     return state
-
-
-def _taken(design: Design, runs: pd.DataFrame, look: Look, before: Replay) -> Replay:
-    factors, answers = list(design.factors), {}
-    crossed = interactions(design, figures_of(runs, factors, design.main), look.level)
-    sure = [{of["question"], of["by"]} for of in crossed if of["sure"]]
-    for names in design.contrasts:
-        depends = sorted(set().union(*(pair - {names[0]} for pair in sure if names[0] in pair)))
-        one = Asked(design, names, factors, runs, design.main, look.level / len(design.contrasts), depends)
-        effect, at = one.row(one.found, one.share), None
-        if names in before.answers and (first := before.answers[names][1]).answer not in OPEN:
-            decided = {name: getattr(first, name) for name in ("decide_low", "decide_high", "answer")}
-            effect, at = effect.model_copy(update=decided), before.answers[names][2] or before.look.seeds
-        answers[names] = one, effect, at
-    return Replay(runs, look, look.seeds, crossed, answers)
 
 
 def in_grid(table: pd.DataFrame, design: Design, space: str) -> pd.DataFrame:

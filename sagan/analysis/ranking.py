@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from sagan.analysis import budget
-from sagan.analysis.contrasts import FEWEST, Contrast, Figures, Replay, contrast, figures_of, pairs_of, percent
+from sagan.analysis.contrasts import FEWEST, Contrast, Figures, Replay, contrast, figures_of, pairs_of, percent, row_of
 from sagan.analysis.model import Answer, At, Design, Ranking, Row, Standing
 
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
@@ -80,11 +80,9 @@ def steadier(state: Replay) -> list[Row]:
             continue
         logs = np.array([math.log(one.std(ddof=1) / other.std(ddof=1)) for one, other in pairs])
         of = Contrast(float(logs.mean()), ((float(logs.var(ddof=1)) / len(logs), len(logs) - 1.0),))
-        least, most = decide = of.interval(asked.share)
-        columns = ("ratio", "low", "high", "decide_low", "decide_high")
-        figures = map(math.exp, (of.estimate, *of.interval(), *decide))
-        answer = "steadier" if most < 0 else "less steady" if least > 0 else "not decided"
-        found.append(asked.named | dict(zip(columns, figures, strict=True)) | {"answer": answer})
+        told = row_of(of, asked.share, math.exp)
+        answer = "steadier" if told["decide_high"] < 1 else "less steady" if told["decide_low"] > 1 else "not decided"
+        found.append(asked.named | {"ratio": told.pop("estimate")} | told | {"answer": answer})
     return found
 
 
