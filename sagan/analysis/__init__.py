@@ -2,5 +2,5 @@
 
 records -> tables (`tables`; of anybody's runs `foreign`) -> figures by cell, contrasts, looks (`contrasts`, `budget`)
 -> answers (`effects`), by the question (`design`, `power`), by the variant (`ranking`)
--> report.json and effects.csv (`model`, `build`, with `provenance` and `claims`) -> sentences (`words`).
+-> report.json and effects.csv (`model`, `build`, with `claims`) -> sentences (`words`).
 """

@@ -42,7 +42,7 @@ class Row:
     log: list[LogLine]
     evaluation: EvaluationRecord | None
     set_aside: str | None
-    fid_untrained: float | None = None
+    fid_untrained: float | None
 
     def metric(self, name: str) -> float | None:
         return _value(self.evaluation and self.evaluation.metrics, name)
@@ -63,7 +63,8 @@ class Row:
         - `went_wrong`: collapsed, no better than untrained, or more than twice as far from the data as it once was.
         """
         fid, why, untrained, record = self.metric("fid"), self.reason("fid"), self.fid_untrained, self.evaluation
-        diverged = (record or self.training) is not None and (record or self.training).status == "diverged"
+        ended = record or self.training
+        diverged = ended is not None and ended.status == "diverged"
         status = "diverged" if diverged else "measured" if record else "missing"
         lost = status == "measured" and fid is None and not (why or "").startswith("too few images")
         is_constant = fid is not None and why is not None
@@ -71,22 +72,16 @@ class Row:
         fids = [point.fid for point in self.curve if point.fid is not None]
         worsened = status == "measured" and len(fids) > 1 and fids[-1] > WORSENED_FACTOR * min(fids)
         wrong = collapsed or worsened or (fid is not None and untrained is not None and fid >= untrained)
-        return {
-            "status": status,
-            "lost": int(diverged or lost),
-            "collapsed": int(collapsed),
-            "went_wrong": int(wrong),
-        }
+        return {"status": status, "lost": int(diverged or lost), "collapsed": int(collapsed), "went_wrong": int(wrong)}
 
     def at_step(self, step: int) -> dict[str, float | None]:
         """`images` seen, `seconds` and `step_seconds` spent up to a step, from the log; None where it does not say."""
-        ends: list[tuple[int, LogLine | RunRecord]] = [(line.step, line) for line in self.log]
-        ends += [(self.training.steps, self.training)] if self.training else []
-        found: dict[str, float | None] = {}
-        for name in ("images", "seconds", "step_seconds"):
-            values = [getattr(end, name) for _, end in ends]
-            known = bool(ends) and None not in values
-            found[name] = float(np.interp(step, [0, *(at for at, _ in ends)], [0.0, *values])) if known else None
+        found: dict[str, float | None] = dict.fromkeys(("images", "seconds", "step_seconds"))
+        steps = [0, *(line.step for line in self.log), *([self.training.steps] if self.training else [])]
+        for name in found:
+            values = [0.0, *(getattr(end, name) for end in (*self.log, self.training) if end)]
+            if len(steps) > 1 and None not in values:
+                found[name] = float(np.interp(step, steps, values))
         return found | {"images": None if found["images"] is None else round(found["images"])}
 
 
@@ -132,9 +127,9 @@ def collect(suite: str, plan: Plan, params: Params, paths: Paths) -> list[Row]:
         for cell, key in cells:
             set_aside = _other_weights(found[key], reference, paths) if found[key] and reference else None
             evaluation = None if set_aside else found[key]
-            known = [fid for fid in (untrained[key], of_recipe.get(cell.variant)) if fid is not None and evaluation]
+            fid = of_recipe.get(cell.variant) if untrained[key] is None else untrained[key]
             records = (reference, trained[cell.run], logs[cell.run], evaluation)
-            rows.append(Row(cell, space, key, *records, set_aside, *known[:1]))
+            rows.append(Row(cell, space, key, *records, set_aside, fid if evaluation else None))
     return rows
 
 
@@ -170,10 +165,9 @@ def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[De
         levels = grid.get(row.cell.variant, dict.fromkeys(design.factors))
         return {"variant": row.cell.variant, "seed": row.cell.seed, **levels, "space": row.space}
 
+    figures = ("fid", "recall", "diversity")
     snapshots = [
-        keys(row)
-        | {"step": point.step, **row.at_step(point.step)}
-        | {name: getattr(point, name) for name in ("fid", "recall", "diversity")}
+        keys(row) | {"step": point.step} | row.at_step(point.step) | {name: getattr(point, name) for name in figures}
         for row in rows
         for point in row.curve
     ]
@@ -181,7 +175,7 @@ def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[De
     starts = {row.cell.run: point.attention for row in rows for point in row.curve if point.step == 0}
     training = [line for row in rows if row.space == design.space for line in _training(row)]
     first = ["variant", "seed", "step", "images", "seconds"]
-    columns = ["step", "images", "seconds", "step_seconds", "fid", "recall", "diversity"]
+    columns = ["step", "images", "seconds", "step_seconds", *figures]
     logged = sorted({name for line in training for name in line} - {*first, "step_seconds"})
     tables = Tables(
         pd.DataFrame([keys(row) | _run(row, starts.get(row.cell.run, {})) for row in rows]),
