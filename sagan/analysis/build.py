@@ -38,11 +38,7 @@ SHARES = ["precision", "recall", "density", "coverage"]
 
 
 def analyse(suite: str, plan: Plan, params: Params, paths: Paths) -> Analysis:
-    """What the records on disk say of a suite of the plan.
-
-    Raises:
-        UserError: the plan does not hold the suite.
-    """
+    """What the records on disk say of a suite of the plan."""
     design, records, tables = read_suite(suite, plan, params, paths)
     facts = _provenance(records, f"{params.tracking.experiment_prefix}{suite}")
     found = analysis_of(design, tables, facts, [_space(name, records) for name in design.spaces])
@@ -53,7 +49,7 @@ def current(suite: str, params: Params, paths: Paths) -> Analysis:
     """The analysis of the records on this machine; where no run of the suite is, of the tables that its report left.
 
     Raises:
-        UserError: as of `analyse`, `planned` and `read_analysis`.
+        UserError: as of `planned` and `read_analysis`.
     """
     folder = paths.report(suite)
     has_report = (folder / "report.json").exists()
@@ -148,11 +144,9 @@ def read_analysis(folder: Path) -> Analysis:
     """A report that is on disk, made anew from its tables: where the records of its runs are not on this machine.
 
     Raises:
-        UserError: the folder holds no whole report.
+        UserError: it is not whole, or none of this version.
     """
     report = read_report(folder)
-    if report is None:
-        raise UserError(f"{folder}: no report is here")
     try:
         tables = read_tables(folder, list(report.design.factors))
     except FileNotFoundError as error:
@@ -284,14 +278,15 @@ def _space(name: str, records: list[Row]) -> Space:
 
 def _protocols(records: list[Row]) -> list[dict[str, str]]:
     """A metric's full name and settings; several lines where runs were measured differently."""
-    lines: dict[tuple[str, ...], None] = {}
+    lines: list[dict[str, str]] = []
     for row in records:
         for metric, record in (row.evaluation.metrics if row.evaluation else {}).items():
             # A run's own figure stands beside the settings: the spread over KID's subsets or IS's splits.
             settings = {k: v[:12] if k == "weights_digest" else v for k, v in flat(record.protocol).items()}
             told = ", ".join(f"{k} {v}" for k, v in sorted(settings.items()) if k != "std" and v != "none")
-            lines[row.space, metric, record.name, told] = None
-    return [dict(zip(("space", "metric", "name", "settings"), line, strict=True)) for line in lines]
+            line = {"space": row.space, "metric": metric, "name": record.name, "settings": told}
+            lines += [line] if line not in lines else []
+    return lines
 
 
 def _commit(provenance: Provenance) -> str | None:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from sagan.analysis.contrasts import doubling_looks
 from sagan.analysis.model import Design, Factor, VariantFacts
-from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import resolved_variant, suite_training
 from sagan.params.suites import UntilDecided
@@ -31,13 +30,7 @@ INGREDIENTS = {
 
 
 def design_of(name: str, plan: Plan, params: Params) -> Design:
-    """The design of a suite of the plan, whose variants are those that have rows: a recipe with several names has one.
-
-    Raises:
-        UserError: the plan does not hold the suite.
-    """
-    if name not in plan.suites:
-        raise UserError(f"no suite {name!r} in this plan (there are: {', '.join(plan.suites)})")
+    """The design of a suite. Its variants are those that have rows in the plan: a recipe with several names has one."""
     variants = list(dict.fromkeys(cell.variant for cell in plan.suites[name]))
     suite, dataset = params.suites[name], params.datasets[params.suites[name].dataset]
     listed = params.rows[name]
