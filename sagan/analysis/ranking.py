@@ -28,8 +28,7 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     curves = budget.curves(of, snapshots, ["variant"], design.main)
     if design.no_shorter is None and len(seconds) > 1 and len(curves.steps) >= budget.FEWEST_SNAPSHOTS:
         time = float(curves.steps[-1]) * min(seconds)
-        places = {(name,): time / each for name, each in seconds.items()}
-        places = {cell: place for cell, place in places.items() if budget.is_near(curves.steps, place)}
+        places = {(name,): time / each for name, each in seconds.items() if budget.is_near(curves.steps, time / each)}
         figures = {cell: y for cell, y in curves.figures(curves.at(places)).items() if cell in places}
         without = [name for name in design.variants if (name,) not in places]
         found.append(_ranking(design, "time", round(time, 3), figures, without))

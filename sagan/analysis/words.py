@@ -40,13 +40,11 @@ def change(percent: float | None) -> str:
 
 def size(effect: Effect) -> str:
     """An estimate with its 95 % interval: "+42.8 % (36.2 to 49.7)", or a difference in the metric's unit as shown."""
-    if effect.scale == "ratio":
-        low, high = (number(end, signed=True, places=1) for end in (effect.low, effect.high))
-        return f"{change(effect.estimate)} ({low} to {high})"
-    factor = metric_of(effect.metric).factor
+    is_ratio = effect.scale == "ratio"
+    factor = 1 if is_ratio else metric_of(effect.metric).factor
     ends = [factor * end for end in (effect.estimate, effect.low, effect.high)]
-    told = [number(end, signed=True, places=decimals(*ends)) for end in ends]
-    return f"{told[0]} ({told[1]} to {told[2]})"
+    told, low, high = (number(end, signed=True, places=1 if is_ratio else decimals(*ends)) for end in ends)
+    return f"{told}{' %' if is_ratio else ''} ({low} to {high})"
 
 
 def change_with_interval(effect: Effect) -> str:

@@ -31,6 +31,7 @@ from sagan.store.records import atomic
 _OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
 # name -> the pictures of a run that it is made of, and how many stand side by side.
 SHEETS = {
+    "extremes": ("samples.png", 2),
     "samples": ("samples.png", 4),
     "samples-by-class": ("samples-by-class.png", 4),
     "film": ("film.png", 2),
@@ -105,11 +106,10 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
                     figures[name] = f"{name}.png"
     shown, ranking = shown_variants(analysis.report), analysis.report.ranking("steps")
     ends = [ranking.standings[0].variant, ranking.standings[-1].variant] if ranking else []
-    # Pages show the best and the worst smaller than other sheets.
-    sheets = {"extremes": (_tiles(analysis, ends, "samples.png", paths), 2, 2 * LETTERS)}
-    sheets |= {name: (_tiles(analysis, shown, of, paths), columns, LETTERS) for name, (of, columns) in SHEETS.items()}
-    for name, (tiles, columns, letters) in sheets.items():
-        if tiles:
+    for name, (pattern, columns) in SHEETS.items():
+        # Pages show the best and the worst smaller than other sheets.
+        variants, letters = (ends, 2 * LETTERS) if name == "extremes" else (shown, LETTERS)
+        if tiles := _tiles(analysis, variants, pattern, paths):
             figures[name] = save_sheet(sheet(tiles, columns, letters), folder / name).name
         elif not analysis.is_here:  # the runs are elsewhere: their pictures are those of the former report
             for left in sorted(former.glob(f"{name}.*")):
