@@ -2,7 +2,6 @@
 
 At equal time both levels have spent what the cheaper one needs for its step N. The dearer one is then at step N / K for
 a cost ratio K > 1, between two of its snapshots: log FID is interpolated over log step, within what was measured.
-Everything is at one count of images, the snapshots'.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class StepCost(NamedTuple):
     cheaper_seconds: float
 
     def seconds(self, step: float) -> float:
-        """What the cheaper level takes for a step."""
+        """What the cheaper level has spent at a step."""
         return round(float(step) * self.cheaper_seconds, 3)
 
 
@@ -94,7 +93,6 @@ class Curves:
         return np.array(found)
 
     def figures(self, y: np.ndarray) -> dict[Cell, np.ndarray]:
-        """Figures by cell of one value a run."""
         return figures_of(self.runs, self.factors, self.metric, y)
 
     def mean(self, weights: Weights, sign: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -136,8 +135,8 @@ def read_report(folder: Path) -> Report | None:
 
 def read_effects(folder: Path) -> list[Effect]:
     """A report's effects.csv; FileNotFoundError where there is none."""
-    with (folder / "effects.csv").open(encoding="utf-8", newline="") as lines:
-        return [Effect(**{name: text for name, text in row.items() if text}) for row in csv.DictReader(lines)]
+    rows = pd.read_csv(folder / "effects.csv", dtype=str, keep_default_na=False).to_dict("records")
+    return [Effect(**{name: text for name, text in row.items() if text}) for row in rows]
 
 
 def read_analysis(folder: Path) -> Analysis:

@@ -85,7 +85,6 @@ def scaled(values: pd.Series, metric: Metric) -> pd.Series:
 
 
 def cells_of(runs: pd.DataFrame, factors: Sequence[str]) -> list[Cell]:
-    """The cell of each run."""
     return list(runs[list(factors)].astype(str).itertuples(index=False, name=None))
 
 
@@ -185,11 +184,7 @@ def row_of(found: Contrast, level: float | None, show: Callable[[float], float],
 
 
 def verdict(low: float, high: float, lower_is_better: bool, worth_having: float) -> str:
-    """What a deciding interval says.
-
-    Clear of 0, the level helps or hurts. Inside +-`worth_having`, it makes no difference worth having; 0 where there is
-    no such size. So any false statement needs an interval that misses the truth.
-    """
+    """What a deciding interval says; `worth_having` is 0 where no size is too small to be worth having."""
     small = max(-low, high) < worth_having
     if low > 0 or high < 0:
         way = "helps" if (high < 0) == lower_is_better else "hurts"
@@ -200,8 +195,7 @@ def verdict(low: float, high: float, lower_is_better: bool, worth_having: float)
 def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
     """Looks at least, 2 least, 4 least, ... seeds, none above `most`, at alpha / 2, alpha / 4, ...
 
-    The errors of all looks sum to less than alpha, whenever one stops. Looks at fewer than `FEWEST_SEEDS` are not taken
-    and cost nothing; one that is left alone has the whole of alpha. A `most` between two looks ends at the lower one.
+    Looks at fewer than `FEWEST_SEEDS` are not taken and cost nothing; one that is left alone has the whole of alpha.
     """
     seeds = [least * 2**j for j in range((most // least).bit_length())]
     taken = [count for count in seeds if count >= FEWEST_SEEDS] or seeds[-1:]
@@ -245,9 +239,9 @@ class Replay:
 def replay(design: Design, runs: pd.DataFrame) -> Replay:
     """Takes the looks in turn while their runs are there and a question is open. First answers stand.
 
-    It depends on the runs that there are alone, and not on when it is made or what was interrupted. Look j is judged at
-    its level over the number of questions: by Boole it errs with at most alpha / 2^j, and all of them with less than
-    alpha. The size of an effect is that of the last look, since one that ends a question early is large by luck too.
+    It depends on the runs that there are alone, and not on when it is made or what was interrupted. A look's questions
+    share its level (Bonferroni). The size of an effect is that of the last look, since one that ends a question early
+    is large by luck too.
     """
     grid, factors = in_grid(runs, design, design.space), list(design.factors)
     seeds = sorted(grid["seed"].unique())

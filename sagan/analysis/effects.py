@@ -30,7 +30,6 @@ class Effects:
     pairs: list[Question] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
-        """Each question's answers in a line."""
         return [sentence(question, self.design) for question in self.questions]
 
 

@@ -6,8 +6,6 @@ from sagan.analysis.model import Answer, Design, Effect, Question, Report, metri
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
-# Nobody runs more.
-MANY_SEEDS = 100
 NO_ANSWER = {
     "too few runs": "no answer, too few runs",
     "no step times": "cannot be said, no step times",
@@ -102,7 +100,6 @@ def sentence(question: Question, design: Design) -> str:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
     if question.worth:
         parts.append(f"worth {question.worth['times']:.2f} times the steps")
-    if needed := question.steps.needed:
-        count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
-        parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")
+    if question.steps.needed:
+        parts.append(f"{question.steps.needed} seeds a cell would find {100 * design.smallest_effect:g} %")
     return f"{title(question, design)}: {'; '.join(parts)}"

@@ -96,7 +96,6 @@ def readme(analysis: Analysis, figures: Mapping[str, str]) -> str:
 
 
 def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths) -> dict[str, str]:
-    """What could be drawn: name -> file."""
     figures: dict[str, str] = {}
     for name, draw in CHARTS.items():
         for theme in (LIGHT, DARK):
@@ -252,6 +251,5 @@ def page_of(markdown: str, folder: Path, at: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
