@@ -233,16 +233,13 @@ def _provenance(records: list[Row], experiment: str) -> ReportProvenance:
     for variant, run in {row.cell.variant: row.training for row in rows if row.training}.items():
         if classes := run.config["image"].get("classes"):
             class_rows.setdefault(", ".join(classes), []).append(variant)
-    # What a reader must know of single runs: evaluations that do not count, images with a defect, no curve.
+    # What a reader must know of single runs: evaluations that do not count, images with a defect.
     warnings = [
         f"{row.cell.variant}, seed {row.cell.seed}, {row.space}: {why}"
         for row in records
         for why in (row.set_aside, row.reason("fid"))
         if why
     ]
-    points = [point for row in rows for point in row.curve]
-    if points and all(point.fid is None for point in points):
-        warnings.append(f"no snapshot has an FID: {points[0].status}")
     return ReportProvenance(
         facts=[{"what": what, "value": value} for what, value in facts.items() if value],
         protocols=_protocols(records),
