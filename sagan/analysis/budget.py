@@ -1,4 +1,4 @@
-"""The same question at other budgets: at each snapshot, and at equal time.
+"""The same question at other budgets: at each snapshot, and at equal time; and which variant is best at a budget.
 
 At equal time both levels have spent what the cheaper one needs for its step N. The dearer one is then at step N / K for
 a cost ratio K > 1, between two of its snapshots: log FID is interpolated over log step, within what was measured.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sagan.analysis.contrasts import FEWEST, Asked, Cell, Contrast, Weights, cells_of, contrast, figures_of, scaled
-from sagan.analysis.model import metric_of
+from sagan.analysis.model import At, Design, Ranking, Standing, metric_of
 from sagan.metrics.table import Metric
 
 # Between two snapshots further apart than this nothing is interpolated.
@@ -177,3 +177,49 @@ def worth(of: Curves, weights: Weights, effect: float) -> float | None:
     log_step = np.interp(-target, -ends, np.log(of.steps))
     times = float(of.steps[-1] / math.exp(log_step))
     return times if gains else 1 / times
+
+
+def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent: pd.DataFrame) -> list[Ranking]:
+    """All variants that are ranked, per step at the end, and where the cheapest one's time is over, by geometric mean
+    seconds of a step (`spent`: as of `step_costs`) where all ran on one kind of machine."""
+    of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
+    figures = figures_of(of, ["variant"], design.main)
+    found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
+    one_kind = len(spent.drop_duplicates(HARDWARE)) == 1
+    seconds = np.exp(np.log(spent["step_seconds"]).groupby(spent["variant"]).mean()) if one_kind else ()
+    along = curves(of, snapshots, ["variant"], design.main)
+    if design.no_shorter is None and len(seconds) > 1 and len(along.steps) >= FEWEST_SNAPSHOTS:
+        time = float(along.steps[-1]) * min(seconds)
+        places = {(name,): time / each for name, each in seconds.items() if is_near(along.steps, time / each)}
+        figures = {cell: y for cell, y in along.figures(along.at(places)).items() if cell in places}
+        without = [name for name in design.variants if (name,) not in places]
+        found.append(_ranking(design, "time", round(time, 3), figures, without))
+    return [ranking for ranking in found if len(ranking.standings) > 1]
+
+
+def _ranking(design: Design, at: At, place: float, figures: Mapping[Cell, np.ndarray], left_out: list[str]) -> Ranking:
+    """Subset selection (Gupta 1965): a variant is excluded where any other is surely better by Welch's t, one-sided at
+    alpha / (k - 1), so that by Boole the true best is excluded with at most alpha."""
+    metric = design.main
+    known = {cell[0]: metric.sign * y for cell, y in figures.items() if len(y)}
+    order = sorted(known, key=lambda name: (known[name].mean(), name))
+    level = design.alpha / max(1, len(order) - 1)
+
+    def share(name: str, other: str) -> float | None:
+        if name == other or other not in known:
+            return None
+        return float((known[name][:, None] < known[other]).mean())
+
+    def standing(name: str) -> Standing:
+        mean = metric.sign * float(known[name].mean())
+        to_others = (contrast(known, {name: 1.0, other: -1.0}, FEWEST) for other in order if other != name)
+        return Standing(
+            variant=name,
+            mean=math.exp(mean) if metric.scale == "log" else mean,
+            runs=len(known[name]),
+            may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
+            beats_best=share(name, order[0]),
+            beats_baseline=share(name, design.baseline),
+        )
+
+    return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)

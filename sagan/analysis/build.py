@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from sagan.analysis import ranking
+from sagan.analysis.budget import rankings
 from sagan.analysis.claims import claims
 from sagan.analysis.contrasts import figures_of
 from sagan.analysis.design import design_of, flat
 from sagan.analysis.effects import all_effects
 from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
-from sagan.analysis.power import design_power, power_lines, within
 from sagan.analysis.seeds import planned
+from sagan.analysis.spreads import design_power, power_lines, steadier, within
 from sagan.analysis.tables import Analysis, Row, Tables, read_suite, read_tables, write_tables
 from sagan.analysis.words import answers
 from sagan.errors import UserError
@@ -84,8 +84,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         questions=made.questions,
         pairs=made.pairs,
         interactions=state.interactions,
-        steadier=ranking.steadier(state),
-        rankings=ranking.rankings(design, runs, snapshots, made.costs),
+        steadier=steadier(state),
+        rankings=rankings(design, runs, snapshots, made.costs),
         # What the suite's seeds find at the spread that was measured, of the question with the fewest cells.
         power=[design_power(design, spread, min([len(of.weights) for of, *_ in asked] or [2]))] if spread else [],
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from sagan.analysis import budget
 from sagan.analysis.contrasts import Asked, Contrast, Replay, contrast, figures_of, in_grid, pairs_of, replay, shown
 from sagan.analysis.model import Answer, Cost, Design, Effect, Question
-from sagan.analysis.power import seeds_needed, within
+from sagan.analysis.spreads import seeds_needed, within
 from sagan.analysis.words import sentence
 from sagan.metrics.table import METRICS
 

@@ -255,7 +255,7 @@ class ReportProvenance(Part):
 
 
 class Report(Part):
-    """report.json. Rows are those of `contrasts.interactions`, `ranking.steadier` and `power.design_power`."""
+    """report.json. Rows are those of `contrasts.interactions`, `spreads.steadier` and `spreads.design_power`."""
 
     design: Design
     provenance: ReportProvenance

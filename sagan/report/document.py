@@ -19,7 +19,7 @@ from sagan import names
 from sagan.analysis import words
 from sagan.analysis.build import read_effects, read_report, write_analysis
 from sagan.analysis.model import Question, Row
-from sagan.analysis.ranking import across_suites
+from sagan.analysis.spreads import across_suites
 from sagan.analysis.tables import Analysis
 from sagan.metrics.table import METRICS
 from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions, typical_run

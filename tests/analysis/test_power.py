@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import power as simulated
 from sagan.analysis.contrasts import contrast, effect_weights
-from sagan.analysis.power import detectable, power, power_lines, seeds_needed, within
+from sagan.analysis.spreads import detectable, power, power_lines, seeds_needed, within
 from tests.analysis.made import design
 
 SIGNS = simulated.SIGNS

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sagan.analysis.budget import step_costs
+from sagan.analysis.budget import rankings, step_costs
 from sagan.analysis.contrasts import replay
 from sagan.analysis.model import Answer, Effect, VariantFacts
-from sagan.analysis.ranking import across_suites, rankings, steadier
+from sagan.analysis.spreads import across_suites, steadier
 from tests.analysis.made import design, tables
 
 ONE = {"variant": ("a", "b", "c")}

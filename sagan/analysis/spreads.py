@@ -1,22 +1,24 @@
-"""What a design can find before it is trained: by the spread of runs within a cell."""
+"""Spreads: of runs within a cell, which say what a design can find and which level is steadier; and between suites."""
 
 from __future__ import annotations
 
 import bisect
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import optimize, stats
 
 from sagan.analysis.budget import FEWEST_SNAPSHOTS, WIDEST_GAP
-from sagan.analysis.contrasts import FEWEST_SEEDS, percent
-from sagan.analysis.model import Design, Report, Row
+from sagan.analysis.contrasts import FEWEST, FEWEST_SEEDS, Contrast, Replay, pairs_of, percent, row_of
+from sagan.analysis.model import Answer, Design, Report, Row
 
 POWER = 0.8
 # Spread of log FID within a cell where nothing of the kind was measured: the committed suites have 5 to 12 %.
 TYPICAL_SPREAD = 0.075
+# Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
+FEWEST_SETTINGS = 3
 
 
 def within(figures: Mapping[tuple, np.ndarray]) -> float | None:
@@ -93,3 +95,48 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
         count = f"{len(after)} snapshot{'s' if len(after) > 1 else ''}"
         least = f"it takes {FEWEST_SNAPSHOTS}, and the last no later than twice the one before"
         yield f"no answer per second: {count}; {least}"
+
+
+def steadier(state: Replay) -> list[Row]:
+    """What each question's level does to the spread of runs: Student's t of log ratios of standard deviations.
+
+    Each setting of the other factors gives one ratio of two cells, so that runs need not be normal. Nothing where runs
+    were lost, which took their share of the spread, and of fewer than three settings. Rows question, level, instead_of,
+    ratio, low, high, decide_low, decide_high, answer (steadier, less steady or not decided).
+    """
+    found = []
+    if state.runs["lost"].any():
+        return found
+    for asked, *_ in state.answers.values():
+        pairs = pairs_of(asked.figures, asked.weights)
+        if len(pairs) < FEWEST_SETTINGS or any(len(y) < FEWEST or not y.std() for pair in pairs for y in pair):
+            continue
+        logs = np.array([math.log(one.std(ddof=1) / other.std(ddof=1)) for one, other in pairs])
+        of = Contrast(float(logs.mean()), ((float(logs.var(ddof=1)) / len(logs), len(logs) - 1.0),))
+        told = row_of(of, asked.share, math.exp)
+        answer = "steadier" if told["decide_high"] < 1 else "less steady" if told["decide_low"] > 1 else "not decided"
+        found.append(asked.named | {"ratio": told.pop("estimate")} | told | {"answer": answer})
+    return found
+
+
+def across_suites(answers: Sequence[Answer]) -> Row | None:
+    """What several suites say together of one question, the effects being ratios; None below three.
+
+    A random-effects mean by DerSimonian & Laird (1986); the prediction interval adds the variance between suites, with
+    Student's t of k - 2 degrees of freedom (Higgins et al. 2009, eq. 12), the mean's has k - 1. A row of `suites`, how
+    many; in percent the `mean`, `low` and `high` of its 95 % interval, and where the effect in a new suite lies with
+    95 %, `new_low` to `new_high`.
+    """
+    known = [(of.effect.estimate, of.error) for of in answers if of.effect is not None and of.error]
+    if len(known) < 3:
+        return None
+    percents, errors = np.array(known, dtype=float).T
+    y, fixed = np.log1p(percents / 100), 1 / errors**2
+    centre = float((fixed * y).sum() / fixed.sum())
+    q, freedom = float((fixed * (y - centre) ** 2).sum()), len(y) - 1
+    between = max(0.0, (q - freedom) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
+    weights = 1 / (errors**2 + between)
+    mean, variance = float((weights * y).sum() / weights.sum()), float(1 / weights.sum())
+    reach, further = stats.t.isf(0.025, [freedom, freedom - 1]) * np.sqrt([variance, between + variance])
+    ends = map(percent, mean + np.array([0.0, -reach, reach, -further, further]))
+    return {"suites": len(y)} | dict(zip(("mean", "low", "high", "new_low", "new_high"), ends, strict=True))
