@@ -7,7 +7,7 @@ from typing import Any
 
 from sagan.errors import UserError, check_known, meant
 from sagan.params import Params
-from sagan.params.complaints import validated
+from sagan.params.common import validated
 from sagan.params.inheritance import leaves, merge
 from sagan.params.run import switched_on
 from sagan.params.suites import Listed, Suite, Training
@@ -108,7 +108,7 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
         recipe = {**runs["variant"], "training": runs["training"]}
         training = leaves(params.suites[suite].training.model_dump(exclude_unset=True), "training.")
         said_by = {path: f"suites.{suite}.{path}" for path, _ in training} | said_by
-    told = [(path, _as_text(value), said_by.get(path, "default")) for path, value in leaves(recipe)]
+    told = [(path, as_text(value), said_by.get(path, "default")) for path, value in leaves(recipe)]
     rows = [("setting", "value", "said by"), *told]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -117,14 +117,14 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
     yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A setting's value for people; what is not there is off.
 
-    >>> _as_text(8.0e-3), _as_text([14, 7]), _as_text(True)
+    >>> as_text(8.0e-3), as_text([14, 7]), as_text(True)
     ('0.008', '14, 7', 'on')
     """
     if value is None or isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
-        return ", ".join(map(_as_text, value)) or "none"
+        return ", ".join(map(as_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

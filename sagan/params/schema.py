@@ -7,24 +7,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from sagan.params import File
 
 # Parts of a variant are written as differences, so nothing in them is required by itself.
 _PARTIAL = ("Variant", "GeneratorSwitches", "DiscriminatorSwitches", "Optimizer")
 
 
+class _WithoutTitles(GenerateJsonSchema):
+    """A field's title would say its name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def params_schema() -> dict[str, Any]:
     """The schema of the file as users write it: variants may be differences (`like:`) or grids."""
-    schema = File.model_json_schema()
-    schema["title"] = "params.yaml"
+    schema = File.model_json_schema(schema_generator=_WithoutTitles) | {"title": "params.yaml"}
     definitions = schema["$defs"]
     for name in _PARTIAL:
-        definitions[name].pop("required", None)
+        del definitions[name]["required"]
     definitions["Difference"] = copy.deepcopy(definitions["Variant"]) | {"title": "Difference"}
-    for name in definitions:
-        if name.endswith("Difference"):
-            for part in definitions[name]["properties"].values():
-                part.pop("default", None)
+    for name, definition in definitions.items():
+        for part in definition["properties"].values() if name.endswith("Difference") else ():
+            part.pop("default", None)
     levels = [{"type": "string"}, {"type": "object", "additionalProperties": {"$ref": "#/$defs/Difference"}}]
     definitions["Variant"]["properties"] |= {
         "like": {"type": "string", "description": "the variant that this one differs from"},

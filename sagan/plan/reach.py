@@ -9,18 +9,15 @@ from typing import Any
 
 from sagan.errors import UserError
 from sagan.params import Params
-from sagan.params.complaints import Tree, shown
+from sagan.params.common import Tree, shown
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, parsed, read_yaml
 from sagan.params.recipes import what_runs
-from sagan.params.variants import Recipe
 from sagan.store.git import committed
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 _NOTHING: Any = object()
-# Of a variant: what `what_runs` has, and words.
-_SHOWN_ELSEWHERE = {*Recipe.model_fields, "training", "description"} - {"extension"}
 
 
 def unreached(params: Params, paths: Paths, suites: Sequence[str] | None = None) -> Iterator[str]:
@@ -42,16 +39,16 @@ def changes_without_effect(before: Tree, now: Tree, params: Params, suites: Sequ
     told = f"reaches no run of {', '.join(suites)}"
     for section in ("variants", "suites", "datasets"):
         for name, node in now[section].items():
-            written = {path: value for path, value in leaves(node) if path != "description"}
             former = dict(leaves(before.get(section, {}).get(name, {})))
-            changed = [path for path, value in written.items() if former.get(path, _NOTHING) != value]
+            changed = {path: of for path, of in leaves(node) if former.get(path, _NOTHING) != of}
+            changed.pop("description", None)
             if changed and (why := _unused(params, section, name, suites)):
                 yield f"{section}.{name} {told}: {why}"
                 continue
-            for path in changed if former else ():
+            for path, value in changed.items() if former else ():
                 if effect == _effect_with(now, section, name, path, former.get(path, _NOTHING), suites):
                     why = _reason(params, suites, section, name, path)
-                    yield f"{section}.{name}.{path} = {shown(written[path])} {told}: {why}"
+                    yield f"{section}.{name}.{path} = {shown(value)} {told}: {why}"
 
 
 def _effect(params: Params, suites: Sequence[str]) -> Json:
@@ -62,7 +59,7 @@ def _effect(params: Params, suites: Sequence[str]) -> Json:
             params.datasets[params.suites[name].dataset].model_dump(),
             params.rows[name],
             {row: what_runs(params, name, row) for row in params.rows[name]},
-            [params.variants[row].model_dump(exclude=_SHOWN_ELSEWHERE) for row in params.rows[name]],
+            [params.variants[row].model_dump(include={"extension", "ranked"}) for row in params.rows[name]],
         ]
         for name in suites
     }
@@ -108,7 +105,7 @@ def _heirs(params: Params, name: str, suites: Sequence[str]) -> list[str]:
 
 def _reason(params: Params, suites: Sequence[str], section: str, name: str, path: str) -> str:
     place = f"{section}.{name}.{path}"
-    heirs = _heirs(params, name, suites) if section == "variants" else list(params.rows[name])
+    heirs = _heirs(params, name, suites) if section == "variants" else list(params.rows.get(name, ()))
     setting = path.split(".", 3)[-1] if path.startswith("grid.") else path
     said = list(dict.fromkeys(params.said[row].get(setting, place) for row in heirs))
     if said and place not in said:
