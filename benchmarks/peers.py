@@ -27,8 +27,7 @@ import numpy as np
 import torch
 
 from sagan.params.loading import load_params
-from sagan.params.recipes import resolved_variant
-from sagan.params.run import RunConfig
+from sagan.params.run import RunConfig, resolved_variant
 from sagan.params.suites import EmaSettings, Training
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe

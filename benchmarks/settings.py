@@ -8,8 +8,7 @@ import numpy as np
 
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
-from sagan.params.recipes import resolved_variant
-from sagan.params.run import RunConfig
+from sagan.params.run import RunConfig, resolved_variant
 from sagan.params.suites import EmaSettings, Training
 
 NUMERICS = ("threads", "precision", "memory_format", "deterministic", "compile")

@@ -12,8 +12,9 @@ from sagan.analysis.deciding import doubling_looks
 from sagan.analysis.model import Design, Factor, VariantFacts
 from sagan.errors import UserError
 from sagan.params import Params
+from sagan.params.common import as_text
 from sagan.params.inheritance import leaves
-from sagan.params.recipes import as_text, resolved_variant, suite_training
+from sagan.params.run import resolved_variant, suite_training
 from sagan.params.suites import UntilDecided
 from sagan.plan import Plan
 from sagan.store.records import Json

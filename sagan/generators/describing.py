@@ -7,8 +7,7 @@ from sagan.errors import check_known
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
 from sagan.params.loading import check_resolution
-from sagan.params.recipes import resolved_variant
-from sagan.params.run import Image, networks_of
+from sagan.params.run import Image, networks_of, resolved_variant
 from sagan.store.paths import Paths
 
 

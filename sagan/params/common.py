@@ -69,10 +69,7 @@ Distinct = AfterValidator(_distinct)
 
 
 def validated(model: type[Model], tree: Tree, prefix: str = "") -> Model:
-    """A tree as a model.
-
-    Args:
-        prefix: where the tree stands in the file.
+    """A tree as a model; `prefix` is where it stands in the file.
 
     Raises:
         UserError: what is wrong with it, in one line: key path, what is there, what is accepted.
@@ -89,6 +86,19 @@ def shown(value: Any) -> str:
         return f"a mapping of {', '.join(map(str, value))}"[:_SHOWN] if value else "an empty mapping"
     text = without_secrets(repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def as_text(value: Any) -> str:
+    """A setting's value for people; what is not there is off.
+
+    >>> as_text(8.0e-3), as_text([14, 7]), as_text(True)
+    ('0.008', '14, 7', 'on')
+    """
+    if value is None or isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
@@ -114,10 +124,9 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     message = told["msg"]
     if told["type"] in _ACCEPTED:
         kind = "mapping" if isinstance(node, Mapping) else "list"
-        accepted = [
-            _ACCEPTED.get(of["type"], "").format(kind=kind, **of.get("ctx", {})) for at, _, of in found if at == place
-        ]
-        message = f"must be {' or '.join(dict.fromkeys(filter(None, accepted)))}"
+        here = [of for at, _, of in found if at == place and of["type"] in _ACCEPTED]
+        accepted = [_ACCEPTED[of["type"]].format(kind=kind, **of.get("ctx", {})) for of in here]
+        message = f"must be {' or '.join(dict.fromkeys(accepted))}"
     return f"{path} = {shown(node)}: {message[0].lower()}{message[1:]}"
 
 

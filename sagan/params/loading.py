@@ -12,15 +12,16 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.errors import UserError, check_known, did_you_mean, first_line
+from sagan.errors import UserError, check_known, did_you_mean, first_line, meant
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params import File, Params
 from sagan.params.common import Tree, validated
-from sagan.params.inheritance import expand
-from sagan.params.recipes import rows, suite_training
-from sagan.params.suites import DIGITS, Suite
+from sagan.params.inheritance import expand, leaves
+from sagan.params.run import suite_training, what_runs
+from sagan.params.suites import DIGITS, Listed, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
+from sagan.store.records import canonical
 
 # Of a report's tables, beside one for each factor (tests/analysis/test_tables.py holds them to the tables).
 _COLUMNS = """
@@ -33,11 +34,7 @@ _COLUMNS = """
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """The whole benchmark as typed objects.
-
-    Raises:
-        UserError: with the file, the key path, the value and what is accepted.
-    """
+    """The whole benchmark, typed; a `UserError` names the file, the key path, the value and what is accepted."""
     try:
         return params_of(read_yaml(path))
     except UserError as error:
@@ -45,11 +42,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def params_of(raw: Tree) -> Params:
-    """The typed objects of a tree as the file has it.
-
-    Raises:
-        UserError: with the key path, the value and what is accepted.
-    """
+    """The same of a tree as the file has it; errors do not name the file."""
     if unknown := [key for key in raw if key not in File.model_fields]:
         raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), File.model_fields)}")
     variants, grids, said = expand(raw)
@@ -58,7 +51,7 @@ def params_of(raw: Tree) -> Params:
     for name, suite in params.suites.items():
         _check_references(name, suite, params)
         _check_spaces(name, suite, params.datasets[suite.dataset].kind)
-    listed = {name: rows(params, name) for name in params.suites}
+    listed = {name: _rows(params, name) for name in params.suites}
     suites = {}
     for name, suite in params.suites.items():
         known = {alias: row.name for row in listed[name].values() for alias in (row.name, *row.aliases)}
@@ -71,6 +64,39 @@ def params_of(raw: Tree) -> Params:
     return params.model_copy(update={"suites": suites, "rows": listed})
 
 
+def _rows(params: Params, suite: str) -> dict[str, Listed]:
+    """A suite's rows by name, in the order of params.yaml. The baseline's is among them, perhaps as an alias."""
+    spec, place = params.suites[suite], f"suites.{suite}"
+    cells = {name: levels for grid in spec.variants for name, levels in params.grids.get(grid, {}).items()}
+    found: dict[str, Listed] = {}
+    by_recipe: dict[str, str] = {}
+    named = [name for name in [*spec.variants, spec.baseline] if name not in params.grids]
+    for name in dict.fromkeys([*cells, *named]):
+        extension = params.variants[name].extension
+        # A file's name is a label; what is in it, the plan compares.
+        recipe = canonical([what_runs(params, suite, name), extension and extension.file])
+        same = by_recipe.setdefault(recipe, name)
+        if same == name and name not in [*cells, *spec.variants]:
+            why = f"no such variant of this suite{meant(name, named[:-1])}; list it under `variants` too"
+            raise UserError(f"{place}.baseline = {name!r}: {why}")
+        if same == name:
+            found[name] = Listed(name, cells.get(name, {}))
+        elif same in cells and name not in cells:
+            found[same].aliases.append(name)
+        else:
+            raise UserError(f"{place}.variants: {_one_recipe(params, same, name)}")
+    order = dict.fromkeys(cell for name in spec.variants for cell in params.grids.get(name, [name]))
+    return {name: found[name] for name in order if name in found}
+
+
+def _one_recipe(params: Params, one: str, other: str) -> str:
+    """That two variants are one recipe, and what differs in vain."""
+    trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
+    off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
+    since = f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it" if off else ""
+    return f"{one!r} and {other!r} are one recipe{since}; let one of them say something else, or list one alone"
+
+
 # --- checks across sections ---------------------------------------------------------------------
 
 
@@ -79,10 +105,8 @@ def _check_names(params: Params) -> None:
     for section in ("datasets", "variants", "suites"):
         for name in getattr(params, section):
             if not is_file_name(name):
-                raise UserError(
-                    f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + =, "
-                    f"at most {FILE_NAME} of them"
-                )
+                allowed = f"begin with a letter or digit, and use only those and . _ - + =, at most {FILE_NAME} of them"
+                raise UserError(f"{section}: {name!r} names files: {allowed}")
     for grid, cells in params.grids.items():
         for factor in next(iter(cells.values())):
             if factor in _COLUMNS:
@@ -140,12 +164,10 @@ def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -
 
 def _check_spaces(name: str, suite: Suite, kind: str) -> None:
     """Refuse classifiers of other images: of digits where there are none, of one digit where there are three."""
-    fitting = "classifier"
-    misfits: tuple[str, ...] = ("stacked-digits", *DIGITS)
-    if kind == "stacked-mnist":
-        fitting, misfits = "stacked-digits", ("classifier", *DIGITS)  # 1,000 classes are too many for one
-    elif kind in ("mnist", "mnist5k"):
-        fitting, misfits = "digits", ("stacked-digits",)
+    of_digits, of_stacks = ("digits", ["stacked-digits"]), ("stacked-digits", ["classifier", *DIGITS])
+    # A classifier that is trained here would have the 1,000 classes of stacks.
+    known = {"mnist": of_digits, "mnist5k": of_digits, "stacked-mnist": of_stacks}
+    fitting, misfits = known.get(kind, ("classifier", ["stacked-digits", *DIGITS]))
     for space in suite.evaluation.spaces:
         if space in misfits:
             key = "extractor" if suite.evaluation.extractor == space else "also"
@@ -163,9 +185,9 @@ def _check_questions(name: str, suite: Suite, cells: list[dict[str, str]]) -> No
         levels = {cell[factor] for cell in cells if factor in cell}
         place = f"suites.{name}.questions[{position}] = {factor!r}"
         if not levels:
-            meant = did_you_mean(factor, dict.fromkeys(known for cell in cells for known in cell))
-            problem = f"no such factor of a grid among this suite's variants{meant}; `questions: []` asks none"
-            raise UserError(f"{place}: {problem}")
+            known = dict.fromkeys(name for cell in cells for name in cell)
+            problem = f"no such factor of a grid among this suite's variants{did_you_mean(factor, known)}"
+            raise UserError(f"{place}: {problem}; `questions: []` asks none")
         if len(levels) < 2:
             raise UserError(f"{place}: has one level; a question compares two or more")
     if suite.questions and not any(set(suite.questions) <= cell.keys() for cell in cells):
@@ -176,15 +198,11 @@ def _check_training(name: str, suite: Suite, variant: str, recipe: Variant, is_a
     """Refuse what the suite's training cannot give a variant, and to compare with what is never compared."""
     place, training, weights = f"suites.{name}", suite_training(suite, variant, recipe), recipe.regularisers
     if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
-        raise UserError(
-            f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty of "
-            f"variant {variant!r} needs; say compile: false"
-        )
+        why = f"torch.compile has no gradients of gradients, which the penalty of variant {variant!r} needs"
+        raise UserError(f"{place}.training.compile = true: {why}; say compile: false")
     if weights.feature_matching and training.accumulate > 1:
-        raise UserError(
-            f"{place}.training.accumulate = {training.accumulate}: variant {variant!r} matches statistics of the "
-            "whole batch, which its parts do not have; say accumulate: 1"
-        )
+        why = f"variant {variant!r} matches statistics of the whole batch, which its parts do not have"
+        raise UserError(f"{place}.training.accumulate = {training.accumulate}: {why}; say accumulate: 1")
     if not recipe.ranked and (is_asked or variant == suite.baseline):
         role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
         raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
@@ -194,11 +212,7 @@ def _check_training(name: str, suite: Suite, variant: str, recipe: Variant, is_a
 
 
 def read_yaml(path: Path) -> Tree:
-    """The file as it is written.
-
-    Raises:
-        UserError: it is not there, or no mapping in YAML.
-    """
+    """The file as it is written; a `UserError` where it is not there, or no mapping in YAML."""
     try:
         return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
@@ -209,11 +223,7 @@ def read_yaml(path: Path) -> Tree:
 
 
 def parsed(text: str, path: Path) -> Tree:
-    """A text of the file as a tree; `path` is what errors name.
-
-    Raises:
-        UserError: it is no mapping in YAML.
-    """
+    """The same of a text; `path` is what errors name."""
     try:
         tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, RecursionError) as error:

@@ -67,11 +67,9 @@ class Training(Strict):
         begun = 2 * self.ema.start
         early = [step for step in self.snapshot_steps()[1:] if step < begun]
         if early and begun <= self.steps:
-            raise refused(
-                f"step {early[0]} comes before step {begun}, twice ema.start = {self.ema.start}, until which the "
-                "average is hardly one; say fewer or later ones, or an earlier ema.start",
-                "snapshots",
-            )
+            until = f"step {begun}, twice ema.start = {self.ema.start}, until which the average is hardly one"
+            ways = "say fewer or later ones, or an earlier ema.start"
+            raise refused(f"step {early[0]} comes before {until}; {ways}", "snapshots")
         return self
 
     def snapshot_steps(self) -> list[int]:
@@ -119,9 +117,7 @@ class EvaluationSettings(Strict):
     samples: Samples = Field(description="generated images for the final figures")
     curve_samples: Samples = Field(description="generated images at each snapshot")
     curve: dict[Space, Count] = Field({}, description="of a dear space, how many of the last snapshots are measured")
-    draws: int = Field(
-        1, gt=0, le=100, description="sets of z of which the final FID is measured; the first gives the figures"
-    )
+    draws: int = Field(1, gt=0, le=100, description="sets of z that give a final FID each; the first gives all figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
     threads: Threads = 1
 
@@ -147,14 +143,8 @@ class EvaluationSettings(Strict):
 class UntilDecided(Strict):
     """Seeds are added to every variant until each question is answered, or the most is reached."""
 
-    least: Annotated[int, Field(ge=2, le=_MOST)] = Field(description="seeds at the first look; each next one doubles")
+    least: int = Field(ge=2, le=_MOST, description="seeds at the first look; each next one doubles")
     most: Count
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if self.most < self.least:
-            raise refused(f"must be at least seeds.least = {self.least}", "most")
-        return self
 
 
 class Suite(Strict):
@@ -168,25 +158,22 @@ class Suite(Strict):
         description="how many (0, 1, ...), the seeds themselves, or `least` and `most`: until it is decided"
     )
     questions: Annotated[list[str], Distinct] = Field([], description="factors of this suite's grid: do they help?")
-    smallest_effect: float = Field(
-        0.05, gt=0, lt=1, description="the smallest change of FID, as a part of it, worth having"
-    )
+    smallest_effect: float = Field(0.05, gt=0, lt=1, description="smallest change of FID, as part of it, worth having")
     alpha: float = Field(0.05, gt=0, le=0.5, description="how often at most any answer of the suite may be false")
     training: Training
     evaluation: EvaluationSettings
     execution: Execution = Execution()
 
     def seed_list(self, count: int | None = None) -> list[int]:
-        """The training seeds, in order; of seeds that are added until it is decided the first `count`.
-
-        Without a count these are the ones of the first look.
-        """
+        """The training seeds, in order; of those added until it is decided, `count` or the first look's."""
         if isinstance(self.seeds, list):
             return self.seeds
         return list(range(self.seeds if isinstance(self.seeds, int) else count or self.seeds.least))
 
     @model_validator(mode="after")
     def _decides(self) -> Self:
+        if isinstance(self.seeds, UntilDecided) and self.seeds.most < self.seeds.least:
+            raise refused(f"must be at least seeds.least = {self.seeds.least}", "seeds", "most")
         if isinstance(self.seeds, UntilDecided) and not self.questions:
             raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
         return self

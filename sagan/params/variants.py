@@ -37,9 +37,7 @@ class Network(Strict):
     spectral_norm_over_input: bool = _only_with("spectral_norm", False, "of transposed convolutions, as a PyTorch port")
     spectral_norm_constraint: bool = _only_with("spectral_norm", False, "weights divided after updates, as a TF2 port")
     norm_eps: Epsilon = _only_with("norm", 1e-5, "added to batch norm's variances; Keras has 1e-3")
-    equalised_rate: bool = Field(
-        False, description="weights times gain / sqrt(fan-in) at run time (Karras et al. 2018)"
-    )
+    equalised_rate: bool = Field(False, description="weights times gain/sqrt(fan-in) at run time (Karras et al. 2018)")
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
     attention: Form = _only_with("attention_at", "official", "its form: docs/variants.md")
     attention_bias: bool = _only_with("attention_at", False, "biases in its convolutions, as the ports have them")
@@ -109,9 +107,7 @@ class Recipe(Strict):
     condition: str | None = Field(None, description="`class`, or an attribute's name: what both networks are told of")
     objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein", "relativistic"]
     regularisers: Regularisers = Regularisers()
-    augment: list[Literal["color", "translation", "cutout"]] = Field(
-        [], description="of all that D sees, differentiable"
-    )
+    augment: list[Literal["color", "translation", "cutout"]] = Field([], description="of all D sees, differentiable")
     n_dis: Repeats = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
     extension: Extension | None = Field(None, description="own code; what it does not define stays as it is here")
@@ -139,23 +135,17 @@ class Variant(Recipe):
             why = "a condition works through batch norm's gains and biases; say generator.norm: batch"
             raise refused(why, "condition")
         if (is_penalised or weights.r1 > 0 or weights.r2 > 0) and discriminator.norm == "batch":
-            why = (
-                "a penalty on each image's gradient is not defined under batch norm, which mixes images "
-                "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
-            )
-            raise refused(why, "discriminator", "norm")
+            why = "a penalty on each image's gradient is not defined under batch norm, which mixes images"
+            ways = "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
+            raise refused(f"{why} {ways}", "discriminator", "norm")
         if weights.feature_matching > 0 and self.augment:
-            why = (
-                "feature matching shows the discriminator images that are not augmented, which augmentation is to "
-                "keep from it (Zhao et al. 2020); say augment: [], or regularisers.feature_matching: 0"
-            )
-            raise refused(why, "augment")
+            why = "feature matching shows the discriminator images that are not augmented, which augmentation is to"
+            ways = "keep from it (Zhao et al. 2020); say augment: [], or regularisers.feature_matching: 0"
+            raise refused(f"{why} {ways}", "augment")
         if self.objective == "wasserstein" and not (is_penalised or discriminator.spectral_norm):
-            why = (
-                "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3); "
-                "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
-            )
-            raise refused(why, "objective")
+            why = "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3)"
+            ways = "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
+            raise refused(f"{why}; {ways}", "objective")
         for role, network in (("generator", generator), ("discriminator", discriminator)):
             if network.equalised_rate and network.spectral_norm:
                 ways = "say spectral_norm: false, or equalised_rate: false"

@@ -20,8 +20,7 @@ from sagan.code.extensions import REPLACED, Sources, check_extension, load_exten
 from sagan.data.conditions import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
-from sagan.params.recipes import NETWORKS, resolved_variant, suite_training, what_runs
-from sagan.params.run import Image, RunConfig, RunTraining, switched_on
+from sagan.params.run import NETWORKS, Image, RunConfig, run_config, switched_on, what_runs
 from sagan.params.suites import Suite, least_images
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths, main_workspace
@@ -43,8 +42,7 @@ def make_plan(
             look (`sagan.analysis.seeds` finds out).
 
     Raises:
-        UserError: no suite is asked for, one is unknown, its dataset is not prepared or lacks what it needs, or its
-            own code is wrong or makes two variants one.
+        UserError: a suite is unknown, its dataset lacks what it asks for, or its own code is wrong.
     """
     names = params.repro if suites is None else suites
     if not names:
@@ -100,24 +98,16 @@ def _check_data(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
 
 
 def _run(params: Params, suite: str, name: str, seed: int, manifest: Json, keys: dict[str, str], paths: Paths) -> Run:
-    """One run of a variant.
-
-    Args:
-        keys: by what identifies a run behind its name, its key; this run's is added where there is none.
-    """
-    spec, variant, classes = params.suites[suite], params.variants[name], None
-    if variant.condition is not None:
+    """One run of a variant; its key is the one among `keys` that ends as it does, or a new one, which is added."""
+    spec, condition = params.suites[suite], params.variants[name].condition
+    classes: list[str] | None = None
+    if condition is not None:
         try:
-            classes = class_names(manifest, variant.condition)
+            classes = class_names(manifest, condition)
         except UserError as error:
             raise UserError(f"{paths.params}: variants.{name}.{error} (suite {suite!r} asks for it)") from None
-    training = suite_training(spec, name, variant)
-    config = RunConfig(
-        variant=resolved_variant(variant, manifest["resolution"]),
-        training=RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()}),
-        seed=seed,
-        image=Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes),
-    )
+    image = Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
+    config = run_config(params, suite, name, seed, image)
     code, _ = run_code(config, paths, _place(name, paths))
     identity = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
     key, execution = keys.setdefault(identity, f"{name}-{identity}"), spec.execution.model_dump()
@@ -166,13 +156,7 @@ def _is_of_its_name(run: Path) -> bool:
 
 
 def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources | None]:
-    """The hash of the code that a run uses, its own file among it.
-
-    Args:
-        place: where params.yaml names that file.
-
-    Returns:
-        With the file as it was read.
+    """The hash of the code that a run uses, with its own file as it was read; `place` is where params.yaml names that.
 
     Raises:
         UserError: there is something wrong with that file.
@@ -198,13 +182,9 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
 
 
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
-    """Refuse to make what a plan of other code asks for. Once the code is imported, this says what was imported.
+    """Refuse to make what a plan of other code asks for; returns a run's own code as it was read.
 
-    Returns:
-        A run's own code, as it was read.
-
-    Raises:
-        UserError: the code has changed since the plan was made.
+    Once the code is imported, this says what was imported.
     """
     own = None
     if isinstance(spec, Run):
@@ -220,7 +200,7 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
 
 def _check_own_code(params: Params, suite: str, paths: Paths) -> None:
     """Refuse variants that differ only in what their own code replaces, or in the name of the file that it is in."""
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, Json]] = {}
     for name in params.rows[suite]:
         extension = params.variants[name].extension
         if extension is None:
@@ -229,24 +209,19 @@ def _check_own_code(params: Params, suite: str, paths: Paths) -> None:
         sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
         dead = [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
-        other = found.setdefault(canonical([rest, runs["training"], fingerprint.extension_code(sources)]), name)
+        recipe = canonical([rest, runs["training"], fingerprint.extension_code(sources)])
+        other, before = found.setdefault(recipe, (name, runs["variant"]))
         if other == name:
             continue
-        before = what_runs(params, suite, other)["variant"]
         differs = [key for key in dead if before.get(key) != runs["variant"].get(key)]
         why = f"{' and '.join(differs)} differ alone, which it replaces" if differs else "the code is the same"
-        raise UserError(
-            f"{paths.params}: suites.{suite}.variants: {other!r} and {name!r} are one recipe by their own code, "
-            f"{extension.file}: {why}; let them differ in something else, or list one alone"
-        )
+        told = f"{other!r} and {name!r} are one recipe by their own code, {extension.file}: {why}"
+        ways = "let them differ in something else, or list one alone"
+        raise UserError(f"{paths.params}: suites.{suite}.variants: {told}; {ways}")
 
 
 def check_own_networks(plan: Plan, paths: Paths) -> None:
-    """Build the networks of own code that runs to come need, and hold their shapes to what is asked for.
-
-    Raises:
-        UserError: one cannot be built, or gives another shape.
-    """
+    """Build the networks of own code that runs to come need; a `UserError` where one gives another shape than asked."""
     to_come = {run.variant: run for run in plan.runs.values() if read_run(run.key, paths).record is None}
     for name, run in to_come.items():
         config = run.typed

@@ -135,11 +135,7 @@ class Plan:
 
     @staticmethod
     def load(path: Path) -> Plan:
-        """A plan as `save` wrote it.
-
-        Raises:
-            UserError: the file is not there, or is no plan.
-        """
+        """A plan as `save` wrote it; a `UserError` where the file is not there, or is none."""
         try:
             return TypeAdapter(Plan).validate_json(path.read_bytes())
         except FileNotFoundError:
