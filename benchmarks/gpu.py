@@ -166,8 +166,7 @@ def compared(name: str) -> dict[str, object]:
     import torch
 
     from sagan.errors import UserError
-    from sagan.params.fitting import check_resolution
-    from sagan.params.loading import load_params
+    from sagan.params.loading import check_resolution, load_params
 
     side = {}
     try:

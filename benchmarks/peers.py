@@ -27,9 +27,8 @@ import numpy as np
 import torch
 
 from sagan.params.loading import load_params
-from sagan.params.run import RunConfig
+from sagan.params.run import RunConfig, resolved_variant
 from sagan.params.suites import EmaSettings, Training
-from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe
 from sagan.training.numerics import set_numerics

@@ -8,9 +8,8 @@ import numpy as np
 
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
-from sagan.params.run import RunConfig
+from sagan.params.run import RunConfig, resolved_variant
 from sagan.params.suites import EmaSettings, Training
-from sagan.plan import resolved_variant
 
 NUMERICS = ("threads", "precision", "memory_format", "deterministic", "compile")
 

@@ -4,8 +4,7 @@ import torch
 
 from sagan.code.fingerprint import PACKAGE
 from sagan.params.loading import load_params
-from sagan.params.run import Image, RunConfig, RunTraining
-from sagan.plan import resolved_variant
+from sagan.params.run import Image, RunConfig, RunTraining, resolved_variant
 from sagan.shapes import BASE_SIDE
 from sagan.training.engine import Session
 

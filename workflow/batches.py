@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sagan.plan import Plan
-from sagan.plan.costs import Costs
-from sagan.plan.listing import missing
+from sagan.plan.listing import Costs, missing
 from sagan.store.folders import last_step
 from sagan.store.paths import Paths
 

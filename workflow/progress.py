@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from sagan.plan import Plan
-from sagan.plan.costs import Costs
-from sagan.plan.listing import missing
+from sagan.plan.listing import Costs, missing
 from sagan.store.folders import last_step
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from sagan.analysis.contrasts import doubling_looks
 from sagan.analysis.model import Design, Factor, VariantFacts
 from sagan.params import Params
-from sagan.params.recipes import resolved_variant, suite_training
+from sagan.params.common import as_text
+from sagan.params.inheritance import leaves
+from sagan.params.run import resolved_variant, suite_training
 from sagan.params.suites import UntilDecided
 from sagan.plan import Plan
 from sagan.store.records import Json
@@ -76,28 +79,20 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
     )
 
 
-def flat(tree: Json, prefix: str = "") -> dict[str, str]:
+def flat(tree: Json) -> dict[str, str]:
     """{"a": {"b": 1}} as {"a.b": "1"}: a recipe's settings in words."""
-    flattened: dict[str, str] = {}
-    for key, value in tree.items():
-        name, word = f"{prefix}{key}", str(value)
-        if key == "extension" and value is not None:
-            name, word = key, ", ".join([value["file"], *(f"{of} {said}" for of, said in value["options"].items())])
-        elif isinstance(value, Mapping):
-            flattened |= flat(value, f"{name}.")
-            continue
-        elif isinstance(value, bool):
-            word = "on" if value else "off"
-        elif value is None:
-            word = "none"
-        elif isinstance(value, float):
-            word = f"{value:g}"
-        elif key == "attention_at":  # sides of feature maps
-            word = f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
-        elif isinstance(value, list | tuple):
-            word = ", ".join(map(str, value)) or "none"
-        flattened[name] = word
-    return flattened
+    if (own := tree.get("extension")) is not None:
+        options = (f"{name} {value}" for name, value in own["options"].items())
+        tree = {**tree, "extension": ", ".join([own["file"], *options])}
+    return {path: _word(path, value) for path, value in leaves(tree)}
+
+
+def _word(path: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if path.endswith(".attention_at"):  # sides of feature maps
+        return f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else as_text(value)
 
 
 def amount(word: str) -> float:

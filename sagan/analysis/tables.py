@@ -15,7 +15,7 @@ from sagan.analysis.model import Design, Effect, Report
 from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
-from sagan.params.recipes import NETWORKS
+from sagan.params.run import NETWORKS
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_log, read_reference, read_run

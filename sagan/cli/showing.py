@@ -10,8 +10,9 @@ import typer
 
 from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
+from sagan.params import write_schema
 from sagan.params.loading import load_params
-from sagan.params.schema import write_schema
+from sagan.plan.reach import recipe_lines
 from sagan.store.paths import TIMM
 from sagan.store.reports import experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
@@ -75,8 +76,6 @@ def describe(
     params = load_params(PATHS.params)
     lines: Iterable[str]
     if recipe:
-        from sagan.params.recipes import recipe_lines
-
         lines = recipe_lines(params, variant, suite)
     else:
         from sagan.generators.describing import describe_variant

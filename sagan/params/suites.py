@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from sagan.params.common import Distinct, NotNegative, Positive, Seed, Strict, difference_of, refused
+from sagan.params.common import Distinct, Positive, Strict, refused
 
 # Far beyond what anybody trains or measures: more is a slip of the finger, which would fill the disk or the memory.
-Steps = Annotated[int, Field(gt=0, le=10**8)]
-BatchSize = Annotated[int, Field(gt=0, le=2**16)]
-Samples = Annotated[int, Field(gt=0, le=10**7)]
-# Fewer images have no five neighbours (density, coverage), nor one in each of ten parts (IS).
-LEAST_IMAGES = 10
-Draws = Annotated[int, Field(gt=0, le=100)]
-Threads = Annotated[int, Field(gt=0, le=1024, description="CPU threads, on which sums depend")]
 _MOST = 1000
 Count = Annotated[int, Field(gt=0, le=_MOST)]
+Samples = Annotated[int, Field(gt=0, le=10**7)]
+Threads = Annotated[int, Field(gt=0, le=1024, description="CPU threads, on which sums depend")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 DIGITS = ("digits", "digits-2", "digits-3")
 Space = Annotated[
@@ -26,27 +22,30 @@ Space = Annotated[
     | Annotated[str, Field(pattern=r"^timm:[a-z0-9_]+(\.[A-Za-z0-9_]+)?$")],
     Field(description="a feature space; `timm:NAME` is any network of timm"),
 ]
-# Features of each; FID's covariance needs as many images. Of timm's networks the number is known once they are built.
+# Features of each. Of timm's networks the number is known once they are built.
 _FEATURES = dict.fromkeys((*DIGITS, "random", "classifier"), 128) | {"stacked-digits": 384, "inception": 2048}
 
 
-def features_of(space: str) -> int:
-    """How many features an image has there; 0 where that is not known before the network is built."""
-    return _FEATURES.get(space, 0)
+def least_images(space: str) -> int:
+    """How many images are measured at least: for FID's covariance as many as a space is known to have features.
+
+    Fewer than ten have no five neighbours (density, coverage), nor one in each of ten parts (IS).
+    """
+    return _FEATURES.get(space, 10)
 
 
 class EmaSettings(Strict):
     """Exponential moving average of the generator's weights, which is what is measured."""
 
     decay: Annotated[float, Field(ge=0, lt=1)]
-    start: NotNegative = Field(0, description="until this step the average is a copy; a trial may end before it")
+    start: int = Field(0, ge=0, description="until this step the average is a copy; a trial may end before it")
 
 
 class Training(Strict):
     """A suite's budget. All of it enters the run's key."""
 
-    steps: Steps = Field(description="generator steps")
-    batch_size: BatchSize
+    steps: int = Field(gt=0, le=10**8, description="generator steps")
+    batch_size: int = Field(gt=0, le=2**16)
     accumulate: Positive = Field(1, description="parts of a batch, one after another, whose gradients are added up")
     horizontal_flip: bool = False
     precision: Literal["float32", "tf32", "bfloat16"] = Field("float32", description="of products; `tf32` on GPUs")
@@ -68,11 +67,9 @@ class Training(Strict):
         begun = 2 * self.ema.start
         early = [step for step in self.snapshot_steps()[1:] if step < begun]
         if early and begun <= self.steps:
-            raise refused(
-                f"step {early[0]} comes before step {begun}, twice ema.start = {self.ema.start}, until which the "
-                "average is hardly one; say fewer or later ones, or an earlier ema.start",
-                "snapshots",
-            )
+            until = f"step {begun}, twice ema.start = {self.ema.start}, until which the average is hardly one"
+            ways = "say fewer or later ones, or an earlier ema.start"
+            raise refused(f"step {early[0]} comes before {until}; {ways}", "snapshots")
         return self
 
     def snapshot_steps(self) -> list[int]:
@@ -83,7 +80,18 @@ class Training(Strict):
         return sorted({0, *asked, self.steps})
 
 
-class TrainingDifference(difference_of(Training)):  # type: ignore[misc]
+def _difference_of(model: type[Strict]) -> type[Strict]:
+    """The type of a difference to a model: the same keys and values, none of them required."""
+    fields: dict[str, Any] = {}
+    for name, said in model.model_fields.items():
+        kind = said.annotation
+        if isinstance(kind, type) and issubclass(kind, Strict):
+            kind = _difference_of(kind)
+        fields[name] = (Annotated[kind, *said.metadata, Field(description=said.description)], None)
+    return create_model(f"{model.__name__}Difference", __base__=Strict, __doc__=model.__doc__, **fields)
+
+
+class TrainingDifference(_difference_of(Training)):  # type: ignore[misc]
     """What a variant says of it; it lies over the suite's."""
 
 
@@ -109,7 +117,7 @@ class EvaluationSettings(Strict):
     samples: Samples = Field(description="generated images for the final figures")
     curve_samples: Samples = Field(description="generated images at each snapshot")
     curve: dict[Space, Count] = Field({}, description="of a dear space, how many of the last snapshots are measured")
-    draws: Draws = Field(1, description="sets of z of which the final FID is measured; the first gives the figures")
+    draws: int = Field(1, gt=0, le=100, description="sets of z that give a final FID each; the first gives all figures")
     seed: Seed = Field(0, description="of the z that are measured; not the training seed")
     threads: Threads = 1
 
@@ -124,11 +132,10 @@ class EvaluationSettings(Strict):
             raise refused("must not repeat a feature space, nor name `extractor` again", "also")
         for space in self.curve.keys() - set(self.spaces):
             raise refused(f"{space!r} is neither `extractor` nor among `also`", "curve")
-        for name in ("samples", "curve_samples"):
-            # Further spaces may do without a curve: adding one should not measure the first anew.
-            space = max(self.spaces if name == "samples" else [self.extractor], key=features_of)
-            least = max(features_of(space), LEAST_IMAGES)
-            if getattr(self, name) < least:
+        # Further spaces may do without a curve: adding one should not measure the first anew.
+        for name, spaces in (("samples", self.spaces), ("curve_samples", [self.extractor])):
+            space = max(spaces, key=least_images)
+            if getattr(self, name) < (least := least_images(space)):
                 raise refused(f"must be at least {least}, for FID with the features of {space!r}", name)
         return self
 
@@ -136,14 +143,8 @@ class EvaluationSettings(Strict):
 class UntilDecided(Strict):
     """Seeds are added to every variant until each question is answered, or the most is reached."""
 
-    least: Annotated[int, Field(ge=2, le=_MOST)] = Field(description="seeds at the first look; each next one doubles")
+    least: int = Field(ge=2, le=_MOST, description="seeds at the first look; each next one doubles")
     most: Count
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if self.most < self.least:
-            raise refused(f"must be at least seeds.least = {self.least}", "most")
-        return self
 
 
 class Suite(Strict):
@@ -157,25 +158,22 @@ class Suite(Strict):
         description="how many (0, 1, ...), the seeds themselves, or `least` and `most`: until it is decided"
     )
     questions: Annotated[list[str], Distinct] = Field([], description="factors of this suite's grid: do they help?")
-    smallest_effect: float = Field(
-        0.05, gt=0, lt=1, description="the smallest change of FID, as a part of it, worth having"
-    )
+    smallest_effect: float = Field(0.05, gt=0, lt=1, description="smallest change of FID, as part of it, worth having")
     alpha: float = Field(0.05, gt=0, le=0.5, description="how often at most any answer of the suite may be false")
     training: Training
     evaluation: EvaluationSettings
     execution: Execution = Execution()
 
     def seed_list(self, count: int | None = None) -> list[int]:
-        """The training seeds, in order; of seeds that are added until it is decided the first `count`.
-
-        Without a count these are the ones of the first look.
-        """
-        if isinstance(self.seeds, UntilDecided):
-            return list(range(count or self.seeds.least))
-        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+        """The training seeds, in order; of those added until it is decided, `count` or the first look's."""
+        if isinstance(self.seeds, list):
+            return self.seeds
+        return list(range(self.seeds if isinstance(self.seeds, int) else count or self.seeds.least))
 
     @model_validator(mode="after")
     def _decides(self) -> Self:
+        if isinstance(self.seeds, UntilDecided) and self.seeds.most < self.seeds.least:
+            raise refused(f"must be at least seeds.least = {self.seeds.least}", "seeds", "most")
         if isinstance(self.seeds, UntilDecided) and not self.questions:
             raise refused("are added until questions are answered; say which factors `questions:` are", "seeds")
         return self

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from sagan.params.common import Place, Rate, Repeats, Strict, Weight, Width, refused
+from sagan.params.common import Positive, Strict, refused
 from sagan.params.suites import TrainingDifference
 
+# Channels and dimensions: more than any network has, less than what fills a machine's memory by a slip of the finger.
+Width = Annotated[int, Field(gt=0, le=2**14)]
+Repeats = Annotated[int, Field(gt=0, le=1000)]
+Place = Annotated[
+    Positive | Literal["1/2", "1/4", "1/8", "1/16", "1/32"],
+    Field(description='a feature map\'s side in pixels, or a fraction such as "1/2"'),
+]
 Form = Literal["official", "unpooled", "average-pooled", "full-value", "full-value-plain", "residual"]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 def _only_with(switch: str, default: Any, description: str) -> Any:
@@ -30,9 +37,7 @@ class Network(Strict):
     spectral_norm_over_input: bool = _only_with("spectral_norm", False, "of transposed convolutions, as a PyTorch port")
     spectral_norm_constraint: bool = _only_with("spectral_norm", False, "weights divided after updates, as a TF2 port")
     norm_eps: Epsilon = _only_with("norm", 1e-5, "added to batch norm's variances; Keras has 1e-3")
-    equalised_rate: bool = Field(
-        False, description="weights times gain / sqrt(fan-in) at run time (Karras et al. 2018)"
-    )
+    equalised_rate: bool = Field(False, description="weights times gain/sqrt(fan-in) at run time (Karras et al. 2018)")
     attention_at: list[Place] = Field(default=[], description="feature maps that are followed by self-attention")
     attention: Form = _only_with("attention_at", "official", "its form: docs/variants.md")
     attention_bias: bool = _only_with("attention_at", False, "biases in its convolutions, as the ports have them")
@@ -57,7 +62,7 @@ class DiscriminatorSwitches(Network):
 class Optimizer(Strict):
     """Adam for both networks. The discriminator's learning rate is `lr_g * lr_ratio` (TTUR, Heusel et al. 2017)."""
 
-    lr_g: Rate = Field(description="the generator's learning rate")
+    lr_g: float = Field(gt=0, le=1, description="the generator's learning rate")
     lr_ratio: float = Field(1.0, gt=0, le=1e4, description="discriminator's learning rate over the generator's")
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
     eps: Epsilon = Field(1e-8, description="added to the root of the second moment; Keras has 1e-7")
@@ -102,9 +107,7 @@ class Recipe(Strict):
     condition: str | None = Field(None, description="`class`, or an attribute's name: what both networks are told of")
     objective: Literal["non-saturating", "minimax", "hinge", "least-squares", "wasserstein", "relativistic"]
     regularisers: Regularisers = Regularisers()
-    augment: list[Literal["color", "translation", "cutout"]] = Field(
-        [], description="of all that D sees, differentiable"
-    )
+    augment: list[Literal["color", "translation", "cutout"]] = Field([], description="of all D sees, differentiable")
     n_dis: Repeats = Field(1, description="discriminator steps for each generator step")
     optimizer: Optimizer
     extension: Extension | None = Field(None, description="own code; what it does not define stays as it is here")
@@ -126,51 +129,43 @@ class Variant(Recipe):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        for wrong, where, why in self._refusals():
-            if wrong:
-                raise refused(why, *where.split("."))
-        return self
-
-    def _refusals(self) -> Iterator[tuple[bool, str, str]]:
-        """(whether it is so, the key, why it is refused and what to say)."""
         generator, discriminator, weights = self.generator, self.discriminator, self.regularisers
-        penalised, grows = weights.gradient_penalty > 0, self.backbone == "progressive"
-        why = "a condition works through batch norm's gains and biases; say generator.norm: batch"
-        yield self.condition is not None and generator.norm != "batch", "condition", why
-        why = (
-            "a penalty on each image's gradient is not defined under batch norm, which mixes images "
-            "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
-        )
-        per_image = penalised or weights.r1 > 0 or weights.r2 > 0
-        yield per_image and discriminator.norm == "batch", "discriminator.norm", why
-        why = (
-            "feature matching shows the discriminator images that are not augmented, which augmentation is to "
-            "keep from it (Zhao et al. 2020); say augment: [], or regularisers.feature_matching: 0"
-        )
-        yield weights.feature_matching > 0 and bool(self.augment), "augment", why
-        why = (
-            "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3); "
-            "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
-        )
-        yield self.objective == "wasserstein" and not (penalised or discriminator.spectral_norm), "objective", why
-        why = "spectral norm divides the weights' scale out again; say spectral_norm: false, or equalised_rate: false"
-        yield generator.equalised_rate and generator.spectral_norm, "generator.equalised_rate", why
-        yield discriminator.equalised_rate and discriminator.spectral_norm, "discriminator.equalised_rate", why
-        why = "a progressive discriminator has no features before its head to match; say 0, or another backbone"
-        yield grows and weights.feature_matching > 0, "regularisers.feature_matching", why
-        why = "it is of transposed convolutions, which this network has none of; say false"
-        transposed, is_ours = self.backbone in ("dcgan", "faces", "sngan"), self.extension is None
-        over_input = [
-            network.spectral_norm and network.spectral_norm_over_input for network in (generator, discriminator)
-        ]
-        yield is_ours and over_input[0] and not transposed, "generator.spectral_norm_over_input", why
-        yield is_ours and over_input[1], "discriminator.spectral_norm_over_input", why
-        why = "the residual block in attention's place has no biases to switch on; say false"
+        is_penalised, is_ours = weights.gradient_penalty > 0, self.extension is None
+        if self.condition is not None and generator.norm != "batch":
+            why = "a condition works through batch norm's gains and biases; say generator.norm: batch"
+            raise refused(why, "condition")
+        if (is_penalised or weights.r1 > 0 or weights.r2 > 0) and discriminator.norm == "batch":
+            why = "a penalty on each image's gradient is not defined under batch norm, which mixes images"
+            ways = "(Gulrajani et al. 2017, section 4); say discriminator.norm: none"
+            raise refused(f"{why} {ways}", "discriminator", "norm")
+        if weights.feature_matching > 0 and self.augment:
+            why = "feature matching shows the discriminator images that are not augmented, which augmentation is to"
+            ways = "keep from it (Zhao et al. 2020); say augment: [], or regularisers.feature_matching: 0"
+            raise refused(f"{why} {ways}", "augment")
+        if self.objective == "wasserstein" and not (is_penalised or discriminator.spectral_norm):
+            why = "the Wasserstein loss is unbounded without a Lipschitz constraint (Arjovsky et al. 2017, section 3)"
+            ways = "say regularisers.gradient_penalty: 10, or discriminator.spectral_norm: true"
+            raise refused(f"{why}; {ways}", "objective")
         for role, network in (("generator", generator), ("discriminator", discriminator)):
-            has_none = network.attention_at and network.attention == "residual"
-            yield is_ours and bool(has_none and network.attention_bias), f"{role}.attention_bias", why
-        why = "only `backbone: progressive` has it; say false"
-        yield generator.pixel_norm and not grows, "generator.pixel_norm", why
-        yield discriminator.minibatch_deviation and not grows, "discriminator.minibatch_deviation", why
-        why = "a progressive discriminator sees one side at a time; say 1, or another backbone"
-        yield grows and discriminator.scales > 1, "discriminator.scales", why
+            if network.equalised_rate and network.spectral_norm:
+                ways = "say spectral_norm: false, or equalised_rate: false"
+                raise refused(f"spectral norm divides the weights' scale out again; {ways}", role, "equalised_rate")
+            has_transposed = role == "generator" and self.backbone in ("dcgan", "faces", "sngan")
+            if network.spectral_norm and network.spectral_norm_over_input and is_ours and not has_transposed:
+                why = "it is of transposed convolutions, which this network has none of; say false"
+                raise refused(why, role, "spectral_norm_over_input")
+            if network.attention_at and network.attention == "residual" and network.attention_bias and is_ours:
+                why = "the residual block in attention's place has no biases to switch on; say false"
+                raise refused(why, role, "attention_bias")
+        if self.backbone == "progressive":
+            if weights.feature_matching > 0:
+                why = "a progressive discriminator has no features before its head to match; say 0, or another backbone"
+                raise refused(why, "regularisers", "feature_matching")
+            if discriminator.scales > 1:
+                why = "a progressive discriminator sees one side at a time; say 1, or another backbone"
+                raise refused(why, "discriminator", "scales")
+        elif generator.pixel_norm:
+            raise refused("only `backbone: progressive` has it; say false", "generator", "pixel_norm")
+        elif discriminator.minibatch_deviation:
+            raise refused("only `backbone: progressive` has it; say false", "discriminator", "minibatch_deviation")
+        return self

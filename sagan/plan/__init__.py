@@ -1,18 +1,6 @@
 """From `params.yaml` to the one list of runs, references and evaluations, each named by what determines it."""
 
-from sagan.params.recipes import resolved_variant
-from sagan.plan.checks import check_own_networks
-from sagan.plan.making import check_code, make_plan
+from sagan.plan.making import check_code, check_own_networks, make_plan
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 
-__all__ = [
-    "Cell",
-    "Evaluation",
-    "Plan",
-    "Reference",
-    "Run",
-    "check_code",
-    "check_own_networks",
-    "make_plan",
-    "resolved_variant",
-]
+__all__ = ["Cell", "Evaluation", "Plan", "Reference", "Run", "check_code", "check_own_networks", "make_plan"]

@@ -1,16 +1,28 @@
-"""What of a plan is there: what is missing, what is invalid and moved away; and its list for people."""
+"""What of a plan is there, missing, or invalid and moved away; what is left costs; and what no suite asks for."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from statistics import median, median_low
+from typing import Any
 
-from sagan.plan.costs import Costs
+from sagan.errors import UserError
+from sagan.params import Params
 from sagan.plan.types import Evaluation, Plan, Reference, Run
 from sagan.store.folders import last_step, run_state, set_aside, size_of
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_result
+from sagan.store.reading import all_records, dataset_of, log_tail, read_evaluation, read_reference, read_result
+from sagan.store.records import canonical
+from sagan.store.types import EvaluationRecord, LogLine, RunRecord
+
+# Where so many times a training's own seconds have passed, it did not only share the machine: it was stopped.
+_PAUSED = 10
 
 
 def is_there(job: Run | Reference | Evaluation, paths: Paths) -> bool:
@@ -30,6 +42,76 @@ def set_aside_invalid(plan: Plan, paths: Paths) -> dict[str, Path]:
     """Move away results whose records are none, or are not true of their files; where each went, by its key."""
     moved = {key: set_aside(job.record, key, paths) for key, job in plan.jobs.items()}
     return {key: place for key, place in moved.items() if place is not None}
+
+
+class Costs:
+    """Seconds that a plan's jobs take, by the runs and evaluations on disk, other plans' among them.
+
+    A run that has begun is estimated by its own log, others by runs of the same recipe, else by those of the same
+    backbone, width and image size; a measurement by those against the same reference. Where nothing of the kind has
+    been done, nothing is said.
+    """
+
+    def __init__(self, plan: Plan, paths: Paths) -> None:
+        self._plan = plan
+        records = all_records(RunRecord, paths)
+        paces: dict[str, tuple[Mapping[str, Any], float]] = {
+            run.key: (run.config, _steady(run) or run.seconds / run.steps) for run in records if run.steps
+        }
+        for key in plan.runs.keys() - {run.key for run in records}:
+            lines = pairwise(log_tail(key, paths))
+            if found := [_pace(a, b) for a, b in lines if b.step > a.step and b.time > a.time]:
+                paces[key] = (plan.runs[key].config, median_low(found))
+        # Of a step by a run's key and recipe, of an image by the shape of the networks, of a measurement by reference.
+        self._took: dict[Any, list[float]] = defaultdict(list)
+        for key, (config, per_step) in paces.items():
+            if shape := _shape(config):
+                self._took[key].append(per_step)
+                self._took[_recipe(config)].append(per_step)
+                self._took[shape].append(per_step / config["training"]["batch_size"])
+        for evaluation in all_records(EvaluationRecord, paths):
+            if evaluation.generated_images and evaluation.seconds is not None:
+                self._took[evaluation.reference].append(evaluation.seconds)
+
+    def seconds(self, key: str, from_step: int = 0) -> float | None:
+        """Estimated seconds of one job of the plan; for a run, from a step on."""
+        if key not in self._plan.runs:
+            evaluation = self._plan.evaluations.get(key)
+            return None if evaluation is None else self._usual(evaluation.reference)
+        config = self._plan.runs[key].config
+        training, per_step = config["training"], self._usual(key) or self._usual(_recipe(config))
+        if per_step is None and (per_image := self._usual(_shape(config))) is not None:
+            per_step = per_image * training["batch_size"]
+        return None if per_step is None else per_step * (training["steps"] - from_step)
+
+    def _usual(self, of: Any) -> float | None:
+        return median(self._took[of]) if of in self._took else None
+
+
+def _pace(a: LogLine, b: LogLine) -> float:
+    """Seconds a step between two lines, by the clock, as runs share the machine; a pause between them is none."""
+    return min(b.time - a.time, _PAUSED * (b.seconds - a.seconds)) / (b.step - a.step)
+
+
+def _steady(run: RunRecord) -> float | None:
+    """Seconds a step by the clock, without the first ones; those of a CPU were counted for all threads together."""
+    if not run.steady_steps or run.steady_seconds is None:
+        return None
+    told = run.provenance
+    return run.steady_seconds / run.steady_steps / (told.threads if told.device_kind == "cpu" else 1)
+
+
+def _recipe(config: Mapping[str, Any]) -> str:
+    """All that a step's time depends on; its budget and its seed are not of it."""
+    return canonical([config["variant"], config["image"], config["training"]["batch_size"]])
+
+
+def _shape(config: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """Backbone, side and width; None where an older version's record does not say."""
+    try:
+        return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
+    except KeyError:
+        return None
 
 
 def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
@@ -71,3 +153,47 @@ def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
     keys = {key for cell in plan.suites[suite] for key in (cell.run, *cell.evaluations)}
     keys |= {plan.evaluations[key].reference for key in keys & plan.evaluations.keys()}
     return sum(size_of(paths.root / jobs[key].record.folder(key)) for key in keys)
+
+
+def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], delete: bool) -> Iterator[str]:
+    """What each suite takes on disk; then results that no suite asks for, deleted where `delete` says so.
+
+    What experiments left for others (state/shared) and torn folders that were set aside are such results too.
+    Where a dataset is not prepared, the keys of its suites are not known, and all results on it are kept.
+
+    Args:
+        plan_of: the plan of a suite, with the seeds that it asks for now.
+    """
+    wanted, unknown, total = set(), set(), 0
+    for suite, spec in params.suites.items():
+        try:
+            plan = plan_of(suite)
+        except UserError:
+            unknown.add(spec.dataset)
+            continue
+        wanted |= {*plan.runs, *plan.references, *plan.evaluations}
+        yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
+    if unknown:
+        yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
+    places = [root / "results" for root in (paths.root, paths.root / "state" / "shared")]
+    rooms = [place / room for place in places for room in ("runs", "references", "evaluations")]
+    folders = [folder for room in rooms for folder in sorted(room.glob("*")) if folder.is_dir()]
+    for folder in [*folders, *sorted((paths.root / "state" / "torn").glob("*"))]:
+        # One without a record may be of any dataset, and so may one of a dataset that has another name now.
+        kept = folder.name in wanted or (unknown and dataset_of(folder) not in params.datasets.keys() - unknown)
+        if folder.parent.name != "torn" and (kept or _is_busy(folder)):
+            continue
+        size = size_of(folder)
+        total += size
+        yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
+        if delete:
+            shutil.rmtree(folder)
+    how = "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
+    yield f"{total / 1e6:.1f} MB in all{how}"
+
+
+def _is_busy(folder: Path) -> bool:
+    """Whether a job works on a result; an evaluation's run is in use as long as the evaluation is made."""
+    of_evaluations = (folder.parent.parent / "evaluations").glob(f".{folder.name}.*.lock*")
+    locks = {lock_of(folder), *(lock.with_name(lock.name.removesuffix(".soft")) for lock in of_evaluations)}
+    return any(map(is_locked, locks))

@@ -1,4 +1,4 @@
-"""What was changed in `params.yaml` since the last commit, and reaches no run: said, so that nobody waits for it."""
+"""What values of `params.yaml` reach: each setting of a run with where it is said, and changes that reach no run."""
 
 from __future__ import annotations
 
@@ -7,28 +7,53 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sagan.errors import UserError
+from sagan.errors import UserError, check_known
 from sagan.params import Params
-from sagan.params.complaints import Tree, shown
+from sagan.params.common import Tree, as_text, shown
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, parsed, read_yaml
-from sagan.params.recipes import what_runs
+from sagan.params.run import switched_on, what_runs
 from sagan.params.variants import Recipe
 from sagan.store.git import committed
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 _NOTHING: Any = object()
-# Of a variant: what `what_runs` has, and words.
-_SHOWN_ELSEWHERE = {*Recipe.model_fields, "training", "description"} - {"extension"}
+_UNUSED = {
+    "variants": "none of their variants is it, or is like it",
+    "suites": "it is not under `repro:`",
+    "datasets": "no such suite has it as its `dataset:`",
+}
+
+
+def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
+    """What a variant's runs are made of, and where each value is said.
+
+    Args:
+        suite: whose training is shown, and whose images' sides; None for what the variant itself says.
+    """
+    check_known(name, name, params.grids.get(name, params.variants), "variant")
+    variant, said_by = params.variants[name], params.said[name]
+    if suite is None:
+        recipe = switched_on(Recipe.model_validate(variant.model_dump(include=set(Recipe.model_fields))))
+        recipe["training"] = variant.training.model_dump(exclude_unset=True)
+    else:
+        check_known(f"--suite {suite}", suite, params.suites, "suite")
+        runs = what_runs(params, suite, name)
+        recipe = {**runs["variant"], "training": runs["training"]}
+        training = leaves(params.suites[suite].training.model_dump(exclude_unset=True), "training.")
+        said_by = {path: f"suites.{suite}.{path}" for path, _ in training} | said_by
+    told = [(path, as_text(value), said_by.get(path, "default")) for path, value in leaves(recipe)]
+    rows = [("setting", "value", "said by"), *told]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield ""
+    yield "what is not listed is off" if suite else "what is not listed is off, or up to the suite (--suite NAME)"
 
 
 def unreached(params: Params, paths: Paths, suites: Sequence[str] | None = None) -> Iterator[str]:
-    """A line for each value that differs from the committed file and changes nothing of some suites, with the reason.
-
-    Args:
-        suites: by default those under `repro:`.
-    """
+    """A line for each value that was changed since the last commit and reaches no run of some suites, and why."""
     try:
         before = parsed(committed(paths.params) or "", paths.params)
     except UserError:  # nothing is committed, or no params.yaml
@@ -40,18 +65,19 @@ def changes_without_effect(before: Tree, now: Tree, params: Params, suites: Sequ
     """The same, of two trees of the file. `params` are those of `now`."""
     effect = _effect(params, suites)
     told = f"reaches no run of {', '.join(suites)}"
-    for section in ("variants", "suites", "datasets"):
+    for section in _UNUSED:
         for name, node in now[section].items():
-            written = {path: value for path, value in leaves(node) if path != "description"}
             former = dict(leaves(before.get(section, {}).get(name, {})))
-            changed = [path for path, value in written.items() if former.get(path, _NOTHING) != value]
-            if changed and (why := _unused(params, section, name, suites)):
-                yield f"{section}.{name} {told}: {why}"
+            changed = {path: of for path, of in leaves(node) if former.get(path, _NOTHING) != of}
+            changed.pop("description", None)
+            heirs = _heirs(params, section, name, suites)
+            if changed and not heirs:
+                yield f"{section}.{name} {told}: {_UNUSED[section]}"
                 continue
-            for path in changed if former else ():
+            for path, value in changed.items() if former else ():
                 if effect == _effect_with(now, section, name, path, former.get(path, _NOTHING), suites):
-                    why = _reason(params, suites, section, name, path)
-                    yield f"{section}.{name}.{path} = {shown(written[path])} {told}: {why}"
+                    place = f"{section}.{name}.{path}"
+                    yield f"{place} = {shown(value)} {told}: {_reason(params, heirs, place, path)}"
 
 
 def _effect(params: Params, suites: Sequence[str]) -> Json:
@@ -62,7 +88,7 @@ def _effect(params: Params, suites: Sequence[str]) -> Json:
             params.datasets[params.suites[name].dataset].model_dump(),
             params.rows[name],
             {row: what_runs(params, name, row) for row in params.rows[name]},
-            [params.variants[row].model_dump(exclude=_SHOWN_ELSEWHERE) for row in params.rows[name]],
+            [params.variants[row].model_dump(include={"extension", "ranked"}) for row in params.rows[name]],
         ]
         for name in suites
     }
@@ -83,35 +109,24 @@ def _effect_with(now: Tree, section: str, name: str, path: str, value: Any, suit
     return None
 
 
-def _unused(params: Params, section: str, name: str, suites: Sequence[str]) -> str | None:
-    """Why a whole entry is of no use to some suites; None where it is of use."""
-    if section == "suites":
-        return None if name in suites else "it is not under `repro:`"
-    if section == "datasets":
-        used = name in {params.suites[suite].dataset for suite in suites}
-        return None if used else "no such suite has it as its `dataset:`"
-    return None if _heirs(params, name, suites) else "none of their variants is it, or is like it"
+def _heirs(params: Params, section: str, name: str, suites: Sequence[str]) -> list[str]:
+    """The rows of some suites of which an entry says anything; of a variant also those that it names."""
+    heirs: list[str] = []
+    for suite in suites:
+        if section == "variants":
+            for row in params.rows[suite].values():
+                says = any(place.startswith(f"variants.{name}.") for place in params.said[row.name].values())
+                if says or name in (row.name, *row.aliases) or row.name in params.grids.get(name, ()):
+                    heirs.append(row.name)
+        elif name == (suite if section == "suites" else params.suites[suite].dataset):
+            heirs += params.rows[suite]
+    return heirs
 
 
-def _heirs(params: Params, name: str, suites: Sequence[str]) -> list[str]:
-    """The rows to which a variant or a grid says anything, or whose name it is."""
-    places = f"variants.{name}."
-    return [
-        row.name
-        for suite in suites
-        for row in params.rows[suite].values()
-        if name in (row.name, *row.aliases)
-        or row.name in params.grids.get(name, ())
-        or any(place.startswith(places) for place in params.said[row.name].values())
-    ]
-
-
-def _reason(params: Params, suites: Sequence[str], section: str, name: str, path: str) -> str:
-    place = f"{section}.{name}.{path}"
-    heirs = _heirs(params, name, suites) if section == "variants" else list(params.rows[name])
+def _reason(params: Params, heirs: Sequence[str], place: str, path: str) -> str:
     setting = path.split(".", 3)[-1] if path.startswith("grid.") else path
     said = list(dict.fromkeys(params.said[row].get(setting, place) for row in heirs))
-    if said and place not in said:
-        more = f" and {len(said) - 2} more" if len(said) > 2 else ""
-        return f"what runs is said by {' and '.join(said[:2])}{more}"
-    return "what it belongs to is off there, or it means what was said before"
+    if place in said:
+        return "what it belongs to is off there, or it means what was said before"
+    more = f" and {len(said) - 2} more" if len(said) > 2 else ""
+    return f"what runs is said by {' and '.join(said[:2])}{more}"

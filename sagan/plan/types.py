@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
 
 from sagan.errors import UserError
 from sagan.names import FILE_NAME, is_file_name
+from sagan.params.common import refused
 from sagan.params.run import RunConfig
 from sagan.store.records import Json, digest, write_json
 from sagan.store.types import EvaluationRecord, ReferenceRecord, Result, RunRecord
 
-# Of an evaluation's key: a variant's name, then seed and hashes.
-_LONGEST = FILE_NAME + 50
-_SHOWN = 60
-
 
 def _a_name(name: str) -> str:
-    if not is_file_name(name, _LONGEST):
-        raise PydanticCustomError("name", "{problem}", {"problem": f"{name!r:.{_SHOWN}} is no key of a plan"})
+    # The longest is an evaluation's key: a variant's name, then seed and hashes.
+    if not is_file_name(name, FILE_NAME + 50):
+        raise refused(f"{name!r:.60} is no key of a plan")
     return name
 
 
@@ -138,11 +135,7 @@ class Plan:
 
     @staticmethod
     def load(path: Path) -> Plan:
-        """A plan as `save` wrote it.
-
-        Raises:
-            UserError: the file is not there, or is no plan.
-        """
+        """A plan as `save` wrote it; a `UserError` where the file is not there, or is none."""
         try:
             return TypeAdapter(Plan).validate_json(path.read_bytes())
         except FileNotFoundError:

@@ -10,8 +10,7 @@ from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import attention_layers
 from sagan.nn.reparametrised import in_use, raw_weights
 from sagan.params.loading import load_params
-from sagan.params.run import Image, networks_of
-from sagan.plan import resolved_variant
+from sagan.params.run import Image, networks_of, resolved_variant
 
 PARAMS = load_params()
 # What the ports say: side of images, attention (in G, in D), spectral norm (G, D), learning rates (G, D).

@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from sagan.errors import UserError
+from sagan.params import params_schema
 from sagan.params.inheritance import leaves, merge
 from sagan.params.loading import load_params
-from sagan.params.schema import params_schema
 from tests.made_up import put
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
-from sagan.params.recipes import suite_training
+from sagan.params.run import suite_training
 
 FILE = """
 repro: [s]

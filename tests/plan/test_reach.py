@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from sagan.errors import UserError
+from sagan.params import params_schema
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, read_yaml
-from sagan.params.schema import params_schema
 from sagan.plan import make_plan
 from sagan.plan.reach import changes_without_effect, unreached
 from tests import commit
@@ -153,6 +153,11 @@ def test_a_training_that_every_variant_says_itself_is_named():
         "suites.quick.training.batch_size = 64 reaches no run of quick: what runs is said by "
         "variants.sagan-small.training.batch_size and variants.dcgan-small.training.batch_size"
     ]
+
+
+def test_a_default_of_a_dataset_that_is_said_is_named():
+    [line] = told(("datasets.mnist5k.held_out", 1000))
+    assert line.startswith("datasets.mnist5k.held_out = 1000 reaches no run of quick: what it belongs to is off there")
 
 
 def test_a_level_with_a_dot_in_its_name_is_a_place_too():

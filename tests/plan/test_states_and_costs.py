@@ -8,9 +8,7 @@ import pytest
 
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
-from sagan.plan.costs import Costs
-from sagan.plan.listing import missing, plan_lines
-from sagan.plan.pruning import prune_results
+from sagan.plan.listing import Costs, missing, plan_lines, prune_results
 from sagan.store.folders import last_step, run_state
 from sagan.store.locks import exclusive
 from sagan.store.records import write_json

@@ -14,8 +14,7 @@ import torch
 
 from sagan.params.inheritance import merge
 from sagan.params.loading import load_params
-from sagan.params.run import RunConfig
-from sagan.plan import resolved_variant
+from sagan.params.run import RunConfig, resolved_variant
 from tests.training.conftest import trainer_of
 
 FILE = Path(__file__).parent / "losses.json"
