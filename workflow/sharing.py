@@ -38,12 +38,11 @@ def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> 
     """Finished results under another root too, each folder all at once. Their files are never written again."""
     there = {*wanted} - {*missing(plan, source)}
     for key in there:
-        place = plan.jobs[key].record.folder(key)
-        new = target.root / place
+        old, new = (plan.jobs[key].record.folder(root, key) for root in (source, target))
         temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
-            shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
+            shutil.copytree(old, temporary, copy_function=_link_or_copy)
             # What lies under the name is unfinished.
             shutil.rmtree(new, ignore_errors=True)
             temporary.rename(new)

@@ -23,7 +23,7 @@ from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import is_there, plan_lines
 from sagan.plan.pruning import prune_results
 from sagan.plan.reach import unreached
-from sagan.store.reports import leave_for_workspace
+from sagan.store.paths import leave_for_workspace
 from sagan.verifying import verify as verify_run
 
 

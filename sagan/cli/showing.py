@@ -12,8 +12,7 @@ from sagan.cli.app import PATHS, TrustOption, app
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 from sagan.params.schema import write_schema
-from sagan.store.paths import TIMM
-from sagan.store.reports import experiment_paths
+from sagan.store.paths import TIMM, experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
 from sagan.verifying import agreement
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sagan.plan import Plan
 from sagan.store.paths import Paths
-from sagan.store.reading import all_records, log_tail
+from sagan.store.reading import all_records, read_log
 from sagan.store.records import canonical, digest
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
@@ -35,7 +35,7 @@ class Costs:
         ]
         self._own: dict[str, float] = {}
         for key in plan.runs.keys() - {run.key for run in records}:
-            lines = pairwise(log_tail(key, paths))
+            lines = pairwise(read_log(key, paths, tail=True))
             if paces := [_pace(a, b) for a, b in lines if b.step > a.step and b.time > a.time]:
                 self._own[key] = median_low(paces)
                 known.append((plan.runs[key].config, self._own[key]))

@@ -8,9 +8,16 @@ from pathlib import Path
 
 from sagan.plan.costs import Costs
 from sagan.plan.types import Evaluation, Plan, Reference, Run
-from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_result
+from sagan.store.reading import (
+    last_step,
+    read_evaluation,
+    read_reference,
+    read_result,
+    run_state,
+    set_aside,
+    size_of,
+)
 
 
 def is_there(job: Run | Reference | Evaluation, paths: Paths) -> bool:
@@ -70,4 +77,4 @@ def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
     jobs = plan.jobs
     keys = {key for cell in plan.suites[suite] for key in (cell.run, *cell.evaluations)}
     keys |= {plan.evaluations[key].reference for key in keys & plan.evaluations.keys()}
-    return sum(size_of(paths.root / jobs[key].record.folder(key)) for key in keys)
+    return sum(size_of(jobs[key].record.folder(paths, key)) for key in keys)

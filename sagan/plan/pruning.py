@@ -10,10 +10,9 @@ from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan.listing import suite_size
 from sagan.plan.types import Plan
-from sagan.store.folders import size_of
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import dataset_of
+from sagan.store.reading import dataset_of, size_of
 
 
 def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], delete: bool) -> Iterator[str]:

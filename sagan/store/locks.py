@@ -84,10 +84,11 @@ def exclusive(folder: Path, what: str | None = None, deadline: float | None = No
     Raises:
         UserError: the time is over.
     """
-    for lock in waited_for(lock_of(folder), what or folder.name):
+    what = what or folder.name
+    for lock in waited_for(lock_of(folder), what):
         if lock is None:
             if deadline is not None and time.monotonic() > deadline:
-                raise UserError(f"{what or folder.name}: another process still has it, and the time is over")
+                raise UserError(f"{what}: another process still has it, and the time is over")
             time.sleep(_POLL_SECONDS)
     try:
         yield lock
@@ -97,11 +98,10 @@ def exclusive(folder: Path, what: str | None = None, deadline: float | None = No
 
 def is_locked(path: Path) -> bool:
     """Whether a living process holds a lock."""
-    if not (path.exists() or _soft(path).exists()):
-        return False
-    if (lock := taken(path)) is None:
-        return True
-    release(lock)
+    if path.exists() or _soft(path).exists():
+        if (lock := taken(path)) is None:
+            return True
+        release(lock)
     return False
 
 

@@ -11,8 +11,8 @@ from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.costs import Costs
 from sagan.plan.listing import missing, plan_lines
 from sagan.plan.pruning import prune_results
-from sagan.store.folders import last_step, run_state
 from sagan.store.locks import exclusive
+from sagan.store.reading import last_step, run_state
 from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests import varied
