@@ -15,7 +15,7 @@ import typer
 
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app
-from sagan.code.trust import trust_now
+from sagan.code.extensions import trust_now
 from sagan.data import prepare, summary
 from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params

@@ -48,8 +48,8 @@ def check_own_code(params: Params, suite: str, paths: Paths) -> None:
         if extension is None:
             continue
         runs = what_runs(params, suite, name)
-        sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
-        dead = [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
+        sources = check_extension(paths.root / extension.file, _place(name, paths))
+        dead = [key for needed, keys in REPLACED.items() if sources.defined.issuperset(needed) for key in keys]
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
         other = found.setdefault(canonical([rest, runs["training"], extension_code(sources)]), name)
         if other == name:
@@ -74,13 +74,12 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
         config = run.typed
         if config.variant.extension is None:
             continue
-        file, place = paths.root / config.variant.extension.file, _place(name, paths)
-        sources, functions = check_extension(file, place)
-        roles = [role for role in NETWORKS if f"build_{role}" in functions]
+        sources = check_extension(paths.root / config.variant.extension.file, _place(name, paths))
+        roles = [role for role in NETWORKS if f"build_{role}" in sources.defined]
         if roles:
             from sagan.nn.extension import own_network  # torch: others need not wait for it
 
-            module = load_extension(sources, f"{place} = {file.as_posix()!r}")
+            module = load_extension(sources)
             for role in roles:
                 own_network(role, config.networks(), module)
 

@@ -143,8 +143,8 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
     if extension is None:
         return code, None
     file = paths.root / extension.file
-    sources, defined = check_extension(file, place)
-    networks = defined & {"build_generator", "build_discriminator"}
+    sources = check_extension(file, place)
+    networks = sources.defined & {"build_generator", "build_discriminator"}
     if networks and config.variant.condition is not None:
         raise UserError(f"{place} = {extension.file!r}: own networks are not told of classes; say condition: null")
     if "build_discriminator" in networks and config.variant.regularisers.feature_matching:
@@ -155,7 +155,7 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
     except LookupError as error:
         raise UserError(f"{place} = {extension.file!r}: {first_line(error)}") from None
     # An own network sees each of its switches, also those that say nothing to the package's.
-    roles = [role for role in NETWORKS if f"build_{role}" in defined]
+    roles = [role for role in NETWORKS if f"build_{role}" in networks]
     seen = {role: getattr(config.variant, role).model_dump(exclude_defaults=True) for role in roles}
     return digest([code, own, seen]), sources
 
