@@ -18,20 +18,15 @@ from sagan.plan.listing import missing
 from sagan.store.paths import Paths
 
 
-def pool(paths: Paths) -> Paths:
-    """Where experiments leave their results, laid out like the workspace."""
-    return Paths(paths.root / "state" / "shared")
-
-
 def bring(plan: Plan, workspace: Paths, here: Paths) -> int:
     """Take over what is missing here and finished in the workspace or its pool; returns how many results."""
-    sources = [pool(workspace)] if workspace == here else [workspace, pool(workspace)]
+    sources = [workspace.pool] if workspace == here else [workspace, workspace.pool]
     return sum(_linked(plan, missing(plan, here), source, here) for source in sources)
 
 
 def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
     """Leave what is finished here in the workspace's pool, where neither it nor the workspace has it."""
-    _linked(plan, {*missing(plan, workspace)} & {*missing(plan, pool(workspace))}, here, pool(workspace))
+    _linked(plan, {*missing(plan, workspace)} & {*missing(plan, workspace.pool)}, here, workspace.pool)
 
 
 def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> int:

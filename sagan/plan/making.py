@@ -22,7 +22,7 @@ from sagan.params.run import Image, RunConfig, RunTraining, switched_on
 from sagan.params.suites import Listed, Suite
 from sagan.plan.checks import check_data, check_own_code
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
-from sagan.store.paths import Paths, main_workspace
+from sagan.store.paths import Paths
 from sagan.store.reading import read_record, warn_once
 from sagan.store.records import Json, digest
 from sagan.store.types import Manifest, RunRecord
@@ -109,8 +109,7 @@ def _names_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
 
     What experiments made beside the workspace, or the workspace beside an experiment, is used under its name too.
     """
-    roots = [root for root in (main_workspace(paths.root), paths.root) if root is not None]
-    for one in [Paths(place) for root in roots for place in (root / "state" / "shared", root)]:
+    for one in [place for of in dict.fromkeys((paths.workspace, paths)) for place in (of.pool, of)]:
         for evaluation in sorted(one.evaluation("-").parent.glob("*.*")):
             if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
                 yield found[1], found[0]

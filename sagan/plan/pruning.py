@@ -51,9 +51,9 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
 
 def _prunable(paths: Paths) -> Iterator[tuple[Path, bool]]:
     """Folders that may be deleted, and whether they are results under a key."""
-    for root in (paths.root, paths.root / "state" / "shared"):
-        for room in ("runs", "references", "evaluations"):
-            yield from ((folder, True) for folder in sorted((root / "results" / room).glob("*")) if folder.is_dir())
+    for of in (paths, paths.pool):
+        for room in (of.run(""), of.reference(""), of.evaluation("")):
+            yield from ((folder, True) for folder in sorted(room.glob("*")) if folder.is_dir())
     yield from ((folder, False) for folder in sorted((paths.root / "state" / "torn").glob("*")))
 
 

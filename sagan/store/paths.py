@@ -41,7 +41,7 @@ class Paths:
         return self.root / "results" / "evaluations" / key
 
     def state(self, key: str) -> Path:
-        """Resume checkpoints and locks of a run; never needed once its run.json is there."""
+        """Resume checkpoints of a run; never needed once its run.json is there."""
         return self.root / "state" / key
 
     def log(self, name: str) -> Path:
@@ -61,6 +61,17 @@ class Paths:
     def pages(self, suite: str) -> Path:
         """A report's pages of some MB: report.html and explorer.html. DVC keeps their versions, git does not."""
         return self.root / "pages" / suite
+
+    @property
+    def workspace(self) -> Paths:
+        """The workspace of which this folder is a copy that DVC made for an experiment; itself for any other folder."""
+        copies = (of for of in self.root.resolve().parents if of.parts[-3:] == (".dvc", "tmp", "exps"))
+        return next((Paths(folder.parents[2]) for folder in copies), self)
+
+    @property
+    def pool(self) -> Paths:
+        """Where experiments beside the workspace leave their results, laid out like the workspace."""
+        return Paths(self.root / "state" / "shared")
 
     def experiment(self, name: str) -> Paths:
         """Where a DVC experiment beside the workspace left its reports and pages, laid out like the workspace."""
@@ -86,14 +97,6 @@ class Paths:
         return self.weights / "inception-2015-12-05.pth"
 
 
-def main_workspace(folder: Path) -> Path | None:
-    """The workspace of which this folder is a copy that DVC made for an experiment; None for any other folder."""
-    for parent in folder.resolve().parents:
-        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
-            return parent.parent.parent.parent
-    return None
-
-
 def experiment_paths(name: str, paths: Paths) -> Paths:
     """Where the report of a DVC experiment beside the workspace lies.
 
@@ -111,10 +114,10 @@ def experiment_paths(name: str, paths: Paths) -> Paths:
 
 def leave_for_workspace(suites: Iterable[str], paths: Paths) -> Paths | None:
     """From the copy that DVC runs an experiment in, leave its reports in the workspace; None in any other folder."""
-    workspace, name = main_workspace(paths.root), os.environ.get("DVC_EXP_NAME")
-    if workspace is None or name is None:
+    name = os.environ.get("DVC_EXP_NAME")
+    if paths.workspace == paths or name is None:
         return None
-    left = Paths(workspace).experiment(name)
+    left = paths.workspace.experiment(name)
     for suite in suites:
         for source, target in ((paths.report(suite), left.report(suite)), (paths.pages(suite), left.pages(suite))):
             shutil.rmtree(target, ignore_errors=True)
