@@ -85,10 +85,11 @@ class _Module:
         if (module := self.base.module(f"{self.name}.{name}")) is not None:
             return module
         if name in self._imports:
-            return self._of_import(*self._imports[name])
+            return self.of_import(*self._imports[name])
         return name if hasattr(builtins, name) or name in ("__file__", "__name__") else None
 
-    def _of_import(self, module: str, name: str | None) -> Definition | _Module | str:
+    def of_import(self, module: str, name: str | None) -> Definition | _Module | str:
+        """What a name in another module, or that module, stands for."""
         home = self.base.module(module)
         if home is None and name and module.partition(".")[0] == "sagan":
             raise LookupError(f"{self.name}: there is no module {module}")
@@ -98,10 +99,6 @@ class _Module:
         if found is None:
             raise LookupError(f"{self.name}: {module} has no {name}")
         return found
-
-    def imported(self, statement: ast.Import | ast.ImportFrom) -> dict[str, Definition | _Module | str]:
-        """What the names that an import inside a function binds stand for."""
-        return {name: self._of_import(*place) for name, place in _imported(statement)}
 
 
 def _without_docstrings(content: bytes) -> ast.Module:
@@ -213,7 +210,7 @@ class _Writer:
         scope = dict.fromkeys(names + _bound(body))
         for statement in _own_nodes(body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                scope |= self.module.imported(statement)
+                scope |= {name: self.module.of_import(*place) for name, place in _imported(statement)}
             elif isinstance(statement, ast.Global):
                 scope = {name: value for name, value in scope.items() if name not in statement.names}
         inside = self._scoped(self.text, body, scope)

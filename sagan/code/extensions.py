@@ -53,10 +53,6 @@ _TAKEN = sys.stdlib_module_names | {"numpy", "sagan", "torch"}
 _said: set[str] = set()
 
 
-class OwnCodeError(UserError):
-    """An exception inside a user's code, told by the user's own lines."""
-
-
 @dataclass(frozen=True)
 class Sources:
     """An extension as it was read, once: what is checked, hashed, executed and kept with a run are these bytes.
@@ -172,7 +168,7 @@ def load_extension(sources: Sources) -> ModuleType:
     It gets `__functions__`, those of `FUNCTIONS` that it defines, `__place__`, what errors name, and `__sources__`.
 
     Raises:
-        OwnCodeError: it raised an exception.
+        UserError: it raised an exception, which is told by its own lines.
     """
     finder = _FromMemory(sources)
     for name in sources.beside:
@@ -210,7 +206,7 @@ def calling(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of own code returns.
 
     Raises:
-        OwnCodeError: with the traceback of an exception from the first line of own code on.
+        UserError: with the traceback of an exception from the first line of own code on.
     """
     try:
         return function(*arguments)
@@ -222,7 +218,7 @@ def calling(function: Callable[..., Any], *arguments: Any) -> Any:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
         own = list(itertools.dropwhile(lambda frame: _is_installed(frame.filename), frames))
         lines = ["an extension raised an exception", *"".join(traceback.format_list(own)).rstrip().splitlines()]
-        raise OwnCodeError("\n".join([*lines, "".join(traceback.format_exception_only(error)).rstrip()])) from None
+        raise UserError("\n".join([*lines, "".join(traceback.format_exception_only(error)).rstrip()])) from None
 
 
 def _is_ours(file: str) -> bool:

@@ -84,11 +84,10 @@ def exclusive(folder: Path, what: str | None = None, deadline: float | None = No
     Raises:
         UserError: the time is over.
     """
-    what = what or folder.name
-    for lock in waited_for(lock_of(folder), what):
+    for lock in waited_for(lock_of(folder), what or folder.name):
         if lock is None:
             if deadline is not None and time.monotonic() > deadline:
-                raise UserError(f"{what}: another process still has it, and the time is over")
+                raise UserError(f"{what or folder.name}: another process still has it, and the time is over")
             time.sleep(_POLL_SECONDS)
     try:
         yield lock

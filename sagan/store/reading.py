@@ -13,10 +13,9 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -38,8 +37,7 @@ GO_ON_LATER = 75
 _STOPPED = (GO_ON_LATER, 129, 130, 143)
 
 
-@dataclass(frozen=True)
-class Found(Generic[R]):
+class Found(NamedTuple, Generic[R]):
     """The record in a place, or `why` what is there is none, in a few words; neither where nothing is there."""
 
     record: R | None = None
