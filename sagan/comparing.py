@@ -97,7 +97,7 @@ def _measured_with(of: Analysis) -> list:
 
 def _report(name: str, suite: str, paths: Paths) -> Analysis:
     """The report that a name stands for, made anew from its tables."""
-    here = paths.report(suite) if name == WORKSPACE else Paths(paths.experiment(name)).report(suite)
+    here = (paths if name == WORKSPACE else paths.experiment(name)).report(suite)
     for folder in (here, Path(name)):
         if (folder / "report.json").exists():
             return read_analysis(folder)
@@ -107,11 +107,8 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
             archive.extractall(place, filter="data")
             if ((there := Paths(Path(place)).report(suite)) / "report.json").exists():
                 return read_analysis(there)
-    known = [WORKSPACE, *(found.name for found in sorted(paths.experiment("").glob("*")))]
-    raise UserError(
-        f"{name}: no experiment, commit or folder with a report of {suite}, and no variant of it"
-        f"{did_you_mean(name, known)}"
-    )
+    known = did_you_mean(name, [WORKSPACE, *paths.experiments()])
+    raise UserError(f"{name}: no experiment, commit or folder with a report of {suite}, and no variant of it{known}")
 
 
 def _answered(

@@ -25,9 +25,9 @@ from sagan.metrics.reference import make_reference
 from sagan.names import one_line
 from sagan.plan import Evaluation, Plan, Reference, Run, check_code
 from sagan.plan.listing import is_there
-from sagan.store.folders import GO_ON_LATER
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
+from sagan.store.reading import GO_ON_LATER
 from sagan.store.types import RunRecord
 from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
 from sagan.training.graphs import CaptureFailed

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-import shlex
 import sys
 from typing import Any
 
@@ -19,9 +18,6 @@ WEBP_SIDE = 16_383
 FILE_NAME = 150
 # MLflow's limits for the names of tags, metrics and parameters, and for the texts of tags.
 _MLFLOW_NAME, _MLFLOW_TEXT = 250, 8000
-
-# A shell takes it as one word.
-for_shell = shlex.quote
 
 
 def is_file_name(name: str, longest: int = FILE_NAME) -> bool:
@@ -77,11 +73,7 @@ def for_mlflow_text(text: str) -> str:
 
 
 def for_figure(text: Any) -> str:
-    """A label of matplotlib, which takes what stands between two `$` as a formula.
-
-    >>> for_figure("lr $10^{-4$")
-    'lr \\\\$10^{-4\\\\$'
-    """
+    """A label of matplotlib, which takes what stands between two `$` as a formula."""
     return one_line(text).replace("$", r"\$")
 
 
@@ -96,11 +88,7 @@ def for_markdown(text: Any) -> str:
 
 
 def for_html(text: Any) -> str:
-    """A text within an element or a quoted attribute of HTML.
-
-    >>> for_html("<b title='x'>")
-    '&lt;b title=&#x27;x&#x27;&gt;'
-    """
+    """A text within an element or a quoted attribute of HTML."""
     return html.escape(one_line(text))
 
 
@@ -113,11 +101,8 @@ def for_csv(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = one_line(value)
-    if value[:1] not in ("=", "+", "-", "@") or re.fullmatch(
-        r"[+-]?[\d.]+(e[+-]?\d+)?|-|[+-]?inf", value, re.IGNORECASE
-    ):
-        return value
-    return f"'{value}"
+    is_number = re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?|-|[+-]?inf", value, re.IGNORECASE)
+    return f"'{value}" if value.startswith(("=", "+", "-", "@")) and not is_number else value
 
 
 # Of an address who logs in and with what, and settings whose name says that they are secret.

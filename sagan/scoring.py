@@ -20,7 +20,6 @@ from sagan.metrics.table import METRICS, applicable
 from sagan.params import Params
 from sagan.plan import Reference, make_plan
 from sagan.store.paths import Paths
-from sagan.store.reading import read_reference
 from sagan.training.devices import device_for
 
 
@@ -36,11 +35,9 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
     suite, reference = _reference(dataset, space, params, paths)
     prepared = load(paths.prepared(dataset, reference.resolution))
     images = read_images(folder, prepared.manifest["channels"], reference.resolution)
-    if read_reference(reference.key, paths).record is None:
-        with device_for(reference.execution, reference.threads):  # before the reference's lock, as everywhere
-            make_reference(reference, prepared, paths)
-    real = load_reference(reference.key, paths)
-    with device_for(reference.execution, reference.threads) as device:
+    with device_for(reference.execution, reference.threads) as device:  # before the reference's lock, as everywhere
+        make_reference(reference, prepared, paths)
+        real = load_reference(reference.key, paths)
         features = features_of_images(Extractor(space, paths.reference(reference.key), paths, device), images, device)
     sampled = Sampled(features, deviation=deviation_of_images(images))
     split = f"{real.record['real_count']} of the {reference.split} split of {dataset}"

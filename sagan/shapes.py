@@ -85,6 +85,5 @@ def resolve_side(place: int | str, resolution: int) -> int | None:
     """
     if isinstance(place, int):
         return place
-    denominator = int(place.removeprefix("1/"))
-    side, remainder = divmod(resolution, denominator)
+    side, remainder = divmod(resolution, int(place.removeprefix("1/")))
     return None if remainder else side

@@ -10,6 +10,8 @@ import io
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -20,7 +22,6 @@ from sagan.store.paths import Paths
 
 # FIDs that differ by less, as a part of the reported one, are the same but for rounding.
 ROUNDING = 1e-3
-_GENERATOR = "generator.safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class Reported:
     device: str
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What came of it; `same` where the figure may be called the same number."""
 
     same: bool
@@ -69,11 +69,10 @@ def chosen(suite: str, plan: Plan, paths: Paths, key: str | None) -> Reported:
     runs = {run.run: run for run in reported_runs(suite, paths)}
     if key is not None and key not in runs:
         raise UserError(f"{key}: no run of {paths.report(suite)}{did_you_mean(key, runs)}")
-    wanted = [runs[key]] if key is not None else list(runs.values())
     # The names before the hashes are labels: suites share runs.
-    asked = {key.rpartition(".")[2]: evaluation for key, evaluation in plan.evaluations.items()}
-    for run in wanted:
-        if (found := asked.get(run.evaluation.rpartition(".")[2])) is not None and found.run in plan.runs:
+    asked = {name.rpartition(".")[2]: evaluation for name, evaluation in plan.evaluations.items()}
+    for run in runs.values() if key is None else [runs[key]]:
+        if (found := asked.get(run.evaluation.rpartition(".")[2])) is not None:
             return replace(run, run=found.run, evaluation=found.key)
     what = "no run of it is" if key is None else f"run {key} is not"
     why = "what params.yaml and this code ask for; check out the commit that made the report"
@@ -81,10 +80,7 @@ def chosen(suite: str, plan: Plan, paths: Paths, key: str | None) -> Reported:
 
 
 def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verdict:
-    """Train one run of a report and measure it, in `state/verify`, and compare bytes and FID with the report.
-
-    Args:
-        key: which run; by default the cheapest.
+    """Train the `chosen` run of a report and measure it, in `state/verify`; compare bytes and FID with the report.
 
     Raises:
         UserError: see `chosen`; or the dataset is not the report's.
@@ -107,16 +103,12 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
         return Verdict(False, f"different: {told.run} diverged here, and gave FID {told.fid:.4f} in the report")
     make_reference(reference, dataset, scratch)
     fid = evaluate(evaluation, scratch).metrics["fid"].value
-    same_bytes = record.files[_GENERATOR].sha256 == told.generator_sha256
+    same_bytes = record.files["generator.safetensors"].sha256 == told.generator_sha256
     return judged(told, same_bytes, fid, record.provenance.device)
 
 
 def judged(told: Reported, same_bytes: bool, fid: float | None, device: str) -> Verdict:
-    """The verdict on a run that was repeated on a device.
-
-    Args:
-        fid: None where none can be measured.
-    """
+    """The verdict on a run that was repeated on a device; `fid` is None where none can be measured."""
     figures = f"FID {told.fid:.4f} in the report, {'none' if fid is None else f'{fid:.4f}'} here"
     if fid is not None and abs(fid - told.fid) <= ROUNDING * told.fid:
         what = "same bytes" if same_bytes else "same figures within rounding, other bytes"
@@ -131,13 +123,13 @@ def _scratch(paths: Paths, reference: str) -> Paths:
     """A root folder with the workspace's data, own code and the reference, where they are there, and without runs."""
     scratch = Paths(paths.root / "state" / "verify")
     shutil.rmtree(scratch.root, ignore_errors=True)
-    shared = [of for of in ("data", "extensions") if (paths.root / of).exists()]
+    shared = [paths.root / "data", paths.root / "extensions"]
     if (paths.reference(reference) / "reference.json").exists():
-        shared.append(paths.reference(reference).relative_to(paths.root).as_posix())
-    for name in shared:
-        link = scratch.root / name
+        shared.append(paths.reference(reference))
+    for place in filter(Path.exists, shared):
+        link = scratch.root / place.relative_to(paths.root)
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((paths.root / name).resolve())
+        link.symlink_to(place.resolve())
     return scratch
 
 

@@ -84,7 +84,8 @@ def evaluation_record(run: Run, cell: Cell, reference: str, metrics: Json | None
 
 def write_manifest(paths: Paths, dataset: str = "mnist5k", train: int = 4000, **changes: object) -> None:
     """What planning reads of a prepared dataset of 28 pixels: `train` images, and 1,000 to test."""
-    manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": dataset, "labels": None}
+    manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": dataset}
+    manifest["labels"] = {"kind": "classes", "names": list("0123456789")}
     manifest |= {"count": train + 1000, "splits": {"train": [0, train], "test": [train, train + 1000]}}
     write_json(paths.prepared(dataset, 28) / "manifest.json", manifest | changes)
 

@@ -17,10 +17,9 @@ import torch
 from sagan import making
 from sagan.code.fingerprint import PACKAGE
 from sagan.plan import Evaluation, Plan
-from sagan.store.folders import run_state
 from sagan.store.locks import exclusive, is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import read_evaluation, read_reference, read_run
+from sagan.store.reading import read_evaluation, read_reference, read_run, run_state
 from tests import wait_for
 from tests.metrics.conftest import PARAMS, World, measured  # noqa: F401 (a fixture)
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_verified_is_one_line(reported):
         verify("small", reported.plan, reported.paths, "nothing")
     with pytest.raises(UserError, match=r"reports.other.results\.csv: no such report"):
         verify("other", reported.plan, reported.paths)
-    reported.plan.runs.clear()
+    reported.plan.evaluations.clear()
     with pytest.raises(UserError, match="check out the commit that made the report"):
         verify("small", reported.plan, reported.paths)
 

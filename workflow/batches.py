@@ -13,8 +13,8 @@ from statistics import median
 
 from sagan.plan import Plan
 from sagan.plan.listing import Costs, missing
-from sagan.store.folders import last_step
 from sagan.store.paths import Paths
+from sagan.store.reading import last_step
 
 # A process imports PyTorch for 5 s of a core: what is packed is worth it, and no batch is waited for long.
 LEAST_SECONDS, MOST_SECONDS = 45.0, 600.0

@@ -28,7 +28,7 @@ from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import missing, set_aside_invalid
 from sagan.plan.reach import unreached
 from sagan.store.locks import exclusive
-from sagan.store.paths import Paths, main_workspace
+from sagan.store.paths import Paths
 from sagan.store.records import Json
 from workflow.batches import MOST_SECONDS, batches
 from workflow.jobs import Jobs, follower
@@ -142,8 +142,7 @@ def check_threads(plan: Plan, cores: int) -> None:
 
 def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, deadline: float | None) -> int:
     """Run Snakemake over what is missing; 0 when all of it is there in the end. Without `cores`: on a cluster."""
-    workspace = main_workspace(Path.cwd())
-    shared = Paths(workspace) if workspace else PATHS
+    shared = PATHS.workspace
     places = ("results", "state", "state/logs", "state/tmp")
     check_writable(*(PATHS.root / place for place in places), shared.root / "state")
     # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
@@ -177,7 +176,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         with tracking, LiveLine(plan, PATHS):
             status = jobs.run(plan_file, profile, cores, gpus, lock._context.lock_file_fd, deadline)
         status = summary(plan, PATHS, jobs, status)
-        if workspace:
+        if shared != PATHS:
             publish(plan, PATHS, shared)
     return status
 

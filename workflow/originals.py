@@ -8,13 +8,13 @@ without them too, where one only trains and in the copies that DVC runs experime
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from sagan.data import outdated
 from sagan.errors import UserError, said
-from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
 from workflow.machine import check_writable
@@ -54,7 +54,7 @@ def check_place(root: Path) -> None:
     if "dubious ownership" in git.stderr:
         raise UserError(
             f"{root.resolve()} belongs to another user, so git does not open it; if you trust them: "
-            f"git config --global --add safe.directory {for_shell(str(root.resolve()))}"
+            f"git config --global --add safe.directory {shlex.quote(str(root.resolve()))}"
         )
     if git.returncode:
         raise UserError(

@@ -34,7 +34,7 @@ def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     absent = set(missing(plan, paths))
-    done = [paths.root / job.record.folder(key) for key, job in plan.jobs.items() if key not in absent]
+    done = [job.record.folder(paths, key) for key, job in plan.jobs.items() if key not in absent]
     under_way = [place(key) for key in plan.jobs if key in absent for place in (paths.state, paths.run)]
     with tempfile.TemporaryDirectory(dir=out) as fresh:
         _write(done, Path(fresh), "done", paths, light)

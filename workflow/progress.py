@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from sagan.plan import Plan
 from sagan.plan.listing import Costs, missing
-from sagan.store.folders import last_step
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
+from sagan.store.reading import last_step
 
 _INTERVAL_TERMINAL, _INTERVAL_PLAIN = 1.0, 30.0
 # Records, and logs of what is at work, are read again so often.
@@ -43,10 +43,10 @@ class LiveLine:
         """What has come of the plan by now, in so many characters at most."""
         plan, paths = self._plan, self._paths
         records = {key: job.record for key, job in plan.jobs.items()}
-        self._left = [key for key in self._left if not (paths.root / records[key].place.format(key)).exists()]
+        self._left = [key for key in self._left if not (records[key].folder(paths, key) / records[key].file).exists()]
         untrained = [key for key in self._left if key in plan.runs]
         steps = {key: last_step(key, paths) for key in untrained if paths.run(key).exists()}
-        now = [key for key in self._left if is_locked(lock_of(paths.root / records[key].folder(key)))]
+        now = [key for key in self._left if is_locked(lock_of(records[key].folder(paths, key)))]
         line = f"runs: {len(plan.runs) - len(untrained)}/{len(plan.runs)} trained, "
         line += f"{self._total - len(self._left)}/{self._total} jobs{self._to_go(self._left, steps, now)}; "
         doing = [self._doing(key, steps) for key in now]

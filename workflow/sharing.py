@@ -18,32 +18,26 @@ from sagan.plan.listing import missing
 from sagan.store.paths import Paths
 
 
-def pool(paths: Paths) -> Paths:
-    """Where experiments leave their results, laid out like the workspace."""
-    return Paths(paths.root / "state" / "shared")
-
-
 def bring(plan: Plan, workspace: Paths, here: Paths) -> int:
     """Take over what is missing here and finished in the workspace or its pool; returns how many results."""
-    sources = [pool(workspace)] if workspace == here else [workspace, pool(workspace)]
+    sources = [workspace.pool] if workspace == here else [workspace, workspace.pool]
     return sum(_linked(plan, missing(plan, here), source, here) for source in sources)
 
 
 def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
     """Leave what is finished here in the workspace's pool, where neither it nor the workspace has it."""
-    _linked(plan, {*missing(plan, workspace)} & {*missing(plan, pool(workspace))}, here, pool(workspace))
+    _linked(plan, {*missing(plan, workspace)} & {*missing(plan, workspace.pool)}, here, workspace.pool)
 
 
 def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> int:
     """Finished results under another root too, each folder all at once. Their files are never written again."""
     there = {*wanted} - {*missing(plan, source)}
     for key in there:
-        place = plan.jobs[key].record.folder(key)
-        new = target.root / place
+        old, new = (plan.jobs[key].record.folder(root, key) for root in (source, target))
         temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
-            shutil.copytree(source.root / place, temporary, copy_function=_link_or_copy)
+            shutil.copytree(old, temporary, copy_function=_link_or_copy)
             # What lies under the name is unfinished.
             shutil.rmtree(new, ignore_errors=True)
             temporary.rename(new)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from sagan.plan import Plan
 from sagan.plan.listing import missing
-from sagan.store.folders import last_checkpoint, was_stopped
 from sagan.store.paths import Paths
-from sagan.store.reading import read_run
+from sagan.store.reading import last_checkpoint, read_run, was_stopped
 from workflow.jobs import Jobs
 
 _SHOWN_LINES, _SHOWN_FAILURES = 5, 10

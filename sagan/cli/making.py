@@ -15,14 +15,14 @@ import typer
 
 from sagan.analysis.seeds import planned
 from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app
-from sagan.code.trust import trust_now
+from sagan.code.extensions import trust_now
 from sagan.data import prepare, summary
 from sagan.errors import UserError, check_known, meant
 from sagan.params.loading import load_params
 from sagan.plan import Plan, check_own_networks
 from sagan.plan.listing import is_there, plan_lines, prune_results
 from sagan.plan.reach import unreached
-from sagan.store.reports import leave_for_workspace
+from sagan.store.paths import leave_for_workspace
 from sagan.verifying import verify as verify_run
 
 

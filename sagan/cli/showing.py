@@ -13,8 +13,7 @@ from sagan.errors import UserError
 from sagan.params import write_schema
 from sagan.params.loading import load_params
 from sagan.plan.reach import recipe_lines
-from sagan.store.paths import TIMM
-from sagan.store.reports import experiment_paths
+from sagan.store.paths import TIMM, experiment_paths
 from sagan.store.weights import PUBLISHED, weights_lines
 from sagan.verifying import agreement
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 # Calls whose arguments are words for people.
 _SPOKEN = ("print", "warnings.warn")
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, *_COMPREHENSIONS)
 
 
 class CodeBase:
@@ -33,10 +34,11 @@ class CodeBase:
         """A module of the package by its dotted name; None for what is none."""
         if name not in self._modules:
             top, *parts = name.split(".")
-            place = self.package.joinpath(*parts)
-            file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-            is_own = top == "sagan" and file.exists()
-            content = file.read_bytes() if is_own else None if top == "sagan" else self.others.get(name)
+            content = self.others.get(name)
+            if top == "sagan":
+                place = self.package.joinpath(*parts)
+                file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+                content = file.read_bytes() if file.exists() else None
             self._modules[name] = None if content is None else _Module(self, name, content)
         return self._modules[name]
 
@@ -48,53 +50,46 @@ class CodeBase:
         return found
 
 
-@cache
-def code_base(package: Path) -> CodeBase:
-    return CodeBase(package)
+code_base = cache(CodeBase)
 
 
 class _Module:
-    """One file: what its names stand for.
-
-    Attributes:
-        definitions: the statements that bind each name.
-        loose: those that bind none.
-    """
+    """One file: what its names stand for. `loose` are the statements that bind none."""
 
     def __init__(self, base: CodeBase, name: str, content: bytes) -> None:
         self.base, self.name = base, name
-        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.definitions: dict[str, Definition] = {}
         self.loose: list[ast.stmt] = []
         self._imports: dict[str, tuple[str, str | None]] = {}
-        self._resolved: dict[str, Definition | _Module | str] = {}
         for statement in _without_docstrings(content).body:
             match statement:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    self.definitions.setdefault(statement.name, []).append(statement)
+                    self.define(statement.name, statement)
                 case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                    names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-                    for name in names:
-                        self.definitions.setdefault(name, []).append(statement)
+                    for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                        for node in ast.walk(target):
+                            if isinstance(node, ast.Name):
+                                self.define(node.id, statement)
                 case ast.Import() | ast.ImportFrom():
                     self._imports |= dict(_imported(statement))
                 case _:
                     self.loose.append(statement)
 
+    def define(self, name: str, statement: ast.stmt) -> None:
+        self.definitions.setdefault(name, Definition(self, name)).statements.append(statement)
+
     def resolve(self, name: str) -> Definition | _Module | str | None:
         """What a global name of this module stands for: a definition, a module, or a dotted name from elsewhere."""
-        if name not in self._resolved:
-            if name in self.definitions:
-                self._resolved[name] = Definition(self, name)
-            elif (module := self.base.module(f"{self.name}.{name}")) is not None:
-                self._resolved[name] = module
-            elif name in self._imports:
-                self._resolved[name] = self._of_import(*self._imports[name])
-            elif hasattr(builtins, name) or name in ("__file__", "__name__"):
-                self._resolved[name] = name
-        return self._resolved.get(name)
+        if name in self.definitions:
+            return self.definitions[name]
+        if (module := self.base.module(f"{self.name}.{name}")) is not None:
+            return module
+        if name in self._imports:
+            return self.of_import(*self._imports[name])
+        return name if hasattr(builtins, name) or name in ("__file__", "__name__") else None
 
-    def _of_import(self, module: str, name: str | None) -> Definition | _Module | str:
+    def of_import(self, module: str, name: str | None) -> Definition | _Module | str:
+        """What a name in another module, or that module, stands for."""
         home = self.base.module(module)
         if home is None and name and module.partition(".")[0] == "sagan":
             raise LookupError(f"{self.name}: there is no module {module}")
@@ -104,10 +99,6 @@ class _Module:
         if found is None:
             raise LookupError(f"{self.name}: {module} has no {name}")
         return found
-
-    def imported(self, statement: ast.Import | ast.ImportFrom) -> dict[str, Definition | _Module | str]:
-        """What the names that an import inside a function binds stand for."""
-        return {name: self._of_import(*place) for name, place in _imported(statement)}
 
 
 def _without_docstrings(content: bytes) -> ast.Module:
@@ -134,25 +125,18 @@ class Definition:
     """A function, class or constant of a module, with the statements of that module that bind no name."""
 
     def __init__(self, module: _Module, name: str) -> None:
-        self.place = (module.name, name)
-        self.name, self._module = name, module
-        self._statements = module.definitions[name]
+        self.place, self.name, self._module = (module.name, name), name, module
+        self.statements: list[ast.stmt] = []
         self._read: dict[frozenset | None, tuple[str, list[Definition]]] = {}
 
-    @cached_property
-    def is_table(self) -> bool:
-        """Whether this is an assignment annotated `Table`."""
-        first = self._statements[0]
-        return isinstance(first, ast.AnnAssign) and "Table" in {
-            node.id for node in ast.walk(first.annotation) if isinstance(node, ast.Name)
-        }
-
     def read(self, tokens: frozenset[str | int]) -> tuple[str, list[Definition]]:
-        """Its text, and the definitions that the text names; of a table, what is among the tokens."""
-        key = tokens if self.is_table else None
+        """Its text, and the definitions that the text names; of what is annotated `Table`, what is among the tokens."""
+        first = self.statements[0]
+        of_type = ast.walk(first.annotation) if isinstance(first, ast.AnnAssign) else ()
+        key = tokens if any(getattr(node, "id", None) == "Table" for node in of_type) else None
         if key not in self._read:
             writer = _Writer(self._module, key)
-            text = "\n".join(map(writer.text, [*self._statements, *self._module.loose]))
+            text = "\n".join(map(writer.text, [*self.statements, *self._module.loose]))
             self._read[key] = text, list(dict.fromkeys(writer.used))
         return self._read[key]
 
@@ -162,16 +146,12 @@ class Definition:
 
 
 class _Writer:
-    """Writes syntax trees as text, and notes the definitions that they name.
-
-    Args:
-        tokens: of a table, which entries to write; None for everything.
-    """
+    """Writes syntax trees as text, and notes the definitions that they name; of a table the entries of some tokens."""
 
     def __init__(self, module: _Module, tokens: frozenset[str | int] | None) -> None:
         self.module, self.tokens = module, tokens
         self.used: list[Definition] = []
-        self._scopes: list[dict[str, Definition | _Module | str | None]] = []  # None: a local variable
+        self._scope: ChainMap[str, Definition | _Module | str | None] = ChainMap()  # None: a local variable
 
     def text(self, node: object) -> str:
         match node:
@@ -204,9 +184,9 @@ class _Writer:
         return f"{type(node).__name__}({','.join(f'{name}={self.text(value)}' for name, value in fields)})"
 
     def _scoped(self, write: Callable[[Any], str], node: object, scope: dict) -> str:
-        self._scopes.append(scope)
+        self._scope = self._scope.new_child(scope)
         text = write(node)
-        self._scopes.pop()
+        self._scope = self._scope.parents
         return text
 
     def _annotated(self, node: ast.AnnAssign) -> str:
@@ -230,7 +210,7 @@ class _Writer:
         scope = dict.fromkeys(names + _bound(body))
         for statement in _own_nodes(body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                scope |= self.module.imported(statement)
+                scope |= {name: self.module.of_import(*place) for name, place in _imported(statement)}
             elif isinstance(statement, ast.Global):
                 scope = {name: value for name, value in scope.items() if name not in statement.names}
         inside = self._scoped(self.text, body, scope)
@@ -241,8 +221,7 @@ class _Writer:
     def _meaning(self, node: ast.expr) -> Definition | _Module | str | None:
         """What a name or a chain of attributes stands for; None for a local variable and what is computed."""
         if isinstance(node, ast.Name):
-            scope = next((scope for scope in reversed(self._scopes) if node.id in scope), None)
-            return self.module.resolve(node.id) if scope is None else scope[node.id]
+            return self._scope[node.id] if node.id in self._scope else self.module.resolve(node.id)
         owner = self._meaning(node.value) if isinstance(node, ast.Attribute) else None
         if isinstance(owner, _Module):
             return owner.resolve(node.attr)  # type: ignore[attr-defined]
@@ -275,5 +254,5 @@ def _own_nodes(nodes: list) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, *_COMPREHENSIONS)):
+        if not isinstance(node, _SCOPES):
             todo += ast.iter_child_nodes(node)

@@ -91,7 +91,7 @@ def extension_code(sources: Sources, package: Path = PACKAGE, tokens: Collection
     files = {sources.file.stem: sources.main} | sources.beside
     base = CodeBase(package, files)
     for name in files:  # statements that bind no name belong to every definition of their file: to one at least
-        base.module(name).definitions["-"] = [ast.Pass()]
+        base.module(name).define("-", ast.Pass())
     places = tuple(f"{name}:{of}" for name in files for of in base.module(name).definitions)
     nodes = (node for content in files.values() for node in ast.walk(ast.parse(content)))
     named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str | int)}

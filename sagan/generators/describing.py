@@ -40,9 +40,8 @@ def describe_variant(
     image = Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
     config, own = networks_of(resolved_variant(variant, resolution), image), None
     if variant.extension is not None:
-        file, place = (paths or Paths()).root / variant.extension.file, f"variants.{name}.extension.file"
-        sources, _ = check_extension(file, place)
-        own = load_extension(sources, f"{place} = {file.as_posix()!r}")
+        file = (paths or Paths()).root / variant.extension.file
+        own = load_extension(check_extension(file, f"variants.{name}.extension.file"))
     lines = [f"{name}: {variant.description}"] if variant.description else [name]
     if variant.caution is not None:
         lines += ["", f"Warning: {variant.caution}."]

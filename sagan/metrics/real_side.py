@@ -58,7 +58,7 @@ def load_reference(key: str, paths: Paths) -> RealSide:
     """
     folder, found = paths.reference(key), read_reference(key, paths, verify=True)
     if found.record is None:
-        why = "no such reference" if found.state == "missing" else f"damaged ({found.why})"
+        why = f"damaged ({found.why})" if found.why else "no such reference"
         raise UserError(f"{folder}: {why}; make it with `python -m sagan reference {key}`")
     kept = load_file(folder / "features.safetensors")
     return RealSide(

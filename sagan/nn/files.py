@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import nn
 
-from sagan.code.trust import load_kept
+from sagan.code.extensions import load_kept
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.extension import PREFIX, own_network
 from sagan.nn.reparametrised import plain

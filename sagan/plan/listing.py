@@ -14,10 +14,20 @@ from typing import Any
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan.types import Evaluation, Plan, Reference, Run
-from sagan.store.folders import last_step, run_state, set_aside, size_of
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.reading import all_records, dataset_of, log_tail, read_evaluation, read_reference, read_result
+from sagan.store.reading import (
+    all_records,
+    dataset_of,
+    last_step,
+    read_evaluation,
+    read_log,
+    read_reference,
+    read_result,
+    run_state,
+    set_aside,
+    size_of,
+)
 from sagan.store.records import canonical
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
@@ -59,7 +69,7 @@ class Costs:
             run.key: (run.config, _steady(run) or run.seconds / run.steps) for run in records if run.steps
         }
         for key in plan.runs.keys() - {run.key for run in records}:
-            lines = pairwise(log_tail(key, paths))
+            lines = pairwise(read_log(key, paths, tail=True))
             if found := [_pace(a, b) for a, b in lines if b.step > a.step and b.time > a.time]:
                 paces[key] = (plan.runs[key].config, median_low(found))
         # Of a step by a run's key and recipe, of an image by the shape of the networks, of a measurement by reference.
@@ -152,7 +162,7 @@ def suite_size(plan: Plan, suite: str, paths: Paths) -> int:
     jobs = plan.jobs
     keys = {key for cell in plan.suites[suite] for key in (cell.run, *cell.evaluations)}
     keys |= {plan.evaluations[key].reference for key in keys & plan.evaluations.keys()}
-    return sum(size_of(paths.root / jobs[key].record.folder(key)) for key in keys)
+    return sum(size_of(jobs[key].record.folder(paths, key)) for key in keys)
 
 
 def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], delete: bool) -> Iterator[str]:
@@ -175,8 +185,7 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
         yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
     if unknown:
         yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
-    places = [root / "results" for root in (paths.root, paths.root / "state" / "shared")]
-    rooms = [place / room for place in places for room in ("runs", "references", "evaluations")]
+    rooms = [room for of in (paths, paths.pool) for room in (of.run(""), of.reference(""), of.evaluation(""))]
     folders = [folder for room in rooms for folder in sorted(room.glob("*")) if folder.is_dir()]
     for folder in [*folders, *sorted((paths.root / "state" / "torn").glob("*"))]:
         # One without a record may be of any dataset, and so may one of a dataset that has another name now.

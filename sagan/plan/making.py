@@ -23,7 +23,7 @@ from sagan.params import Params
 from sagan.params.run import NETWORKS, Image, RunConfig, run_config, switched_on, what_runs
 from sagan.params.suites import Suite, least_images
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
-from sagan.store.paths import Paths, main_workspace
+from sagan.store.paths import Paths
 from sagan.store.reading import read_record, read_run, warn_once
 from sagan.store.records import Json, canonical, digest
 from sagan.store.types import Manifest, RunRecord
@@ -138,8 +138,7 @@ def _keys_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
 
     What experiments made beside the workspace, or the workspace beside an experiment, is used under its name too.
     """
-    roots = [root for root in (main_workspace(paths.root), paths.root) if root is not None]
-    for one in [Paths(place) for root in roots for place in (root / "state" / "shared", root)]:
+    for one in [place for of in dict.fromkeys((paths.workspace, paths)) for place in (of.pool, of)]:
         for evaluation in sorted(one.evaluation("-").parent.glob("*.*")):
             if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
                 yield found[1], found[0]
@@ -165,8 +164,8 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
     code = fingerprint.code_of(*fingerprint.RUN, tokens=config.tokens())
     if extension is None:
         return code, None
-    sources, defined = check_extension(paths.root / extension.file, place)
-    told, roles = f"{place} = {extension.file!r}", [role for role in NETWORKS if f"build_{role}" in defined]
+    sources = check_extension(paths.root / extension.file, place)
+    told, roles = f"{place} = {extension.file!r}", [role for role in NETWORKS if f"build_{role}" in sources.defined]
     if roles and config.variant.condition is not None:
         raise UserError(f"{told}: own networks are not told of classes; say condition: null")
     if "discriminator" in roles and config.variant.regularisers.feature_matching:
@@ -206,8 +205,8 @@ def _check_own_code(params: Params, suite: str, paths: Paths) -> None:
         if extension is None:
             continue
         runs = what_runs(params, suite, name)
-        sources, functions = check_extension(paths.root / extension.file, _place(name, paths))
-        dead = [key for needed, keys in REPLACED.items() if functions.issuperset(needed) for key in keys]
+        sources = check_extension(paths.root / extension.file, _place(name, paths))
+        dead = [key for needed, keys in REPLACED.items() if sources.defined.issuperset(needed) for key in keys]
         rest = {key: value for key, value in runs["variant"].items() if key not in dead}
         recipe = canonical([rest, runs["training"], fingerprint.extension_code(sources)])
         other, before = found.setdefault(recipe, (name, runs["variant"]))
@@ -227,13 +226,12 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
         config = run.typed
         if config.variant.extension is None:
             continue
-        file, place = paths.root / config.variant.extension.file, _place(name, paths)
-        sources, functions = check_extension(file, place)
-        roles = [role for role in NETWORKS if f"build_{role}" in functions]
+        sources = check_extension(paths.root / config.variant.extension.file, _place(name, paths))
+        roles = [role for role in NETWORKS if f"build_{role}" in sources.defined]
         if roles:
             from sagan.nn.extension import own_network  # torch: others need not wait for it
 
-            module = load_extension(sources, f"{place} = {file.as_posix()!r}")
+            module = load_extension(sources)
             for role in roles:
                 own_network(role, config.networks(), module)
 

@@ -97,11 +97,10 @@ def exclusive(folder: Path, what: str | None = None, deadline: float | None = No
 
 def is_locked(path: Path) -> bool:
     """Whether a living process holds a lock."""
-    if not (path.exists() or _soft(path).exists()):
-        return False
-    if (lock := taken(path)) is None:
-        return True
-    release(lock)
+    if path.exists() or _soft(path).exists():
+        if (lock := taken(path)) is None:
+            return True
+        release(lock)
     return False
 
 

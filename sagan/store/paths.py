@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from sagan.errors import UserError, did_you_mean
 
 # Feature spaces whose weights ship with the package, and the file of each (`sagan.metrics.digits` made them).
 RULERS = Path(__file__).parent.parent / "metrics" / "rulers"
@@ -36,7 +41,7 @@ class Paths:
         return self.root / "results" / "evaluations" / key
 
     def state(self, key: str) -> Path:
-        """Resume checkpoints and locks of a run; never needed once its run.json is there."""
+        """Resume checkpoints of a run; never needed once its run.json is there."""
         return self.root / "state" / key
 
     def log(self, name: str) -> Path:
@@ -57,9 +62,24 @@ class Paths:
         """A report's pages of some MB: report.html and explorer.html. DVC keeps their versions, git does not."""
         return self.root / "pages" / suite
 
-    def experiment(self, name: str) -> Path:
-        """What a DVC experiment beside the workspace left to be read: `reports/` and `pages/`."""
-        return self.root / "state" / "experiments" / name
+    @property
+    def workspace(self) -> Paths:
+        """The workspace of which this folder is a copy that DVC made for an experiment; itself for any other folder."""
+        copies = (of for of in self.root.resolve().parents if of.parts[-3:] == (".dvc", "tmp", "exps"))
+        return next((Paths(folder.parents[2]) for folder in copies), self)
+
+    @property
+    def pool(self) -> Paths:
+        """Where experiments beside the workspace leave their results, laid out like the workspace."""
+        return Paths(self.root / "state" / "shared")
+
+    def experiment(self, name: str) -> Paths:
+        """Where a DVC experiment beside the workspace left its reports and pages, laid out like the workspace."""
+        return Paths(self.root / "state" / "experiments" / name)
+
+    def experiments(self) -> list[str]:
+        """The names of those that left some."""
+        return sorted(folder.name for folder in self.experiment("").root.glob("*"))
 
     @property
     def weights(self) -> Path:
@@ -74,13 +94,32 @@ class Paths:
             return RULERS / f"{SHIPPED[extractor]}.safetensors"
         if extractor.startswith(TIMM):
             return self.weights / f"{extractor.removeprefix(TIMM)}.safetensors"
-        name = "inception-2015-12-05" if extractor == "inception" else extractor
-        return self.weights / f"{name}.pth"
+        return self.weights / "inception-2015-12-05.pth"
 
 
-def main_workspace(folder: Path) -> Path | None:
-    """The workspace of which this folder is a copy that DVC made for an experiment; None for any other folder."""
-    for parent in folder.resolve().parents:
-        if parent.name == "exps" and parent.parts[-3:-1] == (".dvc", "tmp"):
-            return parent.parent.parent.parent
-    return None
+def experiment_paths(name: str, paths: Paths) -> Paths:
+    """Where the report of a DVC experiment beside the workspace lies.
+
+    Raises:
+        UserError: no experiment of that name has left one here.
+    """
+    left = paths.experiment(name)
+    if not (left.root / "reports").exists():
+        raise UserError(
+            f"{name}: no experiment of that name has left a report here{did_you_mean(name, paths.experiments())}; "
+            f"`dvc exp run --temp --name {name} -S …` makes one, `dvc exp show` lists experiments"
+        )
+    return left
+
+
+def leave_for_workspace(suites: Iterable[str], paths: Paths) -> Paths | None:
+    """From the copy that DVC runs an experiment in, leave its reports in the workspace; None in any other folder."""
+    name = os.environ.get("DVC_EXP_NAME")
+    if paths.workspace == paths or name is None:
+        return None
+    left = paths.workspace.experiment(name)
+    for suite in suites:
+        for source, target in ((paths.report(suite), left.report(suite)), (paths.pages(suite), left.pages(suite))):
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target)
+    return left

@@ -1,33 +1,28 @@
-"""The one reader of results: is a record there, missing or invalid, and what does it say.
+"""The one reader of results: is a record there, missing or invalid, what does it say, and how far has its run come.
 
 An invalid one (half of a file, another program's, one that is too old) is treated as missing: the pipeline makes the
-result anew; its folder is set aside, never deleted (`sagan.store.folders`). One line of warning names it.
+result anew; its folder is set aside, never deleted. One line of warning names it.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
+import shutil
 import sys
+import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.records import Json, complete_lines, file_digest
-from sagan.store.types import (
-    EvaluationRecord,
-    LogLine,
-    PreparedManifest,
-    Record,
-    ReferenceRecord,
-    Result,
-    RunRecord,
-)
+from sagan.store.records import Json, file_digest
+from sagan.store.types import EvaluationRecord, LogLine, Manifest, Record, ReferenceRecord, Result, RunRecord
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Result)
@@ -35,16 +30,16 @@ _IN_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 # Bytes of a log's end: some lines.
 _LOG_TAIL = 8192
 
+# What a job leaves with when a signal stopped it behind a checkpoint (EX_TEMPFAIL of sysexits.h). A cluster's scheduler
+# takes it as "put it back in the queue".
+GO_ON_LATER = 75
+# That, and how the shell names SIGHUP, SIGINT and SIGTERM where a job leaves at once: none of these is a failure.
+_STOPPED = (GO_ON_LATER, 129, 130, 143)
 
-@dataclass(frozen=True)
-class Found(Generic[R]):
-    """What a place holds.
 
-    `record` is there where the state is "there". "invalid": there is a file, and it is no such record, or one of the
-    files that it names is not what it says. `why` says of it in a few words.
-    """
+class Found(NamedTuple, Generic[R]):
+    """The record in a place, or `why` what is there is none, in a few words; neither where nothing is there."""
 
-    state: Literal["there", "missing", "invalid"]
     record: R | None = None
     why: str = ""
 
@@ -52,15 +47,15 @@ class Found(Generic[R]):
 def read_record(path: Path, kind: type[R]) -> Found[R]:
     """A file that should hold a record, by itself."""
     try:
-        return Found("there", kind.model_validate_json(path.read_bytes()))
+        return Found(kind.model_validate_json(path.read_bytes()))
     except FileNotFoundError:
-        return Found("missing")
+        return Found()
     except ValidationError as error:
-        return Found("invalid", why=_reason(error))
+        return Found(why=_reason(error))
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP):
             raise
-        return Found("invalid", why=error.strerror.lower())
+        return Found(why=error.strerror.lower())
 
 
 def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> Found[S]:
@@ -69,24 +64,24 @@ def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> 
     Args:
         verify: compare the files' bytes with their digests too: a copy that broke off may have the right sizes.
     """
-    path = paths.root / kind.place.format(key)
-    found = read_record(path, kind)
+    folder = kind.folder(paths, key)
+    found = read_record(folder / kind.file, kind)
     if found.record is not None and found.record.key != key:
-        found = Found("invalid", why=f"its key is {found.record.key!r:.80}")
-    if found.state == "invalid":
-        warn_once(f"{path}: invalid record ({found.why}); treated as missing")
+        found = Found(why=f"its key is {found.record.key!r:.80}")
     if found.record is None:
+        if found.why:
+            warn_once(f"{folder / kind.file}: invalid record ({found.why}); treated as missing")
         return found
     for name, kept in found.record.files.items():
-        file = path.parent / name
+        file = folder / name
         if name in found.record.left_behind:
             continue
         if not file.exists():
-            return Found("invalid", why=f"{name} is not there")
+            return Found(why=f"{name} is not there")
         if file.stat().st_size != kept.bytes:
-            return Found("invalid", why=f"{name} has another size")
+            return Found(why=f"{name} has another size")
         if verify and file_digest(file) != kept.sha256:
-            return Found("invalid", why=f"{name} has other bytes")
+            return Found(why=f"{name} has other bytes")
     return found
 
 
@@ -95,52 +90,99 @@ read_reference = partial(read_result, ReferenceRecord)
 read_evaluation = partial(read_result, EvaluationRecord)
 
 
+def set_aside(kind: type[Result], key: str, paths: Paths, verify: bool = True) -> Path | None:
+    """Move away a result whose record is none, or is not true of its files; None if it is whole, missing or in use."""
+    folder = kind.folder(paths, key)
+    if is_locked(lock_of(folder)) or not read_result(kind, key, paths, verify).why:
+        return None
+    place = paths.root / "state" / "torn" / f"{key}-{time.time_ns()}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, place)
+    return place
+
+
 def all_records(kind: type[S], paths: Paths) -> list[S]:
     """The records of a kind under `results`, whatever plan they are of; others are passed over."""
-    found = (read_record(path, kind).record for path in sorted(paths.root.glob(kind.place.format("*"))))
+    found = (read_record(path, kind).record for path in sorted(kind.folder(paths, "").glob(f"*/{kind.file}")))
     return [record for record in found if record is not None]
 
 
 def dataset_of(folder: Path) -> str | None:
     """The dataset that a folder of results is of, by whatever record there is, also one too old; None if none tells."""
-    names = ("run.json", "reference.json", "metrics.json")
-    found = (read_record(folder / name, Result).record for name in names)
+    found = (read_record(folder / k.file, Result).record for k in (RunRecord, ReferenceRecord, EvaluationRecord))
     return next((record.dataset for record in found if record is not None), None)
 
 
 def read_manifest(folder: Path) -> Json | None:
     """The manifest of a prepared dataset, or None where no complete one lies there."""
-    found = read_record(folder / "manifest.json", PreparedManifest).record
+    found = read_record(folder / "manifest.json", Manifest).record
     return found.content() if found else None
 
 
-def read_log(key: str, paths: Paths) -> list[LogLine]:
+def read_log(key: str, paths: Paths, tail: bool = False) -> list[LogLine]:
     """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
 
     Lines that are damaged are left out, which is said once.
+
+    Args:
+        tail: the last lines alone, of which the first may be cut off.
     """
-    path = paths.run(key) / "log.jsonl"
+    path, content = paths.run(key) / "log.jsonl", b""
+    with suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+        if tail:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL))
+        content = file.read()
     lines, damaged = [], []
-    for number, line in enumerate(complete_lines(path), start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             lines.append(LogLine.model_validate_json(line))
         except ValidationError as error:
             damaged.append(f"line {number} ({_reason(error)})")
-    if damaged:
+    if damaged and not tail:
         others = f" and {len(damaged) - 1} more" if damaged[1:] else ""
         warn_once(f"{path}: {damaged[0]}{others} damaged, and left out")
     return lines
 
 
-def log_tail(key: str, paths: Paths) -> list[LogLine]:
-    """The last lines of a run's log, as far as they are whole; none where there is no log."""
-    lines = []
-    with suppress(OSError), (paths.run(key) / "log.jsonl").open("rb") as file:
-        file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
-        for line in file.read().split(b"\n")[:-1]:
-            with suppress(ValidationError):  # the first is cut off somewhere
-                lines.append(LogLine.model_validate_json(line))
-    return lines
+def run_state(key: str, paths: Paths) -> str:
+    """ "finished", "diverged at step N", "training at step N", "stopped at step N", "failed ...", or "missing"."""
+    if (record := read_run(key, paths).record) is not None:
+        return "finished" if record.status == "finished" else f"diverged at step {record.diverged_at}"
+    if is_locked(lock_of(paths.run(key))):
+        return f"training at step {last_step(key, paths)}"
+    checkpoint = last_checkpoint(key, paths)
+    if (code := _exit_code(key, paths)) is not None and code not in _STOPPED:
+        return f"failed past step {checkpoint} (exit code {code}, state/logs/{key}.log)"
+    return f"stopped at step {checkpoint}" if checkpoint else "missing"
+
+
+def _exit_code(key: str, paths: Paths) -> int | None:
+    """How a job left that did not end well: the last line that the workflow adds to its log."""
+    with suppress(OSError):
+        text = paths.log(key).read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"^\w+ left with exit code (\d+)\n?\Z", text, re.MULTILINE):
+            return int(found[1])
+    return None
+
+
+def was_stopped(key: str, paths: Paths) -> bool:
+    """Whether a signal ended a job's last attempt, rather than a fault of its own."""
+    return _exit_code(key, paths) in _STOPPED
+
+
+def last_checkpoint(key: str, paths: Paths) -> int:
+    """The step that a run would resume from; 0 where there is no checkpoint."""
+    return max((int(path.stem) for path in paths.state(key).glob("*.json")), default=0)
+
+
+def last_step(key: str, paths: Paths) -> int:
+    """The last step that an unfinished run has logged or has a checkpoint of; 0 where there is none."""
+    return max([last_checkpoint(key, paths), *(line.step for line in read_log(key, paths, tail=True)[-1:])])
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def is_own_file(path: Path, folder: Path) -> bool:

@@ -84,14 +84,6 @@ def read_json(path: Path) -> Json:
     return value
 
 
-def complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end; none where there is no file."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    return content[: content.rfind(b"\n") + 1].splitlines()
-
-
 def finite_or_none(value: float) -> float | None:
     """JSON has no NaN: a value that is not finite is stored as null."""
     return value if math.isfinite(value) else None

@@ -1,18 +1,20 @@
 """Records: what `run.json`, `reference.json`, `metrics.json`, `manifest.json` and a line of `log.jsonl` hold.
 
-All are frozen. Types are strict, so that a number in quotes is no number. Fields that no code reads from a record, and
-those of newer versions, are kept as they are (`content` writes them again); what older versions did not write has a
-default, or the record is named as too old.
+Types are strict, so that a number in quotes is no number. Fields that no code reads from a record, and those of newer
+versions, are kept (`content` writes them again); what older versions did not write has a default, or the record is
+named as too old.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
 
+from sagan.store.paths import Paths
 from sagan.store.records import Json
 
 # Parts that are settings, such as a protocol, stay mappings.
@@ -27,11 +29,6 @@ class Record(BaseModel):
     def content(self) -> Json:
         """What a file of this record holds: all that was said, and no default."""
         return self.model_dump(exclude_unset=True)
-
-
-def _or_none(value: Any) -> Any:
-    """What was not measured is {} on disk."""
-    return None if value == {} else value
 
 
 class Provenance(Record):
@@ -66,12 +63,9 @@ class Kept(Record):
 class Result(Record):
     """What the records of all results share; `left_behind` names files that a light copy lacks."""
 
-    place: ClassVar[str]
-
-    @classmethod
-    def folder(cls, key: str) -> Path:
-        """Where a result lies, from the root on."""
-        return Path(cls.place.format(key)).parent
+    # Where a record lies: a file in the folder of its key.
+    file: ClassVar[str]
+    folder: ClassVar[Callable[[Paths, str], Path]]
 
     key: str
     dataset: str | None = None
@@ -86,7 +80,8 @@ class RunRecord(Result):
     `steady_steps` of them took, the first ones of each session being left out.
     """
 
-    place = "results/runs/{}/run.json"
+    file = "run.json"
+    folder = Paths.run
 
     variant: str
     seed: int
@@ -137,16 +132,12 @@ class Floor(Record):
 
 
 class MetricValue(Record):
-    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or unreliable.
-
-    `draws` has its value for further sets of z too, the first being `value`.
-    """
+    """A metric's value with its full name and the protocol that gave it; `status` says why it is None, or doubtful."""
 
     value: float | None
     status: str = "measured"
     name: str = ""
     protocol: Settings = {}
-    draws: list[float | None] = []
 
 
 class RealFigures(Record):
@@ -160,11 +151,11 @@ class RealFigures(Record):
 class ReferenceRecord(Result):
     """`reference.json`: the real side of a comparison."""
 
-    place = "results/references/{}/reference.json"
+    file = "reference.json"
+    folder = Paths.reference
 
     real_count: int
     floor: Floor
-    kind: str | None = None  # of the dataset
     weights_digest: str | None = None
     accuracy: float | None = None
     other_split: RealFigures | None = None
@@ -190,7 +181,6 @@ class CurvePoint(Record):
     """A snapshot, with what could be measured of it in a feature space."""
 
     step: int
-    space: str | None = None
     fid: float | None = None
     recall: float | None = None
     diversity: float | None = None
@@ -202,7 +192,6 @@ class Collapse(Record):
     """Since which step, to the end, the images had almost no variance or reached almost nothing real."""
 
     began: int | None = None
-    why: str | None = None
 
 
 class Best(Record):
@@ -223,7 +212,8 @@ class Memorisation(Record):
 class EvaluationRecord(Result):
     """`metrics.json`: a run measured against a reference; `matched`: `generated` and `real` figures at one `count`."""
 
-    place = "results/evaluations/{}/metrics.json"
+    file = "metrics.json"
+    folder = Paths.evaluation
 
     status: Literal["measured", "diverged"]
     metrics: dict[str, MetricValue]
@@ -235,7 +225,7 @@ class EvaluationRecord(Result):
     seed: int
     untrained: dict[str, MetricValue] = {}
     matched: Settings = {}
-    best: Annotated[Best | None, BeforeValidator(_or_none)] = None
+    best: Annotated[Best | None, BeforeValidator(lambda told: told or None)] = None  # {} on disk: not measured
     curve_protocol: Settings = {}
     collapse: Collapse = Collapse()
     memorisation: Memorisation = Memorisation()
@@ -245,14 +235,6 @@ class EvaluationRecord(Result):
     seconds: float | None = None
 
 
-class Manifest(Record):
-    """What a plan needs of a prepared dataset's `manifest.json`."""
-
-    digest: str
-    channels: int
-    resolution: int
-
-
 class Labels(Record):
     """What images are labelled with: "classes", "attributes" or "none"."""
 
@@ -260,9 +242,12 @@ class Labels(Record):
     names: list[str]
 
 
-class PreparedManifest(Manifest):
-    """What whoever reads the arrays needs; `splits` has the first row of each, and the one behind its last."""
+class Manifest(Record):
+    """A prepared dataset's `manifest.json`; `splits` has the first row of each, and the one behind its last."""
 
+    digest: str
+    channels: int
+    resolution: int
     count: int
     labels: Labels
     splits: dict[str, list[int]]

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sagan.errors import UserError, did_you_mean
 from sagan.names import without_secrets
 from sagan.params import Params
-from sagan.store.paths import Paths, main_workspace
+from sagan.store.paths import Paths
 
 _SLOW_REQUESTS, _LOCK_PATIENCE_S = 12, 300  # for one piece of work
 _SQLITE = "sqlite:///"
@@ -45,7 +45,7 @@ class TrackingRefused(UserError):
 
 def mlflow_folder(paths: Paths) -> Path:
     """`state/mlflow` of the clone; of the workspace, from a copy that DVC made for an experiment."""
-    return (main_workspace(paths.root) or paths.root.resolve()) / "state" / "mlflow"
+    return paths.workspace.root.resolve() / "state" / "mlflow"
 
 
 def tracking_uri(params: Params, paths: Paths) -> str:

@@ -16,7 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 import sagan
-from sagan.code.trust import is_trusted
+from sagan.code.extensions import is_trusted
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file, warn_once
 from sagan.store.records import file_digest

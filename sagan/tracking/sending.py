@@ -17,7 +17,7 @@ from mlflow.entities import Run as Mirror
 
 from sagan.params import Params
 from sagan.plan import Cell, Plan
-from sagan.store.paths import Paths, main_workspace
+from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
 from sagan.store.records import canonical, write_json
 from sagan.tracking import content
@@ -52,7 +52,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     Raises:
         TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
     """
-    return _look(plan, params, paths, set(), with_suites=main_workspace(paths.root) is None)
+    return _look(plan, params, paths, set(), with_suites=paths.workspace == paths)
 
 
 def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, interval_s: float = 10.0) -> None:
@@ -111,7 +111,7 @@ def _send(
     and says that all of these records have arrived.
     """
     mirror, tags, points = _find(client, experiment, records.cell), content.tags(records, suite), 0
-    is_beside, sent = main_workspace(paths.root) is not None, records.digest() if records.result else "not yet"
+    is_beside, sent = paths.workspace != paths, records.digest() if records.result else "not yet"
     first = {PLAN_TAG: EXPERIMENT if is_beside else CURRENT, "sagan.experiment": os.environ.get("DVC_EXP_NAME")}
     is_sent = mirror is not None and mirror.data.tags.get("sagan.sent") == sent
     if mirror and not is_sent and _contradicts(mirror, records):

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.code.extensions import load_extension
-from sagan.code.trust import keep_with_run
+from sagan.code.extensions import keep_with_run, load_extension
 from sagan.data.conditions import class_labels
 from sagan.data.prepared import PreparedDataset
 from sagan.errors import UserError, first_line
@@ -165,11 +164,7 @@ def _errors_explained(run: Run, under: Under) -> Iterator[None]:
 
 def _own_code(run: Run, paths: Paths) -> ModuleType | None:
     """A run's extension: the very bytes that the plan's code was hashed over."""
-    extension = run.typed.variant.extension
-    if extension is None:
-        return None
-    place = f"{paths.params}: variants.{run.variant}.extension.file = {(paths.root / extension.file).as_posix()!r}"
-    return load_extension(check_code(run, paths), place)
+    return None if run.typed.variant.extension is None else load_extension(check_code(run, paths))
 
 
 def _session(

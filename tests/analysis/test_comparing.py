@@ -81,7 +81,7 @@ def test_names_are_the_workspace_experiments_commits_folders_and_variants(tmp_pa
     for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     folder_of(paths.report("s"), report("y", by=1.3, seed=1))
-    folder_of(Paths(paths.experiment("wide")).report("s"), report("z", by=0.7, seed=2))
+    folder_of(paths.experiment("wide").report("s"), report("z", by=0.7, seed=2))
     for a, b, said in (
         ("HEAD", "workspace", "hurts"),
         ("workspace", "wide", "helps"),

@@ -10,7 +10,7 @@ from sagan.analysis.seeds import planned
 from sagan.errors import UserError
 from sagan.params.loading import load_params
 from sagan.store.records import write_json
-from tests.made_up import evaluation_record, run_record
+from tests.made_up import evaluation_record, run_record, write_manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,9 +25,7 @@ def workspace(paths, seeds, questions=("attention",)):
     tree["suites"] = {"quick": suite}
     paths.root.mkdir(parents=True, exist_ok=True)
     yaml.dump(tree, paths.params)
-    labels = {"kind": "classes", "names": list("0123456789")}
-    manifest = {"digest": "d" * 64, "channels": 1, "resolution": 28, "dataset": "mnist5k", "labels": labels}
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
+    write_manifest(paths)
     return load_params(paths.params)
 
 

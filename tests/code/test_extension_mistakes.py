@@ -2,7 +2,6 @@
 
 import pytest
 
-from sagan.code.extensions import OwnCodeError
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.plan import check_code
@@ -117,7 +116,7 @@ def build_discriminator(image, switches, options):
 @pytest.mark.parametrize("text", ["1 / 0\n" + PENALTY.format("0"), LOSS.format("1 / 0"), BROKEN_NETWORK])
 def test_an_exception_shows_the_user_s_own_lines_and_none_of_ours(own_run, write, images, paths, text):
     run = own_run(write(text))
-    with pytest.raises(OwnCodeError) as told:
+    with pytest.raises(UserError) as told:
         train(run, images, paths)
     lines = str(told.value).splitlines()
     assert lines[-1] == "ZeroDivisionError: division by zero" and "1 / 0" in str(told.value)

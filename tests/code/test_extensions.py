@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from sagan.cli import app, making
-from sagan.code import trust
+from sagan.code import extensions
 from sagan.code.extensions import load_extension, read_sources
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
@@ -136,7 +136,7 @@ def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths
 @pytest.fixture
 def copied(own_run, images, paths, tmp_path, monkeypatch):
     """A finished run with own networks, copied to another workspace."""
-    monkeypatch.setattr(trust, "_said", set())  # what a test says to this process is forgotten after it
+    monkeypatch.setattr(extensions, "_said", set())  # what a test says to this process is forgotten after it
     run = own_run(example("upsampling", paths), kernel=3)
     train(run, images, paths)
     other = Paths(tmp_path / "other")
@@ -171,7 +171,7 @@ def test_what_a_user_ran_in_any_clone_or_has_is_trusted_and_nothing_else(copied,
         main.write_text("# Another comment.\n" + main.read_text())
     if whose == "with the mark of an archive":
         for place in ("extensions", "trusted"):
-            mark = other.root / "state" / place / trust._digest(read_sources(main))
+            mark = other.root / "state" / place / extensions._digest(read_sources(main))
             mark.parent.mkdir(parents=True)
             mark.touch()
     if whose in ("what this user ran", "the workspace's"):
@@ -189,8 +189,8 @@ def test_without_a_home_that_can_be_written_there_are_no_marks(monkeypatch, tmp_
         (tmp_path / name).write_text("print()")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / settings) if settings == "a file" else settings)
     monkeypatch.setenv("HOME", "~")
-    trust.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
-    assert not trust.is_trusted(tmp_path / "run", Paths(tmp_path / "none"))
+    extensions.keep_with_run(read_sources(tmp_path / "mine.py"), tmp_path / "run")
+    assert not extensions.is_trusted(tmp_path / "run", Paths(tmp_path / "none"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "mine.py", "run"]
 
 

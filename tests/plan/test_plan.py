@@ -54,8 +54,8 @@ def params(change):
 def planned(paths):
     """Plans a changed params over a dataset of a given digest."""
 
-    def plan(params: Params, digest="d" * 64, suites=None, labels=None) -> Plan:
-        write_manifest(paths, digest=digest, labels=labels)
+    def plan(params: Params, digest="d" * 64, suites=None) -> Plan:
+        write_manifest(paths, digest=digest)
         return make_plan(params, paths, suites)
 
     return plan
@@ -116,9 +116,8 @@ def test_a_change_moves_the_keys_that_depend_on_it_and_no_others(
 
 
 def test_a_condition_that_the_dataset_lacks_is_named_with_its_place(change, planned, paths):
-    labels = {"kind": "classes", "names": ["0", "1"]}
     with pytest.raises(UserError) as caught:
-        planned(change({"variants.sagan.condition": "Smiling"}), labels=labels)
+        planned(change({"variants.sagan.condition": "Smiling"}))
     assert str(caught.value).startswith(
         f"{paths.params}: variants.sagan.condition = 'Smiling': dataset 'mnist5k' accepts class"
     )

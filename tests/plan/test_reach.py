@@ -87,7 +87,7 @@ PLACES = {
 
 @pytest.fixture
 def keys(paths):
-    write_manifest(paths, labels={"kind": "classes", "names": ["0", "1"]})
+    write_manifest(paths)
 
     def found(tree):
         plan = make_plan(params_of(tree), paths, ["quick"])

@@ -9,8 +9,8 @@ import pytest
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, make_plan
 from sagan.plan.listing import Costs, missing, plan_lines, prune_results
-from sagan.store.folders import last_step, run_state
 from sagan.store.locks import exclusive
+from sagan.store.reading import last_step, run_state
 from sagan.store.records import write_json
 from sagan.training.loop import train
 from tests import varied

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sagan.store.records import atomic, canonical, complete_lines, digest, write_json
+from sagan.store.records import atomic, canonical, digest, write_json
 
 
 def test_equal_values_have_one_text_and_one_digest():
@@ -28,10 +28,3 @@ def test_what_json_cannot_hold_is_refused_before_anything_is_replaced(tmp_path):
     with pytest.raises(ValueError):
         write_json(path, {"x": float("nan")})
     assert json.loads(path.read_text()) == {"old": True}
-
-
-def test_a_torn_last_line_is_no_line(tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert complete_lines(path) == [b'{"step": 1}', b'{"step": 2}']
-    assert complete_lines(tmp_path / "absent") == []

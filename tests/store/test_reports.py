@@ -3,8 +3,7 @@
 import pytest
 
 from sagan.errors import UserError
-from sagan.store.paths import Paths
-from sagan.store.reports import experiment_paths, leave_for_workspace
+from sagan.store.paths import Paths, experiment_paths, leave_for_workspace
 
 
 def write(paths, text):

@@ -7,7 +7,7 @@ import torch
 
 from sagan.plan import Cell, Run
 from sagan.store import reading
-from sagan.store.folders import set_aside
+from sagan.store.reading import set_aside
 from sagan.store.records import kept_files, write_json
 from sagan.store.tensors import read_arrays, save_tensors
 from sagan.store.types import EvaluationRecord, RunRecord
@@ -31,19 +31,19 @@ def written(paths, **changes):
 
 
 def test_a_whole_run_is_there_and_says_what_was_written(paths):
-    assert reading.read_run(RUN.key, paths) == reading.Found("missing")
+    assert reading.read_run(RUN.key, paths) == reading.Found()
     folder = written(paths, invented={"later": 1})  # by a newer version
     found = reading.read_run(RUN.key, paths, verify=True)
-    assert (found.state, found.record.steps, found.record.provenance.threads) == ("there", 800, 1)
+    assert (found.why, found.record.steps, found.record.provenance.threads) == ("", 800, 1)
     assert found.record.content() == json.loads((folder / "run.json").read_text())
 
 
 def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
     folder = written(paths)
     (folder / "weights").write_bytes(b"1234567")
-    assert reading.read_run(RUN.key, paths) == reading.Found("invalid", why="weights has another size")
+    assert reading.read_run(RUN.key, paths) == reading.Found(why="weights has another size")
     (folder / "weights").write_bytes(b"87654321")
-    assert reading.read_run(RUN.key, paths).state == "there"
+    assert reading.read_run(RUN.key, paths).record
     assert reading.read_run(RUN.key, paths, verify=True).why == "weights has other bytes"
     assert set_aside(RunRecord, RUN.key, paths, verify=False) is None
     assert (set_aside(RunRecord, RUN.key, paths) / "run.json").exists() and not folder.exists()
@@ -52,7 +52,7 @@ def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
     assert reading.read_run(RUN.key, paths).why == "weights is not there"
     written(paths, left_behind=["weights"])  # a light copy
     (folder / "weights").unlink()
-    assert reading.read_run(RUN.key, paths, verify=True).state == "there"
+    assert reading.read_run(RUN.key, paths, verify=True).record
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_run_that_lacks_part_of_a_file_is_torn_and_says_which(paths):
 def test_a_record_of_another_form_is_spoilt_and_named_once(paths, capsys, changes, why):
     reading.warn_once.cache_clear()
     folder = written(paths, **changes)
-    assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found("invalid", why=why)] * 2
+    assert [reading.read_run(RUN.key, paths) for _ in range(2)] == [reading.Found(why=why)] * 2
     assert capsys.readouterr().err == (
         f"sagan: warning: {folder / 'run.json'}: invalid record ({why}); treated as missing\n"
     )
@@ -96,7 +96,7 @@ def test_a_line_of_the_log_has_its_scalars_by_name(paths):
 def test_a_folder_or_a_circle_in_a_records_place_is_no_record(paths, make):
     paths.run(RUN.key).mkdir(parents=True)
     make(paths.run(RUN.key) / "run.json")
-    assert reading.read_run(RUN.key, paths).state == "invalid"
+    assert reading.read_run(RUN.key, paths).why
 
 
 def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):
@@ -134,7 +134,7 @@ def test_a_measurement_whose_files_are_damaged_is_set_aside(paths, damage):
     assert set_aside(EvaluationRecord, EVALUATION, paths) is None
     file.write_bytes(b"queries" if damage == "cut" else b"queries And keys")
     assert set_aside(EvaluationRecord, EVALUATION, paths) is not None
-    assert reading.read_evaluation(EVALUATION, paths).state == "missing"
+    assert reading.read_evaluation(EVALUATION, paths) == reading.Found()
 
 
 def test_a_link_is_a_results_own_file_only_within_it_or_into_dvcs_cache(tmp_path):

@@ -142,7 +142,7 @@ def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
     (root / "params.yaml").write_text(text)
     paths = Paths(root)
     params = load_params(paths.params)
-    manifest = {"dataset": "mnist5k", "kind": "mnist5k", "resolution": 28, "channels": 1, "count": 5000}
+    manifest = {"dataset": "mnist5k", "kind": "mnist5k", "resolution": 28, "channels": 1, "count": 5000, "splits": {}}
     manifest |= {"digest": "ab" * 32, "labels": {"kind": "classes", "names": ["circle", "square", "star"]}}
     write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
     return Workspace(params, paths, make_plan(params, paths))
