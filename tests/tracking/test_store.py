@@ -28,8 +28,7 @@ from mlflow import MlflowClient
 
 from sagan.errors import UserError
 from sagan.store.paths import Paths
-from sagan.tracking import TrackingRefused, TrackingUnavailable
-from sagan.tracking.serving import serve
+from sagan.tracking import TrackingRefused, TrackingUnavailable, serve
 from tests.tracking.conftest import PARAMS, free_port, wait_for
 
 # Parameters that say nothing, for a program.
