@@ -17,7 +17,7 @@ from sagan.errors import UserError, said
 from sagan.names import for_shell
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
-from workflow.machine import check_writable
+from workflow.jobs import check_writable
 
 PATHS = Paths()
 
