@@ -43,10 +43,6 @@ class TrackingUnavailable(UserError):
     """The store cannot be reached now. Its message is one line, which the command line prints as a warning."""
 
 
-class TrackingRefused(UserError):
-    """The store will not take what is sent until someone changes something."""
-
-
 def workspace(paths: Paths) -> Path:
     """The clone, whose `state/mlflow` has the store; from a copy that DVC made for an experiment, its workspace."""
     return main_workspace(paths.root) or paths.root.resolve()
@@ -79,7 +75,7 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
 
     Raises:
         TrackingUnavailable: an outage of the network, the server or the database, or no end after a minute.
-        TrackingRefused: it would fail again.
+        UserError: it would fail again, until someone changes something.
     """
     uri, folder = tracking_uri(params, paths), workspace(paths) / "state" / "mlflow"
     try:
@@ -163,8 +159,8 @@ def _print_links(params: Params, paths: Paths, address: str) -> None:
     print(f"MLflow starts at {address}, until Ctrl-C; every user of this machine can change runs there", flush=True)
 
 
-def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
-    """An error as one of the two, with the whole reason in one line."""
+def _told(error: Exception, uri: str) -> UserError:
+    """An error with the whole reason in one line: an outage, or a refusal."""
     said = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
     at, reason = f"MLflow at {without_secrets(uri)}", without_secrets(" ".join(said.split()))
     status = error.get_http_status_code() if isinstance(error, MlflowException) else 0
@@ -176,7 +172,7 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
         remedy = "name a file with the server's certificate (PEM) in MLFLOW_TRACKING_SERVER_CERT_PATH"
     elif uri.startswith(_SQLITE):
         remedy = "mend that, or move the file away (a new one gets all runs)"
-    return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
+    return UserError(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
 
 
 def _timeout() -> int:

@@ -16,13 +16,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths, main_workspace
 from sagan.store.reading import is_own_file
 from sagan.store.records import canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, is_database, store, workspace
+from sagan.tracking.connection import is_database, store, workspace
 from sagan.tracking.content import Records
 from sagan.tracking.models import MODEL_TAG, copy_own, drop_models, send_model
 
@@ -54,7 +55,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
+        TrackingUnavailable, UserError: what was sent until then stays and is not sent again.
     """
     return _look(plan, params, paths, set(), with_suites=main_workspace(paths.root) is None)
 
@@ -65,14 +66,14 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: it did not take them at the end either.
+        TrackingUnavailable, UserError: it did not take them at the end either.
     """
     done, is_warned = set(), False
     while not stop.is_set():
         try:
             _look(plan, params, paths, done)
             is_warned = False
-        except (TrackingUnavailable, TrackingRefused) as error:
+        except UserError as error:
             if not is_warned:
                 LOGGER.warning("%s", error)
             is_warned = True
@@ -89,12 +90,11 @@ def _look(plan: Plan, params: Params, paths: Paths, done: set, with_suites: bool
         for cell in cells:
             if (suite, cell.run) in done:
                 continue
-            records = content.read(plan, cell, paths)
-            if records is None:
+            if (records := content.read(plan, suite, cell, paths)) is None:
                 report.missing.append(cell.run)
                 continue
             with store(params, paths) as client:
-                points = _send(client, experiment, suite, records, params, paths)
+                points = _send(client, experiment, records, params, paths)
             (report.unchanged if points is None else report.sent).append(cell.run)
             report.points += points or 0
             if len(records.measures) == len(cell.evaluations):
@@ -106,16 +106,14 @@ def _look(plan: Plan, params: Params, paths: Paths, done: set, with_suites: bool
     return report
 
 
-def _send(
-    client: MlflowClient, experiment: str, suite: str, records: Records, params: Params, paths: Paths
-) -> int | None:
+def _send(client: MlflowClient, experiment: str, records: Records, params: Params, paths: Paths) -> int | None:
     """Completes the mirror of one run. Returns how many points were sent; None where nothing was missing.
 
     Further mirrors of a run go to MLflow's trash: two machines may have made one each at the same time, and taking back
     an experiment takes back every run that was ever deleted in it. So does one that contradicts the records; the one
     that is made anew keeps its plan and experiment.
     """
-    cell, tags, points = records.cell, content.tags(records, suite), 0
+    cell, tags, points = records.cell, content.tags(records), 0
     wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
     mirror, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
     sent = records.digest() if records.result else "not yet"
@@ -136,15 +134,14 @@ def _send(
     _describe(client, mirror, records)
     if not is_sent:
         points = _send_points(client, mirror, records)
-    if records.result and not is_sent:
-        _send_files(client, run_id, records, paths)
-        client.set_terminated(run_id, "FINISHED", content.ms(records.result.provenance.finished))
-        tags[_SENT_TAG] = sent
+        if records.result:
+            _send_files(client, run_id, records, paths)
+            client.set_terminated(run_id, "FINISHED", content.ms(records.result.provenance.finished))
+            tags[_SENT_TAG] = sent
     if params.tracking.models and content.MAIN in records.measures and MODEL_TAG not in mirror.data.tags:
         tags |= send_model(client, mirror, records, paths)
     new = [RunTag(name, value) for name, value in tags.items() if mirror.data.tags.get(name) != value]
-    if new:
-        client.log_batch(run_id, tags=new)
+    client.log_batch(run_id, tags=new)
     return points if new or points else None
 
 
