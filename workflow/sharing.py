@@ -38,8 +38,7 @@ def pool(paths: Paths) -> Paths:
 
 def bring(plan: Plan, workspace: Paths, here: Paths) -> int:
     """Take over what is missing here and finished in the workspace or its pool; returns how many results."""
-    sources = [pool(workspace)] if workspace == here else [workspace, pool(workspace)]
-    return sum(_linked(plan, missing(plan, here), source, here) for source in sources)
+    return sum(_linked(plan, missing(plan, here), source, here) for source in (workspace, pool(workspace)))
 
 
 def publish(plan: Plan, here: Paths, workspace: Paths) -> None:
