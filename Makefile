@@ -31,9 +31,9 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## train, measure and report what params.yaml asks for
 	@$(BIN)/python -m workflow.unlock
-	@$(BIN)/python -m workflow.originals
+	@$(BIN)/python -m workflow.around before
 	@$(BIN)/python -m dvc repro
-	@$(BIN)/python -m workflow.stored
+	@$(BIN)/python -m workflow.around after
 	@$(BIN)/python -m sagan where
 
 test: $(READY) ## the test-suite

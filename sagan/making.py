@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -38,7 +38,6 @@ _FAILED, _REFUSED = 1, 2
 # As a process that was killed: the workflow makes each of its keys once more, by itself.
 _BROKEN = 70
 _LOOK_SECONDS = 0.2
-Loaded = dict[Path, PreparedDataset]
 
 
 def train_alone(run: Run, paths: Paths) -> int:
@@ -56,7 +55,7 @@ def train_alone(run: Run, paths: Paths) -> int:
     if first:
         is_there(run, paths)
     try:
-        record = train_on(run, _dataset(run, paths, {}), paths)
+        record = train_on(run, _dataset(run, paths, load), paths)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         return GO_ON_LATER
@@ -77,7 +76,7 @@ class Making:
         self.status = 0
         self._plan, self._plan_file, self._paths, self._together = plan, plan_file, paths, together
         self._stop = StopSignal()
-        self._loaded: Loaded = {}
+        self._load = cache(load)  # read and verified once
         self._failed: set[str] = set()
         code_base.cache_clear()  # as in train_alone
 
@@ -99,7 +98,7 @@ class Making:
             with suppress(Interrupted):  # while it waited for a GPU
                 self._all(runs)
             for evaluation in (plan.evaluations[key] for key in keys if key in plan.evaluations):
-                self._measured(evaluation)
+                self._one(evaluation)
         return GO_ON_LATER if self._stop.asked else self.status
 
     def _evaluations(self, run: Run) -> list[Evaluation]:
@@ -127,30 +126,26 @@ class Making:
                         if isinstance(outcome, Exception):
                             raise outcome
                         _say_trained(outcome)
+                        if left and gpu is not None:
+                            # Half a minute of a core, for which the GPU need not wait.
+                            beside.submit(self._apart, run, gpu)
+                        else:
+                            self._all_measured(run)
                     if isinstance(outcome, CaptureFailed):
                         raise SystemExit(_BROKEN)
-                    if isinstance(outcome, Exception):
-                        continue
-                    if left and gpu is not None:
-                        # Half a minute of a core, for which the GPU need not wait.
-                        beside.submit(self._apart, run, gpu)
-                    else:
-                        self._all_measured(run)
 
     @contextmanager
     def _gpu(self, runs: Sequence[Run]) -> Iterator[int | None]:
         """Which one these runs have, held until the block ends; None where they have none."""
-        of_gpu = [run for run in runs if run.execution["device"] != "cpu"]
-        if not of_gpu or not usable_gpus():
-            yield None
-            return
+        of_gpu, index = [run for run in runs if run.execution["device"] != "cpu"], None
         with ExitStack() as held:
-            with self._stop.at_once(Interrupted()):
-                device = held.enter_context(device_for(of_gpu[0].execution, of_gpu[0].threads))
-            yield device.index
+            if of_gpu and usable_gpus():
+                with self._stop.at_once(Interrupted()):
+                    index = held.enter_context(device_for(of_gpu[0].execution, of_gpu[0].threads)).index
+            yield index
 
     def _data(self, run: Run) -> Data:
-        return Data.of(run, _dataset(run, self._paths, self._loaded))
+        return Data.of(run, _dataset(run, self._paths, self._load))
 
     def _apart(self, run: Run, gpu: int | None = None) -> None:
         """In a process of its own: own code may change what others compute with.
@@ -174,21 +169,33 @@ class Making:
 
     def _all_measured(self, run: Run) -> None:
         for evaluation in self._evaluations(run):
-            self._measured(evaluation)
-
-    def _measured(self, evaluation: Evaluation) -> None:
-        if not is_there(evaluation, self._paths):
-            self._one(self._plan.references[evaluation.reference])
-            if evaluation.reference not in self._failed:
-                self._one(evaluation)
+            self._one(evaluation)
 
     def _one(self, spec: Reference | Evaluation) -> None:
+        """Makes a result that is not there; before an evaluation its reference."""
         if self._stop.asked or spec.key in self._failed or is_there(spec, self._paths):
             return
+        if isinstance(spec, Evaluation):
+            self._one(self._plan.references[spec.reference])
+            if self._stop.asked or spec.reference in self._failed:
+                return
         # A GPU first, then the result's lock, as everywhere: two processes might wait for each other otherwise.
         on_device = device_for(spec.execution, spec.threads)
         with self._noted(spec.key), self._stop.at_once(Interrupted()), on_device:
-            print(_made(spec, self._paths, self._loaded), flush=True)
+            print(self._made(spec), flush=True)
+
+    def _made(self, spec: Reference | Evaluation) -> str:
+        """Makes a result; says what came of it."""
+        check_code(spec, self._paths)
+        if isinstance(spec, Evaluation):
+            measured = evaluate(spec, self._paths)
+            fid = measured.metrics.get("fid")
+            shown = one_line(f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}") if fid else ""
+            return f"{spec.key}: {measured.status}{shown}"
+        real = make_reference(spec, _dataset(spec, self._paths, self._load), self._paths)
+        accuracy = "" if real.accuracy is None else f", held-out accuracy {real.accuracy:.4f}"
+        floor = "not measurable" if real.floor.fid is None else f"{real.floor.fid:.3f}"
+        return f"{spec.key}: {real.real_count} images{accuracy}; FID between real images {floor}"
 
     @contextmanager
     def _noted(self, key: str) -> Iterator[None]:
@@ -216,28 +223,12 @@ class Making:
         self.status = min(self.status, code, key=lambda one: ranks.get(one, 0))
 
 
-def _dataset(spec: Run | Reference, paths: Paths, loaded: Loaded) -> PreparedDataset:
-    """Read and verified once in this process."""
+def _dataset(spec: Run | Reference, paths: Paths, read: Callable[[Path], PreparedDataset]) -> PreparedDataset:
     folder = paths.prepared(spec.dataset, spec.resolution)
-    if folder not in loaded:
-        loaded[folder] = load(folder)
-    if loaded[folder].manifest["digest"] != spec.dataset_digest:
+    dataset = read(folder)
+    if dataset.manifest["digest"] != spec.dataset_digest:
         raise UserError(f"{folder}: the dataset has changed since the plan was made; plan again")
-    return loaded[folder]
-
-
-def _made(spec: Reference | Evaluation, paths: Paths, loaded: Loaded) -> str:
-    """Makes a result; says what came of it."""
-    check_code(spec, paths)
-    if isinstance(spec, Evaluation):
-        measured = evaluate(spec, paths)
-        fid = measured.metrics.get("fid")
-        shown = one_line(f", {fid.name}: {fid.status if fid.value is None else f'{fid.value:.3f}'}") if fid else ""
-        return f"{spec.key}: {measured.status}{shown}"
-    real = make_reference(spec, _dataset(spec, paths, loaded), paths)
-    accuracy = "" if real.accuracy is None else f", held-out accuracy {real.accuracy:.4f}"
-    floor = "not measurable" if real.floor.fid is None else f"{real.floor.fid:.3f}"
-    return f"{spec.key}: {real.real_count} images{accuracy}; FID between real images {floor}"
+    return dataset
 
 
 def _say_trained(run: RunRecord) -> None:

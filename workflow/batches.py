@@ -88,16 +88,11 @@ def _missing(plan: Plan, paths: Paths) -> Iterator[_Work]:
 
 
 def _packed(work: list[_Work], slots: int | None, on_gpu: bool, most: float) -> Iterator[list[str]]:
-    known = [one.seconds for one in work if one.seconds is not None]
-    if known:
-        usual, least = median(known), LEAST_SECONDS
-    else:
-        # As many as there are stand for how long they take.
-        usual, least, most = 1.0, 1.0, 1.0 if slots is None else math.inf
-    costs = {one.key: usual if one.seconds is None else one.seconds for one in work}
+    known = [one.seconds for one in work if one.seconds is not None] or [most if slots is None else LEAST_SECONDS]
+    costs = {one.key: median(known) if one.seconds is None else one.seconds for one in work}
     left, todo = sum(costs.values()), list(work)
     while todo:
-        wanted = most if slots is None else min(most, max(least, left / (_PARTS * slots)))
+        wanted = most if slots is None else min(most, max(LEAST_SECONDS, left / (_PARTS * slots)))
         first = todo.pop(0)
         keys, seconds = [first.key], costs[first.key]
         # Those that take turns on a GPU belong into one process; but no GPU is to be without work.

@@ -1,4 +1,4 @@
-"""Snakemake over some batches: started, watched, and stopped behind checkpoints."""
+"""What this machine has for jobs; and Snakemake over some batches: started, watched, and stopped behind checkpoints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,10 +20,52 @@ from sagan.store.paths import Paths
 from sagan.store.records import write_json
 from workflow.batches import Batch
 
+_CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+# NVIDIA's, AMD's, and that of Windows' subsystem for Linux.
+_GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
 _KEPT_FOLDERS = 20
 _LOOK_SECONDS, _LAST_LOOK_SECONDS = 1.0, 5.0
 # A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
 _DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+
+
+def usable_cores() -> int:
+    """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
+    cores, files = len(os.sched_getaffinity(0)), [_CGROUP_2] if _CGROUP_2.exists() else _CGROUP_1
+    try:
+        quota, period = map(int, " ".join(file.read_text(encoding="utf-8") for file in files).split())
+    except (OSError, ValueError):  # no such files, or no limit, which is a word or -1
+        return cores
+    return max(1, min(cores, quota // period)) if quota > 0 else cores
+
+
+def gpu_count() -> int:
+    """GPUs that this process may use.
+
+    Raises:
+        UserError: there are some, and PyTorch cannot use them.
+    """
+    if shutil.which("nvidia-smi") is None and not any(map(os.path.exists, _GPU_DRIVERS)):
+        return 0
+    from sagan.training.devices import usable_gpus  # PyTorch takes seconds to import
+
+    return usable_gpus()
+
+
+def check_writable(*folders: Path) -> None:
+    """Say that a folder cannot be written before hours of work end in that; one that is not there is made.
+
+    Raises:
+        OSError: with the folder's name.
+    """
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 class Jobs:
@@ -44,14 +87,11 @@ class Jobs:
         listed = {f"{number:04d}": dataclasses.asdict(batch) for number, batch in enumerate(batches)}
         write_json(self.folder / "batches.json", listed)
 
-    def run(
-        self, plan_file: Path, profile: Path, cores: int | None, gpus: int, inherited: int, deadline: float | None
-    ) -> int:
+    def run(self, plan_file: Path, profile: Path, cores: int | None, gpus: int, deadline: float) -> int:
         """Run Snakemake to its end; returns its exit status.
 
         Args:
             cores: None on a cluster.
-            inherited: a file descriptor that it holds for as long as it lives.
             deadline: when all is to be stopped, by `time.monotonic`.
         """
         command = [*_DEAF, sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
@@ -60,16 +100,16 @@ class Jobs:
         command += ["--config", f"plan={plan_file}", f"batches={self.folder}"]
         if cores is not None:
             command += ["--cores", str(cores), "--resources", f"gpus_here={gpus}"]
-        os.set_inheritable(inherited, True)
         with self.paths.log("snakemake").open("wb") as output:
+            # It holds the lock of the launch too, for as long as it lives.
             self._snakemake = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=(inherited,), env=environment(self.paths)
+                command, stdout=output, stderr=output, close_fds=False, env=environment(self.paths)
             )
             with self._signals_heard():
                 while True:
-                    if deadline is not None and not self._ends and time.monotonic() >= deadline:
+                    if not self._ends and time.monotonic() >= deadline:
                         self.is_over = not self.was_stopped
-                        self._ends = self.was_stopped = True
+                        self._end()
                     if self._ends:
                         self._ask_to_leave()
                     with suppress(subprocess.TimeoutExpired):
@@ -103,20 +143,17 @@ class Jobs:
 
     def _end(self, *signalled: object) -> None:
         self.was_stopped = self._ends = True
-        self._ask_to_leave()
 
     def _ask_to_leave(self) -> None:
         """No new jobs, and those at work write a checkpoint and leave. Each is asked once; one may have just begun."""
-        # Some may have left by themselves meanwhile.
-        with suppress(psutil.NoSuchProcess):
-            snakemake = psutil.Process(self._snakemake.pid)
-            for process in (snakemake, *snakemake.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    # The shells around the jobs would leave before them.
-                    is_asked = process == snakemake or {"sagan", "make"} <= set(process.cmdline())
-                    if is_asked and process.pid not in self._told:
-                        self._told.add(process.pid)
-                        process.terminate()
+        snakemake = psutil.Process(self._snakemake.pid)
+        for process in (snakemake, *snakemake.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has left by itself meanwhile
+                # The shells around the jobs would leave before them.
+                is_asked = process == snakemake or {"sagan", "make"} <= set(process.cmdline())
+                if is_asked and process.pid not in self._told:
+                    self._told.add(process.pid)
+                    process.terminate()
 
 
 def environment(paths: Paths) -> dict[str, str]:
@@ -124,17 +161,13 @@ def environment(paths: Paths) -> dict[str, str]:
 
     So jobs need no home that may be written, and no name of their user.
     """
-    state = paths.root.resolve() / "state"
+    state = f"{paths.root.resolve()}/state"
     downloads = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     usual = {"HF_HOME": f"{downloads}/huggingface", "TORCH_HOME": f"{downloads}/torch"}
     if os.path.expanduser("~") == "~":  # nothing says where this user is at home, nor what it is called
-        usual |= {"HOME": str(state / "cache"), "USER": str(os.getuid())}
-    caches = {
-        "XDG_CACHE_HOME": str(state / "cache"),
-        "MPLCONFIGDIR": str(state / "cache" / "matplotlib"),
-        "TORCHINDUCTOR_CACHE_DIR": str(state / "cache" / "inductor"),
-        "TMPDIR": str(state / "tmp"),
-    }
+        usual |= {"HOME": f"{state}/cache", "USER": str(os.getuid())}
+    caches = {"XDG_CACHE_HOME": f"{state}/cache", "MPLCONFIGDIR": f"{state}/cache/matplotlib"}
+    caches |= {"TORCHINDUCTOR_CACHE_DIR": f"{state}/cache/inductor", "TMPDIR": f"{state}/tmp"}
     given = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     return usual | given | caches
 

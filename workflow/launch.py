@@ -10,12 +10,13 @@ The environment variable SAGAN_PROFILE names the profile too, so that `dvc repro
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import signal
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -31,19 +32,13 @@ from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 from workflow.batches import MOST_SECONDS, batches
-from workflow.jobs import Jobs, follower
-from workflow.machine import check_writable, gpu_count, usable_cores
-from workflow.packing import pack
-from workflow.progress import LiveLine
-from workflow.sharing import bring, publish
-from workflow.summary import summary
+from workflow.jobs import Jobs, check_writable, follower, gpu_count, usable_cores
+from workflow.progress import LiveLine, summary
+from workflow.sharing import bring, pack, publish
 
 PATHS = Paths()
-PROFILE = Path("workflow/profiles/default")
 # Of --minutes, for stopping trainings at a step's end and for packing.
 RESERVE_SECONDS = 20.0
-# What lies in state/tmp for so long, nobody uses.
-_LEFT_SECONDS = 2 * 24 * 3600.0
 
 
 def main() -> int:
@@ -52,7 +47,7 @@ def main() -> int:
     parser.add_argument(
         "--profile",
         type=Path,
-        default=os.environ.get("SAGAN_PROFILE") or PROFILE,
+        default=os.environ.get("SAGAN_PROFILE") or "workflow/profiles/default",
         help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
@@ -78,17 +73,19 @@ def launch(arguments: argparse.Namespace) -> int:
         UserError, OSError: nothing was begun.
     """
     minutes, suites, cores = arguments.minutes, arguments.suite, arguments.cores
-    if minutes is not None and not RESERVE_SECONDS < 60 * minutes < float("inf"):
-        least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
-        raise UserError(f"--minutes {minutes:g}: say a number above {least}")
-    deadline = minutes and time.monotonic() + 60 * minutes - RESERVE_SECONDS
+    deadline = math.inf
+    if minutes is not None:
+        if not RESERVE_SECONDS < 60 * minutes < math.inf:
+            least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
+            raise UserError(f"--minutes {minutes:g}: say a number above {least}")
+        deadline = time.monotonic() + 60 * minutes - RESERVE_SECONDS
     params = load_params(PATHS.params)
     plan = planned(params, PATHS, suites)
     check_own_networks(plan, PATHS)
     for line in unreached(params, PATHS, suites):
         print(f"runs: note: {line}")
     is_local, batch_seconds = read_profile(arguments.profile)
-    if not is_local and deadline is not None:
+    if not is_local and minutes is not None:
         raise UserError("--minutes: is of this machine; on a cluster, a profile's `runtime` bounds its jobs")
     if is_local:
         check_threads(plan, cores)
@@ -100,7 +97,7 @@ def launch(arguments: argparse.Namespace) -> int:
                 print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
                 status = 1
                 break
-            if plan.digest() == before.digest() or (deadline is not None and time.monotonic() >= deadline):
+            if plan.digest() == before.digest() or time.monotonic() >= deadline:
                 break
             print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
     except (UserError, OSError) as error:
@@ -140,7 +137,7 @@ def check_threads(plan: Plan, cores: int) -> None:
                     )
 
 
-def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, deadline: float | None) -> int:
+def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, deadline: float) -> int:
     """Run Snakemake over what is missing; 0 when all of it is there in the end. Without `cores`: on a cluster."""
     shared = PATHS.workspace
     places = ("results", "state", "state/logs", "state/tmp")
@@ -148,13 +145,8 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
     # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
     # holder, so that a free one proves that Snakemake's own lock on the folder has no living owner. Experiments in
     # copies of this workspace take the same one: each launch has all cores and GPUs.
-    with exclusive(shared.root / "state" / "launch", "this workspace", deadline) as lock:
+    with exclusive(shared.root / "state" / "launch", "this workspace", deadline):
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
-        for left in (PATHS.root / "state" / "tmp").iterdir():
-            # Batches that outlived their Snakemake, and those of a cluster, may use what is newer.
-            with suppress(FileNotFoundError):
-                if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
-                    left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its folder is invalid; set aside in {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):
@@ -174,7 +166,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         jobs = Jobs(batches(plan, PATHS, cores, gpus, batch_seconds), PATHS)
         tracking = follower(plan_file, PATHS) if load_params(PATHS.params).tracking.live else nullcontext()
         with tracking, LiveLine(plan, PATHS):
-            status = jobs.run(plan_file, profile, cores, gpus, lock._context.lock_file_fd, deadline)
+            status = jobs.run(plan_file, profile, cores, gpus, deadline)
         status = summary(plan, PATHS, jobs, status)
         if shared != PATHS:
             publish(plan, PATHS, shared)

@@ -76,5 +76,5 @@ def _living(told: list[Json] | Json) -> list[Json] | Json | None:
 
 
 if __name__ == "__main__":
-    with suppress(OSError):  # where nothing can be written, `workflow.originals` says it
+    with suppress(OSError):  # where nothing can be written, `workflow.around` says it
         main()

@@ -3,7 +3,7 @@
 Heavy libraries are imported inside the verbs: `--help` and `plan` answer at once.
 """
 
-from sagan.cli import answering, making, showing  # noqa: F401 (their verbs join the program)
+from sagan.cli import making, showing  # noqa: F401 (their verbs join the program)
 from sagan.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,12 @@ PlanOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Execute the own code that came with a copied run. Read it first.")
 ]
+
+
+def show(lines: Iterable[object]) -> None:
+    """Print each line as soon as it is known."""
+    for line in lines:
+        print(line)
 
 
 def main() -> None:

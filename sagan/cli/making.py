@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from sagan.analysis.seeds import planned
-from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app
+from sagan.cli.app import PATHS, PlanOption, SuiteOption, TrustOption, app, show
 from sagan.code.extensions import trust_now
 from sagan.data import prepare, summary
 from sagan.errors import UserError, check_known, meant
@@ -71,8 +71,7 @@ def data(
         spec = params.datasets[dataset]
         folder = PATHS.prepared(dataset, spec.resolution)
         manifest = prepare(dataset, spec, folder, root=PATHS.root, workers=workers)
-        for line in summary(manifest, folder):
-            print(f"{dataset}: {line}")
+        show(f"{dataset}: {line}" for line in summary(manifest, folder))
         # A part of the originals is enough; that it is one must not be missed.
         of = f" of {manifest['listed']:,} listed" if manifest.get("listed", 0) > manifest["count"] else ""
         print(f"{folder}: {manifest['count']:,}{of} images, digest {manifest['digest'][:12]}")
@@ -89,15 +88,12 @@ def plan(
     check_own_networks(made, PATHS)
     if out is not None:
         made.save(out)
-    for line in plan_lines(made, PATHS):
-        print(line)
+    show(plan_lines(made, PATHS))
     from sagan.analysis.build import can_find
 
     for name in made.suites:
-        for line in can_find(name, made, params, PATHS):
-            print(f"{name} {line}")
-    for line in unreached(params, PATHS, suite):
-        print(f"note: {line}")
+        show(f"{name} {line}" for line in can_find(name, made, params, PATHS))
+    show(f"note: {line}" for line in unreached(params, PATHS, suite))
 
 
 @app.command()
@@ -215,8 +211,7 @@ def track(
 def prune(yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False) -> None:
     """List, or delete, results that no suite of params.yaml asks for. What is running is never touched."""
     params = load_params(PATHS.params)
-    for line in prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes):
-        print(line)
+    show(prune_results(params, PATHS, lambda suite: planned(params, PATHS, [suite]), yes))
 
 
 @app.command()

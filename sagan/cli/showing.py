@@ -1,14 +1,13 @@
-"""Verbs that look at what is there: trained generators, variants, weights, the runs' pages."""
+"""Verbs that look at what is there: generators, variants, weights, runs and reports, and what these answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sagan.cli.app import PATHS, TrustOption, app
+from sagan.cli.app import PATHS, TrustOption, app, show
 from sagan.errors import UserError
 from sagan.params import write_schema
 from sagan.params.loading import load_params
@@ -19,6 +18,9 @@ from sagan.verifying import agreement
 
 GeneratorArgument = Annotated[
     str, typer.Argument(help="A finished run's key, as `plan` lists it; its folder; or a .safetensors file.")
+]
+MlflowOption = Annotated[
+    str | None, typer.Option("--mlflow", help="Take the runs from this MLflow experiment (MLFLOW_TRACKING_URI).")
 ]
 
 
@@ -73,15 +75,12 @@ def describe(
 ) -> None:
     """Show a variant's two networks layer by layer (shapes, parameters, multiply-adds, ...)."""
     params = load_params(PATHS.params)
-    lines: Iterable[str]
     if recipe:
-        lines = recipe_lines(params, variant, suite)
+        show(recipe_lines(params, variant, suite))
     else:
         from sagan.generators.describing import describe_variant
 
-        lines = describe_variant(params, variant, suite, resolution, PATHS)
-    for line in lines:
-        print(line)
+        show(describe_variant(params, variant, suite, resolution, PATHS))
 
 
 @app.command()
@@ -95,8 +94,7 @@ def attend(
     """Show where a generator's attention layers look, for fixed query points."""
     from sagan.generators.sampling import attention_pictures
 
-    for path in attention_pictures(source, out, count, seed, trust, PATHS):
-        print(path)
+    show(attention_pictures(source, out, count, seed, trust, PATHS))
 
 
 @app.command()
@@ -129,10 +127,8 @@ def weights(
     if not only_list:
         from sagan.metrics.fetching import fetch_weights
 
-        for extractor in wanted:
-            print(fetch_weights(extractor, PATHS))
-    for line in weights_lines(PATHS, [extractor for extractor in wanted if extractor.startswith(TIMM)]):
-        print(line)
+        show(fetch_weights(extractor, PATHS) for extractor in wanted)
+    show(weights_lines(PATHS, [extractor for extractor in wanted if extractor.startswith(TIMM)]))
 
 
 @app.command()
@@ -142,28 +138,109 @@ def where(
     ] = None,
 ) -> None:
     """Say what the reports answer, where their pages are, and how to look at the runs."""
-    if experiment is None:
-        place, suites = PATHS, load_params(PATHS.params).repro
-    else:
-        place = experiment_paths(experiment, PATHS)
-        suites = [folder.name for folder in sorted((place.root / "reports").iterdir())]
     from sagan.analysis.build import whereabouts
+    from sagan.comparing import WORKSPACE
+    from sagan.comparing import compare as compared
 
-    for line in whereabouts(suites, place):
-        print(line)
     if experiment is None:
-        for suite in suites:
-            if (line := agreement(suite, PATHS)) is not None:
-                print(f"{suite}: {line}")
+        suites = load_params(PATHS.params).repro
+        show(whereabouts(suites, PATHS))
+        agreed = {suite: agreement(suite, PATHS) for suite in suites}
+        show(f"{suite}: {line}" for suite, line in agreed.items() if line is not None)
+        print("MLflow: make ui")
+        return
+    place = experiment_paths(experiment, PATHS)
+    suites = sorted(folder.name for folder in (place.root / "reports").iterdir())
+    show(whereabouts(suites, place))
     print("MLflow: make ui")
-    if experiment is not None:
-        from sagan.comparing import WORKSPACE
-        from sagan.comparing import compare as compared
+    for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
+        print(f"{experiment} instead of the {WORKSPACE}, {suite}:")
+        show(f"  - {line}" for line in compared(WORKSPACE, experiment, suite, PATHS))
 
-        for suite in (name for name in suites if (PATHS.report(name) / "report.json").exists()):
-            print(f"{experiment} instead of the {WORKSPACE}, {suite}:")
-            for line in compared(WORKSPACE, experiment, suite, PATHS):
-                print(f"  - {line}")
+
+@app.command()
+def analyse(
+    factors: Annotated[
+        list[str], typer.Option("--factor", help="A column with levels; `NAME=LEVEL` says which one others replace.")
+    ],
+    metric: Annotated[str, typer.Option(help="The column of figures.")],
+    results: Annotated[
+        Path | None, typer.Argument(help="A CSV file, one row a run (or, with --step, a snapshot).")
+    ] = None,
+    mlflow: MlflowOption = None,
+    time: Annotated[str | None, typer.Option(help="The column of seconds that training has spent so far.")] = None,
+    step: Annotated[str | None, typer.Option(help="The column of steps, where rows are snapshots of runs.")] = None,
+    run: Annotated[str | None, typer.Option(help="The column that tells runs of one cell apart, with --step.")] = None,
+    lower_is_better: Annotated[
+        bool | None, typer.Option("--lower-is-better/--higher-is-better", help="Of a metric that is not known here.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for effects.csv and effects.png. Default: NAME-effects, here.")
+    ] = None,
+) -> None:
+    """Answer which factors help in runs of any code base: per step, and per second where snapshots say."""
+    from sagan.analysis.build import effects_table
+    from sagan.analysis.foreign import analyse_results, read_results
+
+    if (results is None) == (mlflow is None):
+        raise UserError("analyse: say a CSV file, or --mlflow NAME")
+    if results is not None:
+        table, source = read_results(results), str(results)
+    else:
+        from sagan.tracking.connection import runs_table
+
+        table, source = runs_table(mlflow, load_params(PATHS.params), PATHS), mlflow
+    found, notes = analyse_results(table, source, factors, metric, time, step, run, lower_is_better)
+    show([*(f"note: {note}" for note in notes), *found.sentences()])
+    from sagan.report.charts import LIGHT, effects, save, themed
+
+    folder = out or Path(f"{results.stem if results else mlflow}-effects")
+    folder.mkdir(parents=True, exist_ok=True)
+    effects_table(found.rows).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
+    written = [folder / "effects.csv"]
+    with themed(LIGHT):
+        if (figure := effects(found.questions, found.design, LIGHT)) is not None:
+            save(figure, folder / "effects.png")
+            written.append(folder / "effects.png")
+    print(", ".join(map(str, written)))
+
+
+@app.command()
+def score(
+    folder: Annotated[Path, typer.Argument(help="Images, of the dataset's size, at any depth.")],
+    dataset: Annotated[str, typer.Option(help="A dataset of params.yaml, whose real images they are compared with.")],
+    space: Annotated[str, typer.Option(help="A feature space that a suite on this dataset measures in.")],
+) -> None:
+    """Measure a folder of images, of any model, by the protocol of the suites on a dataset."""
+    from sagan.scoring import score as scored
+
+    show(scored(folder, dataset, space, load_params(PATHS.params), PATHS))
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="`workspace`, a DVC experiment, a commit, a folder, a variant.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same; what is said is of B instead of A.")],
+    suite: Annotated[str | None, typer.Option(help="Whose reports. Default: the first under repro.")] = None,
+    mlflow: MlflowOption = None,
+    metric: Annotated[
+        str, typer.Option(help="With --mlflow: the metric, lower being better unless it is known.")
+    ] = "fid",
+) -> None:
+    """Say what B does instead of A: what differs in the recipe, the effect per step and per second, the cost."""
+    from sagan.comparing import compare as compared
+    from sagan.comparing import compare_variants
+
+    if mlflow is not None:
+        from sagan.tracking.connection import runs_table
+
+        show(compare_variants(runs_table(mlflow, load_params(PATHS.params), PATHS), a, b, metric, mlflow))
+    elif (suite := suite or next(iter(load_params(PATHS.params).repro), None)) is not None:
+        show(compared(a, b, suite, PATHS))
+    else:
+        raise UserError("compare: say --suite, since params.yaml has none under repro")
 
 
 @app.command(hidden=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -29,21 +31,26 @@ def lock_of(folder: Path) -> Path:
 def taken(path: Path) -> BaseFileLock | None:
     """A lock, held until `release`; None while another one holds it.
 
-    The kernel drops it with its owner. Where it cannot, a file that names process and host stands for the lock, and
-    counts for nothing once that process of this host is gone.
+    The kernel drops it with its owner, and with all processes that this one started with `close_fds=False`. Where it
+    cannot, a file that names process and host stands for the lock, and counts for nothing once that process of this
+    host is gone.
 
     Raises:
         OSError: the lock's file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False))
+        return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=_hand_down))
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         path.unlink(missing_ok=True)
         _say_soft(path.parent, error.strerror)
         return _acquired(SoftFileLock(_soft(path), thread_local=False))
+
+
+def _hand_down(descriptor: int) -> None:
+    os.set_inheritable(descriptor, True)
 
 
 def _acquired(lock: BaseFileLock) -> BaseFileLock | None:
@@ -75,22 +82,22 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
 
 
 @contextmanager
-def exclusive(folder: Path, what: str | None = None, deadline: float | None = None) -> Iterator[BaseFileLock]:
+def exclusive(folder: Path, what: str | None = None, deadline: float = math.inf) -> Iterator[None]:
     """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait.
 
     Args:
-        deadline: until when, by `time.monotonic`; without one for as long as it takes.
+        deadline: until when, by `time.monotonic`.
 
     Raises:
         UserError: the time is over.
     """
     for lock in waited_for(lock_of(folder), what or folder.name):
         if lock is None:
-            if deadline is not None and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise UserError(f"{what or folder.name}: another process still has it, and the time is over")
             time.sleep(_POLL_SECONDS)
     try:
-        yield lock
+        yield
     finally:
         release(lock)
 

@@ -4,10 +4,8 @@ The records under `results/` are the truth, and MLflow mirrors them. No training
 reads the logs of runs that train elsewhere, and `sync` completes what is missing.
 """
 
-import atexit
 import importlib.util
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,16 +23,14 @@ for _name, _value in {
 # alembic takes a `%` in MLflow's path for a reference: this process and its children import it through a link.
 _packages = Path(importlib.util.find_spec("mlflow").origin).parent.parent
 if "%" in str(_packages):
-    _folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-    (Path(_folder) / "packages").symlink_to(_packages)
-    _link = f"{_folder}/packages"
+    _folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # until this process ends
+    _link = f"{_folder.name}/packages"
+    os.symlink(_packages, _link)
     # Just before them: what came before them still does.
     sys.path.insert(sys.path.index(str(_packages)) if str(_packages) in sys.path else len(sys.path), _link)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), _link)))
 
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable  # noqa: E402
+from sagan.tracking.connection import TrackingUnavailable, serve  # noqa: E402
 from sagan.tracking.sending import SyncReport, follow, sync  # noqa: E402
-from sagan.tracking.serving import serve  # noqa: E402
 
-__all__ = ["SyncReport", "TrackingRefused", "TrackingUnavailable", "follow", "serve", "sync"]
+__all__ = ["SyncReport", "TrackingUnavailable", "follow", "serve", "sync"]

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, how it is opened, and what its absence or its refusal costs."""
+"""The MLflow store: where it is, how it is opened and shown, and what its absence or its refusal costs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +29,7 @@ from sagan.store.paths import Paths
 
 _SLOW_REQUESTS, _LOCK_PATIENCE_S = 12, 300  # for one piece of work
 _SQLITE = "sqlite:///"
+_HOST = "127.0.0.1"  # of MLflow's pages: for this machine only
 _OUTAGES = (ConnectionError, TimeoutError, RequestException, OperationalError)
 # What databases and the network say of a trouble that waiting does not end.
 _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
@@ -39,13 +43,9 @@ class TrackingUnavailable(UserError):
     """The store cannot be reached now. Its message is one line, which the command line prints as a warning."""
 
 
-class TrackingRefused(UserError):
-    """The store will not take what is sent until someone changes something."""
-
-
-def mlflow_folder(paths: Paths) -> Path:
-    """`state/mlflow` of the clone; of the workspace, from a copy that DVC made for an experiment."""
-    return paths.workspace.root.resolve() / "state" / "mlflow"
+def workspace(paths: Paths) -> Path:
+    """The clone, whose `state/mlflow` has the store; from a copy that DVC made for an experiment, its workspace."""
+    return paths.workspace.root.resolve()
 
 
 def tracking_uri(params: Params, paths: Paths) -> str:
@@ -56,7 +56,7 @@ def tracking_uri(params: Params, paths: Paths) -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or params.tracking.uri
     if uri.startswith(_SQLITE):
-        return f"{_SQLITE}{mlflow_folder(paths).parent.parent / uri.removeprefix(_SQLITE)}"
+        return f"{_SQLITE}{workspace(paths) / uri.removeprefix(_SQLITE)}"
     login = re.match(r"[\w+]+://(.*)@", uri)
     if login and re.search(r"[/?#@\s]", login[1]):
         told = f"{uri.partition('://')[0]}://***"  # not even where a blank ends it
@@ -75,9 +75,9 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
 
     Raises:
         TrackingUnavailable: an outage of the network, the server or the database, or no end after a minute.
-        TrackingRefused: it would fail again.
+        UserError: it would fail again, until someone changes something.
     """
-    uri, folder = tracking_uri(params, paths), mlflow_folder(paths)
+    uri, folder = tracking_uri(params, paths), workspace(paths) / "state" / "mlflow"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=_LOCK_PATIENCE_S), _deadline(uri):
@@ -106,8 +106,61 @@ def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(told).assign(run=[run.info.run_id for run in runs]).sort_values("run", ignore_index=True)
 
 
-def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
-    """An error as one of the two, with the whole reason in one line."""
+def serve(params: Params, paths: Paths, port: int) -> int:
+    """Show the tracked runs on this machine until Ctrl-C or SIGTERM, and print where; returns the exit status.
+
+    Raises:
+        UserError: MLFLOW_TRACKING_URI is a server, which shows them itself, or the port is taken.
+        TrackingUnavailable: the store cannot be read.
+    """
+    uri = tracking_uri(params, paths)
+    if not is_database(uri):
+        raise UserError(f"MLFLOW_TRACKING_URI = {without_secrets(uri)}: is a server already; open it in a browser")
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno)
+        raise UserError(f"port {port}: {reason}; name another: make ui PORT={port + 1}") from None
+    _print_links(params, paths, f"http://{_HOST}:{port}")
+    # The store's address may hold a password, and all users of the machine see commands.
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_REGISTRY_STORE_URI": uri,
+        "MLFLOW_ARTIFACTS_DESTINATION": (workspace(paths) / "state/mlflow/artifacts").as_uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for language models
+    }
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    # In a session of its own: MLflow starts more processes, which end together.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(server.pid, number)
+                server.wait(5)
+
+
+def _print_links(params: Params, paths: Paths, address: str) -> None:
+    """Lines that lead straight to every suite that MLflow has runs of, the lowest FID first."""
+    with store(params, paths) as client:
+        known = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
+    for suite in params.suites:
+        if identity := known.get(f"{params.tracking.experiment_prefix}{suite}"):
+            # Without the type, MLflow opens its pages on traces of language models, of which there are none here.
+            page = f"{address}/#/experiments/{identity}/runs?workflowType=machine_learning"
+            print(f"{suite}:\n  runs    {page}&orderByKey=metrics.%60fid%60&orderByAsc=true")
+            print(f"  charts  {page}&compareRunsMode=CHART")
+    print(f"MLflow starts at {address}, until Ctrl-C; every user of this machine can change runs there", flush=True)
+
+
+def _told(error: Exception, uri: str) -> UserError:
+    """An error with the whole reason in one line: an outage, or a refusal."""
     said = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
     at, reason = f"MLflow at {without_secrets(uri)}", without_secrets(" ".join(said.split()))
     status = error.get_http_status_code() if isinstance(error, MlflowException) else 0
@@ -119,7 +172,7 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
         remedy = "name a file with the server's certificate (PEM) in MLFLOW_TRACKING_SERVER_CERT_PATH"
     elif uri.startswith(_SQLITE):
         remedy = "mend that, or move the file away (a new one gets all runs)"
-    return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
+    return UserError(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
 
 
 def _timeout() -> int:

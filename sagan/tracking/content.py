@@ -21,8 +21,9 @@ MAIN = ""  # the feature space whose figures have plain names
 
 @dataclass(frozen=True)
 class Records:
-    """What is planned and what is on disk of one run: run.json, and metrics.json by feature space."""
+    """What is planned and what is on disk of one run of a suite: run.json, and metrics.json by feature space."""
 
+    suite: str
     cell: Cell
     run: Run
     evaluation: Evaluation
@@ -35,7 +36,7 @@ class Records:
         return digest([self.result.content(), {space: record.content() for space, record in self.measures.items()}], 16)
 
 
-def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
+def read(plan: Plan, suite: str, cell: Cell, paths: Paths) -> Records | None:
     """The records of a cell, or None where its run has left nothing on disk yet."""
     result = read_run(cell.run, paths).record  # before the log, which is whole once this is there
     log = read_log(cell.run, paths)
@@ -44,7 +45,7 @@ def read(plan: Plan, cell: Cell, paths: Paths) -> Records | None:
     keys = {MAIN: cell.evaluation, **cell.also} if result else {}
     found = {space: read_evaluation(key, paths).record for space, key in keys.items()}
     measures = {space: record for space, record in found.items() if record}
-    return Records(cell, plan.runs[cell.run], plan.evaluations[cell.evaluation], log, result, measures)
+    return Records(suite, cell, plan.runs[cell.run], plan.evaluations[cell.evaluation], log, result, measures)
 
 
 def started(records: Records) -> int:
@@ -66,7 +67,7 @@ def parameters(records: Records) -> dict[str, str]:
     return _flat({**tree, "dataset_digest": run.dataset_digest, "code": run.code})
 
 
-def tags(records: Records, suite: str) -> dict[str, str]:
+def tags(records: Records) -> dict[str, str]:
     """What runs are found, filtered and grouped by."""
     cell, variant, result = records.cell, records.run.config["variant"], records.result
     networks = {name: variant[name] for name in ("generator", "discriminator")}
@@ -74,7 +75,7 @@ def tags(records: Records, suite: str) -> dict[str, str]:
     told = {
         "run": cell.run,
         "evaluation": cell.evaluation,
-        "suite": suite,
+        "suite": records.suite,
         "dataset": records.run.dataset,
         "variant": cell.variant,
         "seed": cell.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Pa
     return {MODEL_TAG: made}
 
 
+def copy_own(files: Iterable[Path], source: Path, target: Path) -> None:
+    """Copies those files that are a folder's own: a link in a copied result may lead to any file of this machine.
+
+    By content, also of a link to DVC's cache, which MLflow refuses.
+    """
+    for file in files:
+        if is_own_file(file, source):
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+
+
 def drop_models(client: MlflowClient, mirror: Mirror) -> None:
     """Takes away the models of a mirror; a version that was registered from one stays in the registry."""
     for model in client.search_logged_models([mirror.info.experiment_id], f"source_run_id = '{mirror.info.run_id}'"):
@@ -82,11 +95,7 @@ def _save(scratch: Path, records: Records, run_folder: Path, model: Model) -> No
         return set(names) - _CODE if Path(folder) == package else {"__pycache__"}
 
     shutil.copytree(package, scratch / "sagan", ignore=unneeded)
-    for file in [run_folder / _FILE, *run_folder.glob("extension/*.py")]:
-        if is_own_file(file, run_folder):
-            target = scratch / "generator" / file.relative_to(run_folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)  # by content, also of a link to DVC's cache
+    copy_own([run_folder / _FILE, *run_folder.glob("extension/*.py")], run_folder, scratch / "generator")
     pyfunc.save_model(
         scratch / "model",
         loader_module="generator_model",

@@ -1,34 +1,39 @@
-"""Sending: find each run's mirror by its tags, see what is missing in it, send just that."""
+"""Sending: find each run's mirror by its tags, see what is missing in it, send just that; and each suite's report."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import shutil
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
-from sagan.store.records import canonical, write_json
+from sagan.store.records import canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, store
+from sagan.tracking.connection import is_database, store, workspace
 from sagan.tracking.content import Records
-from sagan.tracking.models import MODEL_TAG, drop_models, send_model
-from sagan.tracking.suites import CURRENT, EXPERIMENT, PLAN_TAG, mark_former, open_experiment, send_report
+from sagan.tracking.models import MODEL_TAG, copy_own, drop_models, send_model
 
 LOGGER = logging.getLogger("sagan.tracking")
-# MLflow's limits: points and parameters in one request, characters of a dataset's digest.
-_BATCH, _PARAMS, _DATASET_DIGEST = 1000, 100, 36
+# MLflow's limits: points in one request, characters of a dataset's digest.
+_BATCH, _DATASET_DIGEST = 1000, 36
+# Whether the workspace's plan holds a run, or a DVC experiment beside the workspace made it.
+_PLAN_TAG, _CURRENT, _FORMER, _EXPERIMENT = "sagan.plan", "current", "former", "experiment"
+# Comes last, with a digest of what was sent: all of that has arrived.
+_SENT_TAG = "sagan.sent"
 
 
 @dataclass
@@ -50,7 +55,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
+        TrackingUnavailable, UserError: what was sent until then stays and is not sent again.
     """
     return _look(plan, params, paths, set(), with_suites=paths.workspace == paths)
 
@@ -61,14 +66,14 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: it did not take them at the end either.
+        TrackingUnavailable, UserError: it did not take them at the end either.
     """
     done, is_warned = set(), False
     while not stop.is_set():
         try:
             _look(plan, params, paths, done)
             is_warned = False
-        except (TrackingUnavailable, TrackingRefused) as error:
+        except UserError as error:
             if not is_warned:
                 LOGGER.warning("%s", error)
             is_warned = True
@@ -81,76 +86,63 @@ def _look(plan: Plan, params: Params, paths: Paths, done: set, with_suites: bool
     report = SyncReport()
     for suite, cells in plan.suites.items():
         with store(params, paths) as client:
-            experiment = open_experiment(client, suite, params, paths)
+            experiment = _open_experiment(client, suite, params, paths)
         for cell in cells:
             if (suite, cell.run) in done:
                 continue
-            records = content.read(plan, cell, paths)
-            if records is None:
+            if (records := content.read(plan, suite, cell, paths)) is None:
                 report.missing.append(cell.run)
                 continue
             with store(params, paths) as client:
-                points = _send(client, experiment, suite, records, params, paths)
+                points = _send(client, experiment, records, params, paths)
             (report.unchanged if points is None else report.sent).append(cell.run)
             report.points += points or 0
             if len(records.measures) == len(cell.evaluations):
                 done.add((suite, cell.run))
         if with_suites:
             with store(params, paths) as client:
-                mark_former(client, experiment, cells)
-                send_report(client, experiment, suite, paths)
+                _mark_former(client, experiment, cells)
+                _send_report(client, experiment, suite, paths)
     return report
 
 
-def _send(
-    client: MlflowClient, experiment: str, suite: str, records: Records, params: Params, paths: Paths
-) -> int | None:
+def _send(client: MlflowClient, experiment: str, records: Records, params: Params, paths: Paths) -> int | None:
     """Completes the mirror of one run. Returns how many points were sent; None where nothing was missing.
 
-    A mirror that is made anew keeps the plan and the experiment of the one before it. The tag `sagan.sent` comes last,
-    and says that all of these records have arrived.
+    Further mirrors of a run go to MLflow's trash: two machines may have made one each at the same time, and taking back
+    an experiment takes back every run that was ever deleted in it. So does one that contradicts the records; the one
+    that is made anew keeps its plan and experiment.
     """
-    mirror, tags, points = _find(client, experiment, records.cell), content.tags(records, suite), 0
-    is_beside, sent = paths.workspace != paths, records.digest() if records.result else "not yet"
-    first = {PLAN_TAG: EXPERIMENT if is_beside else CURRENT, "sagan.experiment": os.environ.get("DVC_EXP_NAME")}
-    is_sent = mirror is not None and mirror.data.tags.get("sagan.sent") == sent
+    cell, tags, points = records.cell, content.tags(records), 0
+    wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
+    mirror, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
+    sent = records.digest() if records.result else "not yet"
+    is_sent = mirror is not None and mirror.data.tags.get(_SENT_TAG) == sent
+    plan = _CURRENT if paths.workspace == paths else _EXPERIMENT
+    first = {_PLAN_TAG: plan, "sagan.experiment": os.environ.get("DVC_EXP_NAME")}
     if mirror and not is_sent and _contradicts(mirror, records):
         first = {name: mirror.data.tags.get(name) for name in first}
-        _discard(client, mirror)
+        others.append(mirror)
         mirror = None
+    for other in others:
+        drop_models(client, other)
+        client.delete_run(other.info.run_id)
     if mirror is None:
         known = {name: value for name, value in first.items() if value}
-        mirror = client.create_run(experiment, content.started(records), known | tags, records.cell.run)
+        mirror = client.create_run(experiment, content.started(records), known | tags, cell.run)
     run_id = mirror.info.run_id
     _describe(client, mirror, records)
     if not is_sent:
         points = _send_points(client, mirror, records)
-    if records.result and not is_sent:
-        _send_files(client, run_id, records, paths)
-        client.set_terminated(run_id, "FINISHED", content.ms(records.result.provenance.finished))
-        tags["sagan.sent"] = sent
+        if records.result:
+            _send_files(client, run_id, records, paths)
+            client.set_terminated(run_id, "FINISHED", content.ms(records.result.provenance.finished))
+            tags[_SENT_TAG] = sent
     if params.tracking.models and content.MAIN in records.measures and MODEL_TAG not in mirror.data.tags:
         tags |= send_model(client, mirror, records, paths)
     new = [RunTag(name, value) for name, value in tags.items() if mirror.data.tags.get(name) != value]
-    if new:
-        client.log_batch(run_id, tags=new)
+    client.log_batch(run_id, tags=new)
     return points if new or points else None
-
-
-def _find(client: MlflowClient, experiment: str, cell: Cell) -> Mirror | None:
-    """The mirror of a cell. Any second one goes to MLflow's trash: two machines may have made one each at the same
-    time, and taking back an experiment takes back every run that was ever deleted in it."""
-    wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
-    first, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
-    for other in others:
-        _discard(client, other)
-    return first
-
-
-def _discard(client: MlflowClient, mirror: Mirror) -> None:
-    """To MLflow's trash, its models with it."""
-    drop_models(client, mirror)
-    client.delete_run(mirror.info.run_id)
 
 
 def _contradicts(mirror: Mirror, records: Records) -> bool:
@@ -170,6 +162,19 @@ def _contradicts(mirror: Mirror, records: Records) -> bool:
     points = [point for point in points if not point.key.endswith(("seconds", "per_second"))]
     latest = {point.key: point.value for point in sorted(points, key=lambda p: (p.step, p.timestamp, p.value))}
     return any(not math.isclose(held.get(key, value), value) for key, value in latest.items())
+
+
+def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
+    """What is known before the first step: dataset, resolved configuration, and last the parameters."""
+    run_id, parameters = mirror.info.run_id, [Param(*item) for item in content.parameters(records).items()]
+    if len(mirror.data.params) == len(parameters):
+        return
+    name = f"{records.run.dataset}-{records.run.resolution}"
+    source = canonical({"uri": f"data/prepared/{name}"})
+    dataset = Dataset(name, records.run.dataset_digest[:_DATASET_DIGEST], "local", source)
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    client.log_dict(run_id, records.run.config, "config.json")
+    client.log_batch(run_id, params=parameters)
 
 
 def _send_points(client: MlflowClient, mirror: Mirror, records: Records) -> int:
@@ -193,20 +198,6 @@ def _send_points(client: MlflowClient, mirror: Mirror, records: Records) -> int:
     return sum(map(len, batches))
 
 
-def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
-    """What is known before the first step: dataset, resolved configuration, and last the parameters."""
-    run_id, parameters = mirror.info.run_id, [Param(*item) for item in content.parameters(records).items()]
-    if len(mirror.data.params) == len(parameters):
-        return
-    name = f"{records.run.dataset}-{records.run.resolution}"
-    source = canonical({"uri": f"data/prepared/{name}"})
-    dataset = Dataset(name, records.run.dataset_digest[:_DATASET_DIGEST], "local", source)
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-    client.log_dict(run_id, records.run.config, "config.json")
-    for start in range(0, len(parameters), _PARAMS):
-        client.log_batch(run_id, params=parameters[start : start + _PARAMS])
-
-
 def _send_files(client: MlflowClient, run_id: str, records: Records, paths: Paths) -> None:
     """All records and pictures. Sent again, they replace themselves."""
     with tempfile.TemporaryDirectory() as name:
@@ -214,10 +205,71 @@ def _send_files(client: MlflowClient, run_id: str, records: Records, paths: Path
         write_json(folder / "run.json", records.result.content())
         for space, record in records.measures.items():
             write_json(folder / f"metrics{space and '-'}{space}.json", record.content())
-        for path in source.rglob("*.png"):
-            # None from elsewhere: a link in a copied result may lead to any file of this machine.
-            if is_own_file(path, source):
-                target = folder / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)  # also of a link to DVC's cache, which MLflow refuses
+        copy_own(source.rglob("*.png"), source, folder)
         client.log_artifacts(run_id, name)
+
+
+def _open_experiment(client: MlflowClient, suite: str, params: Params, paths: Paths) -> str:
+    """The id of a suite's experiment: made with a note, or taken back from MLflow's trash, if need be.
+
+    MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
+    into the original's folder. It gets another name, and a new one its place.
+    """
+    spec, uri, root = params.suites[suite], client.tracking_uri, workspace(paths)
+    name = f"{params.tracking.experiment_prefix}{suite}"
+    # A database holds no files, so they go under state/; a server decides for itself.
+    place = (root / "state/mlflow/artifacts" / name).as_uri() if is_database(uri) else None
+    found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    if found and uri.startswith(f"sqlite:///{root}/") and found.artifact_location != place:
+        former = f"{name}-{found.experiment_id}"
+        client.rename_experiment(found.experiment_id, former)
+        told = f"MLflow's {name} came from another folder, where it would write ({found.artifact_location})"
+        print(f"sagan: {told}; it is now {former}, and all runs are sent to a new one", file=sys.stderr)
+    elif found:
+        return found.experiment_id
+    note = (
+        f"**{spec.title or suite}** on {spec.dataset}, baseline `{spec.baseline}`; `docs/mlflow.md` says how to search."
+        f" Report: `reports/{suite}/README.md`, and the run `{suite}: report`."
+    )
+    tags = {"mlflow.note.content": note, "mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(name, place, tags)
+
+
+def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> None:
+    """Runs of an experiment that the plan does not ask for any more stay, and are told apart by a tag."""
+    planned = {(cell.run, cell.evaluation) for cell in cells}
+    for run in client.search_runs([experiment], "tags.`sagan.run` != ''", max_results=50_000):
+        tags = run.data.tags
+        plan = _CURRENT if (tags["sagan.run"], tags["sagan.evaluation"]) in planned else _FORMER
+        if tags.get(_PLAN_TAG) != plan and (plan, tags.get(_PLAN_TAG)) != (_FORMER, _EXPERIMENT):
+            client.set_tag(run.info.run_id, _PLAN_TAG, plan)
+
+
+def _send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths) -> None:
+    """A run with the report's results and effects as tables, the lowest FID first, and its pictures.
+
+    A report that was written anew takes the place of the former.
+    """
+    folder = paths.report(suite)
+    tables = [path for name in ("results", "effects") if (path := folder / f"{name}.csv").exists()]
+    pictures = [path for path in sorted(folder.glob("figures/*")) if is_own_file(path, folder)]
+    sent = digest({path.name: file_digest(path) for path in [*tables, *pictures]}, 16)
+    found = client.search_runs([experiment], f"tags.`sagan.report` = '{suite}'")
+    if not tables or [run.data.tags.get(_SENT_TAG) for run in found] == [sent]:
+        return
+    for run in found:
+        client.delete_run(run.info.run_id)
+    run_id = client.create_run(experiment, tags={"sagan.report": suite}, run_name=f"{suite}: report").info.run_id
+    for path in tables:
+        table = pd.read_csv(path)
+        if path.stem == "results":
+            table.insert(table.columns.get_loc("run"), "fid", table.pop("fid"))  # after variant, seed and factors
+            table = table.sort_values("fid")
+        client.log_table(run_id, table, f"{path.stem}.json")
+    with tempfile.TemporaryDirectory() as name:
+        copy_own(pictures, folder, Path(name))
+        client.log_artifacts(run_id, name)
+    client.set_terminated(run_id)
+    client.set_tag(run_id, _SENT_TAG, sent)

@@ -120,9 +120,8 @@ def _free_gpu() -> Iterator[int]:
     folder = runtime_folder()
     while True:
         for index, physical in enumerate(physical_gpus()):
+            # A process that measures beside keeps the lock with it.
             if (lock := taken(folder / f"{physical}.lock")) is not None:
-                if (descriptor := lock._context.lock_file_fd) is not None:
-                    os.set_inheritable(descriptor, True)  # a process that measures beside keeps the lock with it
                 try:
                     yield index
                 finally:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from sagan.code.fingerprint import PACKAGE
 from sagan.data import prepare
 from sagan.params.loading import load_params
-from workflow import originals
+from workflow import around
 
 
 @pytest.fixture(autouse=True)
@@ -50,26 +50,26 @@ def prepare_pets(paths, add_image):
 def test_a_changed_original_is_said_until_it_is_prepared(paths, prepare_pets, add_image, capsys):
     prepare_pets()
     capsys.readouterr()
-    originals.main(paths)
+    around.before(paths)
     assert capsys.readouterr().out == ""
     add_image(4)
-    originals.main(paths)
+    around.before(paths)
     said = capsys.readouterr().out
     assert said.startswith("pets: its originals have changed") and said.count("\n") == 1
     prepare_pets()
-    originals.main(paths)
+    around.before(paths)
     assert capsys.readouterr().out == ""
 
 
 def test_what_is_not_prepared_yet_is_not_said(paths, prepare_pets, capsys):
-    originals.main(paths)
+    around.before(paths)
     assert capsys.readouterr().out == ""
 
 
 def test_a_dataset_stands_without_its_originals(paths, prepare_pets, capsys):
     prepare_pets()
     shutil.rmtree(paths.root / "pets")
-    originals.main(paths)
+    around.before(paths)
     assert capsys.readouterr().out == ""
 
 
@@ -77,7 +77,7 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
     prepare_pets()
     shutil.rmtree(paths.root / "pets")
     (paths.root / "pets").write_bytes(b"no zip")
-    originals.main(paths)
+    around.before(paths)
     said = capsys.readouterr().out
     assert said.startswith("pets: its originals cannot be read any more: ") and "not a zip file" in said
 
@@ -86,7 +86,7 @@ def test_originals_that_broke_are_named(paths, prepare_pets, capsys):
 def test_bad_parameters_stop_it_with_one_line(paths, capsys, unreadable, said):
     paths.params.mkdir() if unreadable else paths.params.write_text("repr: 3\n")
     (paths.root / ".dvc").mkdir()
-    assert originals.main(paths) == 2
+    assert around.before(paths) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1 and f"{paths.params}: " in told.err and said in told.err
 
@@ -109,6 +109,6 @@ def test_where_dvc_cannot_work_one_line_says_why(paths, tmp_path_factory, monkey
         (paths.root / ".dvc").write_text("")
     else:
         (paths.root / "results").symlink_to(tmp_path_factory.mktemp("disk"))
-    assert originals.main(paths) == 2
+    assert around.before(paths) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and said in errors

@@ -10,7 +10,7 @@ from sagan.plan import Evaluation, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
 from sagan.training.loop import train
-from workflow.packing import pack
+from workflow.sharing import pack
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow import stored
+from workflow import around
 
 STAGES = """
 stages:
@@ -30,14 +30,14 @@ def reproduced(tmp_path):
 
 
 def test_a_whole_cache_is_no_word(reproduced, capsys):
-    assert stored.main(reproduced) == 0
+    assert around.after(reproduced) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_files_that_are_lacking_are_counted(reproduced, capsys):
     [lost, *_] = (path for path in (reproduced / ".dvc/cache/files/md5").glob("*/*") if path.suffix != ".dir")
     lost.unlink()
-    assert stored.main(reproduced) == 2
+    assert around.after(reproduced) == 2
     assert "lacks 1 of the files" in capsys.readouterr().err
     shutil.rmtree(reproduced / ".dvc/cache")
-    assert stored.main(reproduced) == 2
+    assert around.after(reproduced) == 2

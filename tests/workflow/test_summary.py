@@ -8,7 +8,7 @@ from sagan.plan import Evaluation, Plan
 from sagan.training.loop import train
 from workflow.batches import Batch
 from workflow.jobs import Jobs
-from workflow.summary import summary
+from workflow.progress import summary
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
-"""Before `make repro` asks DVC: refuse where it cannot work, and say which datasets' originals have changed.
+"""What DVC does not say: `make repro` asks it before `dvc repro`, and after.
 
-    python -m workflow.originals
-
-DVC would say that nothing changed: the originals are no dependency of its `data` stage, which has to be up to date
-without them too, where one only trains and in the copies that DVC runs experiments in.
+    python -m workflow.around before | after
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -17,13 +15,15 @@ from sagan.data import outdated
 from sagan.errors import UserError, said
 from sagan.params.loading import load_params
 from sagan.store.paths import Paths
-from workflow.machine import check_writable
-
-PATHS = Paths()
+from workflow.jobs import check_writable
 
 
-def main(paths: Paths = PATHS) -> int:
-    """A line for each dataset of the suites under `repro`; 2, with the reason, where DVC would end in a worse one."""
+def before(paths: Paths) -> int:
+    """A line for each dataset of the suites under `repro` whose originals have changed; 2 where DVC cannot work.
+
+    DVC would say that nothing changed: the originals are no dependency of its `data` stage, which has to be up to date
+    without them too, where one only trains and in the copies that DVC runs experiments in.
+    """
     try:
         check_place(paths.root)
         params = load_params(paths.params)
@@ -70,5 +70,27 @@ def check_place(root: Path) -> None:
     check_writable(root.resolve(), root.resolve() / ".dvc")
 
 
+def after(root: Path) -> int:
+    """A line, and 2, where DVC does not hold all that dvc.lock names, so that other clones would lack results.
+
+    Where the disk of its cache is full, DVC leaves with 0.
+    """
+    command = [sys.executable, "-m", "dvc", "data", "status", "--granular", "--json"]
+    status = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, encoding="utf-8")
+    if status.returncode:
+        return 2  # DVC has said why
+    # Of stages: what a user keeps with `dvc add` is his.
+    made = ("data/prepared", "results/", "pages/", "reports/")
+    lacking = [name for name in json.loads(status.stdout).get("not_in_cache", []) if name.startswith(made)]
+    if not lacking:
+        return 0
+    print(
+        f"sagan: DVC's cache lacks {len(lacking):,} of the files that dvc.lock names, so no other clone can get them; "
+        "make room on its disk (`dvc cache dir` says which), then run `dvc commit -f`",
+        file=sys.stderr,
+    )
+    return 2
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(before(Paths()) if sys.argv[1] == "before" else after(Path(".")))
