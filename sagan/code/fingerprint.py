@@ -32,7 +32,7 @@ REFERENCE = (
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
     "sagan.data.prepared:PreparedDataset",
 )
-EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.collapse:collapse")
+EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.figures:collapse")
 
 # Definitions that no byte of a result depends on, though its making runs through them: the hash does not follow them.
 # They carry work out, write it down or tell of it. tests/plan/test_keys.py alters their arithmetic to show it.
@@ -59,7 +59,7 @@ _HARMLESS = {
     "code.extensions": "load_extension",
     "metrics.real_side": "save_features load_reference",
     "metrics.reference": "make_reference reference_record",
-    "metrics.evaluate": "evaluate evaluation_record measurable_run _save_pictures",
+    "metrics.evaluate": "evaluate evaluation_record measurable_run",
     # what is told of a result
     "training.provenance": "provenance",
 }

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sagan.metrics.features import generated_images, labels_of
-from sagan.metrics.latents import GRID, latents
+from sagan.metrics.features import GRID, generated_images, labels_of, latents
 from sagan.nn.attention import attention_layers
 from sagan.store.records import Json, finite_or_none
 
