@@ -57,8 +57,7 @@ _HARMLESS = {
     "store.tensors": "save_tensors",
     "data.prepared": "load",
     "code.extensions": "load_extension",
-    "metrics.real_side": "save_features load_reference",
-    "metrics.reference": "make_reference reference_record",
+    "metrics.reference": "make_reference reference_record load_reference",
     "metrics.evaluate": "evaluate evaluation_record measurable_run",
     # what is told of a result
     "training.provenance": "provenance",

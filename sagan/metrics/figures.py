@@ -16,8 +16,7 @@ from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import GRID, Sampled, labels_of, latents, sample_features
 from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real_side import load_reference
-from sagan.metrics.reference import as_if_generated, some_rows
+from sagan.metrics.reference import as_if_generated, load_reference, some_rows
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.plan import Evaluation
 from sagan.store.paths import Paths

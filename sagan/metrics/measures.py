@@ -12,14 +12,36 @@ from torch import Tensor
 
 from sagan.metrics import formulas
 from sagan.metrics.features import Sampled
-from sagan.metrics.real_side import RealSide
-from sagan.metrics.stacked_classifier import MODES, modes_of
+from sagan.metrics.networks import MODES, modes_of
 from sagan.store.records import Json
 
 MEASURED = "measured"
 CONSTANT = "the generator is constant: all images have the same features"
 # Features of equal images differ by rounding, since batches of another size are summed in another order.
 _SAME = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class RealSide:
+    """A reference as it is compared with.
+
+    Attributes:
+        record: `reference.json`.
+        statistics: mean and covariance of all images of the split.
+        features: [<= 10,000, D], features of the split.
+        train: [N, D], features of training images: of all, or of as many as there is room for.
+        train_rows: int64, the rows of `train` in the dataset's train split.
+        held_out: features (and logits) of [<= 10,000] images of the other split.
+        radii: of `features`; none where they are too few for neighbourhoods.
+    """
+
+    record: Json
+    statistics: formulas.Statistics
+    features: Tensor
+    train: Tensor
+    train_rows: Tensor
+    held_out: dict[str, Tensor]
+    radii: Tensor
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ BOTH = {"classifier", "inception"}
         ("metrics/pictures.py", "_PADDING = 2", "_PADDING = 3", set()),
         ("metrics/pictures.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
         ("metrics/table.py", '"1000 KID"', '"KID, times 1000"', set()),
-        ("metrics/inception.py", "_PIECE = 20", "_PIECE = 21", {"inception"}),
+        ("metrics/networks.py", "_PIECE = 20", "_PIECE = 21", {"inception"}),
         ("training/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
         ("metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", BOTH | {"an evaluation"}),
         ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", BOTH),
