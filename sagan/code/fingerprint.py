@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parent.parent
 Table = dict
 
 # Where the arithmetic of each kind of result begins.
-RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
+RUN = ("sagan.training.engine:Session", "sagan.data.prepared:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
     *(f"sagan.metrics.reference:{name}" for name in ("measure_real", "as_if_generated", "TRAINED")),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),

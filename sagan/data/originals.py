@@ -14,13 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
 
+from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.store.records import digest, file_digest
-
-if TYPE_CHECKING:
-    from sagan.data.prepared import Content
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _PACKED = {".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"}

@@ -1,4 +1,4 @@
-"""A prepared dataset: an array, its labels and a manifest that is written last."""
+"""A prepared dataset: an array, its labels and a manifest that is written last; and the classes that it gives."""
 
 from __future__ import annotations
 
@@ -90,12 +90,9 @@ def load(folder: Path) -> PreparedDataset:
         labels = np.load(folder / LABELS, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{folder}: damaged ({error}); {_ANEW}") from None
-    shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
-    if images.shape != shape or len(labels) != len(images):
-        raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
-    splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
     if _digest(images, labels, manifest["splits"]) != manifest["digest"]:
         raise UserError(f"{folder}: the arrays have changed since they were prepared, by their sha256; {_ANEW}")
+    splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
     return PreparedDataset(images, labels, splits, manifest)
 
 
@@ -181,3 +178,30 @@ def _counts(counts: dict[str, int]) -> str:
         return ", ".join(f"{name} {count:,}" for name, count in counts.items())
     least, most = min(counts, key=counts.get), max(counts, key=counts.get)
     return f"{len(counts):,}, from {least} {counts[least]:,} to {most} {counts[most]:,}"
+
+
+def class_names(manifest: Json, condition: str) -> list[str]:
+    """The classes of a conditional variant: a prepared dataset's own, or an attribute that images lack or have.
+
+    Args:
+        condition: "class", or the name of the attribute.
+
+    Raises:
+        UserError: the dataset has no such labels.
+    """
+    kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
+    if kind == "attributes" and condition in names:
+        return [f"not {condition}", condition]
+    if kind == "classes" and condition == "class" and len(names) > 1:
+        return list(names)
+    accepted = "class" if len(names) > 1 else "nothing: it has no labels"
+    if kind == "attributes":
+        accepted = f"one of its attributes ({', '.join(names)})"
+    raise UserError(f"condition = {condition!r}: dataset {manifest['dataset']!r} accepts {accepted}")
+
+
+def class_labels(labels: np.ndarray, manifest: Json, condition: str) -> np.ndarray:
+    """Each image's class, int64 [N], from a dataset's labels (int64 [N], or uint8 [N, A] of attributes)."""
+    if manifest["labels"]["kind"] == "attributes":
+        labels = labels[:, manifest["labels"]["names"].index(condition)]
+    return labels.astype(np.int64)

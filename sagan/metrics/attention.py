@@ -55,9 +55,7 @@ def layer_maps(network: nn.Module, *inputs: Tensor) -> list[LayerMaps]:
 
 
 def attention_statistics(network: nn.Module, *inputs: Tensor) -> dict[int, Json]:
-    """Feature side -> gamma, mean entropy over images and queries, and the entropy of uniform attention.
-
-    Gamma and entropy are null where they are not finite.
+    """Feature side -> gamma, mean entropy over images and queries (null: not finite), and that of uniform attention.
 
     Args:
         inputs: as of `layer_maps`; any number of rows, since a few are looked at a time.

@@ -119,11 +119,7 @@ def sample_features(
     labels: Tensor | None = None,
     carried: Carried = in_memory,
 ) -> Sampled:
-    """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares).
-
-    Args:
-        carried: computes them; `FeatureParts.of` keeps what is done.
-    """
+    """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares)."""
     labels = labels_of(generator, len(z)) if labels is None else labels
 
     @torch.no_grad()

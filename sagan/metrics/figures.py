@@ -36,9 +36,8 @@ RECALL_BELOW, RECALL_ONCE = 0.01, 0.1
 class Figures:
     """What can be asked of one run's generators beside one reference.
 
-    Every set of images is z of one purpose through one file of weights, in the evaluation's folder of parts: what two
-    figures use is sampled once. The curve is of the first z of the final figures, and its last point of their very
-    images.
+    What two figures use is sampled once. The curve is of the first z of the final figures, and its last point of their
+    very images.
     """
 
     def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
@@ -79,10 +78,7 @@ class Figures:
         return latents(z_dim, most, self.settings["seed"], purpose, draw)
 
     def metrics(self, names: Sequence[str]) -> Json:
-        """Metrics of the final generator by name.
-
-        FID is measured for `draws` sets of z; the first is the figure.
-        """
+        """Metrics of the final generator by name; FID for `draws` sets of z, of which the first is the figure."""
         entries = {name: self._value(name, found) for name, found in measures(names, self._final, self.real).items()}
         if "fid" in entries:
             draws = range(1, self.settings["draws"])
@@ -90,11 +86,7 @@ class Figures:
         return entries
 
     def matched(self, final: Json) -> Json:
-        """Metrics of generated and of real held-out images, both at one count: of the fewer of the two.
-
-        Args:
-            final: metrics of all final samples.
-        """
+        """Metrics of generated (`final`: of all samples) and of real held-out images, at the count of the fewer."""
         other = self.real.record["other_split"]
         count = min(len(self._final), other["count"])
         wanted = [name for name in MATCHED if name in final]
@@ -142,10 +134,7 @@ class Figures:
     def best(self, curve: list[Json], final: Json) -> Json:
         """The snapshot with the curve's lowest FID, scored on samples that did not choose it.
 
-        Where the last one is chosen, the final figure stands, whose first images are the curve's.
-
-        Args:
-            final: the final FID.
+        Where the last one is chosen, the `final` FID stands, whose first images are the curve's.
         """
         points = [(point["fid"], point["step"]) for point in curve if point["fid"] is not None]
         if not points:

@@ -118,7 +118,6 @@ def precision(generated: Sampled, real: RealSide) -> Measure:
 
 
 def recall(generated: Sampled, real: RealSide) -> Measure:
-    """Recall."""
     return _of_neighbours("recall", generated, real)
 
 
@@ -128,12 +127,11 @@ def density(generated: Sampled, real: RealSide) -> Measure:
 
 
 def coverage(generated: Sampled, real: RealSide) -> Measure:
-    """Coverage."""
     return _of_neighbours("coverage", generated, real)
 
 
 def modes(generated: Sampled, real: RealSide) -> Measure:
-    """How many of the 1,000 modes of stacked digits some image is in, each channel classified by itself."""
+    """How many of the 1,000 modes of stacked digits some image is in (Metz et al. 2017, section 3.3.1)."""
     counts = _mode_counts(generated)
     value = float((counts > 0).sum())
     return measured(value, is_constant(generated.features["features"]), modes=len(counts))
@@ -172,11 +170,7 @@ _NEIGHBOURS = {
 
 
 def _of_neighbours(name: str, generated: Sampled, real: RealSide, says_of_constant: bool = True) -> Measure:
-    """One of the four metrics of neighbourhoods.
-
-    Args:
-        says_of_constant: whether a constant generator's figure means anything.
-    """
+    """One of the four metrics of neighbourhoods; `says_of_constant`: whether a constant generator's means anything."""
     facts = {"neighbourhood": _NEIGHBOURS[name], "real_count": len(real.features)}
     if lacking := too_few_neighbours(generated.features["features"], real.features):
         return Measure(None, lacking, facts)

@@ -144,9 +144,7 @@ class RealMeasures:
 
 
 def measure_real(
-    dataset: PreparedDataset,
-    split: str,
-    features_of: Callable[[str, np.ndarray, int | None], Features],
+    dataset: PreparedDataset, split: str, features_of: Callable[[str, np.ndarray, int | None], Features]
 ) -> RealMeasures:
     """The real side of a comparison.
 

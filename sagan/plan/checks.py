@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sagan.code.extensions import REPLACED, check_extension, load_extension
 from sagan.code.fingerprint import extension_code
-from sagan.data.conditions import class_names
+from sagan.data.prepared import class_names
 from sagan.errors import UserError
 from sagan.params import Params
 from sagan.params.recipes import NETWORKS, what_runs

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sagan.code import fingerprint
 from sagan.code.extensions import Sources, check_extension
-from sagan.data.conditions import class_names
+from sagan.data.prepared import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
 from sagan.params.recipes import NETWORKS, resolved_variant, suite_training
