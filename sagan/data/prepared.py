@@ -63,7 +63,6 @@ class Content:
         label_names: of the classes or attributes; none where there are none.
         splits: int [N], ascending: positions in SPLITS.
         facts: for the manifest.
-        size: the (width, height) that every image to be decoded must have; any that is large enough where None.
         refused: (name, reason) of images that are left out already.
     """
 
@@ -72,7 +71,6 @@ class Content:
     label_names: list[str]
     splits: np.ndarray
     facts: Json = field(default_factory=dict)
-    size: tuple[int, int] | None = None
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -143,12 +141,9 @@ def store(folder: Path, head: Json, content: Content) -> Json:
 
 
 def summary(manifest: Json, folder: Path) -> list[str]:
-    """Splits and classes with their counts, classes that a split lacks, and what was passed over or left out.
+    """Lines for people of the dataset in a folder: its splits and classes with their counts, and what it lacks.
 
-    In lines for people, said every time, since what is missing cannot be seen otherwise.
-
-    Args:
-        folder: where the dataset of this manifest lies.
+    They are said every time, since what is missing cannot be seen otherwise.
     """
     labels = np.load(folder / LABELS, allow_pickle=False)
     kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
@@ -181,10 +176,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def class_names(manifest: Json, condition: str) -> list[str]:
-    """The classes of a conditional variant: a prepared dataset's own, or an attribute that images lack or have.
-
-    Args:
-        condition: "class", or the name of the attribute.
+    """The classes of a conditional variant: a dataset's own ("class"), or an attribute that images lack or have.
 
     Raises:
         UserError: the dataset has no such labels.

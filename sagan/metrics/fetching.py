@@ -134,20 +134,14 @@ def _layers() -> list[str]:
 
 
 def _converted(script: bytes) -> bytes:
-    """The TorchScript network as a file that `FeatureExtractorInceptionV3` loads, its features compared.
-
-    It has no classifier layer. Zeros stand for it, by which `has_classes` knows: an Inception score
-    computed with them would be 1.0 whatever the images.
-
-    Raises:
-        UserError: the features of the two forms differ.
-    """
+    """The TorchScript network, which has no classifier layer, as a file that `FeatureExtractorInceptionV3` loads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch means to drop TorchScript; it still reads it
         scripted = torch.jit.load(io.BytesIO(script), map_location="cpu").eval()
     # Both list their layers in the order of the graph; each is a weight and a batch norm without a scale.
     tensors = list(scripted.state_dict().values())
     layers = [tensors[start : start + 4] for start in range(0, len(tensors), 4)]
+    # Zeros stand for the classifier layer, by which `has_classes` knows: of any images the score would be 1.0.
     state = {"fc.weight": torch.zeros(_CLASSES, 2048), "fc.bias": torch.zeros(_CLASSES)}
     for name, (weight, beta, mean, variance) in zip(_layers(), layers, strict=True):
         state |= {

@@ -43,9 +43,7 @@ def has_classes(network: FeatureExtractorInceptionV3) -> bool:
 
 
 def read_inception(path: Path) -> tuple[Inception, tuple[str, ...]]:
-    """The network in a file, and what its outputs are: features, and logits where it has its classifier layer.
-
-    torch-fidelity would execute code that a file holds; here only tensors are read.
+    """The network in a file, of which only tensors are read, and what its outputs are (no logits without classes).
 
     Raises:
         UserError: the file holds anything else.
@@ -93,9 +91,7 @@ def modes_of(logits: Tensor) -> Tensor:
 
 
 class TimmNetwork(nn.Module):
-    """The pooled features of a network of timm, its head left out.
-
-    Images are resized, cropped and normalised as its own data configuration says.
+    """The pooled features of a network of timm; images are resized, cropped and normalised as its configuration says.
 
     Args:
         name: as timm has it, such as "vit_base_patch14_dinov2.lvd142m".

@@ -139,12 +139,7 @@ def save_grid(images: np.ndarray, columns: int, path: Path) -> None:
 
 
 def save_attention(images: np.ndarray, maps: np.ndarray, path: Path) -> None:
-    """Each row: an image, then for each query point where that position looks; the point is marked.
-
-    Args:
-        images: uint8 [B, C, R, R].
-        maps: [B, S*S, M], distributions over M keys.
-    """
+    """Each row: an image uint8 [C, R, R], then where each query point, which is marked, looks by a map [S*S, M]."""
     panels = []
     for image, map_NM in zip(images, maps, strict=True):
         picture = np.broadcast_to(image.transpose(1, 2, 0), (*image.shape[1:], 3)).repeat(_SCALE, 0).repeat(_SCALE, 1)

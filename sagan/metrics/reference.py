@@ -41,9 +41,7 @@ _KEPT, _HELD_OUT = ("features", "train", "train_rows", "radii"), "held_out."
 
 
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> ReferenceRecord:
-    """Statistics and features of the real split, and the classifier where one is trained.
-
-    Killed, it goes on behind the last whole part of its features.
+    """Statistics and features of the real split. Killed, it goes on behind the last whole part of the features.
 
     Returns:
         What `reference.json` holds; at once where it is there already.
@@ -62,13 +60,14 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
 def reference_record(
     reference: Reference, dataset: PreparedDataset, paths: Paths, device: torch.device, parts: FeatureParts
 ) -> ReferenceRecord:
-    folder, manifest, accuracy_held_out = paths.reference(reference.key), dataset.manifest, None
+    folder, manifest = paths.reference(reference.key), dataset.manifest
+    accuracy_held_out, counts = None, None
     weights = paths.weights_file(reference.extractor, folder)
     if reference.extractor in TRAINED:
         state, accuracy_held_out = TRAINED[reference.extractor](dataset)
         save_tensors(weights, state)
-    weights_digest = file_digest(weights)
     extractor = Extractor(reference.extractor, folder, paths, device)
+    weights_digest = file_digest(weights)
 
     def features_of(name: str, images: np.ndarray, rows: int | None) -> Features:
         carried = parts.of(f"{name} images", [name, rows, weights_digest, device.type])
@@ -77,7 +76,7 @@ def reference_record(
             raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
         return features
 
-    found, counts = measure_real(dataset, reference.split, features_of), None
+    found = measure_real(dataset, reference.split, features_of)
     if manifest["labels"]["kind"] == "classes":
         counts = np.bincount(dataset.split(reference.split)[1], minlength=len(manifest["labels"]["names"])).tolist()
     record = {
@@ -146,11 +145,7 @@ class RealMeasures:
 def measure_real(
     dataset: PreparedDataset, split: str, features_of: Callable[[str, np.ndarray, int | None], Features]
 ) -> RealMeasures:
-    """The real side of a comparison.
-
-    Args:
-        features_of: (a split's name, images of it, at most how many they are) -> their features.
-    """
+    """The real side; `features_of`: (a split's name, images of it, at most how many they are) -> their features."""
     images, other = dataset.split(split)[0], _other(split)
     features = features_of(split, images, None)["features"]
     bank = max(1, BANK_NUMBERS // features.shape[1])
@@ -219,10 +214,9 @@ TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:
-    """FID between real images: what no generator can be told from.
+    """FID between real images, held-out ones against the split and one half of the split against the other.
 
-    Held-out images against the split, and one random half of the split against the other half. Where
-    the held-out images are too few for the features, the halves are the floor; None where they are too.
+    Where the held-out images are too few for the features, the halves are the floor; None where they are too.
     """
     feature_dim, half = features.shape[1], len(features) // 2
     other = "test" if split == "train" else "train"
