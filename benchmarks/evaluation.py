@@ -26,8 +26,7 @@ from safetensors.torch import save_file
 from sagan.data.prepared import Content, load, store
 from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import features_of_images, generated_images, sample_features
-from sagan.metrics.latents import latents
+from sagan.metrics.features import features_of_images, generated_images, latents, sample_features
 from sagan.metrics.reference import make_reference
 from sagan.nn import build_generator
 from sagan.params.run import completed

@@ -90,7 +90,7 @@ def timm_network(options: argparse.Namespace) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from sagan.metrics.timm_networks import TimmNetwork
+    from sagan.metrics.networks import TimmNetwork
 
     name = "resnet18" if options.rehearse else "vit_base_patch14_dinov2"
     file = options.work / "timm.safetensors"

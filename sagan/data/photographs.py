@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from sagan.data.originals import BadImage
 from sagan.data.prepared import Content
@@ -47,11 +47,8 @@ _SHOWN = 100
 Refused = tuple[str, str]
 
 
-def pixels(data: bytes, spec: Spec, size: tuple[int, int] | None) -> np.ndarray:
+def pixels(data: bytes, spec: Spec) -> np.ndarray:
     """An image as uint8 [channels, resolution, resolution], by the protocol of a spec: decoded, cropped, then resized.
-
-    Args:
-        size: the (width, height) that every original must have; any that is large enough where None.
 
     Raises:
         BadImage: it cannot be decoded, or is not what the dataset's images are.
@@ -63,10 +60,10 @@ def pixels(data: bytes, spec: Spec, size: tuple[int, int] | None) -> np.ndarray:
     except Exception:
         raise BadImage(f"not an image ({', '.join(FORMATS)})") from None
     try:
-        _check(image, spec, size)
+        _check(image, spec)
         image.load()
         # Cameras store a picture lying, and how to turn it: it is seen turned everywhere.
-        image = ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+        ImageOps.exif_transpose(image, in_place=True)
     except BadImage:
         raise
     # Pillow's decoders raise whatever their libraries do: OSError, SyntaxError, ValueError, struct.error, …
@@ -83,10 +80,10 @@ def pixels(data: bytes, spec: Spec, size: tuple[int, int] | None) -> np.ndarray:
     return np.asarray(square).reshape(spec.resolution, spec.resolution, spec.channels).transpose(2, 0, 1)
 
 
-def _check(image: Image.Image, spec: Spec, size: tuple[int, int] | None) -> None:
+def _check(image: Image.Image, spec: Spec) -> None:
     (width, height), least, wanted = image.size, spec.crop or spec.resolution, {1: "L", 3: "RGB"}[spec.channels]
-    if size and image.size != size:
-        raise BadImage(f"is {width}x{height} pixels, not {size[0]}x{size[1]}")
+    if spec.size and image.size != spec.size:
+        raise BadImage(f"is {width}x{height} pixels, not {spec.size[0]}x{spec.size[1]}")
     if min(image.size) < least:
         raise BadImage(f"is {width}x{height} pixels, smaller than {least}")
     if width * height > MAX_PIXELS:
@@ -106,7 +103,7 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
     """
     count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
-    batches = _batches(content.images, partial(pixels, spec=spec, size=content.size), min(workers, len(starts)))
+    batches = _batches(content.images, partial(pixels, spec=spec), min(workers, len(starts)))
     title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.

@@ -1,4 +1,4 @@
-"""A prepared dataset: an array, its labels and a manifest that is written last."""
+"""A prepared dataset: an array, its labels and a manifest that is written last; and the classes that it gives."""
 
 from __future__ import annotations
 
@@ -63,7 +63,6 @@ class Content:
         label_names: of the classes or attributes; none where there are none.
         splits: int [N], ascending: positions in SPLITS.
         facts: for the manifest.
-        size: the (width, height) that every image to be decoded must have; any that is large enough where None.
         refused: (name, reason) of images that are left out already.
     """
 
@@ -72,7 +71,6 @@ class Content:
     label_names: list[str]
     splits: np.ndarray
     facts: Json = field(default_factory=dict)
-    size: tuple[int, int] | None = None
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -90,12 +88,9 @@ def load(folder: Path) -> PreparedDataset:
         labels = np.load(folder / LABELS, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{folder}: damaged ({error}); {_ANEW}") from None
-    shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
-    if images.shape != shape or len(labels) != len(images):
-        raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
-    splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
     if _digest(images, labels, manifest["splits"]) != manifest["digest"]:
         raise UserError(f"{folder}: the arrays have changed since they were prepared, by their sha256; {_ANEW}")
+    splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}
     return PreparedDataset(images, labels, splits, manifest)
 
 
@@ -146,12 +141,9 @@ def store(folder: Path, head: Json, content: Content) -> Json:
 
 
 def summary(manifest: Json, folder: Path) -> list[str]:
-    """Splits and classes with their counts, classes that a split lacks, and what was passed over or left out.
+    """Lines for people of the dataset in a folder: its splits and classes with their counts, and what it lacks.
 
-    In lines for people, said every time, since what is missing cannot be seen otherwise.
-
-    Args:
-        folder: where the dataset of this manifest lies.
+    They are said every time, since what is missing cannot be seen otherwise.
     """
     labels = np.load(folder / LABELS, allow_pickle=False)
     kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
@@ -181,3 +173,27 @@ def _counts(counts: dict[str, int]) -> str:
         return ", ".join(f"{name} {count:,}" for name, count in counts.items())
     least, most = min(counts, key=counts.get), max(counts, key=counts.get)
     return f"{len(counts):,}, from {least} {counts[least]:,} to {most} {counts[most]:,}"
+
+
+def class_names(manifest: Json, condition: str) -> list[str]:
+    """The classes of a conditional variant: a dataset's own ("class"), or an attribute that images lack or have.
+
+    Raises:
+        UserError: the dataset has no such labels.
+    """
+    kind, names = manifest["labels"]["kind"], manifest["labels"]["names"]
+    if kind == "attributes" and condition in names:
+        return [f"not {condition}", condition]
+    if kind == "classes" and condition == "class" and len(names) > 1:
+        return list(names)
+    accepted = "class" if len(names) > 1 else "nothing: it has no labels"
+    if kind == "attributes":
+        accepted = f"one of its attributes ({', '.join(names)})"
+    raise UserError(f"condition = {condition!r}: dataset {manifest['dataset']!r} accepts {accepted}")
+
+
+def class_labels(labels: np.ndarray, manifest: Json, condition: str) -> np.ndarray:
+    """Each image's class, int64 [N], from a dataset's labels (int64 [N], or uint8 [N, A] of attributes)."""
+    if manifest["labels"]["kind"] == "attributes":
+        labels = labels[:, manifest["labels"]["names"].index(condition)]
+    return labels.astype(np.int64)

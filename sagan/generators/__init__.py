@@ -35,18 +35,17 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
     except UserError:
         raise
     except Exception as error:  # safetensors raises its own class for files of another kind
-        reason = first_line(error)
-        if isinstance(error, KeyError | TypeError):
-            reason = "it holds no configuration of a network"
+        lacks_it = isinstance(error, KeyError | TypeError)
+        reason = "it holds no configuration of a network" if lacks_it else first_line(error)
         raise UserError(f"{path}: not a generator of this project: {reason}") from None
 
 
 def _file(source: str | Path, paths: Paths) -> Path:
     """The file that a key, a folder or a file stands for."""
     place = Path(source)
-    # An evaluation's key begins with its run's, in which there may be dots too.
-    runs = [paths.run(name) for name in (place.name, place.name.rpartition(".")[0]) if name]
     if not place.exists():
+        # An evaluation's key begins with its run's, in which there may be dots too.
+        runs = [paths.run(name) for name in (place.name, place.name.rpartition(".")[0]) if name]
         place = next((run for run in runs if run.is_dir()), place)
     path = place / _FILE if place.is_dir() else place
     if path.is_file():

@@ -12,11 +12,7 @@ from sagan.store.paths import Paths
 
 
 def describe_variant(
-    params: Params,
-    name: str,
-    suite: str | None,
-    resolution: int | None = None,
-    paths: Paths | None = None,
+    params: Params, name: str, suite: str | None, resolution: int | None = None, paths: Paths | None = None
 ) -> list[str]:
     """Lines that describe a variant's generator and discriminator layer by layer.
 
@@ -42,7 +38,7 @@ def describe_variant(
     if variant.extension is not None:
         file = (paths or Paths()).root / variant.extension.file
         own = load_extension(check_extension(file, f"variants.{name}.extension.file"))
-    lines = [f"{name}: {variant.description}"] if variant.description else [name]
+    lines = [f"{name}: {variant.description}" if variant.description else name]
     if variant.caution is not None:
         lines += ["", f"Warning: {variant.caution}."]
     for role, layers in describe(config, own).items():
@@ -60,10 +56,9 @@ def _network(role: str, layers: list[Layer]) -> list[str]:
         norm = "yes" if layer.spectral_norm else ""
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}", norm))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table, numbers = [], (3, 4)  # these columns stand to the right
-    for row in rows:
-        cells = (t.rjust(w) if c in numbers else t.ljust(w) for c, (t, w) in enumerate(zip(row, widths, strict=True)))
-        table.append(f"| {' | '.join(cells)} |")
-    rule = [f"{'-' * (width + 1)}{':' if column in numbers else '-'}" for column, width in enumerate(widths)]
-    table.insert(1, f"|{'|'.join(rule)}|")
+    columns = list(zip("<<<>><", widths, strict=True))  # numbers stand to the right
+    line = " | ".join(f"{{:{side}{width}}}" for side, width in columns)
+    rule = "|".join("-" * (width + 1) + (":" if side == ">" else "-") for side, width in columns)
+    table = [f"| {line.format(*row)} |" for row in rows]
+    table.insert(1, f"|{rule}|")
     return [f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image", "", *table]

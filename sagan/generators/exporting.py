@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sagan.errors import UserError
 from sagan.generators import generator_of
-from sagan.metrics.latents import latents
+from sagan.metrics.features import latents
 from sagan.store.paths import Paths
 
 _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 levels

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.features import generated_images
-from sagan.metrics.latents import latents, walk
+from sagan.metrics.features import generated_images, latents, walk
 from sagan.metrics.pictures import save_attention, save_grid
 from sagan.store.paths import Paths
 from sagan.store.records import atomic

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sagan.metrics.features import generated_images, labels_of
-from sagan.metrics.latents import GRID, latents
+from sagan.metrics.features import GRID, generated_images, labels_of, latents
 from sagan.nn.attention import attention_layers
 from sagan.store.records import Json, finite_or_none
 
@@ -56,9 +55,7 @@ def layer_maps(network: nn.Module, *inputs: Tensor) -> list[LayerMaps]:
 
 
 def attention_statistics(network: nn.Module, *inputs: Tensor) -> dict[int, Json]:
-    """Feature side -> gamma, mean entropy over images and queries, and the entropy of uniform attention.
-
-    Gamma and entropy are null where they are not finite.
+    """Feature side -> gamma, mean entropy over images and queries (null: not finite), and that of uniform attention.
 
     Args:
         inputs: as of `layer_maps`; any number of rows, since a few are looked at a time.

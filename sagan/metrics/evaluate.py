@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import torch
 
 from sagan.errors import UserError
-from sagan.metrics import gallery
-from sagan.metrics.collapse import collapse
-from sagan.metrics.figures import Figures
+from sagan.metrics.figures import Figures, collapse
 from sagan.metrics.parts import FeatureParts
+from sagan.metrics.pictures import save_pictures
 from sagan.metrics.table import applicable
 from sagan.plan import Evaluation
 from sagan.store.locks import exclusive
@@ -64,9 +62,8 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         metrics = figures.metrics(applicable(figures.settings["extractor"]))
         matched, memorisation = figures.matched(metrics), figures.memorisation()
     curve = figures.curve()
-    collapsed, attention = collapse(curve), figures.attention()
     best = {} if figures.diverged else figures.best(curve, metrics["fid"])
-    _save_pictures(figures, paths.evaluation(evaluation.key))
+    save_pictures(figures, paths.evaluation(evaluation.key))
     counts, seconds = sum(figures.parts.counts.values()), sum(figures.parts.seconds.values())
     return EvaluationRecord(
         key=evaluation.key,
@@ -84,21 +81,11 @@ def evaluation_record(evaluation: Evaluation, run: RunRecord, paths: Paths, devi
         best=best,
         curve=curve,
         curve_protocol=figures.protocol(figures.settings["curve_samples"]),
-        collapse=collapsed,
+        collapse=collapse(curve),
         memorisation=memorisation,
-        attention=attention,
+        attention=figures.attention(),
         generated_images=counts,
         generated_per_second=round(counts / seconds, 1) if counts else 0.0,
         seconds=round(time.perf_counter() - clock + seconds - figures.parts.now, 3),
         provenance=provenance(device, beginning),
     )
-
-
-def _save_pictures(figures: Figures, folder: Path) -> None:
-    generator, seed, device = figures.generator(figures.final_path), figures.settings["seed"], figures.device
-    snapshots = (figures.generator(path) for path in figures.snapshots)
-    gallery.save_samples(generator, snapshots, seed, device, folder)
-    if not figures.diverged:
-        gallery.save_attention_maps(generator, figures.discriminator, seed, device, folder / "attention")
-        z, sampled = figures.final_sample()
-        gallery.save_neighbours(generator, z, sampled, figures.nearest, figures.real, figures.paths, device, folder)

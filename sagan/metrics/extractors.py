@@ -12,9 +12,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from sagan.code.fingerprint import Table
-from sagan.metrics.inception import read_inception
-from sagan.metrics.stacked_classifier import StackedClassifier
-from sagan.metrics.timm_networks import TimmNetwork
+from sagan.metrics.networks import StackedClassifier, TimmNetwork, read_inception
 from sagan.store.paths import TIMM, Paths
 from sagan.training.classifier import Classifier
 

@@ -1,4 +1,4 @@
-"""Images to features, in batches, straight from an array or a generator; never through image files."""
+"""z to images and images to features, in batches, straight from an array or a generator; never through image files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from sagan.metrics.parts import Carried, Tensors, in_memory, parts_of
+from sagan.training.seeds import derived_seed
 
 _BATCH = 100
+# Images a side of the grid of samples.
+GRID = 8
 
 Features = dict[str, Tensor]
 
@@ -72,6 +75,22 @@ class Deviation:
         return float(variance.clamp(min=0).sqrt().mean())
 
 
+def latents(z_dim: int, count: int, seed: int, purpose: str = "grid", draw: int = 0) -> Tensor:
+    """z [count, z_dim] ~ N(0, 1), the same for a seed, purpose and draw, and unrelated to those of others.
+
+    The first z of a longer set are not those of a shorter one: take rows of one set.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, purpose, draw))
+    return torch.randn(count, z_dim, generator=generator)
+
+
+def walk(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """`count` points from z to z [z_dim], on the arc between them, where N(0, 1) has its mass (White 2016)."""
+    angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    shares = torch.linspace(0, 1, count)[:, None]
+    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)
+
+
 def to_uint8(images: Tensor) -> Tensor:
     """[-1, 1] to the bytes that a saved picture would hold: rounded to the nearest of 256 values."""
     return images.add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
@@ -100,11 +119,7 @@ def sample_features(
     labels: Tensor | None = None,
     carried: Carried = in_memory,
 ) -> Sampled:
-    """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares).
-
-    Args:
-        carried: computes them; `FeatureParts.of` keeps what is done.
-    """
+    """Features of G(z) for z [N, z_dim] and labels int64 [N] (without: classes in the training set's shares)."""
     labels = labels_of(generator, len(z)) if labels is None else labels
 
     @torch.no_grad()

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from sagan.metrics import formulas
 from sagan.metrics.attention import discriminator_attention, generator_attention
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import Sampled, labels_of, sample_features
-from sagan.metrics.latents import GRID, latents
+from sagan.metrics.features import GRID, Sampled, labels_of, latents, sample_features
 from sagan.metrics.measures import Measure, fid, measures, memorisation, not_finite, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real_side import load_reference
-from sagan.metrics.reference import as_if_generated, some_rows
+from sagan.metrics.reference import as_if_generated, load_reference, some_rows
 from sagan.nn.files import load_discriminator, load_generator
 from sagan.plan import Evaluation
 from sagan.store.paths import Paths
@@ -27,14 +25,19 @@ from sagan.store.records import Json, file_digest
 # What depends on the count of generated images, and stands beside real ones at one count.
 MATCHED = ("fid", "is", "recall", "coverage")
 _NO_START = "not measured: `evaluation.curve` leaves it out, or the run of the same recipe with seed 0 stands for it"
+# The pixels' deviation over that of real images. On MNIST one image with a little noise has 0.03, an untrained
+# generator 0.2 and more, images of one digit of the ten 0.5 to 0.9.
+DIVERSITY_BELOW = 0.1
+# Share of real images that generated ones reach. On MNIST, 1 to 30 images over and over with noise reach less than
+# 0.001, images of one digit 0.1 to 0.2. Trainings that end well begin near 0 too, so it counts after 0.1 alone.
+RECALL_BELOW, RECALL_ONCE = 0.01, 0.1
 
 
 class Figures:
     """What can be asked of one run's generators beside one reference.
 
-    Every set of images is z of one purpose through one file of weights, in the evaluation's folder of parts: what two
-    figures use is sampled once. The curve is of the first z of the final figures, and its last point of their very
-    images.
+    What two figures use is sampled once. The curve is of the first z of the final figures, and its last point of their
+    very images.
     """
 
     def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
@@ -75,10 +78,7 @@ class Figures:
         return latents(z_dim, most, self.settings["seed"], purpose, draw)
 
     def metrics(self, names: Sequence[str]) -> Json:
-        """Metrics of the final generator by name.
-
-        FID is measured for `draws` sets of z; the first is the figure.
-        """
+        """Metrics of the final generator by name; FID for `draws` sets of z, of which the first is the figure."""
         entries = {name: self._value(name, found) for name, found in measures(names, self._final, self.real).items()}
         if "fid" in entries:
             draws = range(1, self.settings["draws"])
@@ -86,11 +86,7 @@ class Figures:
         return entries
 
     def matched(self, final: Json) -> Json:
-        """Metrics of generated and of real held-out images, both at one count: of the fewer of the two.
-
-        Args:
-            final: metrics of all final samples.
-        """
+        """Metrics of generated (`final`: of all samples) and of real held-out images, at the count of the fewer."""
         other = self.real.record["other_split"]
         count = min(len(self._final), other["count"])
         wanted = [name for name in MATCHED if name in final]
@@ -138,10 +134,7 @@ class Figures:
     def best(self, curve: list[Json], final: Json) -> Json:
         """The snapshot with the curve's lowest FID, scored on samples that did not choose it.
 
-        Where the last one is chosen, the final figure stands, whose first images are the curve's.
-
-        Args:
-            final: the final FID.
+        Where the last one is chosen, the `final` FID stands, whose first images are the curve's.
         """
         points = [(point["fid"], point["step"]) for point in curve if point["fid"] is not None]
         if not points:
@@ -228,3 +221,32 @@ class Figures:
             "name": f"{metric}{count}_{split}.{extractor}",
             "protocol": self.protocol(count) | measure.facts,
         }
+
+
+def collapse(curve: list[Json]) -> Json:
+    """From which step on, to the end of the curve, the images had almost no variance or reached almost nothing real.
+
+    Args:
+        curve: points with "step", "diversity" and "recall", in order; a value is None where it is not known.
+
+    Returns:
+        "began" (a step, None where the last point is sound), "why" at that step, and the thresholds.
+    """
+    began, why, highest = None, None, 0.0
+    for point in curve:
+        found = _defect(point, highest)
+        if found is None:
+            began, why = None, None
+        elif began is None:
+            began, why = point["step"], found
+        highest = max(highest, point["recall"] or 0.0)
+    thresholds = {"diversity_below": DIVERSITY_BELOW, "recall_below": RECALL_BELOW, "recall_once": RECALL_ONCE}
+    return {"began": began, "why": why, **thresholds}
+
+
+def _defect(point: Json, highest_recall: float) -> str | None:
+    if point["diversity"] is not None and point["diversity"] < DIVERSITY_BELOW:
+        return "almost no variance"
+    if point["recall"] is not None and point["recall"] < RECALL_BELOW and highest_recall >= RECALL_ONCE:
+        return "recall near 0"
+    return None

@@ -56,12 +56,7 @@ def kid(generated: Tensor, real: Tensor, subset_size: int = KID_SUBSET_SIZE) -> 
 
 @dataclass(frozen=True)
 class _Centred:
-    """Rows x = centre + u, such that x y / D + 1 = u v / D + own + own'.
-
-    Attributes:
-        scaled: u / sqrt(D), float32 [N, D].
-        own: what of the product a row has by itself, float64 [N].
-    """
+    """Rows x = centre + u, `scaled` to u / sqrt(D), [N, D], such that x y / D + 1 = u v / D + own + own'."""
 
     scaled: Tensor
     own: Tensor

@@ -12,14 +12,36 @@ from torch import Tensor
 
 from sagan.metrics import formulas
 from sagan.metrics.features import Sampled
-from sagan.metrics.real_side import RealSide
-from sagan.metrics.stacked_classifier import MODES, modes_of
+from sagan.metrics.networks import MODES, modes_of
 from sagan.store.records import Json
 
 MEASURED = "measured"
 CONSTANT = "the generator is constant: all images have the same features"
 # Features of equal images differ by rounding, since batches of another size are summed in another order.
 _SAME = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class RealSide:
+    """A reference as it is compared with.
+
+    Attributes:
+        record: `reference.json`.
+        statistics: mean and covariance of all images of the split.
+        features: [<= 10,000, D], features of the split.
+        train: [N, D], features of training images: of all, or of as many as there is room for.
+        train_rows: int64, the rows of `train` in the dataset's train split.
+        held_out: features (and logits) of [<= 10,000] images of the other split.
+        radii: of `features`; none where they are too few for neighbourhoods.
+    """
+
+    record: Json
+    statistics: formulas.Statistics
+    features: Tensor
+    train: Tensor
+    train_rows: Tensor
+    held_out: dict[str, Tensor]
+    radii: Tensor
 
 
 @dataclass(frozen=True)
@@ -96,7 +118,6 @@ def precision(generated: Sampled, real: RealSide) -> Measure:
 
 
 def recall(generated: Sampled, real: RealSide) -> Measure:
-    """Recall."""
     return _of_neighbours("recall", generated, real)
 
 
@@ -106,12 +127,11 @@ def density(generated: Sampled, real: RealSide) -> Measure:
 
 
 def coverage(generated: Sampled, real: RealSide) -> Measure:
-    """Coverage."""
     return _of_neighbours("coverage", generated, real)
 
 
 def modes(generated: Sampled, real: RealSide) -> Measure:
-    """How many of the 1,000 modes of stacked digits some image is in, each channel classified by itself."""
+    """How many of the 1,000 modes of stacked digits some image is in (Metz et al. 2017, section 3.3.1)."""
     counts = _mode_counts(generated)
     value = float((counts > 0).sum())
     return measured(value, is_constant(generated.features["features"]), modes=len(counts))
@@ -150,11 +170,7 @@ _NEIGHBOURS = {
 
 
 def _of_neighbours(name: str, generated: Sampled, real: RealSide, says_of_constant: bool = True) -> Measure:
-    """One of the four metrics of neighbourhoods.
-
-    Args:
-        says_of_constant: whether a constant generator's figure means anything.
-    """
+    """One of the four metrics of neighbourhoods; `says_of_constant`: whether a constant generator's means anything."""
     facts = {"neighbourhood": _NEIGHBOURS[name], "real_count": len(real.features)}
     if lacking := too_few_neighbours(generated.features["features"], real.features):
         return Measure(None, lacking, facts)

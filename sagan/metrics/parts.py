@@ -54,12 +54,7 @@ class FeatureParts:
         self._folder, self._title = folder, title
 
     def of(self, name: str, identity: list[Json | str | int]) -> Carried:
-        """A set.
-
-        Args:
-            name: what people see while it is computed.
-            identity: all that its rows depend on and the folder does not say.
-        """
+        """A set, shown under `name` while it is computed; `identity`: what its rows depend on beside the folder."""
         return partial(self._carry_out, name, self._folder / digest(identity, 16))
 
     def remove(self) -> None:

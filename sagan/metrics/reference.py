@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sagan.code.fingerprint import Table
@@ -16,9 +17,8 @@ from sagan.errors import UserError
 from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
-from sagan.metrics.measures import measures, too_few_neighbours
+from sagan.metrics.measures import RealSide, measures, too_few_neighbours
 from sagan.metrics.parts import FeatureParts
-from sagan.metrics.real_side import RealSide, save_features
 from sagan.metrics.table import applicable
 from sagan.plan import Reference
 from sagan.store.locks import exclusive
@@ -36,12 +36,12 @@ KEPT_FEATURES = 10_000
 # Numbers in the features of the training images among which nearest ones are looked for, 256 MB: of 128 features
 # each, half a million images; of Inception's 2,048, 32,768.
 BANK_NUMBERS = 2**26
+# Of a real side, beside the features of held-out images, what `features.safetensors` holds.
+_KEPT, _HELD_OUT = ("features", "train", "train_rows", "radii"), "held_out."
 
 
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> ReferenceRecord:
-    """Statistics and features of the real split, and the classifier where one is trained.
-
-    Killed, it goes on behind the last whole part of its features.
+    """Statistics and features of the real split. Killed, it goes on behind the last whole part of the features.
 
     Returns:
         What `reference.json` holds; at once where it is there already.
@@ -51,27 +51,22 @@ def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths)
     with exclusive(folder):
         if read_reference(reference.key, paths).record is None:
             with device_for(reference.execution, reference.threads) as device:
-                record = reference_record(reference, dataset, folder, paths, device, parts)
+                record = reference_record(reference, dataset, paths, device, parts)
                 write_json(folder / "reference.json", record.content())
         parts.remove()
         return read_reference(reference.key, paths).record
 
 
 def reference_record(
-    reference: Reference,
-    dataset: PreparedDataset,
-    folder: Path,
-    paths: Paths,
-    device: torch.device,
-    parts: FeatureParts,
+    reference: Reference, dataset: PreparedDataset, paths: Paths, device: torch.device, parts: FeatureParts
 ) -> ReferenceRecord:
-    manifest = dataset.manifest
-    accuracy_held_out = None
+    folder, manifest = paths.reference(reference.key), dataset.manifest
+    accuracy_held_out, counts = None, None
+    weights = paths.weights_file(reference.extractor, folder)
     if reference.extractor in TRAINED:
         state, accuracy_held_out = TRAINED[reference.extractor](dataset)
-        save_tensors(paths.weights_file(reference.extractor, folder), state)
+        save_tensors(weights, state)
     extractor = Extractor(reference.extractor, folder, paths, device)
-    weights = paths.weights_file(reference.extractor, folder)
     weights_digest = file_digest(weights)
 
     def features_of(name: str, images: np.ndarray, rows: int | None) -> Features:
@@ -81,10 +76,9 @@ def reference_record(
             raise UserError(f"{weights}: features of real images are not finite; delete the file and make it again")
         return features
 
-    found, counts = measure_real(dataset, reference.split, features_of), None
+    found = measure_real(dataset, reference.split, features_of)
     if manifest["labels"]["kind"] == "classes":
         counts = np.bincount(dataset.split(reference.split)[1], minlength=len(manifest["labels"]["names"])).tolist()
-    save_tensors(folder / "statistics.safetensors", {n: torch.from_numpy(a) for n, a in found.statistics.items()})
     record = {
         "key": reference.key,
         "dataset": reference.dataset,
@@ -93,23 +87,40 @@ def reference_record(
         "split": reference.split,
         "weights_digest": weights_digest,
         "accuracy": accuracy_held_out,
-        "kind": manifest["kind"],
-        "crop": manifest["crop"],
-        "resize": manifest["resize"],
-        "resolution": manifest["resolution"],
-        "channels": manifest["channels"],
+        **{name: manifest[name] for name in ("kind", "crop", "resize", "resolution", "channels")},
         "class_counts": counts,
         **found.facts,
     }
-    held_out = found.held_out
-    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, held_out.features, found.radii)
-    save_features(folder, real)
-    metrics = as_if_generated(applicable(reference.extractor), held_out, real) if len(held_out) else {}
-    other = {"split": _other(reference.split), "count": len(held_out), "metrics": metrics}
+    images = found.held_out
+    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, images.features, found.radii)
+    held_out = {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
+    save_tensors(folder / "features.safetensors", {name: getattr(real, name) for name in _KEPT} | held_out)
+    save_tensors(folder / "statistics.safetensors", {n: torch.from_numpy(a) for n, a in real.statistics.items()})
+    metrics = as_if_generated(applicable(reference.extractor), images, real) if len(images) else {}
+    other = {"split": _other(reference.split), "count": len(images), "metrics": metrics}
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in folder.glob("*.safetensors")
     }
     return ReferenceRecord(**record, files=files, other_split=other)
+
+
+def load_reference(key: str, paths: Paths) -> RealSide:
+    """The real side of a comparison, as `make_reference` left it.
+
+    Raises:
+        UserError: it is not there, or has other bytes than its record says.
+    """
+    folder, found = paths.reference(key), read_reference(key, paths, verify=True)
+    if found.record is None:
+        why = f"damaged ({found.why})" if found.why else "no such reference"
+        raise UserError(f"{folder}: {why}; make it with `python -m sagan reference {key}`")
+    kept = load_file(folder / "features.safetensors")
+    return RealSide(
+        record=found.record.content(),
+        statistics=load_arrays(folder / "statistics.safetensors"),
+        held_out={name.removeprefix(_HELD_OUT): rows for name, rows in kept.items() if name.startswith(_HELD_OUT)},
+        **{name: kept[name] for name in _KEPT},
+    )
 
 
 @dataclass(frozen=True)
@@ -132,15 +143,9 @@ class RealMeasures:
 
 
 def measure_real(
-    dataset: PreparedDataset,
-    split: str,
-    features_of: Callable[[str, np.ndarray, int | None], Features],
+    dataset: PreparedDataset, split: str, features_of: Callable[[str, np.ndarray, int | None], Features]
 ) -> RealMeasures:
-    """The real side of a comparison.
-
-    Args:
-        features_of: (a split's name, images of it, at most how many they are) -> their features.
-    """
+    """The real side; `features_of`: (a split's name, images of it, at most how many they are) -> their features."""
     images, other = dataset.split(split)[0], _other(split)
     features = features_of(split, images, None)["features"]
     bank = max(1, BANK_NUMBERS // features.shape[1])
@@ -209,10 +214,9 @@ TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:
-    """FID between real images: what no generator can be told from.
+    """FID between real images, held-out ones against the split and one half of the split against the other.
 
-    Held-out images against the split, and one random half of the split against the other half. Where
-    the held-out images are too few for the features, the halves are the floor; None where they are too.
+    Where the held-out images are too few for the features, the halves are the floor; None where they are too.
     """
     feature_dim, half = features.shape[1], len(features) // 2
     other = "test" if split == "train" else "train"

@@ -18,6 +18,7 @@ class Photographs(Strict):
     crop: Annotated[int, Field(ge=28)] | None = Field(None, description="side of the centre crop; null: the largest")
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
+    size: ClassVar[tuple[int, int] | None] = None  # the width and height that every original must have
 
 
 class Mnist5k(Strict):
@@ -70,6 +71,7 @@ class CelebA(Photographs):
     """CelebA, aligned and cropped (178x218), in the official layout."""
 
     kind: Literal["celeba"]
+    size: ClassVar = (178, 218)
     resolution: Literal[32, 64, 128] = 64
     source: str = Field(description="folder or zip with img_align_celeba/ and the two lists (list_*.txt or .csv)")
     crop: Annotated[int, Field(ge=32, le=178)] = Field(178, description="side of the centre crop in pixels")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sagan.code import fingerprint
 from sagan.code.extensions import REPLACED, Sources, check_extension, load_extension
-from sagan.data.conditions import class_names
+from sagan.data.prepared import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
 from sagan.params.run import NETWORKS, Image, RunConfig, run_config, switched_on, what_runs

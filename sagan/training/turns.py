@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from sagan.code.extensions import keep_with_run, load_extension
-from sagan.data.conditions import class_labels
-from sagan.data.prepared import PreparedDataset
+from sagan.data.prepared import PreparedDataset, class_labels
 from sagan.errors import UserError, first_line
 from sagan.plan import Run, check_code
 from sagan.progress import progress

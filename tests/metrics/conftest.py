@@ -17,8 +17,7 @@ from sagan.metrics import formulas
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import features_of_images, sample_features
-from sagan.metrics.real_side import load_reference
-from sagan.metrics.reference import make_reference
+from sagan.metrics.reference import load_reference, make_reference
 from sagan.nn.files import load_generator
 from sagan.params.loading import load_params
 from sagan.plan import make_plan

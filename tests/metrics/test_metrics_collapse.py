@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sagan.metrics.collapse import collapse
 from sagan.metrics.features import Deviation, deviation_of_images
+from sagan.metrics.figures import collapse
 from tests.metrics.conftest import change_tensors, make_constant, make_nan
 
 SAME, FEW = "almost no variance", "recall near 0"

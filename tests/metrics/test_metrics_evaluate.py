@@ -10,8 +10,8 @@ from PIL import Image
 
 from sagan.errors import UserError
 from sagan.metrics import formulas
+from sagan.metrics.features import latents
 from sagan.metrics.figures import Figures
-from sagan.metrics.latents import latents
 from sagan.metrics.measures import CONSTANT
 from sagan.metrics.reference import some_rows
 from sagan.store.records import read_json, write_json

@@ -7,8 +7,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from sagan.metrics import formulas
 from sagan.metrics.features import Sampled, to_uint8
-from sagan.metrics.measures import FUNCTIONS, MEASURED, measures
-from sagan.metrics.real_side import RealSide
+from sagan.metrics.measures import FUNCTIONS, MEASURED, RealSide, measures
 
 
 def gaussian(count, dim=8, seed=0, mean=0.0):

@@ -14,7 +14,7 @@ from tests import edit
 from tests.tracing import assert_harmless, executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
-PICTURES = ("sagan.metrics.gallery", "sagan.metrics.pictures")
+PICTURES = ("sagan.metrics.pictures",)
 # Of a record what is no figure.
 COSTS = ("generated_images", "generated_per_second", "seconds", "provenance")
 
@@ -80,9 +80,9 @@ BOTH = {"classifier", "inception"}
     ("name", "old", "new", "moves"),
     [
         ("metrics/pictures.py", "_PADDING = 2", "_PADDING = 3", set()),
-        ("metrics/gallery.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
+        ("metrics/pictures.py", "_FILM_ROWS = 6", "_FILM_ROWS = 5", set()),
         ("metrics/table.py", '"1000 KID"', '"KID, times 1000"', set()),
-        ("metrics/inception.py", "_PIECE = 20", "_PIECE = 21", {"inception"}),
+        ("metrics/networks.py", "_PIECE = 20", "_PIECE = 21", {"inception"}),
         ("training/classifier.py", "_STEPS = 600", "_STEPS = 601", {"classifier"}),
         ("metrics/formulas.py", "KID_SUBSETS = 50", "KID_SUBSETS = 51", BOTH | {"an evaluation"}),
         ("metrics/reference.py", "KEPT_FEATURES = 10_000", "KEPT_FEATURES = 9_000", BOTH),

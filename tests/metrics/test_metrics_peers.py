@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sagan.metrics import formulas
 from sagan.metrics.extractors import CLASSIFIER_NAME, Extractor
 from sagan.metrics.features import features_of_images
-from sagan.metrics.inception import EXTRACTOR_NAME
+from sagan.metrics.networks import EXTRACTOR_NAME
 from sagan.store.paths import Paths
 from sagan.training.classifier import Classifier
 from tests.metrics.conftest import FETCHED, ROOT, as_pictures, needs_weights

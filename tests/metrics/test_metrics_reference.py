@@ -12,8 +12,7 @@ from sagan.metrics import formulas, measures
 from sagan.metrics import reference as module
 from sagan.metrics.extractors import Extractor
 from sagan.metrics.features import Sampled, features_of_images
-from sagan.metrics.real_side import load_reference
-from sagan.metrics.reference import make_reference
+from sagan.metrics.reference import load_reference, make_reference
 from sagan.metrics.table import applicable
 from sagan.store.records import file_digest, read_json
 from sagan.training import classifier

@@ -10,7 +10,7 @@ import torch
 
 from sagan.metrics.features import Sampled
 from sagan.metrics.measures import MEASURED, measures
-from sagan.metrics.stacked_classifier import modes_of
+from sagan.metrics.networks import modes_of
 from sagan.metrics.table import applicable
 from sagan.params.datasets import StackedMnist
 from sagan.params.loading import load_params

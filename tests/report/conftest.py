@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sagan.analysis.build import Analysis, analyse
-from sagan.metrics.gallery import EXPLORABLE_IMAGES, save_explorable
+from sagan.metrics.pictures import EXPLORABLE_IMAGES, save_explorable
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sagan.analysis.build import analyse
-from sagan.metrics.gallery import EXPLORABLE_IMAGES, save_explorable
+from sagan.metrics.pictures import EXPLORABLE_IMAGES, save_explorable
 from sagan.nn.attention import SelfAttention
 from sagan.report.explorer import render_explorer
 from sagan.store.records import read_json, write_json

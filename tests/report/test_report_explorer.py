@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sagan.metrics.attention import layer_maps
-from sagan.metrics.gallery import EXPLORABLE_IMAGES, save_explorable
+from sagan.metrics.pictures import EXPLORABLE_IMAGES, save_explorable
 from sagan.params.variants import GeneratorSwitches
 from sagan.report.charts import typical_run
 from sagan.report.explorer import render_explorer

@@ -21,8 +21,7 @@ import torch
 from mlflow import MlflowClient
 
 from sagan.code.extensions import load_extension, read_sources
-from sagan.metrics.features import to_uint8
-from sagan.metrics.latents import latents
+from sagan.metrics.features import latents, to_uint8
 from sagan.nn import build_generator
 from sagan.nn.extension import own_network
 from sagan.nn.files import load_generator

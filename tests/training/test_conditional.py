@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sagan.data.conditions import class_labels, class_names
-from sagan.data.prepared import PreparedDataset
+from sagan.data.prepared import PreparedDataset, class_labels, class_names
 from sagan.errors import UserError
 from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
