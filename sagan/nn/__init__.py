@@ -11,7 +11,7 @@ from torch import nn
 from sagan.code.fingerprint import Table
 from sagan.nn import biggan, dcgan, progressive, resnet, sngan
 from sagan.nn.init import initialise
-from sagan.nn.multiscale import MultiScale
+from sagan.nn.networks import MultiScale
 from sagan.nn.parts import Parts, make_parts
 from sagan.nn.reparametrised import in_use
 from sagan.shapes import scale_resolutions

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sagan.code.fingerprint import Table
-from sagan.nn.equalised import he_scale
-from sagan.nn.reparametrised import raw_weights
+from sagan.nn.reparametrised import he_scale, raw_weights
 
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 

@@ -1,7 +1,11 @@
-"""The two networks that every backbone fills with its own stages."""
+"""The two networks that every backbone fills with its own stages, and discriminators at several scales."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.nn.conditional import Chain, ClassShares, Head, Layers
@@ -55,3 +59,21 @@ class SumPool(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return x_BCHW.sum((2, 3))
+
+
+class MultiScale(nn.Module):
+    """Images [B, C, R, R] -> logits [B, S]: discriminator s sees the images at R / 2^s, halved by 2x2 means.
+
+    pix2pixHD (Wang et al. 2018, section 3.2).
+    """
+
+    def __init__(self, discriminators: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(discriminators)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits = []
+        for position, discriminator in enumerate(self.scales):
+            images = F.avg_pool2d(images, 2) if position else images
+            logits.append(discriminator(images, labels))
+        return torch.stack(logits, 1)

@@ -126,3 +126,27 @@ def iterate_all(network: nn.Module, times: int | None = None) -> None:
 def sigmas(network: nn.Module) -> dict[str, Tensor]:
     """Layer name -> estimated largest singular value of its raw weight (scalars on the device)."""
     return {name: norm.sigma(weight) for name, norm, weight in normalised_layers(network)}
+
+
+class SpectralConstraint(SpectralNorm):
+    """Holds the estimate, and leaves the weight to `constrain`, after each update: ports in Keras have it so.
+
+    Adam's next step then starts from the divided weight, and passes compute with the weight as it is.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def with_spectral_constraint(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
+    """`spectral_norm` with `spectral_norm_constraint`, as a network's switches say it."""
+    iterations, eps = switches["power_iterations"], switches["spectral_norm_eps"]
+    return spectral_norm(module, iterations, eps, switches["spectral_norm_over_input"], SpectralConstraint)
+
+
+@torch.no_grad()
+def constrain(network: nn.Module) -> None:
+    """Advance every estimate, and divide its weight by it, in place."""
+    iterate_all(network)
+    for _, norm, weight in normalised_layers(network):
+        weight.div_(norm.sigma(weight))
