@@ -31,8 +31,7 @@ from sagan.params.run import RunConfig
 from sagan.params.suites import EmaSettings, Training
 from sagan.plan import resolved_variant
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.devices import describe
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import describe, set_numerics
 from sagan.training.step import Trainer
 
 MIMICRY = "0.1.16"

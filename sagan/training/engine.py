@@ -15,7 +15,7 @@ from torch import Tensor
 from sagan.nn.reparametrised import folded_state
 from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import set_numerics
 from sagan.training.processes import ALONE, Processes
 from sagan.training.step import Trainer
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 
@@ -13,17 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
 from sagan.params.variants import Optimizer
-from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches, drawing, sent
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
-from sagan.training.ingredients import Made, ingredients_of
+from sagan.training.ingredients import GROWTH, Made, ingredients_of
 from sagan.training.processes import ALONE, Processes, synchronise_batch_norm
 from sagan.training.seeds import derived_seed
 
@@ -32,24 +29,6 @@ _LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous
 # What one update of the discriminator takes, batch first: "real", "z", and as the variant has it "labels_real",
 # "labels_fake", "mixing" and the numbers of augmentation.
 Inputs = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Networks that change with the number of images seen.
-
-    Attributes:
-        grow: called before each step with the trainer and the images seen so far. It may change buffers and trained
-            parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
-        blend: the real images [B, C, R, R] of a step as they are seen after so many images, [B, C, S, S].
-    """
-
-    grow: Callable[[Trainer, int], None]
-    blend: Callable[[Trainer, Tensor, int], Tensor]
-
-
-# By backbone.
-GROWTH: Table[str, Growth] = {"progressive": Growth(growth.grow, growth.blend)}
 
 
 class Trainer:
