@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from sagan.nn.conditional import Layers
-from sagan.nn.networks import Discriminator, Generator
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Discriminator, Generator, Layers, Parts
 from sagan.shapes import doublings
 
 
@@ -29,7 +27,6 @@ def stage_channels(backbone: str, resolution: int, width: int) -> dict[int, int]
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     channels = stage_channels(backbone, resolution, width)
     side = min(channels)
     stages = up_stages(channels, nn.ConvTranspose2d(channels[max(channels)], image_channels, 4, 2, 1), parts)
@@ -37,7 +34,6 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     channels = stage_channels(backbone, resolution, width)
     side = min(channels)
     return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)

@@ -103,11 +103,7 @@ def in_use(switches: Mapping[str, Any]) -> list[Reparametrisation]:
 
 
 def plain(config: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """The configuration of the network that `folded_state` loads into.
-
-    Args:
-        role: "generator" or "discriminator".
-    """
+    """The configuration of the "generator" or "discriminator" that `folded_state` loads into."""
     variant = config["variant"]
     switches = {**variant[role], **dict.fromkeys(REPARAMETRISATIONS, False)}
     return {**config, "variant": {**variant, role: switches}}

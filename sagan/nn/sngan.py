@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from sagan.nn.conditional import Layers
 from sagan.nn.dcgan import up_stages
-from sagan.nn.networks import Discriminator, Generator
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Discriminator, Generator, Layers, Parts
 from sagan.shapes import doublings
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels at the image's own side."""
     channels = _channels(backbone, resolution, width)
     side = min(channels)
     stages = up_stages(channels, nn.Conv2d(width, image_channels, 3, 1, 1), parts)
@@ -26,7 +23,6 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels at the image's own side."""
     channels = _channels(backbone, resolution, width)
     side = min(channels)
     return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)

@@ -88,7 +88,6 @@ def spectral_norm(
 
     Args:
         over_input: read a transposed convolution's weight as it lies, [C_in, -1].
-        kind: what computes the weight.
     """
     dim = 1 if isinstance(module, nn.ConvTranspose2d) and not over_input else 0
     parametrize.register_parametrization(module, "weight", kind(module.weight.detach(), dim, iterations, eps))

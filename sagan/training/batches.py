@@ -1,8 +1,6 @@
 """What a step consumes, as a function of the seed and the step alone: real images, and z.
 
-Nothing here has a state, so a run that goes on from a checkpoint needs only its step to see the
-same images and the same noise; two variants with one seed see the same ones too, which is what
-makes their comparison a paired one.
+Nothing here has a state, so a run that goes on from a checkpoint sees the same images and the same noise.
 """
 
 from __future__ import annotations

@@ -19,10 +19,8 @@ class Ema:
 
     Where spectral norm is on these are the normalised weights: averages of raw ones have smaller
     singular values, and dividing by those again would blow the average up. Until `start` the average is
-    a copy; then average <- decay * average + (1 - decay) * weights.
-
-    Args:
-        network: the generator built without spectral norm, to hold the average.
+    a copy; then average <- decay * average + (1 - decay) * weights. `network`, which is built without
+    spectral norm, holds it.
     """
 
     def __init__(self, network: nn.Module, decay: float, start: int) -> None:

@@ -31,7 +31,6 @@ class GraphedStep:
         compute: a step's work on the device, without host values of its own, given its inputs and whether the average
             is still a copy. When that changes, the graph is made anew.
         state: all tensors that a step changes, by name, the same storage each time.
-        title: what lines begin with.
         capture: turns a function into what replays it and returns its outputs.
         exact: whether a step repeats its own bytes; where it does not, the two ways may differ a little.
     """
@@ -71,11 +70,7 @@ class GraphedStep:
         self._done, self._inputs, self._replay = 0, [], None
 
     def _record(self, copies: bool) -> Tensors:
-        """Carry out the step at hand, and record it where its replay is the same.
-
-        Raises:
-            CaptureFailed: the device refused it.
-        """
+        """Carry out the step at hand, and record it where its replay is the same."""
         self._replay = None  # with the memory that an earlier graph holds
         before, drawn = _copied(self._state()), _random_states()
         scalars = self._compute(self._inputs, copies)

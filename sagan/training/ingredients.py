@@ -24,17 +24,12 @@ from sagan.training.matching import feature_matching
 
 @dataclass(frozen=True)
 class Made:
-    """What the generator's update knows, as penalties on the generator see it.
-
-    Attributes:
-        fake: images of the update, [B, C, R, R], with their graph.
-        real: the real images of the step, [B, C, R, R].
-    """
+    """What the generator's update knows, as penalties on the generator see it."""
 
     generator: nn.Module
     discriminator: nn.Module
-    fake: Tensor
-    real: Tensor
+    fake: Tensor  # images of the update, [B, C, R, R], with their graph
+    real: Tensor  # images of the step, [B, C, R, R]
 
 
 # What is added to the generator's loss; a regulariser of the name is its weight. Of the generator's weights alone:
@@ -94,11 +89,7 @@ REPLACED: Table[str, Callable[[Ingredients, ModuleType, RunConfig], Ingredients]
 
 
 def ingredients_of(config: RunConfig, own: ModuleType | None) -> Ingredients:
-    """A run's ingredients.
-
-    Args:
-        own: the module of the variant's extension, where it has one.
-    """
+    """A run's ingredients; `own` is the module of the variant's extension, where it has one."""
     variant = config.variant
     weights = variant.regularisers.model_dump()
     found = Ingredients(

@@ -34,11 +34,7 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, step: int, images: int, seconds: Seconds, scalars: dict[str, Tensor]) -> None:
-        """Write the scalars of a step; waits for the device, once for all of them.
-
-        Args:
-            seconds: as `StepClock.read` gives them.
-        """
+        """Write the scalars of a step; waits for the device, once for all of them."""
         counters = {"step": step, "images": images, "seconds": round(seconds["wall"], 3)}
         load = os.getloadavg()[0] / (os.cpu_count() or 1)
         counters |= {"step_seconds": round(seconds["step"], 3), "load": round(load, 2), "time": round(time.time(), 3)}

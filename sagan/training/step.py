@@ -35,13 +35,9 @@ class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
-        processes: those that share the batch.
         graphs: whether steps are replayed as CUDA graphs, on a GPU; those of own code where its module says
             `graphable = True`. The bytes are the same.
-        title: what messages begin with.
-        own: the module of the variant's extension.
     """
 
     def __init__(
@@ -140,7 +136,6 @@ class Trainer:
         return {name: self.processes.part(value, self.pieces) for name, value in inputs.items()}
 
     def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
-        """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
         return sent(torch.rand(shape, generator=drawing(self.seed, purpose, index)), self.device)
 
     def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:

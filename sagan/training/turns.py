@@ -235,11 +235,7 @@ class UnderWay:
     def _steps(
         self, session: Session, data: Data, saved: Json, log: RunLog | None
     ) -> Generator[bool, None, int | None]:
-        """Step to the end of the budget; returns the step of divergence, or None. Without a log, nothing is written.
-
-        Args:
-            saved: what a checkpoint says beside the state; kept up to date.
-        """
+        """Step to the end of the budget, with `saved` kept up to date; returns the step of divergence, or None."""
         run, trainer, execution, processes = self.run, session.trainer, self.run.execution, self.processes
         steps, batch_size = run.config["training"]["steps"], run.config["training"]["batch_size"]
         clock, saved_at = StepClock(self.device, saved["seconds"]), time.monotonic()
