@@ -1,11 +1,9 @@
 """The DCGAN backbone (Radford et al. 2015, section 3) for 28, 32, 64 and 128 pixels, with switches.
 
-The generator doubles the side at each stage with a 4x4 transposed convolution of stride 2; the
-discriminator mirrors it. The largest feature map has half the image's side and `width` channels;
-channels double at each halving of the side, up to 8 * width. Batch norm, where the discriminator has it,
-spares the first layer.
-
-"faces" is the same network from 8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
+The generator doubles the side at each stage with a 4x4 transposed convolution of stride 2; the discriminator mirrors
+it. The largest feature map has half the image's side and `width` channels; channels double at each halving of the side,
+up to 8 * width. Batch norm, where the discriminator has it, spares the first layer. "faces" is the same network from
+8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
 """
 
 from __future__ import annotations

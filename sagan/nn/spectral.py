@@ -1,8 +1,7 @@
 """Spectral normalisation (Miyato et al. 2018, algorithm 1) with one explicit update a step.
 
-The estimate of the largest singular value is advanced by `advance_power_iteration`, called once a
-training step, and not inside `forward`: every pass of a step (real, fake, the generator's) then
-sees the same normalised weight, as in the official SAGAN code, and evaluation can change nothing.
+The estimate of the largest singular value is advanced once a training step, and not inside `forward`: every pass of a
+step then sees the same normalised weight, as in the official SAGAN code, and evaluation can change nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ EPS = 1e-12  # Miyato et al.'s code
 class SpectralNorm(nn.Module):
     """A parametrization W -> W / sigma, with sigma = u^T W v and no gradient through u and v.
 
-    `u` [C_out] and `v` [everything else] are buffers. W is read as [C_out, -1]; `dim` says which
-    dimension of the weight holds the output channels (1 for transposed convolutions). `iterations` is how
-    many power iterations `advance_power_iteration` makes, `eps` what vectors' lengths are kept above.
+    `u` [C_out] and `v` [everything else] are buffers. W is read as [C_out, -1]; `dim` says which dimension holds the
+    output channels. `iterations` is how many power iterations a step makes, `eps` what lengths are kept above.
     """
 
     def __init__(self, weight: Tensor, dim: int, iterations: int = 1, eps: float = EPS) -> None:

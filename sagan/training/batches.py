@@ -17,8 +17,7 @@ from sagan.training.seeds import derived_seed
 class RealBatches:
     """Batches of real images, from an array that a GPU holds or, where it is too large and on CPUs, that stays put.
 
-    The images come in the order of one random permutation after another, so that each is seen once
-    an epoch and none is dropped.
+    They come in the order of one random permutation after another: each is seen once an epoch and none is dropped.
 
     Args:
         images: uint8 [N, C, R, R]; memory-mapped, so that jobs on CPUs share what the system has read of it.

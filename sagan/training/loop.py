@@ -34,10 +34,7 @@ _MOST = 32
 
 
 def train(run: Run, data: Data, paths: Paths) -> RunRecord:
-    """Train a run, or go on with it, or return at once what it has left.
-
-    Returns:
-        What `run.json` holds; its status is "finished" or "diverged".
+    """Train a run, or go on with it, or return at once what it has left in `run.json`.
 
     Raises:
         Interrupted: by a signal, after a checkpoint.
@@ -62,8 +59,8 @@ def trained(
 ) -> Iterator[tuple[Run, RunRecord | Exception]]:
     """Train runs, each with its record, or the exception that ended it, as soon as it ends.
 
-    Once `stop` is asked, those under way end with `Interrupted` behind a checkpoint, and no others begin.
-    After a `CaptureFailed` the others end where they are, at their last checkpoints.
+    Once `stop` is asked, those under way end with `Interrupted` behind a checkpoint, and no others begin. After a
+    `CaptureFailed` the others end where they are, at their last checkpoints.
 
     Args:
         read: gives a run's data, once it has its device.
@@ -125,10 +122,7 @@ def _on_its_device(one: UnderWay, read: Callable[[Run], Data]) -> Generator[bool
 
 
 class Width:
-    """`now` runs take turns: as many as asked or, where that is None, one on a CPU and on a GPU what pays.
-
-    That is as many as make all of them together faster, found by trying one more.
-    """
+    """`now` runs take turns: as many as asked; without that one on a CPU, and on a GPU as many as make all faster."""
 
     def __init__(self, asked: int | None) -> None:
         self.now = 1 if asked is None else asked

@@ -87,13 +87,10 @@ class UnderWay:
         self.folder, self.state = self.paths.run(self.run.key), self.paths.state(self.run.key)
 
     def turns(self, data: Data) -> Generator[bool, None, RunRecord]:
-        """Train the run, or go on with it, or see that it is there.
+        """Train the run, or go on with it, or see that it is there; returns what `run.json` holds.
 
         Yields:
-            At each turn: True behind a step, False where there was nothing to do but to wait for another process.
-
-        Returns:
-            What `run.json` holds.
+            True behind a step, False where there was nothing to do but to wait for another process.
 
         Raises:
             Interrupted: by a signal, after a checkpoint.
