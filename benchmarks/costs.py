@@ -23,8 +23,7 @@ from sagan.params.loading import load_params
 from sagan.plan import Run, make_plan
 from sagan.store.paths import Paths
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.devices import describe, device_for
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import describe, device_for, set_numerics
 from sagan.training.step import Trainer
 
 SETTINGS = ":".join(

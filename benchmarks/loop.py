@@ -26,7 +26,7 @@ from sagan.plan import Run
 from sagan.store.paths import Paths
 from sagan.training.batches import Noise, RealBatches
 from sagan.training.devices import describe, device_for
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from sagan.training.step import Trainer
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for index in range(arguments.rounds):
             with contextlib.redirect_stderr(io.StringIO()):
-                record = train(run, images, Paths(Path(folder) / str(index)))
+                record = train(run, Data(images), Paths(Path(folder) / str(index)))
             with device_for(run.execution, run.threads) as device:
                 rounds.append((record.seconds, seconds_of_steps(run, images, device)))
     ratios = [loop / steps for loop, steps in rounds]

@@ -30,8 +30,7 @@ from sagan.params.loading import load_params
 from sagan.params.run import RunConfig, resolved_variant
 from sagan.params.suites import EmaSettings, Training
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.devices import describe
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import describe, set_numerics
 from sagan.training.step import Trainer
 
 MIMICRY = "0.1.16"

@@ -23,8 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.settings import NUMERICS, add_options, configuration, noise_images, noise_labels
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.devices import describe
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import describe, set_numerics
 from sagan.training.step import Trainer
 
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from sagan.code.fingerprint import code_base
@@ -31,7 +31,7 @@ from sagan.store.reading import GO_ON_LATER
 from sagan.store.types import RunRecord
 from sagan.training.devices import GPU_OF_PARENT, device_for, usable_gpus
 from sagan.training.graphs import CaptureFailed
-from sagan.training.loop import Data, Interrupted, Job, train_on, trained
+from sagan.training.loop import Data, Interrupted, train, trained
 from sagan.training.stopping import StopSignal
 
 _FAILED, _REFUSED = 1, 2
@@ -55,7 +55,7 @@ def train_alone(run: Run, paths: Paths) -> int:
     if first:
         is_there(run, paths)
     try:
-        record = train_on(run, _dataset(run, paths, load), paths)
+        record = train(run, Data.of(run, _dataset(run, paths, load)), paths)
     except Interrupted as interrupted:
         print(f"sagan: {interrupted}", file=sys.stderr)
         return GO_ON_LATER
@@ -105,7 +105,7 @@ class Making:
         return [evaluation for evaluation in self._plan.evaluations.values() if evaluation.run == run.key]
 
     def _all(self, runs: Sequence[Run]) -> None:
-        jobs: dict[int | None, list[Job]] = {}
+        wanted: dict[int | None, list[Run]] = {}
         for run in runs:
             with self._noted(run.key):
                 if len(runs) > 1 and run.typed.variant.extension is not None:
@@ -115,12 +115,11 @@ class Making:
                 else:
                     asked = self._together or run.execution["together"]
                     check_code(run, self._paths)
-                    job = Job(run, partial(self._data, run))
-                    jobs.setdefault(None if asked == "auto" else asked, []).append(job)
-        left = sum(map(len, jobs.values()))
+                    wanted.setdefault(None if asked == "auto" else asked, []).append(run)
+        left = sum(map(len, wanted.values()))
         with self._gpu(runs if left > 1 else []) as gpu, ThreadPoolExecutor(1) as beside:
-            for width, those in jobs.items():
-                for run, outcome in trained(those, self._paths, self._stop, width):
+            for width, those in wanted.items():
+                for run, outcome in trained(those, self._data, self._paths, self._stop, width):
                     left -= 1
                     with self._noted(run.key):
                         if isinstance(outcome, Exception):

@@ -18,15 +18,11 @@ from sagan.code.fingerprint import Table
 
 @dataclass(frozen=True)
 class Objective:
-    """A pair of losses, each of (logits of real images, logits of fakes).
-
-    Attributes:
-        compares: whether the generator's loss wants the logits of real images, which cost a pass.
-    """
+    """A pair of losses, each of (logits of real images, logits of fakes)."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor | None, Tensor], Tensor]
-    compares: bool = False
+    compares: bool = False  # whether the generator's loss wants the logits of real images, which cost a pass
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> Tensor:
@@ -113,17 +109,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Penalty:
-    """What is added, times its weight, to the discriminator's loss.
-
-    Attributes:
-        at_real, at_fake: whether it differentiates the logits at these images.
-        mixes: whether it draws a share of each pair of images.
-    """
+    """What is added, times its weight, to the discriminator's loss."""
 
     function: Callable[[Judged], Tensor]
-    at_real: bool = False
+    at_real: bool = False  # whether it differentiates the logits at these images
     at_fake: bool = False
-    mixes: bool = False
+    mixes: bool = False  # whether it draws a share of each pair of images
 
 
 def gradient_penalty(judged: Judged) -> Tensor:

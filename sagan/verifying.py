@@ -88,7 +88,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     from sagan.data import load
     from sagan.metrics.evaluate import evaluate
     from sagan.metrics.reference import make_reference
-    from sagan.training.loop import Interrupted, train_on
+    from sagan.training.loop import Data, Interrupted, train
 
     told = chosen(suite, plan, paths, key)
     run, evaluation = plan.runs[told.run], plan.evaluations[told.evaluation]
@@ -96,7 +96,7 @@ def verify(suite: str, plan: Plan, paths: Paths, key: str | None = None) -> Verd
     dataset = load(paths.prepared(run.dataset, run.resolution))
     scratch = _scratch(paths, evaluation.reference)
     try:
-        record = train_on(run, dataset, scratch)
+        record = train(run, Data.of(run, dataset), scratch)
     except Interrupted:
         raise UserError(f"{told.run}: stopped; nothing is kept of it, and `verify` begins anew") from None
     if record.status != "finished":

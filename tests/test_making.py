@@ -178,11 +178,11 @@ def test_on_a_gpu_figures_are_measured_while_the_next_runs_train(run, paths, mon
         with told.open("a") as file:
             file.write(f"{what}\n")
 
-    def trained(jobs, *_):
-        for job in jobs:
-            tell(f"trains {job.run.key}")
+    def trained(runs, *_):
+        for run in runs:
+            tell(f"trains {run.key}")
             time.sleep(0.5)
-            yield job.run, SimpleNamespace(key=job.run.key, status="finished", steps=8, images_per_second=1.0)
+            yield run, SimpleNamespace(key=run.key, status="finished", steps=8, images_per_second=1.0)
 
     @contextmanager
     def gpu(*_):

@@ -1,6 +1,6 @@
 """What DVC does not say: `make repro` asks it before `dvc repro`, and after.
 
-    python -m workflow.around before | after
+python -m workflow.around before | after
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
     # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
     # holder, so that a free one proves that Snakemake's own lock on the folder has no living owner. Experiments in
     # copies of this workspace take the same one: each launch has all cores and GPUs.
-    with exclusive(shared.root / "state" / "launch", "this workspace", deadline):
+    with exclusive(shared.root / "state" / "launch", "this workspace", deadline, inherited=True):
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its folder is invalid; set aside in {place}, and it is made anew", file=sys.stderr)

@@ -11,15 +11,14 @@ from torch import nn
 from sagan.code.fingerprint import Table
 from sagan.nn import biggan, dcgan, progressive, resnet, sngan
 from sagan.nn.init import initialise
-from sagan.nn.multiscale import MultiScale
-from sagan.nn.parts import Parts, make_parts
+from sagan.nn.parts import MultiScale, Parts, make_parts
 from sagan.nn.reparametrised import in_use
 from sagan.shapes import scale_resolutions
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pair of networks.
+    """A pair of networks for images of side `resolution`, of so many channels as each module says of `width`.
 
     Attributes:
         generator: (backbone, resolution, image_channels, z_dim, width, parts) -> z [B, z_dim] to images.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Wrap = Callable[[nn.Module], nn.Module]
+Wrap = Callable[[nn.Module], nn.Module]  # what makes spectrally normalised layers of plain ones, or leaves them
 
 # Channels of a value from which the fused kernel is the faster one on a CPU: below, its vectors are half empty.
 _FUSED_FROM = 16
@@ -17,14 +17,13 @@ _FUSED_FROM = 16
 class SelfAttention(nn.Module):
     """x + gamma * o. `gamma` is a scalar that starts at 0: a network begins as it would without attention.
 
-    In the form of the official code, query and key are 1x1 convolutions to C/8, the value one to C/2, and
-    the output convolution brings C/2 back to C. Key and value are max-pooled 2x2, so that each of the H*W
-    queries attends to H*W/4 keys; the softmax is over unscaled products.
+    In the form of the official code, query and key are 1x1 convolutions to C/8, the value one to C/2, and the output
+    convolution brings C/2 back to C. Key and value are max-pooled 2x2, so that each of the H*W queries attends to
+    H*W/4 keys; the softmax is over unscaled products.
 
     Args:
-        wrap: what makes spectrally normalised layers of plain ones, or leaves them.
-        form: "official"; "unpooled": H*W keys; "average-pooled": 2x2 means for maxima; "full-value": unpooled,
-            with values of all C channels and no output convolution (common ports).
+        form: "official"; "unpooled": H*W keys; "average-pooled": 2x2 means for maxima; "full-value": unpooled, with
+            values of all C channels and no output convolution (common ports).
         bias: whether the convolutions have biases, as they have in the ports; the official code has none.
     """
 

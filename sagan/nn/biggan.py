@@ -2,8 +2,8 @@
 
 Batch norm's gains and biases are linear in a vector that holds the class's shared embedding and a chunk of z, one for
 each block (the first chunk feeds the linear layer). Without classes the vector is the chunk alone. Discriminators are
-SAGAN's residual ones, with projection. Channels are the
-paper's for 128 pixels; 64 has the same rule, 28 and 32 have constant channels as in the authors' CIFAR networks.
+SAGAN's residual ones, with projection. Channels, `width` in the largest feature map, are the paper's for 128 pixels; 64
+has the same rule, 28 and 32 have constant channels as in the authors' CIFAR networks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from sagan.nn.conditional import ClassShares, Conditioned, Layers, VectorBatchNorm
-from sagan.nn.networks import Discriminator
-from sagan.nn.parts import Parts
+from sagan.nn.parts import ClassShares, Conditioned, Discriminator, Layers, Parts, VectorBatchNorm
 from sagan.nn.resnet import UpBlock, down_stages, image_layers
 from sagan.shapes import BIGGAN_DOWN, RESIDUAL_UP
 
@@ -23,18 +21,16 @@ _EMBEDDING = 128  # dimensions of the shared class embedding
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     return BigGenerator(resolution, image_channels, z_dim, width, parts)
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     blocks = [(side, width * multiple) for side, multiple in BIGGAN_DOWN[resolution]]
     return Discriminator(down_stages(blocks, resolution, image_channels, True, parts), blocks[-1][1], parts)
 
 
 class BigGenerator(nn.Module):
-    """z [B, z_dim] ~ N(0, 1) -> images [B, C, R, R] in (-1, 1)."""
+    """As `sagan.nn.parts.Generator`."""
 
     def __init__(self, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> None:
         super().__init__()
@@ -58,7 +54,6 @@ class BigGenerator(nn.Module):
         self.image = nn.Sequential(*(layer for _, layer in image_layers(stages[-1][1], image_channels, parts)))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Labels int64 [B] matter where there are classes; without them the training set's shares give some."""
         if self.embedding is None:
             embedded = z[:, :0]
         else:

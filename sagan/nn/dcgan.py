@@ -1,20 +1,16 @@
 """The DCGAN backbone (Radford et al. 2015, section 3) for 28, 32, 64 and 128 pixels, with switches.
 
-The generator doubles the side at each stage with a 4x4 transposed convolution of stride 2; the
-discriminator mirrors it. The largest feature map has half the image's side and `width` channels;
-channels double at each halving of the side, up to 8 * width. Batch norm, where the discriminator has it,
-spares the first layer.
-
-"faces" is the same network from 8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
+The generator doubles the side at each stage with a 4x4 transposed convolution of stride 2; the discriminator mirrors
+it. The largest feature map has half the image's side and `width` channels; channels double at each halving of the side,
+up to 8 * width. Batch norm, where the discriminator has it, spares the first layer. "faces" is the same network from
+8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-from sagan.nn.conditional import Layers
-from sagan.nn.networks import Discriminator, Generator
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Discriminator, Generator, Layers, Parts
 from sagan.shapes import doublings
 
 
@@ -29,7 +25,6 @@ def stage_channels(backbone: str, resolution: int, width: int) -> dict[int, int]
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     channels = stage_channels(backbone, resolution, width)
     side = min(channels)
     stages = up_stages(channels, nn.ConvTranspose2d(channels[max(channels)], image_channels, 4, 2, 1), parts)
@@ -37,7 +32,6 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     channels = stage_channels(backbone, resolution, width)
     side = min(channels)
     return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)

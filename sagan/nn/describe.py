@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,27 +12,21 @@ from torch import Tensor, nn
 
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.attention import SelfAttention
-from sagan.nn.conditional import ClassBatchNorm
 from sagan.nn.extension import own_network
+from sagan.nn.parts import ClassBatchNorm
 from sagan.nn.resampling import DownConv2d, UpConv2d
 from sagan.nn.spectral import normalised_layers
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer that computes with weights, in the order of the pass.
+    """A layer that computes with weights, for one image: `shape` is without the batch.
 
-    Attributes:
-        name: its place in the network.
-        kind: such as "conv 3x3" or "attention (official)".
-        shape: what it gives for one image, without the batch.
-        parameters: its own weights, not those of layers inside it.
-        multiply_adds: for one image.
-        spectral_norm: whether its weight is normalised.
+    `parameters` are its own, not those of layers inside it.
     """
 
     name: str
-    kind: str
+    kind: str  # such as "conv 3x3" or "attention (official)"
     shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
@@ -41,11 +34,7 @@ class Layer:
 
 
 def describe(config: Mapping[str, Any], own: ModuleType | None = None) -> dict[str, list[Layer]]:
-    """The "generator" and the "discriminator" of a run's configuration (`variant` and `image`).
-
-    Args:
-        own: the extension, which may build them.
-    """
+    """The "generator" and the "discriminator" of a run's configuration; `own`, its extension, may build them."""
     image, described = config["image"], {}
     labels = torch.zeros(1, dtype=torch.long) if image["classes"] else None
     z = torch.zeros(1, config["variant"]["generator"]["z_dim"])
@@ -70,7 +59,9 @@ def layers_of(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> list
                     note(f"{name}.{child}", conv, arguments, output[:, :1].expand(-1, conv.out_channels, -1, -1))
         kind, multiply_adds = _kind(module, next(iter(arguments), None), output)
         if kind:
-            own = sum(p.numel() for p in _own_parameters(module))
+            # A normalised weight lies in its parametrization.
+            named = module.named_parameters()
+            own = sum(p.numel() for at, p in named if "." not in at or at.startswith("parametrizations."))
             layers.append(Layer(name, kind, tuple(output.shape[1:]), own, multiply_adds, name in normalised))
 
     hooks = [
@@ -84,22 +75,17 @@ def layers_of(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> list
 
 
 def _kind(module: nn.Module, x: Any, output: Any) -> tuple[str, int]:
-    """What a layer is called (nothing where it has no weights of its own), and its multiply-adds for one image.
-
-    Normalisations and nonlinearities count as nothing, as is usual.
-    """
+    """What a layer is called (nothing where it has no weights), and its multiply-adds: none of norms, as is usual."""
     match module:
-        case nn.ConvTranspose2d():
-            size = module.kernel_size
-            return f"transposed conv {size[0]}x{size[1]}", x[0].numel() * module.out_channels * math.prod(size)
+        case nn.ConvTranspose2d(kernel_size=(height, width)):
+            return f"transposed conv {height}x{width}", x[0].numel() * module.out_channels * height * width
         # 4x4 taps at the smaller side: the resampling is part of the convolution.
         case UpConv2d():
             return "up, conv 3x3", x[0].numel() * module.out_channels * 16
         case DownConv2d():
             return "conv 3x3, down", output[0].numel() * module.in_channels * 16
-        case nn.Conv2d():
-            size = module.kernel_size
-            return f"conv {size[0]}x{size[1]}", output[0].numel() * module.in_channels * math.prod(size)
+        case nn.Conv2d(kernel_size=(height, width)):
+            return f"conv {height}x{width}", output[0].numel() * module.in_channels * height * width
         case nn.Linear():
             return "linear", module.in_features * module.out_features
         case SelfAttention():
@@ -111,9 +97,3 @@ def _kind(module: nn.Module, x: Any, output: Any) -> tuple[str, int]:
         case nn.BatchNorm2d() if module.affine:
             return "batch norm", 0
     return "", 0
-
-
-def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
-    own = list(module.parameters(recurse=False))
-    # A normalised weight lies in its parametrization.
-    return own + (list(module.parametrizations.parameters()) if hasattr(module, "parametrizations") else [])

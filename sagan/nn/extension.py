@@ -40,29 +40,24 @@ class OwnDiscriminator(nn.Module):
 
 
 def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.Module:
-    """The network that an extension builds for a run's configuration, in train mode.
-
-    Args:
-        role: "generator" or "discriminator".
-        module: the extension, which defines `build_<role>`.
+    """The "generator" or "discriminator" that an extension builds for a run's configuration, in train mode.
 
     Raises:
         UserError: it is no network, gives another shape, or cannot be saved in plain weights.
     """
-    variant, image = config["variant"], config["image"]
+    variant, told = config["variant"], f"{module.__place__}: build_{role}"
     options, z_dim = variant["extension"]["options"], variant["generator"]["z_dim"]
-    sizes = {name: image[name] for name in ("channels", "resolution")}
-    shape = (2, image["channels"], image["resolution"], image["resolution"])
+    channels, resolution = config["image"]["channels"], config["image"]["resolution"]
 
     def build(switches: Mapping[str, Any]) -> nn.Module:
+        sizes = {"channels": channels, "resolution": resolution}
         network = calling(getattr(module, f"build_{role}"), sizes, dict(switches), dict(options))
         if not isinstance(network, nn.Module):
             raise UserError(f"{told}: must return a torch.nn.Module, and gave {type(network).__name__}")
         return OwnGenerator(network, z_dim) if role == "generator" else OwnDiscriminator(network)
 
-    told, switches = f"{module.__place__}: build_{role}", variant[role]
-    network = build(switches)
-    for reparametrisation in in_use(switches):
+    network = build(variant[role])
+    for reparametrisation in in_use(variant[role]):
         reparametrisation.settle(network)
     with torch.random.fork_rng(devices=[]):
         loaded = build(plain(config, role)["variant"][role])
@@ -73,15 +68,11 @@ def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.
             f"{told}: its network cannot be saved in plain weights; of computed weights it may have "
             "sagan.nn.spectral.with_spectral_norm(layer, switches), where switches['spectral_norm']"
         )
-    inputs, expected = (torch.zeros(2, z_dim), shape) if role == "generator" else (torch.zeros(shape), (2,))
-    return _checked(network, inputs, expected, told)
-
-
-@torch.no_grad()
-def _checked(network: nn.Module, inputs: Tensor, shape: tuple[int, ...], told: str) -> nn.Module:
-    """The network, once it has given the right shape; in eval mode, so that nothing of it changes."""
-    found = network.eval()(inputs)
-    if not isinstance(found, Tensor) or tuple(found.shape) != shape:
-        gave = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise UserError(f"{told}: of inputs {list(inputs.shape)} its network must give {list(shape)}, and gave {gave}")
+    z, images = torch.zeros(2, z_dim), torch.zeros(2, channels, resolution, resolution)
+    inputs, expected = (z, list(images.shape)) if role == "generator" else (images, [2])
+    with torch.no_grad():
+        found = network.eval()(inputs)  # nothing of it changes
+    gave = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if gave != expected:
+        raise UserError(f"{told}: of inputs {list(inputs.shape)} its network must give {expected}, and gave {gave}")
     return network.train()

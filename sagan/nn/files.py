@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 from torch import nn
@@ -29,7 +27,7 @@ def load_generator(path: Path, trust: bool = False, paths: Paths | None = None) 
     Raises:
         UserError: the run's own code is not beside the file, or not trusted.
     """
-    return _load(path, "generator", build_generator, trust, paths)
+    return _load(path, "generator", trust, paths)
 
 
 def load_discriminator(path: Path, trust: bool = False, paths: Paths | None = None) -> nn.Module:
@@ -37,12 +35,10 @@ def load_discriminator(path: Path, trust: bool = False, paths: Paths | None = No
 
     Arguments and errors are those of `load_generator`.
     """
-    return _load(path, "discriminator", build_discriminator, trust, paths)
+    return _load(path, "discriminator", trust, paths)
 
 
-def _load(
-    path: Path, role: str, build: Callable[[Mapping[str, Any]], nn.Module], trust: bool, paths: Paths | None
-) -> nn.Module:
+def _load(path: Path, role: str, trust: bool, paths: Paths | None) -> nn.Module:
     from sagan.params.run import completed  # which needs more than torch
 
     path = Path(path)
@@ -51,15 +47,12 @@ def _load(
         config = completed(json.loads(file.metadata()["config"]))
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if all(name.startswith(PREFIX) for name in state):
-        network = _kept_network(path, role, config, trust, paths)
+        folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
+        # The run's key holds the code that lies there.
+        network = own_network(role, plain(config, role), load_kept(folder, trust, paths or Paths()))
     else:
+        build = build_generator if role == "generator" else build_discriminator
         network = build(plain(config, role))
     network.eval().requires_grad_(False).load_state_dict(state)
     network.config = config
     return network
-
-
-def _kept_network(path: Path, role: str, config: Mapping[str, Any], trust: bool, paths: Paths | None) -> nn.Module:
-    """The network of a file that the code in its run's folder builds. The run's key holds that code."""
-    folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
-    return own_network(role, plain(config, role), load_kept(folder, trust, paths or Paths()))

@@ -7,18 +7,13 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sagan.code.fingerprint import Table
-from sagan.nn.equalised import he_scale
-from sagan.nn.reparametrised import raw_weights
+from sagan.nn.reparametrised import he_scale, raw_weights
 
 _WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
 
 def initialise(network: nn.Module, scheme: str) -> None:
-    """Set every weight in place, and every bias to 0.
-
-    Args:
-        scheme: one of `SCHEMES`.
-    """
+    """Set every weight in place, as one of `SCHEMES` says, and every bias to 0."""
     set_weight, set_scale = SCHEMES[scheme]
     computed_from = dict(raw_weights(network))
     for name, module in network.named_modules():

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagan.nn.conditional import Chain, ClassShares, Head, Layers
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Chain, ClassShares, Head, Layers, Parts
 from sagan.nn.resampling import UpConv2d, upsampled
 from sagan.shapes import doublings
 
@@ -100,7 +99,6 @@ class GrowingGenerator(Growing):
             previous = count
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Labels int64 [B] matter where there are classes; without them the training set's shares give some."""
         if self.shares is not None and labels is None:
             labels = self.shares(len(z))
         h, found = z, []
@@ -115,11 +113,7 @@ class GrowingGenerator(Growing):
 
 
 class GrowingDiscriminator(Growing):
-    """Images [B, C, R, R] or of the side that it has grown to -> logits [B]; larger ones are averaged down to it.
-
-    Args:
-        channels: as the generator's.
-    """
+    """Images [B, C, R, R] or of the side that it has grown to -> logits [B]; larger ones are averaged down to it."""
 
     def __init__(self, image_channels: int, channels: dict[int, int], parts: Parts) -> None:
         super().__init__(list(channels))
@@ -134,7 +128,6 @@ class GrowingDiscriminator(Growing):
         self.head = Head(channels[self.sides[0]], parts.classes, lambda layer: parts.wrap(_gained(layer, 1.0)))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Where there are classes but no labels, the part of the logits that is common to all classes."""
         h = None
         for level in range(self.level, -1, -1):
             side = str(self.sides[level])
@@ -162,12 +155,10 @@ def side_channels(backbone: str, resolution: int, width: int) -> dict[int, int]:
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     return GrowingGenerator(z_dim, image_channels, side_channels(backbone, resolution, width), parts)
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     return GrowingDiscriminator(image_channels, side_channels(backbone, resolution, width), parts)
 
 

@@ -1,9 +1,9 @@
 """The residual networks of SN-GAN (Miyato et al. 2018, appendix B.4, tables 4-6) and SAGAN (official code).
 
-The two differ in one thing: the first convolution of a discriminator's block keeps the block's input channels
-in SN-GAN's code and has its output channels in SAGAN's. Nearest upsampling, average pooling, sum pooling at the
-end; no ReLU works in place, so that no shortcut sees rectified input. 28 and 32 pixels have the constant
-channels of table 4 (there 256 and 128), 64 and 128 pixels channels that double (the largest map having 64).
+The two differ in one thing: the first convolution of a discriminator's block keeps the block's input channels in
+SN-GAN's code and has its output channels in SAGAN's. Nearest upsampling, average pooling, sum pooling at the end; no
+ReLU works in place, so that no shortcut sees rectified input. 28 and 32 pixels have the constant channels of table 4
+(there 256 and 128), 64 and 128 pixels channels that double (the largest map having `width`, 64).
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagan.nn.conditional import Chain, Conditioned, Layers
-from sagan.nn.networks import Discriminator, Generator, SumPool
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Chain, Conditioned, Discriminator, Generator, Layers, Parts, SumPool
 from sagan.nn.resampling import DownConv2d, UpConv2d, upsampled
 from sagan.shapes import RESIDUAL_DOWN, RESIDUAL_UP
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     first_side, multiple = RESIDUAL_UP[resolution][0]
     stages = _up(resolution, image_channels, width, parts)
     return Generator(z_dim, width * multiple, first_side, True, stages, parts)
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels in the largest feature map."""
     blocks = [(side, width * multiple) for side, multiple in RESIDUAL_DOWN[resolution]]
     stages = down_stages(blocks, resolution, image_channels, backbone != "sngan-resnet", parts)
     return Discriminator(stages, blocks[-1][1], parts)
@@ -67,11 +63,7 @@ def down_stages(
 
 
 class UpBlock(Conditioned):
-    """norm, ReLU, up, 3x3, norm, ReLU, 3x3; the shortcut is up, 1x1.
-
-    Args:
-        norms: the two normalisations with their names; empty lists for none.
-    """
+    """norm, ReLU, up, 3x3, norm, ReLU, 3x3; the shortcut is up, 1x1. Without norms these are empty lists."""
 
     def __init__(self, before: int, after: int, norms: list[list[tuple[str, nn.Module]]], parts: Parts) -> None:
         super().__init__()

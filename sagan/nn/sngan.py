@@ -1,24 +1,21 @@
 """The standard CNN of SN-GAN (Miyato et al. 2018, appendix B.4, table 3).
 
-The side at the bottom is an eighth of the image's (a quarter of 28), and channels double at each halving of
-the side from `width` at the image's own: with width 64, 512, 256, 128 and 64. Batch norm and ReLU follow the
-linear layer as they follow the transposed convolutions: the table does not show them there, implementations
-have them. The discriminator is 3x3 and 4x4 (stride 2) convolutions in turn, with LeakyReLU 0.1.
+The side at the bottom is an eighth of the image's (a quarter of 28), and channels double at each halving of the side
+from `width` at the image's own: with width 64, 512, 256, 128 and 64. Batch norm and ReLU follow the linear layer, as
+in implementations; the table does not show them. The discriminator is 3x3 and 4x4 (stride 2) convolutions in turn,
+with LeakyReLU 0.1.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-from sagan.nn.conditional import Layers
 from sagan.nn.dcgan import up_stages
-from sagan.nn.networks import Discriminator, Generator
-from sagan.nn.parts import Parts
+from sagan.nn.parts import Discriminator, Generator, Layers, Parts
 from sagan.shapes import doublings
 
 
 def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels at the image's own side."""
     channels = _channels(backbone, resolution, width)
     side = min(channels)
     stages = up_stages(channels, nn.Conv2d(width, image_channels, 3, 1, 1), parts)
@@ -26,7 +23,6 @@ def generator(backbone: str, resolution: int, image_channels: int, z_dim: int, w
 
 
 def discriminator(backbone: str, resolution: int, image_channels: int, width: int, parts: Parts) -> nn.Module:
-    """For images of side `resolution`; `width` channels at the image's own side."""
     channels = _channels(backbone, resolution, width)
     side = min(channels)
     return Discriminator(_down(channels, image_channels, parts), channels[side] * side**2, parts)

@@ -1,8 +1,7 @@
 """Spectral normalisation (Miyato et al. 2018, algorithm 1) with one explicit update a step.
 
-The estimate of the largest singular value is advanced by `advance_power_iteration`, called once a
-training step, and not inside `forward`: every pass of a step (real, fake, the generator's) then
-sees the same normalised weight, as in the official SAGAN code, and evaluation can change nothing.
+The estimate of the largest singular value is advanced once a training step, and not inside `forward`: every pass of a
+step then sees the same normalised weight, as in the official SAGAN code, and evaluation can change nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ EPS = 1e-12  # Miyato et al.'s code
 class SpectralNorm(nn.Module):
     """A parametrization W -> W / sigma, with sigma = u^T W v and no gradient through u and v.
 
-    `u` [C_out] and `v` [everything else] are buffers. W is read as [C_out, -1]; `dim` says which
-    dimension of the weight holds the output channels (1 for transposed convolutions). `iterations` is how
-    many power iterations `advance_power_iteration` makes, `eps` what vectors' lengths are kept above.
+    `u` [C_out] and `v` [everything else] are buffers. W is read as [C_out, -1]; `dim` says which dimension holds the
+    output channels. `iterations` is how many power iterations a step makes, `eps` what lengths are kept above.
     """
 
     def __init__(self, weight: Tensor, dim: int, iterations: int = 1, eps: float = EPS) -> None:
@@ -88,7 +86,6 @@ def spectral_norm(
 
     Args:
         over_input: read a transposed convolution's weight as it lies, [C_in, -1].
-        kind: what computes the weight.
     """
     dim = 1 if isinstance(module, nn.ConvTranspose2d) and not over_input else 0
     parametrize.register_parametrization(module, "weight", kind(module.weight.detach(), dim, iterations, eps))
@@ -126,3 +123,27 @@ def iterate_all(network: nn.Module, times: int | None = None) -> None:
 def sigmas(network: nn.Module) -> dict[str, Tensor]:
     """Layer name -> estimated largest singular value of its raw weight (scalars on the device)."""
     return {name: norm.sigma(weight) for name, norm, weight in normalised_layers(network)}
+
+
+class SpectralConstraint(SpectralNorm):
+    """Holds the estimate, and leaves the weight to `constrain`, after each update: ports in Keras have it so.
+
+    Adam's next step then starts from the divided weight, and passes compute with the weight as it is.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def with_spectral_constraint(module: nn.Module, switches: Mapping[str, Any]) -> nn.Module:
+    """`spectral_norm` with `spectral_norm_constraint`, as a network's switches say it."""
+    iterations, eps = switches["power_iterations"], switches["spectral_norm_eps"]
+    return spectral_norm(module, iterations, eps, switches["spectral_norm_over_input"], SpectralConstraint)
+
+
+@torch.no_grad()
+def constrain(network: nn.Module) -> None:
+    """Advance every estimate, and divide its weight by it, in place."""
+    iterate_all(network)
+    for _, norm, weight in normalised_layers(network):
+        weight.div_(norm.sigma(weight))

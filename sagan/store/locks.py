@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -28,29 +28,28 @@ def lock_of(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.lock"
 
 
-def taken(path: Path) -> BaseFileLock | None:
+def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
     """A lock, held until `release`; None while another one holds it.
 
-    The kernel drops it with its owner, and with all processes that this one started with `close_fds=False`. Where it
-    cannot, a file that names process and host stands for the lock, and counts for nothing once that process of this
-    host is gone.
+    The kernel drops it with its owner. Where it cannot, a file that names process and host stands for the lock, and
+    counts for nothing once that process of this host is gone.
+
+    Args:
+        inherited: processes that this one starts with `close_fds=False` hold it too, for as long as they live.
 
     Raises:
         OSError: the lock's file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    hand_down = partial(os.set_inheritable, inheritable=True) if inherited else None
     try:
-        return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=_hand_down))
+        return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=hand_down))
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         path.unlink(missing_ok=True)
         _say_soft(path.parent, error.strerror)
         return _acquired(SoftFileLock(_soft(path), thread_local=False))
-
-
-def _hand_down(descriptor: int) -> None:
-    os.set_inheritable(descriptor, True)
 
 
 def _acquired(lock: BaseFileLock) -> BaseFileLock | None:
@@ -68,12 +67,12 @@ def release(lock: BaseFileLock) -> None:
     lock.release()
 
 
-def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
+def waited_for(path: Path, what: str, inherited: bool = False) -> Iterator[BaseFileLock | None]:
     """Tries to take a lock, once for each value; the last one is the lock. It says once that there is a wait."""
     said = False
-    if (lock := taken(path)) is None:
+    if (lock := taken(path, inherited)) is None:
         time.sleep(_LOOK_SECONDS)
-    while (lock := lock or taken(path)) is None:
+    while (lock := lock or taken(path, inherited)) is None:
         if not said:
             print(f"{what} is locked by another process{_owner(path)}; waiting for it", file=sys.stderr, flush=True)
         said = True
@@ -82,16 +81,19 @@ def waited_for(path: Path, what: str) -> Iterator[BaseFileLock | None]:
 
 
 @contextmanager
-def exclusive(folder: Path, what: str | None = None, deadline: float = math.inf) -> Iterator[None]:
+def exclusive(
+    folder: Path, what: str | None = None, deadline: float = math.inf, inherited: bool = False
+) -> Iterator[None]:
     """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait.
 
     Args:
         deadline: until when, by `time.monotonic`.
+        inherited: as in `taken`.
 
     Raises:
         UserError: the time is over.
     """
-    for lock in waited_for(lock_of(folder), what or folder.name):
+    for lock in waited_for(lock_of(folder), what or folder.name, inherited):
         if lock is None:
             if time.monotonic() > deadline:
                 raise UserError(f"{what or folder.name}: another process still has it, and the time is over")

@@ -15,11 +15,7 @@ from sagan.code.fingerprint import Table
 
 
 def augmented(images: Tensor, kinds: Sequence[str], numbers: Tensor) -> Tensor:
-    """Images after each kind of augmentation in turn: "color", "translation", "cutout".
-
-    Args:
-        numbers: [B, `numbers_needed(kinds)`] in [0, 1).
-    """
+    """Images after each kind of augmentation in turn, with numbers [B, `numbers_needed(kinds)`] in [0, 1)."""
     for kind in kinds:
         function, count = AUGMENTATIONS[kind]
         images = function(images, *numbers[:, :count].t())

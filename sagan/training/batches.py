@@ -1,8 +1,6 @@
 """What a step consumes, as a function of the seed and the step alone: real images, and z.
 
-Nothing here has a state, so a run that goes on from a checkpoint needs only its step to see the
-same images and the same noise; two variants with one seed see the same ones too, which is what
-makes their comparison a paired one.
+Nothing here has a state, so a run that goes on from a checkpoint sees the same images and the same noise.
 """
 
 from __future__ import annotations
@@ -19,8 +17,7 @@ from sagan.training.seeds import derived_seed
 class RealBatches:
     """Batches of real images, from an array that a GPU holds or, where it is too large and on CPUs, that stays put.
 
-    The images come in the order of one random permutation after another, so that each is seen once
-    an epoch and none is dropped.
+    They come in the order of one random permutation after another: each is seen once an epoch and none is dropped.
 
     Args:
         images: uint8 [N, C, R, R]; memory-mapped, so that jobs on CPUs share what the system has read of it.

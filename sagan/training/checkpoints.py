@@ -26,10 +26,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record:
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], Json] | None:
-    """The newest whole checkpoint: its tensors and its record; None where there is none.
-
-    A torn or altered one is passed over with a warning.
-    """
+    """The tensors and the record of the newest checkpoint that is whole, with a warning of others; None without one."""
     for record_path in sorted(folder.glob("*.json"), reverse=True):
         weights = record_path.with_suffix(".safetensors")
         try:

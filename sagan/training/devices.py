@@ -17,7 +17,6 @@ import torch.distributed as dist
 from sagan.errors import UserError
 from sagan.store.git import said_by
 from sagan.store.locks import taken
-from sagan.training.numerics import set_numerics
 
 # In the environment of a process that measures beside the trainings of another one: the GPU that is held there.
 GPU_OF_PARENT = "SAGAN_GPU_OF_PARENT"
@@ -25,14 +24,9 @@ GPU_OF_PARENT = "SAGAN_GPU_OF_PARENT"
 
 @contextmanager
 def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.device]:
-    """A device, held until the block ends: "auto" takes a GPU where there is one.
+    """A device, held until the block ends: "auto" takes a GPU where there is one, of those that this process sees.
 
-    A GPU is taken under a lock of the physical device, among those that this process sees, so that each has one job at
-    a time. Within a process blocks may overlap: all have the GPU of the first.
-
-    Args:
-        execution: a suite's `execution` settings.
-        threads: CPU threads of this process.
+    Each has one job at a time. Within a process blocks may overlap: all have the GPU of the first.
 
     Raises:
         UserError: "cuda" is asked for and there is none, or PyTorch cannot use those that there are.
@@ -49,6 +43,22 @@ def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.dev
     with _OWN.held() as index, torch.cuda.device(index):
         # Graphs and collectives are made on the current device.
         yield torch.device("cuda", index)
+
+
+def set_numerics(deterministic: bool = True, precision: str = "float32") -> None:
+    """Determinism and TF32 of this process. bfloat16 is the step's own: see `Trainer`.
+
+    TF32 rounds the factors of float32 products to 10 bits, on GPUs alone: never unasked.
+    """
+    tf32 = precision == "tf32"
+    # Without this cuBLAS may choose an algorithm whose sums depend on the stream (its documentation says so).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    # Or every new tensor is filled with NaN first: a kernel for each, and no byte of a result is read before it is set.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
 
 
 def usable_gpus() -> int:
@@ -88,8 +98,10 @@ class _HeldGpu:
         if self._blocks == 0:
             if (parents := os.environ.get(GPU_OF_PARENT)) is not None:
                 self._index = int(parents)
+            elif dist.is_initialized():
+                self._index = _gpu_of_rank()
             else:
-                self._index = self._gpu.enter_context(_own_gpu() if dist.is_initialized() else _free_gpu())
+                self._index = self._gpu.enter_context(_free_gpu())
         self._blocks += 1
         try:
             yield self._index
@@ -102,8 +114,7 @@ class _HeldGpu:
 _OWN = _HeldGpu()
 
 
-@contextmanager
-def _own_gpu() -> Iterator[int]:
+def _gpu_of_rank() -> int:
     """Each of several processes of one run has a GPU at once: waiting for slots one by one could go on for ever."""
     rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if count > torch.cuda.device_count():
@@ -111,17 +122,17 @@ def _own_gpu() -> Iterator[int]:
             f"{count} processes and {torch.cuda.device_count()} GPUs: each process needs one of its own; "
             "start torchrun with a lower --nproc-per-node"
         )
-    yield rank
+    return rank
 
 
 @contextmanager
 def _free_gpu() -> Iterator[int]:
-    """The index of a GPU that no other process of this user has; waits for one."""
+    """The index of a GPU that no other process of this user has, under a lock of the physical device; waits for one."""
     folder = runtime_folder()
     while True:
         for index, physical in enumerate(physical_gpus()):
             # A process that measures beside keeps the lock with it.
-            if (lock := taken(folder / f"{physical}.lock")) is not None:
+            if (lock := taken(folder / f"{physical}.lock", inherited=True)) is not None:
                 try:
                     yield index
                 finally:

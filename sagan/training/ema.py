@@ -17,12 +17,9 @@ _STANDING_BATCHES = 16
 class Ema:
     """Average of the weights that a generator computes with.
 
-    Where spectral norm is on these are the normalised weights: averages of raw ones have smaller
-    singular values, and dividing by those again would blow the average up. Until `start` the average is
-    a copy; then average <- decay * average + (1 - decay) * weights.
-
-    Args:
-        network: the generator built without spectral norm, to hold the average.
+    Where spectral norm is on these are the normalised weights: averages of raw ones have smaller singular values, and
+    dividing by those again would blow the average up. `network`, which is built without it, holds the average: until
+    `start` a copy; then average <- decay * average + (1 - decay) * weights.
     """
 
     def __init__(self, network: nn.Module, decay: float, start: int) -> None:

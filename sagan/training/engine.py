@@ -15,7 +15,7 @@ from torch import Tensor
 from sagan.nn.reparametrised import folded_state
 from sagan.params.run import RunConfig
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import set_numerics
 from sagan.training.processes import ALONE, Processes
 from sagan.training.step import Trainer
 
@@ -23,14 +23,7 @@ _STANDING_BATCH_SIZE = 128
 
 
 class Session:
-    """A run under way. `done` steps are behind it.
-
-    Args:
-        config: the run's complete configuration.
-        images: the training split, uint8 [N, C, R, R].
-        labels: each image's class, int64 [N], where the variant is conditional.
-        processes, graphs, title, own: as `Trainer` takes them.
-    """
+    """A run with `done` steps behind it, on images uint8 [N, C, R, R]; all else is as `Trainer` takes it."""
 
     def __init__(
         self,

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from sagan.errors import UserError, first_line
 
-Inputs = list[dict[str, Tensor]]
-Scalars = dict[str, Tensor]
-State = dict[str, Tensor]
-Compute = Callable[[Inputs, bool], Scalars]
+Tensors = dict[str, Tensor]
 
 # Steps that run as they are first: optimisers make their state, libraries choose their algorithms.
 _WARM_UP = 3
@@ -34,34 +31,33 @@ class GraphedStep:
         compute: a step's work on the device, without host values of its own, given its inputs and whether the average
             is still a copy. When that changes, the graph is made anew.
         state: all tensors that a step changes, by name, the same storage each time.
-        title: what lines begin with.
         capture: turns a function into what replays it and returns its outputs.
         exact: whether a step repeats its own bytes; where it does not, the two ways may differ a little.
     """
 
     def __init__(
         self,
-        compute: Compute,
-        state: Callable[[], State],
+        compute: Callable[[list[Tensors], bool], Tensors],
+        state: Callable[[], Tensors],
         title: str,
-        capture: Callable[[Callable[[], Scalars]], Callable[[], Scalars]],
+        capture: Callable[[Callable[[], Tensors]], Callable[[], Tensors]],
         exact: bool = True,
     ) -> None:
         self._compute, self._state, self._title, self._capture = compute, state, title, capture
         self._exact = exact
         self._done = 0
-        self._inputs: Inputs = []
-        self._replay: Callable[[], Scalars] | None = None
+        self._inputs: list[Tensors] = []
+        self._replay: Callable[[], Tensors] | None = None
         self._replays_copying = True  # which kind of step `_replay` is
         self._given_up = False
 
-    def __call__(self, inputs: Inputs, copies: bool) -> Scalars:
+    def __call__(self, inputs: list[Tensors], copies: bool) -> Tensors:
         """Carry out a step; returns scalars that stay on the device."""
         self._done += 1
         if self._given_up or self._done <= _WARM_UP:
             return self._compute(inputs, copies)
         if not self._inputs:
-            self._inputs = [{name: value.clone() for name, value in part.items()} for part in inputs]
+            self._inputs = [_copied(part) for part in inputs]
         for ours, theirs in zip(self._inputs, inputs, strict=True):
             for name, value in theirs.items():
                 ours[name].copy_(value)
@@ -73,20 +69,15 @@ class GraphedStep:
         """The step becomes another one, perhaps of other shapes: warm up and record anew."""
         self._done, self._inputs, self._replay = 0, [], None
 
-    def _record(self, copies: bool) -> Scalars:
-        """Carry out the step at hand, and record it where its replay is the same.
-
-        Raises:
-            CaptureFailed: the device refused it.
-        """
+    def _record(self, copies: bool) -> Tensors:
+        """Carry out the step at hand, and record it where its replay is the same."""
         self._replay = None  # with the memory that an earlier graph holds
         before, drawn = _copied(self._state()), _random_states()
         scalars = self._compute(self._inputs, copies)
         after, drawn_after = _copied(self._state()), _random_states()
         try:
             replay = self._capture(lambda: self._compute(self._inputs, copies))
-            _put_back(self._state(), before)
-            _set_random_states(drawn)
+            self._put_back(before, drawn)
             replay()
         except torch.OutOfMemoryError:
             raise
@@ -104,12 +95,19 @@ class GraphedStep:
             self._given_up, self._inputs = True, []
             told = "its replay leaves something else; kernels are launched one by one"
             print(f"{self._title}: no CUDA graph: {told}", file=sys.stderr)
-        _put_back(self._state(), after)
-        _set_random_states(drawn_after)
+        self._put_back(after, drawn_after)
         return scalars
 
+    @torch.no_grad()
+    def _put_back(self, saved: Tensors, drawn: list[Tensor]) -> None:
+        for name, value in self._state().items():
+            value.copy_(saved[name])
+        torch.set_rng_state(drawn[0])
+        for of_gpu in drawn[1:]:
+            torch.cuda.set_rng_state(of_gpu)
 
-def cuda_capture(compute: Callable[[], Scalars]) -> Callable[[], Scalars]:
+
+def cuda_capture(compute: Callable[[], Tensors]) -> Callable[[], Tensors]:
     """Record the kernels that `compute` launches."""
     graph = torch.cuda.CUDAGraph()
     # Unsafe calls of this thread alone break a recording off: the one that reads batches ahead may pin memory.
@@ -117,19 +115,19 @@ def cuda_capture(compute: Callable[[], Scalars]) -> Callable[[], Scalars]:
     with torch.cuda.graph(graph, stream=torch.cuda.Stream(), capture_error_mode="thread_local"):
         outputs = compute()
 
-    def replay() -> Scalars:
+    def replay() -> Tensors:
         graph.replay()
         return outputs
 
     return replay
 
 
-def same_bytes(after: State, replayed: State) -> bool:
+def same_bytes(after: Tensors, replayed: Tensors) -> bool:
     """Whether two states are equal, bit by bit."""
     return all(torch.equal(value, replayed[name]) for name, value in after.items())
 
 
-def near(before: State, after: State, replayed: State) -> bool:
+def near(before: Tensors, after: Tensors, replayed: Tensors) -> bool:
     """Whether a replay made the same step up to the order of sums.
 
     Counts and single numbers are nearly equal; of all others together, the difference is at most a tenth of the step.
@@ -151,17 +149,5 @@ def _random_states() -> list[Tensor]:
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]
 
 
-def _set_random_states(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    if len(states) > 1:
-        torch.cuda.set_rng_state(states[1])
-
-
-def _copied(state: State) -> State:
-    return {name: value.clone() for name, value in state.items()}
-
-
-@torch.no_grad()
-def _put_back(state: State, saved: State) -> None:
-    for name, value in state.items():
-        value.copy_(saved[name])
+def _copied(tensors: Tensors) -> Tensors:
+    return {name: value.clone() for name, value in tensors.items()}

@@ -7,102 +7,79 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
-from sagan.data.prepared import PreparedDataset
 from sagan.plan import Run
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
 from sagan.store.types import RunRecord
-from sagan.training.devices import device_for
+from sagan.training.devices import device_for, set_numerics
 from sagan.training.graphs import CaptureFailed
-from sagan.training.numerics import set_numerics
 from sagan.training.processes import ALONE, Processes, joined
 from sagan.training.stopping import StopSignal
-from sagan.training.turns import Data, Interrupted, Turns, Under, turns
-from sagan.training.width import Width
-
-__all__ = ["Data", "Interrupted", "Job", "train", "train_on", "trained"]
+from sagan.training.turns import Data, Interrupted, UnderWay
 
 _PATIENCE_SECONDS = 0.5
+# One more run takes turns on a GPU where steps a second grow by so much.
+_GAIN = 1.1
+# A run's first steps load libraries and record its graph; then so long is measured.
+_SETTLING_STEPS, _MEASURED_SECONDS = 30, 3.0
+# One more must leave so many times what each takes of the device's memory.
+_MEMORY = 2.0
+_MOST = 32
 
 
-def train(
-    run: Run,
-    images: np.ndarray,
-    paths: Paths,
-    labels: np.ndarray | None = None,
-    held_out: np.ndarray | None = None,
-) -> RunRecord:
-    """Train a run, or go on with it, or return at once what it has left.
-
-    Args:
-        images, labels, held_out: as `Data` has them.
-
-    Returns:
-        What `run.json` holds; its status is "finished" or "diverged".
+def train(run: Run, data: Data, paths: Paths) -> RunRecord:
+    """Train a run, or go on with it, or return at once what it has left in `run.json`.
 
     Raises:
         Interrupted: by a signal, after a checkpoint.
     """
     if not dist.is_torchelastic_launched() and (record := read_run(run.key, paths).record) is not None:
         return record
-    data = Data(images, labels, held_out)
     with joined() as processes, StopSignal() as stop:
-        for _, outcome in trained([Job(run, lambda: data)], paths, stop, processes=processes):
+        for _, outcome in trained([run], lambda _: data, paths, stop, processes=processes):
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
     raise Interrupted(f"{run.key}: stopped before its first step")
 
 
-def train_on(run: Run, dataset: PreparedDataset, paths: Paths) -> RunRecord:
-    """`train` on a prepared dataset's training split, with the labels that the variant is given."""
-    data = Data.of(run, dataset)
-    return train(run, data.images, paths, data.labels, data.held_out)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to be trained, and what reads its data."""
-
-    run: Run
-    data: Callable[[], Data]
-
-
 def trained(
-    jobs: list[Job], paths: Paths, stop: StopSignal, together: int | None = 1, processes: Processes = ALONE
+    runs: Sequence[Run],
+    read: Callable[[Run], Data],
+    paths: Paths,
+    stop: StopSignal,
+    together: int | None = 1,
+    processes: Processes = ALONE,
 ) -> Iterator[tuple[Run, RunRecord | Exception]]:
     """Train runs, each with its record, or the exception that ended it, as soon as it ends.
 
-    Once `stop` is asked, those under way end with `Interrupted` behind a checkpoint, and no others begin.
-
-    After a `CaptureFailed` the others end where they are, at their last checkpoints.
+    Once `stop` is asked, those under way end with `Interrupted` behind a checkpoint, and no others begin. After a
+    `CaptureFailed` the others end where they are, at their last checkpoints.
 
     Args:
+        read: gives a run's data, once it has its device.
         together: how many take turns; None for what `Width` finds.
     """
-    waiting, width = list(jobs), Width(together)
-    active: list[tuple[Run, Under, Turns]] = []
+    waiting, width = list(runs), Width(together)
+    active: list[tuple[UnderWay, Generator[bool, None, RunRecord]]] = []
     try:
         while active or (waiting and not stop.asked):
             while waiting and len(active) < width.now and not stop.asked:
-                job, under = waiting.pop(0), Under(stop, processes, shares=together != 1)
-                active.append((job.run, under, _on_its_device(job, paths, under)))
+                one = UnderWay(waiting.pop(0), paths, stop, processes, shares=together != 1)
+                active.append((one, _on_its_device(one, read)))
             went_on = False
-            for one in list(active):
-                run, under, steps = one
-                under.beside = max(under.beside, len(active))
+            for one, turns in list(active):
+                one.beside = max(one.beside, len(active))
                 try:
-                    if next(steps):
+                    if next(turns):
                         went_on = True
-                        width.stepped(under.device, len(active))
+                        width.stepped(one.device, len(active))
                     continue
                 except StopIteration as end:
                     outcome = end.value
@@ -110,9 +87,9 @@ def trained(
                     # Its frames hold the run's tensors.
                     traceback.clear_frames(error.__traceback__)
                     outcome = error
-                active.remove(one)
+                active.remove((one, turns))
                 began = time.perf_counter()
-                yield run, outcome
+                yield one.run, outcome
                 if isinstance(outcome, CaptureFailed):
                     return  # nothing more can be done on this device in this process
                 width.waited(time.perf_counter() - began)
@@ -120,25 +97,67 @@ def trained(
             if not went_on:
                 time.sleep(_PATIENCE_SECONDS)
     finally:
-        for _, _, steps in active:
-            steps.close()  # gives back its lock and its device
+        for _, turns in active:
+            turns.close()  # gives back its lock and its device
 
 
-def _on_its_device(job: Job, paths: Paths, under: Under) -> Turns:
-    """`turns` of a job, each with what of torch's global settings is the run's own, on its device and its stream."""
-    training = job.run.config["training"]
+def _on_its_device(one: UnderWay, read: Callable[[Run], Data]) -> Generator[bool, None, RunRecord]:
+    """A run's turns, each with what of torch's global settings is the run's own, on its device and its stream."""
+    run, training = one.run, one.run.config["training"]
     with ExitStack() as held:
-        with under.stop.at_once(Interrupted(f"{job.run.key}: stopped before its first step; run it again to go on")):
-            under.device = device = held.enter_context(device_for(job.run.execution, job.run.threads))
+        with one.stop.at_once(Interrupted(f"{run.key}: stopped before its first step; run it again to go on")):
+            one.device = held.enter_context(device_for(run.execution, run.threads))
         # A run by itself stays on the stream that everything else is on.
-        stream = torch.cuda.Stream(device) if device.type == "cuda" and under.shares else None
-        with closing(turns(job.run, job.data(), paths, under)) as steps:
+        stream = torch.cuda.Stream(one.device) if one.device.type == "cuda" and one.shares else None
+        with closing(one.turns(read(run))) as turns:
             while True:
-                torch.set_num_threads(training["threads"])
+                torch.set_num_threads(run.threads)
                 set_numerics(training["deterministic"], training["precision"])
                 try:
                     with torch.cuda.stream(stream):
-                        went_on = next(steps)
+                        went_on = next(turns)
                 except StopIteration as end:
                     return end.value
                 yield went_on
+
+
+class Width:
+    """`now` runs take turns: as many as asked; without that one on a CPU, and on a GPU as many as make all faster."""
+
+    def __init__(self, asked: int | None) -> None:
+        self.now = 1 if asked is None else asked
+        self._tries = asked is None
+        self._best = 0.0
+        self._restart()
+
+    def _restart(self) -> None:
+        """More or fewer take turns now: what was measured before does not count."""
+        self._steps, self._since = 0, None
+
+    def waited(self, seconds: float) -> None:
+        """So long no run took a step. That one ends and the next begins counts: short runs do so all the time."""
+        if self._since is not None:
+            self._since += seconds
+
+    def stepped(self, device: torch.device, active: int) -> None:
+        """One of so many active runs has done a step."""
+        if not self._tries or device.type != "cuda" or active < self.now:
+            return
+        self._steps += 1
+        if self._since is None:
+            if self._steps >= _SETTLING_STEPS * active:
+                self._steps, self._since = 0, time.perf_counter()
+            return
+        seconds = time.perf_counter() - self._since
+        if seconds < _MEASURED_SECONDS:
+            return
+        rate = self._steps / seconds
+        free, whole = torch.cuda.mem_get_info(device)
+        pays, has_room = rate >= _GAIN * self._best, free >= _MEMORY * (whole - free) / active
+        self._tries = pays and has_room and self.now < _MOST
+        self._best = rate
+        if self._tries:
+            self.now += 1
+        elif not pays:
+            self.now -= 1
+        self._restart()

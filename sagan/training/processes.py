@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among `count`; alone, every method is a matter of course."""
+    """This process's place among `count`; alone, nothing is exchanged."""
 
     rank: int = 0
     count: int = 1
@@ -49,23 +49,24 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether it holds in any process."""
-        if self.count == 1:
-            return flag
-        found = torch.tensor(int(flag))
-        dist.all_reduce(found, dist.ReduceOp.MAX)
-        return bool(found)
+        return bool(self._highest(int(flag)))
 
     def earliest(self, step: int) -> int:
         """The lowest of the processes' steps, of which -1 stands for none."""
-        if self.count == 1:
-            return step
-        found = torch.tensor(step if step >= 0 else torch.iinfo(torch.int64).max)
-        dist.all_reduce(found, dist.ReduceOp.MIN)
-        return int(found) if int(found) < torch.iinfo(torch.int64).max else -1
+        none = torch.iinfo(torch.int64).max
+        found = -self._highest(-step if step >= 0 else -none)
+        return found if found < none else -1
 
     def wait(self) -> None:
         """Until all are here."""
-        self.any(False)
+        self._highest(0)
+
+    def _highest(self, number: int) -> int:
+        if self.count == 1:
+            return number
+        found = torch.tensor(number)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
 
 
 ALONE = Processes()

@@ -34,15 +34,13 @@ class Beginning:
     commit: str | None = field(default_factory=lambda: _git("rev-parse", "HEAD"))
     changes: str | None = field(default_factory=lambda: _git("status", "--porcelain", "--", "sagan", "params.yaml"))
 
-    def end(self) -> datetime.datetime:
-        """Now; where the clock was set back meanwhile, by what has passed."""
-        passed = datetime.timedelta(seconds=time.monotonic() - self.clock)
-        return max(datetime.datetime.now(datetime.UTC), self.moment + passed)
-
 
 def provenance(device: torch.device, beginning: Beginning) -> Json:
     """Commit, device, instructions, threads, versions, flags and times (UTC)."""
     on_gpu = device.type == "cuda"
+    passed = datetime.timedelta(seconds=time.monotonic() - beginning.clock)
+    # By what has passed, where the clock was set back meanwhile.
+    finished = max(datetime.datetime.now(datetime.UTC), beginning.moment + passed)
     return {
         "commit": beginning.commit,
         "dirty": None if beginning.changes is None else bool(beginning.changes),
@@ -65,7 +63,7 @@ def provenance(device: torch.device, beginning: Beginning) -> Json:
         },
         "platform": platform.platform(),
         "started": beginning.moment.isoformat(timespec="seconds"),
-        "finished": beginning.end().isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
     }
 
 

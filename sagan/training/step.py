@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 
@@ -13,17 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sagan.code.fingerprint import Table
 from sagan.nn.reparametrised import in_use, plain
 from sagan.objectives import Judged
 from sagan.params.run import RunConfig
 from sagan.params.variants import Optimizer
-from sagan.training import growth
 from sagan.training.augment import augmented, numbers_needed
 from sagan.training.batches import Noise, RealBatches, drawing, sent
 from sagan.training.ema import Ema
 from sagan.training.graphs import GraphedStep, cuda_capture
-from sagan.training.ingredients import Made, ingredients_of
+from sagan.training.ingredients import GROWTH, Made, ingredients_of
 from sagan.training.processes import ALONE, Processes, synchronise_batch_norm
 from sagan.training.seeds import derived_seed
 
@@ -34,35 +31,13 @@ _LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous
 Inputs = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Growth:
-    """Networks that change with the number of images seen.
-
-    Attributes:
-        grow: called before each step with the trainer and the images seen so far. It may change buffers and trained
-            parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
-        blend: the real images [B, C, R, R] of a step as they are seen after so many images, [B, C, S, S].
-    """
-
-    grow: Callable[[Trainer, int], None]
-    blend: Callable[[Trainer, Tensor, int], Tensor]
-
-
-# By backbone.
-GROWTH: Table[str, Growth] = {"progressive": Growth(growth.grow, growth.blend)}
-
-
 class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
-        processes: those that share the batch.
         graphs: whether steps are replayed as CUDA graphs, on a GPU; those of own code where its module says
             `graphable = True`. The bytes are the same.
-        title: what messages begin with.
-        own: the module of the variant's extension.
     """
 
     def __init__(
@@ -161,7 +136,6 @@ class Trainer:
         return {name: self.processes.part(value, self.pieces) for name, value in inputs.items()}
 
     def _uniform(self, purpose: str, index: int, shape: tuple[int, ...]) -> Tensor:
-        """Random numbers in [0, 1) that are a function of the run's seed, a purpose and an index."""
         return sent(torch.rand(shape, generator=drawing(self.seed, purpose, index)), self.device)
 
     def _compute(self, updates: list[Inputs], copies: bool) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
 from sagan.plan import check_code
 from sagan.plan.making import run_code
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from tests import varied
 
 LOSS = "def generator_loss(logits_real, logits_fake, options):\n    return {}\n"
@@ -90,7 +90,7 @@ def test_what_own_networks_cannot_serve_is_refused(own_run, write, paths, settin
 def test_training_refuses_at_its_start_what_only_running_shows(own_run, write, images, paths, text, message):
     run = own_run(write(text))
     with pytest.raises(UserError, match=message) as told:
-        train(run, images, paths)
+        train(run, Data(images), paths)
     assert str(told.value).startswith(f"{paths.params}: variants.mine.extension.file = ")
     assert "\n" not in str(told.value)
 
@@ -117,7 +117,7 @@ def build_discriminator(image, switches, options):
 def test_an_exception_shows_the_user_s_own_lines_and_none_of_ours(own_run, write, images, paths, text):
     run = own_run(write(text))
     with pytest.raises(UserError) as told:
-        train(run, images, paths)
+        train(run, Data(images), paths)
     lines = str(told.value).splitlines()
     assert lines[-1] == "ZeroDivisionError: division by zero" and "1 / 0" in str(told.value)
     files = [line for line in lines if line.strip().startswith("File")]

@@ -21,7 +21,7 @@ from sagan.nn.files import load_discriminator, load_generator
 from sagan.params.loading import load_params
 from sagan.plan import Evaluation, Plan, Reference
 from sagan.store.paths import Paths
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from tests import read_lines, varied
 from tests.training.conftest import interrupted, weights
 
@@ -37,7 +37,7 @@ def example(name: str, paths: Paths) -> str:
 
 
 def first_steps(run, images, paths, count=3):
-    train(run, images, paths)
+    train(run, Data(images), paths)
     return read_lines(paths.run(run.key) / "log.jsonl")[:count]
 
 
@@ -52,7 +52,7 @@ def drawn(folder, paths: Paths, trust: bool = False) -> torch.Tensor:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_trains_and_its_run_needs_no_more_than_its_folder(own_run, images, paths, name, tmp_path):
     run = own_run(example(name, paths), **EXAMPLES[name])
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     assert record["status"] == "finished" and "extension/main.py" in record["files"]
     expected = drawn(paths.run(run.key), paths)
     shutil.rmtree(paths.root / "extensions")
@@ -99,7 +99,7 @@ def test_the_moments_example_is_its_formula_and_moves_the_generator_alone(own_ru
 def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, plan, tmp_path, monkeypatch):
     file = example("upsampling", paths)
     run = own_run(file, kernel=3)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     plan(f"{{file: {file}, options: {{kernel: 3}}}}")
     monkeypatch.setattr("sagan.cli.showing.PATHS", paths)
     (tmp_path / "below").mkdir()
@@ -122,11 +122,11 @@ def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monk
 
 def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths, tmp_path, monkeypatch):
     run = own_run(example("upsampling", paths), kernel=3)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     other = Paths(tmp_path / "other")
     shutil.copytree(paths.root / "extensions", other.root / "extensions")
     interrupted(run, images, other, monkeypatch, at=5)
-    train(run, images, other)
+    train(run, Data(images), other)
     assert weights(run, other) == weights(run, paths)
 
 
@@ -138,7 +138,7 @@ def copied(own_run, images, paths, tmp_path, monkeypatch):
     """A finished run with own networks, copied to another workspace."""
     monkeypatch.setattr(extensions, "_said", set())  # what a test says to this process is forgotten after it
     run = own_run(example("upsampling", paths), kernel=3)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     other = Paths(tmp_path / "other")
     shutil.copytree(paths.run(run.key), other.run(run.key))
     return run, other
@@ -220,7 +220,7 @@ def test_a_copied_run_with_an_own_loss_executes_nothing(own_run, write, images, 
     run = own_run(write("open('executed', 'w')\n" + LOSS.format("-logits_fake.mean()")))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        train(run, images, paths)
+        train(run, Data(images), paths)
     (tmp_path / "executed").unlink()
     drawn(paths.run(run.key), Paths(tmp_path / "other"))
     assert not (tmp_path / "executed").exists()
@@ -259,5 +259,5 @@ def test_a_run_whose_own_code_has_changed_since_it_was_planned_is_refused(own_ru
     run = own_run(file)
     write(LOSS.format("-9 * logits_fake.mean()"))
     with pytest.raises(UserError, match="the code has changed since the plan was made"):
-        train(run, images, paths)
+        train(run, Data(images), paths)
     assert not paths.run(run.key).exists()

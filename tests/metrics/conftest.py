@@ -23,7 +23,7 @@ from sagan.params.loading import load_params
 from sagan.plan import make_plan
 from sagan.store.paths import Paths
 from sagan.training import classifier
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ class World:
 
     def make(self) -> "World":
         """Train and measure; what the records say."""
-        train(self.run, self.dataset.split("train")[0], self.paths)
+        train(self.run, Data(self.dataset.split("train")[0]), self.paths)
         self.reference_record = make_reference(self.reference, self.dataset, self.paths).content()
         self.record = self.evaluate()
         return self
@@ -174,6 +174,6 @@ def conditional(measured, tmp_path_factory) -> World:
     shutil.copytree(measured.paths.root / reference, root / reference)
     world = World(root, PARAMS.replace("    objective: hinge", "    condition: class\n    objective: hinge"))
     images, labels = world.dataset.split("train")
-    train(world.run, images, world.paths, labels)
+    train(world.run, Data(images, labels), world.paths)
     world.record = world.evaluate()
     return world

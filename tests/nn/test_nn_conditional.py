@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sagan.nn import BACKBONES, build_discriminator, build_generator
-from sagan.nn.conditional import ClassBatchNorm, ClassShares, Head, VectorBatchNorm
+from sagan.nn.parts import ClassBatchNorm, ClassShares, Head, VectorBatchNorm
 from sagan.nn.spectral import sigmas, spectral_norm
 
 LABELS = torch.tensor([2, 0, 2, 1])

@@ -9,9 +9,8 @@ from torch import nn
 
 from sagan.metrics.attention import attention_statistics
 from sagan.nn import build_discriminator, build_generator
-from sagan.nn.equalised import Scaled
 from sagan.nn.progressive import MinibatchDeviation, PixelNorm
-from sagan.nn.reparametrised import folded_state, plain
+from sagan.nn.reparametrised import Scaled, folded_state, plain
 
 ALPHAS = [0.0, 0.5, 1.0]
 

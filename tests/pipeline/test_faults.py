@@ -170,8 +170,8 @@ def test_a_run_that_takes_its_process_with_it_leaves_the_others_of_its_batch(clo
     other = next(key for key in undisturbed.runs() if key != clone.key)
     shutil.rmtree(clone.folder / "results/runs" / other)
     clone.before = {}
-    doomed = 'import os\n\n    if job.run.key == os.environ.get("DOOMED"):\n        os.kill(os.getpid(), 9)\n'
-    begin = '    training = job.run.config["training"]\n'
+    doomed = 'import os\n\n    if run.key == os.environ.get("DOOMED"):\n        os.kill(os.getpid(), 9)\n'
+    begin = '    run, training = one.run, one.run.config["training"]\n'
     clone.edit("sagan/training/loop.py", begin, f"{begin}    {doomed}")
     launch = (sys.executable, "-m", "workflow.launch", "--cores", "1")
     output = clone.run(*launch, check=False, DOOMED=clone.key)

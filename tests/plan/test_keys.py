@@ -197,7 +197,7 @@ def test_a_module_that_moves_moves_nothing(package):
         ("objectives.py", "judged.real).square()", "judged.real).abs()", {"dcgan-r1"}),
         ("objectives.py", "(real - 1).square()", "(real - 2).square()", {"lsgan"}),
         ("training/augment.py", "(2 * saturation)", "(3 * saturation)", {"sagan-diffaugment"}),
-        ("nn/orthogonality.py", "total + products", "total - products", {"biggan-small"}),
+        ("nn/reparametrised.py", "total + products", "total - products", {"biggan-small"}),
         ("training/matching.py", "wanted - _mean(", "wanted + _mean(", {"sngan-feature-matching"}),
         ("nn/init.py", "nn.init.orthogonal_(weight)", "nn.init.orthogonal_(weight, 2)", {"biggan-small"}),
         ("training/ema.py", "1.0 - self.decay", "1.1 - self.decay", set(MOVING)),

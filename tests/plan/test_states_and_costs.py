@@ -12,7 +12,7 @@ from sagan.plan.listing import Costs, missing, plan_lines, prune_results
 from sagan.store.locks import exclusive
 from sagan.store.reading import last_step, run_state
 from sagan.store.records import write_json
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from tests import varied
 from tests.made_up import evaluation_record, write_manifest
 
@@ -30,7 +30,7 @@ def test_a_run_is_missing_then_stopped_then_finished(run, images, paths):
     with exclusive(paths.run(run.key)):
         assert run_state(run.key, paths) == "training at step 3"
     (paths.state(run.key) / "00000003.json").unlink()
-    train(run, images, paths)
+    train(run, Data(images), paths)
     assert run_state(run.key, paths) == "finished"
 
 
@@ -140,7 +140,7 @@ def test_neither_a_pause_nor_steps_that_go_back_are_pace(run, paths):
 def test_a_cost_comes_from_runs_of_the_same_recipe(run, images, paths):
     plan = Plan({run.key: run}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key) is None
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     # Without the first step, which loads libraries.
     assert record["steady_steps"] == record["steps"] - 1 and record["steady_seconds"] < record["step_seconds"]
     expected = record["steps"] * record["steady_seconds"] / record["steady_steps"]

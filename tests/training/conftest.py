@@ -14,7 +14,7 @@ from sagan.params.run import RunConfig
 from sagan.plan import Run
 from sagan.store.records import file_digest
 from sagan.training.batches import Noise, RealBatches
-from sagan.training.loop import Interrupted, train
+from sagan.training.loop import Data, Interrupted, train
 from sagan.training.step import Trainer
 from tests import read_lines, wait_for
 
@@ -22,11 +22,11 @@ CPU = torch.device("cpu")
 # A process of its own, so that it can be killed; runs, images and paths come pickled on standard input.
 CHILD = """
 import pickle, sys
-from sagan.training.loop import Data, Job, trained
+from sagan.training.loop import Data, trained
 from sagan.training.stopping import StopSignal
 runs, images, paths = pickle.load(sys.stdin.buffer)
 with StopSignal() as stop:
-    for run, outcome in trained([Job(run, lambda: Data(images)) for run in runs], paths, stop, len(runs)):
+    for run, outcome in trained(runs, lambda run: Data(images), paths, stop, len(runs)):
         print(run.key, type(outcome).__name__, outcome if isinstance(outcome, Exception) else "")
 """
 # Threads that wait leave the core to others.
@@ -78,7 +78,7 @@ def interrupted(run, images, paths, monkeypatch, at: int) -> None:
     steps = run.config["training"]["steps"]
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match=f"stopped at step {at} of {steps}"):
         patch.setattr(Trainer, "step", signalled)
-        train(run, images, paths)
+        train(run, Data(images), paths)
 
 
 def weights(run, paths) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sagan.errors import UserError
 from sagan.nn.files import load_generator
 from sagan.store.paths import Paths
 from sagan.training.batches import RealBatches
-from sagan.training.loop import train, train_on
+from sagan.training.loop import Data, train
 from tests import varied
 from tests.training.conftest import weights
 
@@ -42,7 +42,7 @@ def conditional(run):
 
 
 def test_a_conditional_run_ends_in_a_generator_that_knows_its_classes(conditional, images, paths):
-    record = train(conditional, images, paths, LABELS).content()
+    record = train(conditional, Data(images, LABELS), paths).content()
     assert record["status"] == "finished"
     generator = load_generator(paths.run(conditional.key))
     torch.testing.assert_close(generator.shares.shares, torch.tensor([0.2, 0.2, 0.6]))
@@ -54,8 +54,8 @@ def test_a_conditional_run_ends_in_a_generator_that_knows_its_classes(conditiona
 
 def test_other_labels_give_another_generator(conditional, images, tmp_path, paths):
     other = Paths(tmp_path / "other")
-    train(conditional, images, paths, LABELS)
-    train(conditional, images, other, LABELS[::-1].copy())
+    train(conditional, Data(images, LABELS), paths)
+    train(conditional, Data(images, LABELS[::-1].copy()), other)
     first, second = (load_generator(place.run(conditional.key)) for place in (paths, other))
     assert not torch.equal(first.stem.weight, second.stem.weight)
 
@@ -87,7 +87,7 @@ def test_a_prepared_dataset_gives_the_labels_that_the_variant_asks_for(condition
     manifest = {"dataset": "digits", "labels": {"kind": "classes", "names": ["a", "b", "c"]}}
     dataset = PreparedDataset(images, LABELS, {"train": slice(0, 8), "test": slice(8, 10)}, manifest)
     by_hand = Paths(paths.root / "by-hand")
-    train_on(conditional, dataset, paths)
-    train(conditional, images[:8], by_hand, LABELS[:8], held_out=images[8:])
+    train(conditional, Data.of(conditional, dataset), paths)
+    train(conditional, Data(images[:8], LABELS[:8], held_out=images[8:]), by_hand)
     assert weights(conditional, paths) == weights(conditional, by_hand)
     assert "score_held_out" in (paths.run(conditional.key) / "log.jsonl").read_text()

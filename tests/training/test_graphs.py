@@ -13,7 +13,7 @@ from sagan.errors import UserError
 from sagan.objectives import Objective
 from sagan.training import step
 from sagan.training.graphs import GraphedStep, cuda_capture
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from sagan.training.step import Trainer
 from tests import varied
 from tests.training.conftest import prepared
@@ -209,7 +209,7 @@ def test_on_a_gpu_a_run_with_graphs_gives_the_bytes_of_one_without(run, images, 
     for graphs in (True, False):
         execution = {**run.execution, "device": "cuda", "cuda_graph": graphs}
         where = dataclasses.replace(paths, root=tmp_path / str(graphs))
-        records.append(train(dataclasses.replace(run, execution=execution), images, where))
+        records.append(train(dataclasses.replace(run, execution=execution), Data(images), where))
     assert "no CUDA graph" not in capfd.readouterr().err
     first, second = ({name: e.sha256 for name, e in r.files.items() if "log" not in name} for r in records)
     assert first == second

@@ -9,7 +9,7 @@ from sagan.errors import UserError
 from sagan.generators import generator_of
 from sagan.training.graphs import GraphedStep
 from sagan.training.growth import blend, phase_at
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from tests import varied
 from tests.training.conftest import interrupted, prepared, weights
 from tests.training.test_graphs import recording
@@ -95,17 +95,17 @@ def test_adam_begins_anew_where_a_fade_begins_and_ends(under_way):
 @pytest.mark.parametrize("at", [3, 4, 8])
 def test_stopped_in_a_fade_it_ends_with_the_same_bytes(run, images, paths, tmp_path, monkeypatch, carried_out, at):
     run, other = growing(run), dataclasses.replace(paths, root=tmp_path / "other")
-    train(run, images, paths)
+    train(run, Data(images), paths)
     carried_out.clear()
     interrupted(run, images, other, monkeypatch, at)
-    train(run, images, other)
+    train(run, Data(images), other)
     assert carried_out == list(range(1, STEPS + 1))
     assert weights(run, other) == weights(run, paths)
 
 
 def test_every_snapshot_gives_whole_images_of_its_phase(run, images, paths):
     run = growing(run)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     folder = paths.run(run.key)
     z = torch.randn(4, 8)
     sides = {}

@@ -11,14 +11,14 @@ from safetensors import safe_open
 from sagan.errors import UserError
 from sagan.store.reading import read_run
 from sagan.store.records import file_digest
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from sagan.training.step import Trainer
 from tests import read_lines
 from tests.training.conftest import interrupted, losses, weights
 
 
 def test_a_run_leaves_what_its_record_says(run, images, paths):
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     folder = paths.run(run.key)
     assert record == json.loads((folder / "run.json").read_text())
     assert record["provenance"]["flags"]["deterministic_algorithms"] and record["provenance"]["processes"] == [1]
@@ -34,12 +34,12 @@ def test_a_run_leaves_what_its_record_says(run, images, paths):
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_seed_others(run, images, paths, tmp_path):
-    train(run, images, paths)
+    train(run, Data(images), paths)
     elsewhere = dataclasses.replace(paths, root=tmp_path / "elsewhere")
-    train(run, images, elsewhere)
+    train(run, Data(images), elsewhere)
     assert weights(run, paths) == weights(run, elsewhere)
     other = dataclasses.replace(run, key="tiny-s1-0123456789", seed=1, config={**run.config, "seed": 1})
-    train(other, images, paths)
+    train(other, Data(images), paths)
     assert weights(run, paths)["generator.safetensors"] != weights(other, paths)["generator.safetensors"]
 
 
@@ -50,7 +50,7 @@ def test_what_is_gone_from_an_unfinished_runs_folder_is_made_again(
     run, images, paths, tmp_path, monkeypatch, capfd, carried_out, gone
 ):
     undisturbed = dataclasses.replace(paths, root=tmp_path / "undisturbed")
-    train(run, images, undisturbed)
+    train(run, Data(images), undisturbed)
     interrupted(run, images, paths, monkeypatch, at=7)
     lost = paths.run(run.key) / gone.replace("a line", "log.jsonl")
     if gone == "a line":
@@ -64,7 +64,7 @@ def test_what_is_gone_from_an_unfinished_runs_folder_is_made_again(
     assert len(said) == 1 and said[0].startswith(f"{run.key}: {lost}")
     assert said[0].endswith("so it starts at step 0 and not at its checkpoint of step 7")
     carried_out.clear()
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     assert carried_out == [3, 4, 5, 6, 7, 8]
     assert record["files"].keys() == read_run(run.key, undisturbed).record.files.keys()
     assert weights(run, paths) == weights(run, undisturbed) and losses(run, paths) == losses(run, undisturbed)
@@ -78,7 +78,7 @@ def test_what_is_logged_is_on_the_disk_before_the_next_step(run, images, paths, 
         return step(trainer, number, *feed)
 
     monkeypatch.setattr(Trainer, "step", spied)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     assert seen == [list(range(1, number)) for number in range(1, 9)]
 
 
@@ -91,7 +91,7 @@ def test_what_compilation_says_is_one_line_even_where_it_says_nothing(run, image
 
     monkeypatch.setattr(Trainer, "step", step)
     with pytest.raises(UserError, match=f"training.compile = true: {told}; install") as error:
-        train(run, images, paths)
+        train(run, Data(images), paths)
     assert "\n" not in str(error.value)
 
 
@@ -105,17 +105,17 @@ def test_weights_that_are_not_finite_end_a_run_whose_losses_are(run, images, pat
         return scalars
 
     monkeypatch.setattr(Trainer, "step", spoiling)
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     assert (record["status"], record["diverged_at"]) == ("diverged", 5)
 
 
 def test_a_finished_run_is_not_made_twice_and_a_torn_copy_not_believed(run, images, paths, carried_out):
-    first = train(run, images, paths)
+    first = train(run, Data(images), paths)
     whole = weights(run, paths)
-    assert train(run, images, paths) == first and len(carried_out) == 8
+    assert train(run, Data(images), paths) == first and len(carried_out) == 8
     (paths.run(run.key) / "generator.safetensors").write_bytes(b"torn")
     assert read_run(run.key, paths).record is None
-    train(run, images, paths)
+    train(run, Data(images), paths)
     assert weights(run, paths) == whole
 
 
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(ru
 
     monkeypatch.setattr(Trainer, "_set_learning_rates", far_too_fast)
     wild = dataclasses.replace(run, execution={**run.execution, "log_every": 3})
-    record = train(wild, images, paths).content()
+    record = train(wild, Data(images), paths).content()
     assert record["status"] == "diverged" and record["diverged_at"] < 3
     assert str(record["diverged_at"]) in record["reason"]
     assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]

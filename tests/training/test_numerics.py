@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sagan.nn.spectral import normalised_layers
-from sagan.training.loop import train
-from sagan.training.numerics import set_numerics
+from sagan.training.devices import set_numerics
+from sagan.training.loop import Data, train
 from tests import varied
 from tests.training.conftest import prepared, weights
 
@@ -85,5 +85,5 @@ def test_on_a_gpu_the_same_run_gives_the_same_bytes(run, images, paths, tmp_path
     run = dataclasses.replace(run, execution={**run.execution, "device": "cuda"})
     places = [dataclasses.replace(paths, root=tmp_path / name) for name in ("first", "second")]
     for where in places:
-        train(run, images, where)
+        train(run, Data(images), where)
     assert weights(run, places[0]) == weights(run, places[1])

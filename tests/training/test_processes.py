@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from sagan.training.processes import Processes
 from tests import read_lines, varied, wait_for
 from tests.training.conftest import prepared
@@ -31,7 +31,7 @@ except (Interrupted, UserError) as error:
 def torchrun(folder, run, images, paths, count=2, until=None):
     """Train with several processes, as a user would start them; with SIGTERM once there are `until` logged steps."""
     (folder / "child.py").write_text(CHILD)
-    (folder / "arguments").write_bytes(pickle.dumps((run, images, paths)))
+    (folder / "arguments").write_bytes(pickle.dumps((run, Data(images), paths)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     arguments = [str(folder / "child.py"), str(folder / "arguments")]
@@ -55,7 +55,7 @@ def test_two_processes_train_what_one_does(run, images, paths, tmp_path, parts):
     regularisers = {"gradient_penalty": 1.0}
     run = varied(run, {"accumulate": parts})
     run = smoothly(run, n_dis=2, augment=["color", "translation"], regularisers=regularisers)
-    alone = train(run, images, paths).content()
+    alone = train(run, Data(images), paths).content()
     shared = dataclasses.replace(paths, root=tmp_path / "shared")
     code, said = torchrun(tmp_path, run, images, shared)
     assert code == 0, said
@@ -68,7 +68,7 @@ def test_two_processes_train_what_one_does(run, images, paths, tmp_path, parts):
         for name, value in one.items():
             # Eight steps move a weight by up to 8e-3.
             torch.testing.assert_close(two[name], value, rtol=1e-4, atol=5e-5, msg=lambda m, n=name: f"{n}: {m}")
-    record = train(run, images, shared).content()
+    record = train(run, Data(images), shared).content()
     assert (alone["provenance"]["processes"], record["provenance"]["processes"]) == ([1], [2])
     assert record["images"] == alone["images"] and not shared.state(run.key).exists()
 
@@ -88,7 +88,7 @@ def test_stopped_by_a_signal_it_goes_on_with_another_number_of_processes(run, im
     code, said = torchrun(tmp_path, run, images, paths, until=5)
     stopped = [int(path.stem) for path in paths.state(run.key).glob("*.json")]
     assert code != 0 and len(stopped) == 1 and f"stopped at step {stopped[0]} of 200" in said
-    record = train(run, images, paths).content()
+    record = train(run, Data(images), paths).content()
     assert record["status"] == "finished" and record["provenance"]["processes"] == [1, 2]
     steps = [entry["step"] for entry in read_lines(paths.run(run.key) / "log.jsonl")]
     assert steps == list(range(1, 201))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sagan.training import provenance as module
-from sagan.training.clock import StepClock
+from sagan.training.log import StepClock
 from sagan.training.provenance import Beginning, provenance
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_instructions_are_told_with_what_narrows_them(monkeypatch):
 
 PAUSED = """
 import sys, time, torch
-from sagan.training.clock import StepClock
+from sagan.training.log import StepClock
 clock = StepClock(torch.device("cpu"), {})
 clock.begin()
 print("begun", flush=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sagan.nn.attention import attention_layers
-from sagan.nn.orthogonality import orthogonality
+from sagan.nn.reparametrised import orthogonality
 from sagan.nn.spectral import iterate, normalised_layers
 from sagan.objectives import PENALTIES
 from sagan.training.augment import augmented
-from sagan.training.diagnostics import weights_finite
+from sagan.training.log import weights_finite
 from tests import varied
 from tests.training.conftest import prepared
 

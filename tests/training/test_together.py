@@ -14,12 +14,10 @@ from sagan.errors import UserError
 from sagan.store.locks import exclusive, is_locked, lock_of
 from sagan.store.reading import read_run
 from sagan.training import loop
-from sagan.training import width as module
 from sagan.training.graphs import CaptureFailed
-from sagan.training.loop import Data, Interrupted, Job, train, trained
+from sagan.training.loop import Data, Interrupted, Width, train, trained
 from sagan.training.step import Trainer
 from sagan.training.stopping import StopSignal
-from sagan.training.width import Width
 from tests import varied
 from tests.training.conftest import losses, started, weights
 
@@ -73,14 +71,14 @@ def test_one_that_fails_leaves_the_others_alone(runs, images, paths, monkeypatch
         return step(trainer, number, *feed)
 
     monkeypatch.setattr(Trainer, "step", failing)
-    found = {run.key: outcome for run, outcome in trained(jobs(runs, images), paths, StopSignal(), 3)}
+    found = {run.key: outcome for run, outcome in trained(runs, data_of(images), paths, StopSignal(), 3)}
     told = str(found[runs[1].key])
     assert isinstance(found[runs[1].key], UserError) and "with 3 runs at once" in told
     assert "cuda_graph = true" in told and "training.batch_size = 4" in told, "the settings to change"
     assert [found[run.key].status for run in (runs[0], runs[2])] == ["finished", "finished"]
     # Its lock is free.
     monkeypatch.undo()
-    assert train(runs[1], images, paths).status == "finished"
+    assert train(runs[1], Data(images), paths).status == "finished"
 
 
 def test_a_recording_that_fails_ends_the_whole_process_and_the_others_go_on_another_time(
@@ -94,12 +92,12 @@ def test_a_recording_that_fails_ends_the_whole_process_and_the_others_go_on_anot
         return step(trainer, number, *feed)
 
     monkeypatch.setattr(Trainer, "step", failing)
-    [(run, outcome)] = trained(jobs(runs, images), paths, StopSignal(), 3)
+    [(run, outcome)] = trained(runs, data_of(images), paths, StopSignal(), 3)
     assert run == runs[1] and isinstance(outcome, CaptureFailed)
     assert not any(is_locked(lock_of(paths.run(run.key))) for run in runs)
     assert list(paths.state(runs[0].key).glob("*.json")), "it has a checkpoint"
     monkeypatch.undo()
-    assert [outcome.status for _, outcome in trained(jobs(runs, images), paths, StopSignal(), 3)] == ["finished"] * 3
+    assert [outcome.status for _, outcome in trained(runs, data_of(images), paths, StopSignal(), 3)] == ["finished"] * 3
 
 
 def test_a_signal_ends_the_wait_for_a_gpu(runs, images, paths, monkeypatch):
@@ -114,19 +112,19 @@ def test_a_signal_ends_the_wait_for_a_gpu(runs, images, paths, monkeypatch):
 
         monkeypatch.setattr(loop, "device_for", waiting)
         began = time.monotonic()
-        ((_, outcome),) = trained(jobs(runs[:1], images), paths, stop)
+        ((_, outcome),) = trained(runs[:1], data_of(images), paths, stop)
         assert isinstance(outcome, Interrupted) and time.monotonic() - began < 10
 
 
-def jobs(runs, images):
-    return [Job(run, lambda: Data(images)) for run in runs]
+def data_of(images):
+    return lambda run: Data(images)
 
 
 def test_while_one_is_in_other_hands_the_others_go_on(runs, images, paths, capfd):
     ended = []
     holding = exclusive(paths.run(runs[0].key))
     holding.__enter__()
-    for run, _ in trained(jobs(runs, images), paths, StopSignal(), 3):
+    for run, _ in trained(runs, data_of(images), paths, StopSignal(), 3):
         ended.append(run.seed)
         if len(ended) == 2:
             holding.__exit__(None, None, None)
@@ -143,7 +141,7 @@ def test_no_more_begin_than_take_turns_and_none_once_it_is_to_stop(runs, images,
 
     stop, found = StopSignal(), []
     runs[0] = varied(runs[0], {"steps": 4, "snapshots": [0, 4]})
-    for run, outcome in trained([Job(run, lambda run=run: data(run)) for run in runs], paths, stop, 2):
+    for run, outcome in trained(runs, data, paths, stop, 2):
         if not found:
             assert begun == [0, 1]
             stop.asked = True
@@ -158,8 +156,8 @@ def gpu(monkeypatch):
 
     def widest(rates, free=10**9, most=40_000, steps_a_run=None):
         now = [0.0]
-        monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
-        monkeypatch.setattr(module.torch.cuda, "mem_get_info", lambda device: (free, free + 10**8))
+        monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+        monkeypatch.setattr(loop.torch.cuda, "mem_get_info", lambda device: (free, free + 10**8))
         width, seen = Width(None), []
         for step in range(most):
             if steps_a_run and step % steps_a_run == 0:

@@ -9,13 +9,13 @@ import pytest
 from sagan.plan import Evaluation, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import read_run
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from workflow.sharing import pack
 
 
 @pytest.fixture
 def trained(run, images, paths):
-    train(run, images, paths)
+    train(run, Data(images), paths)
     return Plan({run.key: run}, {}, {}, {})
 
 
@@ -48,7 +48,7 @@ def test_what_is_under_way_goes_on_elsewhere_and_not_once_it_is_finished(run, im
     assert all((tmp_path / "elsewhere" / file.relative_to(paths.root)).exists() for file in under_way)
     for place in (paths.state(run.key), paths.run(run.key), paths.state("e")):
         shutil.rmtree(place)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     pack(plan, paths, tmp_path / "packed", False)
     # As `for part in packed/*.tar` does.
     there = unpacked(tmp_path / "packed", tmp_path / "new", "*")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sagan.plan import Evaluation, Plan
-from sagan.training.loop import train
+from sagan.training.loop import Data, train
 from workflow.batches import Batch
 from workflow.jobs import Jobs
 from workflow.progress import summary
@@ -43,7 +43,7 @@ def test_what_a_signal_stopped_is_told_from_what_failed(run, plan, paths, jobs, 
 
 def test_of_a_measurement_whose_process_was_killed_the_run_s_log_tells(run, paths, jobs, images, capsys):
     measured = Evaluation("e", run.key, "r", {"threads": 1}, "c" * 64, run.execution)
-    train(run, images, paths)
+    train(run, Data(images), paths)
     note(run, paths, "at step 3\nmake left with exit code 137\n")
     assert summary(Plan({run.key: run}, {}, {"e": measured}, {}), paths, jobs, status=0) == 1
     printed = capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_where_no_job_says_why_the_last_that_was_written_does(plan, paths, jobs,
 
 
 def test_a_whole_record_is_success_however_its_process_left(run, plan, paths, jobs, images, capsys):
-    train(run, images, paths)
+    train(run, Data(images), paths)
     (jobs.folder / "0000.log").write_text("Segmentation fault\nmake left with exit code 139\n")
     assert summary(plan, paths, jobs, status=1) == 0
     assert "1 finished, 0 diverged, 0 failed, 0 jobs not done" in capsys.readouterr().out
