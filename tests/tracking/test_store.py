@@ -166,7 +166,7 @@ def test_a_store_of_another_mlflow_is_a_refusal(workspace):
     workspace.finish(workspace.cells[0])
     with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    with pytest.raises(UserError, match="refuses the runs: .*out-of-date database schema"):
+    with pytest.raises(UserError, match=r"refuses the runs: .*out-of-date database schema"):
         workspace.send()
 
 
