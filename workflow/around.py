@@ -1,7 +1,4 @@
-"""What DVC does not say: `make repro` asks it before `dvc repro`, and after.
-
-python -m workflow.around before | after
-"""
+"""What DVC does not say: `make repro` asks `workflow.around before` ahead of `dvc repro`, and `after` behind it."""
 
 from __future__ import annotations
 
