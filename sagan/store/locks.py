@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -41,7 +41,7 @@ def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
         OSError: the lock's file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    hand_down = partial(os.set_inheritable, inheritable=True) if inherited else None
+    hand_down = _hand_down if inherited else None
     try:
         return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=hand_down))
     except OSError as error:
@@ -50,6 +50,10 @@ def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
         path.unlink(missing_ok=True)
         _say_soft(path.parent, error.strerror)
         return _acquired(SoftFileLock(_soft(path), thread_local=False))
+
+
+def _hand_down(descriptor: int) -> None:
+    os.set_inheritable(descriptor, True)
 
 
 def _acquired(lock: BaseFileLock) -> BaseFileLock | None:
