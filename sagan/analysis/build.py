@@ -31,6 +31,9 @@ from sagan.store.types import Provenance, Settings
 # Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
 # `quick`); beside other work it was 2 and more.
 LOAD = 1.5
+# A run has begun to learn where its FID is below this share of its untrained generator's; a budget at which more than
+# half of those that can tell have not is too short.
+BEGUN = 0.5
 # A share whose best figure is below this part of real images' says nothing yet: recall 0.02 where they have 0.70.
 NEAR_FLOOR = 0.05
 SHARES = ["precision", "recall", "density", "coverage"]
@@ -66,6 +69,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     tables = _as_far_as_asked(design, tables)
     runs, snapshots = tables.runs, tables.snapshots
     main = runs[runs["space"] == design.space]
+    known = main.dropna(subset=["fid", "fid_untrained"])
     made = all_effects(design, runs, snapshots, tables.costs)
     state = made.state
     figures = figures_of(state.runs, list(design.factors), design.main)
@@ -78,6 +82,7 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
         spaces=[_with_figures(space, runs) for space in spaces],
         counts=_counts(main),
         by_variant={variant: _counts(main[main["variant"] == variant]) for variant in design.variants},
+        too_short=bool(2 * (known["fid"] >= BEGUN * known["fid_untrained"]).sum() > len(known)),
         seeds=state.look.seeds if state.look else int(main["seed"].nunique()),
         seeds_asked=state.seeds_asked,
         waits=f"runs of {state.seeds_asked} seeds in each cell of {design.grid}" if waits else None,
@@ -233,13 +238,16 @@ def _provenance(records: list[Row], experiment: str) -> ReportProvenance:
     for variant, run in {row.cell.variant: row.training for row in rows if row.training}.items():
         if classes := run.config["image"].get("classes"):
             class_rows.setdefault(", ".join(classes), []).append(variant)
-    # What a reader must know of single runs: evaluations that do not count, images with a defect.
+    # What a reader must know of single runs: evaluations that do not count, images with a defect, no curve.
     warnings = [
         f"{row.cell.variant}, seed {row.cell.seed}, {row.space}: {why}"
         for row in records
         for why in (row.set_aside, row.reason("fid"))
         if why
     ]
+    points = [point for row in rows for point in row.curve]
+    if points and all(point.fid is None for point in points):
+        warnings.append(f"no snapshot has an FID: {points[0].status}")
     return ReportProvenance(
         facts=[{"what": what, "value": value} for what, value in facts.items() if value],
         protocols=_protocols(records),
@@ -281,7 +289,8 @@ def _protocols(records: list[Row]) -> list[dict[str, str]]:
             settings = {k: v[:12] if k == "weights_digest" else v for k, v in flat(record.protocol).items()}
             told = ", ".join(f"{k} {v}" for k, v in sorted(settings.items()) if k != "std" and v != "none")
             line = {"space": row.space, "metric": metric, "name": record.name, "settings": told}
-            lines += [line] if line not in lines else []
+            if line not in lines:
+                lines.append(line)
     return lines
 
 

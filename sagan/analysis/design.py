@@ -92,7 +92,9 @@ def _word(path: str, value: Any) -> str:
         return "none"
     if path.endswith(".attention_at"):  # sides of feature maps
         return f"at {', '.join(f'{side}x{side}' for side in value)}" if value else "off"
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else as_text(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return as_text(value)
 
 
 def amount(word: str) -> float:

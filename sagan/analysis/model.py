@@ -262,6 +262,7 @@ class Report(Part):
     spaces: list[Space]
     counts: Counts
     by_variant: dict[str, Counts]
+    too_short: bool = False
     seeds: int = 0
     seeds_asked: int = 0  # how many each cell is asked for now
     waits: str | None = None  # for what, before the questions have answers

@@ -87,6 +87,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Tables:
+    """What a report is made of."""
+
     # results.csv: variant, seed, a column for each factor (empty outside of the grid), space, status, lost, every
     # metric, step_seconds (of one step), load, device, ...; of layers `gamma.<layer>`, and `entropy.<layer>` over a
     # uniform map's.

@@ -6,6 +6,8 @@ from sagan.analysis.model import Answer, Design, Effect, Question, Report, metri
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
+# Nobody runs more.
+MANY_SEEDS = 100
 NO_ANSWER = {
     "too few runs": "no answer, too few runs",
     "no step times": "cannot be said, no step times",
@@ -71,6 +73,8 @@ def qualifiers(of: Answer) -> list[str]:
 
 def answers(report: Report) -> list[str]:
     """A line for each question; of a suite that asks none, for each variant against the baseline."""
+    if report.too_short:
+        return ["this budget is too short to say anything of ingredients"]
     if report.waits:
         return [f"no answers before there are {report.waits}"]
     return [sentence(found, report.design) for found in report.questions or report.pairs]
@@ -100,6 +104,7 @@ def sentence(question: Question, design: Design) -> str:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
     if question.worth:
         parts.append(f"worth {question.worth['times']:.2f} times the steps")
-    if question.steps.needed:
-        parts.append(f"{question.steps.needed} seeds a cell would find {100 * design.smallest_effect:g} %")
+    if needed := question.steps.needed:
+        count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
+        parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")
     return f"{title(question, design)}: {'; '.join(parts)}"

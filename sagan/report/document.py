@@ -251,5 +251,6 @@ def page_of(markdown: str, folder: Path, at: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
