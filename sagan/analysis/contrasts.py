@@ -44,8 +44,8 @@ class Contrast:
         return math.sqrt(sum(variance for variance, _ in self.parts))
 
     def interval(self, level: float = 0.05, widening: float = 0.0) -> tuple[float, float]:
-        """Student's, by Satterthwaite's degrees of freedom (1946), which misses the truth with probability `level`; both
-        ends moved outwards by `widening`."""
+        """Student's, which misses the truth with probability `level`; both ends moved outwards by `widening`.
+        Degrees of freedom by Satterthwaite (1946)."""
         squares = sum(variance**2 / freedom for variance, freedom in self.parts)
         freedom = self.error**4 / squares if squares else sum(freedom for _, freedom in self.parts)
         reach = float(stats.t.isf(level / 2, freedom)) * self.error + widening
