@@ -215,7 +215,7 @@ def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
         if of is None:
             continue
         columns = ("question", "level", "instead_of", "by", "by_level", "by_instead_of")
-        told = dict(zip(columns, (*one, *other), strict=True))
+        told: Row = dict(zip(columns, (*one, *other), strict=True))
         told |= row_of(of, level / len(pairs), partial(shown, metric=design.main))
         found.append(told | {"sure": told["decide_low"] > 0 or told["decide_high"] < 0})
     return found
