@@ -115,8 +115,8 @@ def steadier(state: Replay) -> list[Row]:
         of = Contrast(float(logs.mean()), ((float(logs.var(ddof=1)) / len(logs), len(logs) - 1.0),))
         told = row_of(of, asked.share, math.exp)
         answer = "steadier" if told["decide_high"] < 1 else "less steady" if told["decide_low"] > 1 else "not decided"
-        told["ratio"] = told.pop("estimate")
-        found.append(asked.named | told | {"answer": answer})
+        ratio = told.pop("estimate")
+        found.append(asked.named | {"ratio": ratio} | told | {"answer": answer})
     return found
 
 
