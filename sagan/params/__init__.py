@@ -80,9 +80,10 @@ def params_schema() -> dict[str, Any]:
     for name in _PARTIAL:
         del definitions[name]["required"]
     definitions["Difference"] = copy.deepcopy(definitions["Variant"]) | {"title": "Difference"}
-    for name, definition in definitions.items():
-        for part in definition["properties"].values() if name.endswith("Difference") else ():
-            part.pop("default", None)
+    for name in definitions:
+        if name.endswith("Difference"):
+            for part in definitions[name]["properties"].values():
+                part.pop("default", None)
     levels = [{"type": "string"}, {"type": "object", "additionalProperties": {"$ref": "#/$defs/Difference"}}]
     definitions["Variant"]["properties"] |= {
         "like": {"type": "string", "description": "the variant that this one differs from"},

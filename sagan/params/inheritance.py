@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,12 +28,16 @@ class _Section(BaseModel):
     variants: dict[str, _Node]
 
 
-def expand(tree: Tree) -> tuple[dict[str, Tree], dict[str, dict[str, dict[str, str]]], dict[str, dict[str, str]]]:
-    """The section `variants:` of the file with `like:` and `grid:` resolved.
+class Expanded(NamedTuple):
+    """Complete variants by name, a grid's `<grid>-<level>-<level>…` among them; `grids` and `said` as in `Params`."""
 
-    Returns:
-        All variants by name, complete, a grid giving one for each combination of levels, `<grid>-<level>-<level>…`;
-        with `grids` and `said` as in `Params`.
+    variants: dict[str, Tree]
+    grids: dict[str, dict[str, dict[str, str]]]
+    said: dict[str, dict[str, str]]
+
+
+def expand(tree: Tree) -> Expanded:
+    """The section `variants:` of the file with `like:` and `grid:` resolved.
 
     Raises:
         UserError: something in it is no variant, no difference or no grid by its form, or two have one name.
@@ -61,7 +65,7 @@ def expand(tree: Tree) -> tuple[dict[str, Tree], dict[str, dict[str, dict[str, s
             places |= {path: f"{place}.{path}" for path, _ in leaves(difference)}
         variants[name] = variant
         said[name] = {path: places[path] for path, _ in leaves(variant)}
-    return variants, grids, said
+    return Expanded(variants, grids, said)
 
 
 def merge(base: Tree, difference: Mapping[str, Any]) -> Tree:
@@ -107,17 +111,21 @@ def _layers(name: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> l
 def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> dict[str, dict[str, Layer]]:
     """factor -> level -> what differs, and where that is written: here, or in a grid that is named in its place."""
     place, node, grids = f"variants.{grid}.grid", raw[grid]["grid"], [name for name in raw if "grid" in raw[name]]
-    if grid in chain:
-        raise UserError(f"{place}: goes round in a circle ({' -> '.join([*chain, grid])})")
+    chain = (*chain, grid)
+
+    def named(other: str, at: str) -> dict[str, dict[str, Layer]]:
+        check_known(f"{at} = {other!r}", other, grids, "grid")
+        if other in chain:
+            raise UserError(f"{at}: goes round in a circle ({' -> '.join([*chain, other])})")
+        return _factors(other, raw, chain)
+
     if isinstance(node, str):
-        check_known(f"{place} = {node!r}", node, grids, "grid")
-        return _factors(node, raw, (*chain, grid))
+        return named(node, place)
     found = {}
     for factor, levels in node.items():
         at = f"{place}.{factor}"
         if isinstance(levels, str):
-            check_known(f"{at} = {levels!r}", levels, grids, "grid")
-            theirs = _factors(levels, raw, (*chain, grid))
+            theirs = named(levels, at)
             check_known(f"{at} = {levels!r}", factor, theirs, "factor")
             found[factor] = theirs[factor]
         else:

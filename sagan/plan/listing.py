@@ -72,30 +72,28 @@ class Costs:
             lines = pairwise(read_log(key, paths, tail=True))
             if found := [_pace(a, b) for a, b in lines if b.step > a.step and b.time > a.time]:
                 paces[key] = (plan.runs[key].config, median_low(found))
-        # Of a step by a run's key and recipe, of an image by the shape of the networks, of a measurement by reference.
-        self._took: dict[Any, list[float]] = defaultdict(list)
+        # Of a step by a run's key and by recipe, of an image by the networks' shape, of a measurement by reference.
+        took: dict[Any, list[float]] = defaultdict(list)
         for key, (config, per_step) in paces.items():
             if shape := _shape(config):
-                self._took[key].append(per_step)
-                self._took[_recipe(config)].append(per_step)
-                self._took[shape].append(per_step / config["training"]["batch_size"])
+                took[key].append(per_step)
+                took[_recipe(config)].append(per_step)
+                took[shape].append(per_step / config["training"]["batch_size"])
         for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
-                self._took[evaluation.reference].append(evaluation.seconds)
+                took[evaluation.reference].append(evaluation.seconds)
+        self._usual = {of: median(seconds) for of, seconds in took.items()}
 
     def seconds(self, key: str, from_step: int = 0) -> float | None:
         """Estimated seconds of one job of the plan; for a run, from a step on."""
         if key not in self._plan.runs:
             evaluation = self._plan.evaluations.get(key)
-            return None if evaluation is None else self._usual(evaluation.reference)
+            return None if evaluation is None else self._usual.get(evaluation.reference)
         config = self._plan.runs[key].config
-        training, per_step = config["training"], self._usual(key) or self._usual(_recipe(config))
-        if per_step is None and (per_image := self._usual(_shape(config))) is not None:
+        training, per_step = config["training"], self._usual.get(key, self._usual.get(_recipe(config)))
+        if per_step is None and (per_image := self._usual.get(_shape(config))) is not None:
             per_step = per_image * training["batch_size"]
         return None if per_step is None else per_step * (training["steps"] - from_step)
-
-    def _usual(self, of: Any) -> float | None:
-        return median(self._took[of]) if of in self._took else None
 
 
 def _pace(a: LogLine, b: LogLine) -> float:

@@ -42,7 +42,8 @@ def make_plan(
             look (`sagan.analysis.seeds` finds out).
 
     Raises:
-        UserError: a suite is unknown, its dataset lacks what it asks for, or its own code is wrong.
+        UserError: no suite is asked for, one is unknown, its dataset is not prepared or lacks what it asks for, or its
+            own code is wrong.
     """
     names = params.repro if suites is None else suites
     if not names:
@@ -184,6 +185,9 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
     """Refuse to make what a plan of other code asks for; returns a run's own code as it was read.
 
     Once the code is imported, this says what was imported.
+
+    Raises:
+        UserError: the code has changed since the plan was made, or the run's own code is wrong.
     """
     own = None
     if isinstance(spec, Run):

@@ -31,6 +31,9 @@ def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
 
     Args:
         suite: whose training is shown, and whose images' sides; None for what the variant itself says.
+
+    Raises:
+        UserError: there is no such variant or suite.
     """
     check_known(name, name, params.grids.get(name, params.variants), "variant")
     variant, said_by = params.variants[name], params.said[name]
