@@ -19,6 +19,7 @@ from sagan.metrics.table import METRICS, applicable
 from sagan.params import Params
 from sagan.plan import Reference, make_plan
 from sagan.store.paths import Paths
+from sagan.store.reading import read_reference
 from sagan.training.devices import device_for
 
 
@@ -35,7 +36,8 @@ def score(folder: Path, dataset: str, space: str, params: Params, paths: Paths) 
     prepared = load(paths.prepared(dataset, reference.resolution))
     images = read_images(folder, prepared.manifest["channels"], reference.resolution)
     with device_for(reference.execution, reference.threads) as device:  # before the reference's lock, as everywhere
-        make_reference(reference, prepared, paths)
+        if read_reference(reference.key, paths).record is None:
+            make_reference(reference, prepared, paths)
         real = load_reference(reference.key, paths)
         features = features_of_images(Extractor(space, paths.reference(reference.key), paths, device), images, device)
     sampled = Sampled(features, deviation=deviation_of_images(images))

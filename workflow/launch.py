@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -39,6 +39,8 @@ from workflow.sharing import bring, pack, publish
 PATHS = Paths()
 # Of --minutes, for stopping trainings at a step's end and for packing.
 RESERVE_SECONDS = 20.0
+# What lies in state/tmp for so long, nobody uses.
+_LEFT_SECONDS = 2 * 24 * 3600.0
 
 
 def main() -> int:
@@ -147,6 +149,11 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
     # copies of this workspace take the same one: each launch has all cores and GPUs.
     with exclusive(shared.root / "state" / "launch", "this workspace", deadline, inherited=True):
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
+        for left in (PATHS.root / "state" / "tmp").iterdir():
+            # Batches that outlived their Snakemake, and those of a cluster, may use what is newer.
+            with suppress(FileNotFoundError):
+                if time.time() - left.lstat().st_mtime > _LEFT_SECONDS:
+                    left.unlink() if not left.is_dir() else shutil.rmtree(left, ignore_errors=True)
         for key, place in set_aside_invalid(plan, PATHS).items():
             print(f"{key}: its folder is invalid; set aside in {place}, and it is made anew", file=sys.stderr)
         if brought := bring(plan, shared, PATHS):

@@ -12,7 +12,7 @@ import builtins
 import hashlib
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -129,11 +129,17 @@ class Definition:
         self.statements: list[ast.stmt] = []
         self._read: dict[frozenset | None, tuple[str, list[Definition]]] = {}
 
+    @cached_property
+    def is_table(self) -> bool:
+        """Whether this is an assignment annotated `Table`."""
+        first = self.statements[0]
+        return isinstance(first, ast.AnnAssign) and "Table" in {
+            node.id for node in ast.walk(first.annotation) if isinstance(node, ast.Name)
+        }
+
     def read(self, tokens: frozenset[str | int]) -> tuple[str, list[Definition]]:
         """Its text, and the definitions that the text names; of what is annotated `Table`, what is among the tokens."""
-        first = self.statements[0]
-        of_type = ast.walk(first.annotation) if isinstance(first, ast.AnnAssign) else ()
-        key = tokens if any(getattr(node, "id", None) == "Table" for node in of_type) else None
+        key = tokens if self.is_table else None
         if key not in self._read:
             writer = _Writer(self._module, key)
             text = "\n".join(map(writer.text, [*self.statements, *self._module.loose]))

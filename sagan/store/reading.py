@@ -128,7 +128,9 @@ def read_log(key: str, paths: Paths, tail: bool = False) -> list[LogLine]:
         tail: the last lines alone, of which the first may be cut off.
     """
     path, content = paths.run(key) / "log.jsonl", b""
-    with suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+    # The tail is for estimates, which go without what cannot be read just now.
+    passed_over = (OSError,) if tail else (FileNotFoundError, NotADirectoryError)
+    with suppress(*passed_over), path.open("rb") as file:
         if tail:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL))
         content = file.read()

@@ -43,7 +43,11 @@ class TrackingUnavailable(UserError):
     """The store cannot be reached now. Its message is one line, which the command line prints as a warning."""
 
 
-def workspace(paths: Paths) -> Path:
+class TrackingRefused(UserError):
+    """The store will not take what is sent until someone changes something."""
+
+
+def clone_folder(paths: Paths) -> Path:
     """The clone, whose `state/mlflow` has the store; from a copy that DVC made for an experiment, its workspace."""
     return paths.workspace.root.resolve()
 
@@ -56,7 +60,7 @@ def tracking_uri(params: Params, paths: Paths) -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or params.tracking.uri
     if uri.startswith(_SQLITE):
-        return f"{_SQLITE}{workspace(paths) / uri.removeprefix(_SQLITE)}"
+        return f"{_SQLITE}{clone_folder(paths) / uri.removeprefix(_SQLITE)}"
     login = re.match(r"[\w+]+://(.*)@", uri)
     if login and re.search(r"[/?#@\s]", login[1]):
         told = f"{uri.partition('://')[0]}://***"  # not even where a blank ends it
@@ -77,7 +81,7 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
         TrackingUnavailable: an outage of the network, the server or the database, or no end after a minute.
         UserError: it would fail again, until someone changes something.
     """
-    uri, folder = tracking_uri(params, paths), workspace(paths) / "state" / "mlflow"
+    uri, folder = tracking_uri(params, paths), clone_folder(paths) / "state" / "mlflow"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=_LOCK_PATIENCE_S), _deadline(uri):
@@ -126,7 +130,7 @@ def serve(params: Params, paths: Paths, port: int) -> int:
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_REGISTRY_STORE_URI": uri,
-        "MLFLOW_ARTIFACTS_DESTINATION": (workspace(paths) / "state/mlflow/artifacts").as_uri(),
+        "MLFLOW_ARTIFACTS_DESTINATION": (clone_folder(paths) / "state/mlflow/artifacts").as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for language models
     }
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
@@ -159,7 +163,7 @@ def _print_links(params: Params, paths: Paths, address: str) -> None:
     print(f"MLflow starts at {address}, until Ctrl-C; every user of this machine can change runs there", flush=True)
 
 
-def _told(error: Exception, uri: str) -> UserError:
+def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
     """An error with the whole reason in one line: an outage, or a refusal."""
     said = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
     at, reason = f"MLflow at {without_secrets(uri)}", without_secrets(" ".join(said.split()))
@@ -172,7 +176,7 @@ def _told(error: Exception, uri: str) -> UserError:
         remedy = "name a file with the server's certificate (PEM) in MLFLOW_TRACKING_SERVER_CERT_PATH"
     elif uri.startswith(_SQLITE):
         remedy = "mend that, or move the file away (a new one gets all runs)"
-    return UserError(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
+    return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
 
 
 def _timeout() -> int:

@@ -16,14 +16,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
-from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
 from sagan.store.records import canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import is_database, store, workspace
+from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, clone_folder, is_database, store
 from sagan.tracking.content import Records
 from sagan.tracking.models import MODEL_TAG, copy_own, drop_models, send_model
 
@@ -55,7 +54,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable, UserError: what was sent until then stays and is not sent again.
+        TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
     """
     return _look(plan, params, paths, set(), with_suites=paths.workspace == paths)
 
@@ -66,14 +65,14 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable, UserError: it did not take them at the end either.
+        TrackingUnavailable, TrackingRefused: it did not take them at the end either.
     """
     done, is_warned = set(), False
     while not stop.is_set():
         try:
             _look(plan, params, paths, done)
             is_warned = False
-        except UserError as error:
+        except (TrackingUnavailable, TrackingRefused) as error:
             if not is_warned:
                 LOGGER.warning("%s", error)
             is_warned = True
@@ -215,7 +214,7 @@ def _open_experiment(client: MlflowClient, suite: str, params: Params, paths: Pa
     MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
     into the original's folder. It gets another name, and a new one its place.
     """
-    spec, uri, root = params.suites[suite], client.tracking_uri, workspace(paths)
+    spec, uri, root = params.suites[suite], client.tracking_uri, clone_folder(paths)
     name = f"{params.tracking.experiment_prefix}{suite}"
     # A database holds no files, so they go under state/; a server decides for itself.
     place = (root / "state/mlflow/artifacts" / name).as_uri() if is_database(uri) else None
