@@ -136,7 +136,8 @@ class Making:
     @contextmanager
     def _gpu(self, runs: Sequence[Run]) -> Iterator[int | None]:
         """Which one these runs have, held until the block ends; None where they have none."""
-        of_gpu, index = [run for run in runs if run.execution["device"] != "cpu"], None
+        of_gpu = [run for run in runs if run.execution["device"] != "cpu"]
+        index = None
         with ExitStack() as held:
             if of_gpu and usable_gpus():
                 with self._stop.at_once(Interrupted()):

@@ -90,4 +90,4 @@ def after(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(before(Paths()) if sys.argv[1] == "before" else after(Path(".")))
+    sys.exit({"before": lambda: before(Paths()), "after": lambda: after(Path("."))}[sys.argv[1]]())

@@ -88,6 +88,7 @@ def _missing(plan: Plan, paths: Paths) -> Iterator[_Work]:
 
 
 def _packed(work: list[_Work], slots: int | None, on_gpu: bool, most: float) -> Iterator[list[str]]:
+    # Without any estimate a run fills a batch on a cluster, and counts as a short one here.
     known = [one.seconds for one in work if one.seconds is not None] or [most if slots is None else LEAST_SECONDS]
     costs = {one.key: median(known) if one.seconds is None else one.seconds for one in work}
     left, todo = sum(costs.values()), list(work)

@@ -32,7 +32,8 @@ _DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 
 def usable_cores() -> int:
     """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
-    cores, files = len(os.sched_getaffinity(0)), [_CGROUP_2] if _CGROUP_2.exists() else _CGROUP_1
+    cores = len(os.sched_getaffinity(0))
+    files = [_CGROUP_2] if _CGROUP_2.exists() else _CGROUP_1
     try:
         quota, period = map(int, " ".join(file.read_text(encoding="utf-8") for file in files).split())
     except (OSError, ValueError):  # no such files, or no limit, which is a word or -1

@@ -68,8 +68,9 @@ def own_network(role: str, config: Mapping[str, Any], module: ModuleType) -> nn.
             f"{told}: its network cannot be saved in plain weights; of computed weights it may have "
             "sagan.nn.spectral.with_spectral_norm(layer, switches), where switches['spectral_norm']"
         )
-    z, images = torch.zeros(2, z_dim), torch.zeros(2, channels, resolution, resolution)
-    inputs, expected = (z, list(images.shape)) if role == "generator" else (images, [2])
+    inputs, expected = torch.zeros(2, channels, resolution, resolution), [2]
+    if role == "generator":
+        inputs, expected = torch.zeros(2, z_dim), list(inputs.shape)
     with torch.no_grad():
         found = network.eval()(inputs)  # nothing of it changes
     gave = list(found.shape) if isinstance(found, Tensor) else type(found).__name__

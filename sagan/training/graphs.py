@@ -31,6 +31,7 @@ class GraphedStep:
         compute: a step's work on the device, without host values of its own, given its inputs and whether the average
             is still a copy. When that changes, the graph is made anew.
         state: all tensors that a step changes, by name, the same storage each time.
+        title: what lines begin with.
         capture: turns a function into what replays it and returns its outputs.
         exact: whether a step repeats its own bytes; where it does not, the two ways may differ a little.
     """

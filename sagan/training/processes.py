@@ -49,23 +49,23 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether it holds in any process."""
-        return bool(self._highest(int(flag)))
+        return bool(self._reduced(int(flag), dist.ReduceOp.MAX))
 
     def earliest(self, step: int) -> int:
         """The lowest of the processes' steps, of which -1 stands for none."""
         none = torch.iinfo(torch.int64).max
-        found = -self._highest(-step if step >= 0 else -none)
+        found = self._reduced(step if step >= 0 else none, dist.ReduceOp.MIN)
         return found if found < none else -1
 
     def wait(self) -> None:
         """Until all are here."""
-        self._highest(0)
+        self.any(False)
 
-    def _highest(self, number: int) -> int:
+    def _reduced(self, number: int, how: dist.ReduceOp) -> int:
         if self.count == 1:
             return number
         found = torch.tensor(number)
-        dist.all_reduce(found, dist.ReduceOp.MAX)
+        dist.all_reduce(found, how)
         return int(found)
 
 

@@ -245,13 +245,13 @@ class UnderWay:
                 if logs or saves:
                     bad = processes.earliest(int(session.bad_step))
                     diverged = bad >= 0 or not weights_finite(trainer)
-                # Where that was asked, the device has done by now what it was told to.
+                # `int(bad_step)` has waited for the device.
                 clock.stop()
                 if logs or saves:
                     clock.waited(step)
                     saved["seconds"] = clock.read()
                     if logs and log is not None:
-                        scalars |= diagnostics(trainer)
+                        scalars = scalars | diagnostics(trainer)
                         if session.at_snapshot and not diverged and data.held_out is not None:
                             # Does the discriminator know the images that it was trained on?
                             scalars["score_train"] = mean_score(trainer, data.images)

@@ -104,7 +104,9 @@ def test_a_damaged_line_of_a_log_is_left_out_and_said_once(paths, capsys):
     folder = paths.run(RUN.key)
     folder.mkdir(parents=True)
     lines = [json.dumps({"step": step, "images": step, "seconds": 1.0, "time": 1.0}) for step in (1, 2, 3)]
-    (folder / "log.jsonl").write_bytes(f"{lines[0]}\n".encode() + b"\0" * 99 + f"\n{lines[1]}\n{lines[2]}\n".encode())
+    (folder / "log.jsonl").write_bytes(
+        f"{lines[0]}\n".encode() + b"\0" * 99 + f"\n{lines[1]}\n{lines[2]}\n{lines[0][:9]}".encode()
+    )
     reading.warn_once.cache_clear()
     for _ in range(2):
         assert [line.step for line in reading.read_log(RUN.key, paths)] == [1, 2, 3]
