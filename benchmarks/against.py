@@ -15,8 +15,6 @@ Both take the same options and noise; the figure is the median of the rounds' ra
 things too, CPU seconds tell more than the clock.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -7,8 +7,6 @@ Prints one JSON object. Nothing else should run at the same time: the load avera
 figures, and beside each time what the process itself used of the processor.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -4,8 +4,6 @@ Each part is a process of its own with a time limit, so that one that hangs or c
 A finding is a line of findings.jsonl: {"part", "what", and its figures}. Parts are in the order of what they are worth.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import itertools

@@ -1,7 +1,5 @@
 """The parts of `benchmarks.gpu` that use the product as its users do: its verbs, in folders of their own."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -7,8 +7,6 @@ steps of a trainer by themselves; the figure is the median of the rounds' ratios
 checkpoint every 200 unless told otherwise, as in the `quick` suite.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

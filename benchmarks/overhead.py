@@ -8,8 +8,6 @@ Sizes up to `--jobs N` are launched too, with a program in place of `sagan make`
 takes is what the tools add.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

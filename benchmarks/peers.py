@@ -11,8 +11,6 @@ drawing of real images and noise, the step, the average of the generator. Flags 
 algorithms and TF32, are ours and hold for both.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

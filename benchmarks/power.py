@@ -8,8 +8,6 @@ where there is none, at a number of seeds and with looks. The arithmetic is `sag
 test holds the two together.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

@@ -6,8 +6,6 @@
 Prints one JSON object. Nothing else should run at the same time: the load average is printed with the figures.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -8,8 +8,6 @@ that k = 1 is a rate picked blindly and the last k the best of all. Intervals ar
 the seeds of a cell share a choice, which they leave out.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

@@ -1,7 +1,5 @@
 """What the benchmarks of training share: their options, and configurations on noise."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -8,8 +8,6 @@ and the report. Wants a machine that nothing else uses; `--steps` and `--seeds` 
 smaller, to try this program.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -8,8 +8,6 @@ the ratios round by round. The ceiling is a large matrix product of the same pre
 the same process. FLOPs are counted by torch's own counter over one step.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

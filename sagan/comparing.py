@@ -1,7 +1,5 @@
 """A against B: two reports (the workspace's, an experiment's, a commit's, a folder's), or two variants."""
 
-from __future__ import annotations
-
 import subprocess
 import tarfile
 import tempfile

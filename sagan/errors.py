@@ -1,7 +1,5 @@
 """The one exception for everything that a user can cause and mend, and the wordings that messages share."""
 
-from __future__ import annotations
-
 import difflib
 import errno
 import sys

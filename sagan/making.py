@@ -3,8 +3,6 @@
 What is there is passed over, what fails leaves the rest alone, and what is stopped goes on the next time.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Names come from params.yaml and texts from records, which may have been copied f
 program, be executed, or be taken for a mark of a page.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import re

@@ -4,8 +4,6 @@
 the gradient to the generator, and `real` is None unless the objective says that it wants it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

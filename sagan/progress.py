@@ -1,7 +1,5 @@
 """Progress for people, written to stderr: a line now and then; on a terminal one line that is written over."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

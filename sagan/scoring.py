@@ -1,7 +1,5 @@
 """A folder of images of any model, measured by a suite's protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Pure Python: planning a benchmark must not wait for torch to load.
 """
 
-from __future__ import annotations
-
 from sagan.code.fingerprint import Table
 
 # The side of the first (smallest) feature map for each image side that a backbone supports.

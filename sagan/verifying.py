@@ -3,8 +3,6 @@
 What is committed is read from git: `dvc repro` writes the workspace's files anew.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import shutil

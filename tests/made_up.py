@@ -1,7 +1,5 @@
 """Records as training and measuring leave them, made up: what the tests of several rooms share."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from sagan.plan import Cell, Run

@@ -1,7 +1,5 @@
 """What DVC does not say: `make repro` asks `workflow.around before` ahead of `dvc repro`, and `after` behind it."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess

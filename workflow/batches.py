@@ -4,8 +4,6 @@ Whole seeds come first, so that answers come early. A batch takes some minutes b
 several, and they become smaller towards the end, so that none is waited for long.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ It needs nothing but the standard library. A file `.installing` in the environme
 come to its end.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

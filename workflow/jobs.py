@@ -1,7 +1,5 @@
 """What this machine has for jobs; and Snakemake over some batches: started, watched, and stopped behind checkpoints."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

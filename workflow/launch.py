@@ -7,8 +7,6 @@ left behind, shows one live line, and ends with a summary: finished, diverged, a
 The environment variable SAGAN_PROFILE names the profile too, so that `dvc repro` can be sent to a cluster.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -1,7 +1,5 @@
 """What a launch says: one live line while Snakemake works, and in the end how it went."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import textwrap

@@ -9,8 +9,6 @@ What is packed lies under its run's key: `tar -xf packed/done-1.tar` in the clon
 and the report.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -8,8 +8,6 @@ cannot read a file that it was killed over. A process number says nothing where 
 processes of its own, wrote it: such a note goes once no launch is at work here and the note is an hour old.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -4,8 +4,6 @@ At equal time both levels have spent what the cheaper one needs for its step N. 
 a cost ratio K > 1, between two of its snapshots: log FID is interpolated over log step, within what was measured.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """From a suite's records, or from the tables that its report left, to everything that a report says: once, here."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the literature and its ports claim, clause by clause, and what this suite's figures say to each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 

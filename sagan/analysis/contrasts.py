@@ -4,8 +4,6 @@ The unit of evidence is a run. A cell is one combination of factor levels, and i
 logarithms where a metric is a distance, so that an effect is the logarithm of a ratio.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence

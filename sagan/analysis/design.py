@@ -1,7 +1,5 @@
 """What a suite asks, from params.yaml: factors with their levels, variants with what they differ in."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables of runs and snapshots to effects and answers: everything that a suite's questions ask."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Runs of any code base: a table with a column for each factor and one for a metric. Nothing here knows of GANs."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from pathlib import Path

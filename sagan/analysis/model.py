@@ -5,8 +5,6 @@ Effects on a metric that is a distance are ratios, told in percent; on others th
 over its family. `at` is `steps` or `time`, and a `budget` in steps or seconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Literal
 

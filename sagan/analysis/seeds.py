@@ -1,7 +1,5 @@
 """The plan of suites whose seeds are added until it is decided: a replay of the looks over the records."""
 
-from __future__ import annotations
-
 from sagan.params import Params
 from sagan.params.suites import UntilDecided
 from sagan.plan import Plan, make_plan

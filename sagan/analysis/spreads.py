@@ -1,7 +1,5 @@
 """Spreads: of runs within a cell, which say what a design can find and which level is steadier; and between suites."""
 
-from __future__ import annotations
-
 import bisect
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Records to tidy tables: one row a run and feature space, one a snapshot, one a logged step; and their CSV files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

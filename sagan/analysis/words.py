@@ -1,7 +1,5 @@
 """Figures and answers in words: number formats, and the sentences that every page and command tells."""
 
-from __future__ import annotations
-
 from sagan.analysis.model import Answer, Design, Effect, Question, Report, metric_of
 
 MINUS = "\N{MINUS SIGN}"

@@ -1,7 +1,5 @@
 """The command line's frame: the program, its shared options, and how a mistake ends."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Verbs that make results: prepare, train, measure, report, track, and prune what nothing asks for."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """Verbs that look at what is there: generators, variants, weights, runs and reports, and what these answer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

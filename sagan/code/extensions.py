@@ -8,8 +8,6 @@ What lies in a run's folder may be executed without a word of the user if this u
 lie in the user's own folder of settings, and never in a clone.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib

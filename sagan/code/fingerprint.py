@@ -8,8 +8,6 @@ edited, and never because a module was moved, a message reworded or an ingredien
 How definitions are found and written as text: `sagan.code.definitions`. Pure Python: planning must not wait for torch.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from collections.abc import Collection

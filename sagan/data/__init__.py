@@ -1,7 +1,5 @@
 """Datasets: `prepare` makes an array from original files, `load` maps it into memory. None of it imports torch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

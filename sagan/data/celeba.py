@@ -1,7 +1,5 @@
 """CelebA (Liu et al. 2015), aligned and cropped: official images, partition and attributes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Any folder or zip of images: CelebA-HQ, FFHQ, AFHQ, one's own."""
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

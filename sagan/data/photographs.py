@@ -1,7 +1,5 @@
 """From image files to the square uint8 rows of a protocol: the same bytes for any number of processes."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import multiprocessing

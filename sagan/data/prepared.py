@@ -1,7 +1,5 @@
 """A prepared dataset: an array, its labels and a manifest that is written last; and the classes that it gives."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Stacked MNIST (Metz et al. 2017; Srivastava et al. 2017): three digits at random, one in each colour channel."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

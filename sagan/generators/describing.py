@@ -1,7 +1,5 @@
 """`describe`: the networks of a variant as tables in Markdown."""
 
-from __future__ import annotations
-
 from sagan.code.extensions import check_extension, load_extension
 from sagan.errors import check_known
 from sagan.nn.describe import Layer, describe

@@ -1,7 +1,5 @@
 """A trained generator for other programs: ONNX or `torch.export`, each held to the module's own output."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

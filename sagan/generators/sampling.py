@@ -1,7 +1,5 @@
 """A trained generator for people: grids, single images, interpolations, by class; and where its attention looks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Where attention layers look: their maps for given images, and how concentrated they are."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

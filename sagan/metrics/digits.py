@@ -5,8 +5,6 @@
 all machines: trained on each, it would differ with the CPU's instructions. So this is run once, not by users.
 """
 
-from __future__ import annotations
-
 import torch
 
 from sagan.data import load

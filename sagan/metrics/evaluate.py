@@ -1,7 +1,5 @@
 """One finished run measured against one reference: from its figures and pictures to the record."""
 
-from __future__ import annotations
-
 import time
 
 import torch

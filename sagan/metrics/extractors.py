@@ -1,7 +1,5 @@
 """Feature spaces: images to features, each by one network whose weights are a file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

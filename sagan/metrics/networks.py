@@ -4,8 +4,6 @@ Inception-v3 of 2015-12-05, by which FID is defined; a classifier of single digi
 network of timm, which is an extra: `pip install sagan[timm]`.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 from pathlib import Path

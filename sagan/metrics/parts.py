@@ -1,7 +1,5 @@
 """Features in parts on disk, so that a killed job goes on behind the last part that is whole."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import time

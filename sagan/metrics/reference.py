@@ -1,7 +1,5 @@
 """The real side of every comparison, made once for a dataset's split in one feature space."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Without torch, for plans and pages; `sagan.metrics.measures.FUNCTIONS` has the function of each.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Generators and discriminators, built from a plain configuration. Needs torch and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Self-attention over the positions of a feature map (Zhang et al. 2018, section 3), and its control."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

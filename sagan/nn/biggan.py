@@ -6,8 +6,6 @@ SAGAN's residual ones, with projection. Channels, `width` in the largest feature
 has the same rule, 28 and 32 have constant channels as in the authors' CIFAR networks.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import torch

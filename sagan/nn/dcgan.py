@@ -6,8 +6,6 @@ up to 8 * width. Batch norm, where the discriminator has it, spares the first la
 8x8 on at 64 pixels: with width 64, 8x8x256, 16x16x128, 32x32x64.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from sagan.nn.parts import Discriminator, Generator, Layers, Parts

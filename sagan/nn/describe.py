@@ -1,7 +1,5 @@
 """A network layer by layer: shapes, parameters, multiply-adds, where spectral norm and attention sit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType

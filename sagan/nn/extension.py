@@ -1,7 +1,5 @@
 """Networks that a user's code builds, in the places of a run's own. `sagan.code.extensions` loads the code."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any

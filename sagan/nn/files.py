@@ -1,7 +1,5 @@
 """Networks from files: safetensors only, with the configuration that travels inside."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

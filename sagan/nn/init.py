@@ -1,7 +1,5 @@
 """Weight initialisation as each paper has it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor, nn

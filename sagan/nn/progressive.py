@@ -5,8 +5,6 @@ neighbours up, means down. While a side is faded in, what its block gives is ble
 Fresh networks are grown; `sagan.training.growth` takes them back to the first side and lets them grow.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

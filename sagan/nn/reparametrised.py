@@ -3,8 +3,6 @@
 A switch of a network that is the name of an entry here turns it on for all of the network's layers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ beforehand. 16 products stand for 36 (Karras et al. 2018 train their fused layer
 parameter, which spectral norm sees, and the result is the same function).
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -6,8 +6,6 @@ ReLU works in place, so that no shortcut sees rectified input. 28 and 32 pixels 
 (there 256 and 128), 64 and 128 pixels channels that double (the largest map having `width`, 64).
 """
 
-from __future__ import annotations
-
 import itertools
 
 import torch.nn.functional as F

@@ -6,8 +6,6 @@ in implementations; the table does not show them. The discriminator is 3x3 and 4
 with LeakyReLU 0.1.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from sagan.nn.dcgan import up_stages

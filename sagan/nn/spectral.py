@@ -4,8 +4,6 @@ The estimate of the largest singular value is advanced once a training step, and
 step then sees the same normalised weight, as in the official SAGAN code, and evaluation can change nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

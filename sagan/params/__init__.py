@@ -4,8 +4,6 @@ The models of this room are what a complete `params.yaml` may say. `sagan.params
 `like:` and `grid:` into complete variants, and checks what goes across sections.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the sections of `params.yaml` are made of, and what pydantic finds wrong with them, in one short line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 

@@ -1,7 +1,5 @@
 """The section `datasets:`: where images come from and how they are cut."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """`like:` and `grid:`: from differences to complete variants, and where each value was said."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple

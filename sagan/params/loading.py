@@ -4,8 +4,6 @@
 complete variants of both, so that nothing further on knows of either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run's complete configuration, from a variant and a suite to the step, and what of it says which run it is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, get_args
 

@@ -1,7 +1,5 @@
 """The section `suites:`: which variants on which dataset, for how long, and measured how."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 

@@ -1,7 +1,5 @@
 """The section `variants:`: complete recipes."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 

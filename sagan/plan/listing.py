@@ -1,7 +1,5 @@
 """What of a plan is there, missing, or invalid and moved away; what is left costs; and what no suite asks for."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections import defaultdict

@@ -8,8 +8,6 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 What is known to fail, or to say nothing, is refused here, before anything is trained.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What values of `params.yaml` reach: each setting of a run with where it is said, and changes that reach no run."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A report's charts, of an analysis and a theme, None for nothing; and what is shown where there is no room for all."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """From analyses to the files of reports, and to the two pages that have the answers of all suites side by side."""
 
-from __future__ import annotations
-
 import base64
 import inspect
 import re

@@ -1,7 +1,5 @@
 """The attention explorer: one page of a suite on which every position of a picture says where it looks."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What other programs say: git of its commits, a driver of its version."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

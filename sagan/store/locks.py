@@ -1,7 +1,5 @@
 """Locks that end with their owner. A result's lies beside it, so that clones that share results share their locks."""
 
-from __future__ import annotations
-
 import errno
 import math
 import os

@@ -4,8 +4,6 @@ An invalid one (half of a file, another program's, one that is too old) is treat
 result anew; its folder is set aside, never deleted. One line of warning names it.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

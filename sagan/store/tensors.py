@@ -1,7 +1,5 @@
 """Tensors on disk: safetensors, written whole or not at all, readable by whom the user's umask lets read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -5,8 +5,6 @@ versions, are kept (`content` writes them again); what older versions did not wr
 named as too old.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal

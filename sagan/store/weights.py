@@ -4,8 +4,6 @@ A file is known by its sha256: as the one that was published, or by a record bes
 says what it was made from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The MLflow store: where it is, how it is opened and shown, and what its absence or its refusal costs."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """What MLflow is told of a run: pure functions from the records to parameters, tags and points."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import datetime

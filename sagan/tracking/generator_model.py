@@ -1,7 +1,5 @@
 """What MLflow loads a generator with: this file lies in each model, beside the weights and the networks' code."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A finished run's generator as an MLflow model: code as files, weights as safetensors, nothing pickled."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Sending: find each run's mirror by its tags, see what is missing in it, send just that; and each suite's report."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

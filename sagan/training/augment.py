@@ -3,8 +3,6 @@
 Each function takes images [B, C, R, R] in [-1, 1] and random numbers [B] in [0, 1), and lets gradients through.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -3,8 +3,6 @@
 Nothing here has a state, so a run that goes on from a checkpoint sees the same images and the same noise.
 """
 
-from __future__ import annotations
-
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np

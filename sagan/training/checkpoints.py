@@ -1,7 +1,5 @@
 """Resume checkpoints: atomic, checksummed, the last two kept, loaded without executing anything."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

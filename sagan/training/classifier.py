@@ -4,8 +4,6 @@ Inception's features were learnt on photographs; on MNIST a classifier trained o
 space to measure in (REFERENCE: disputed Inception FID on MNIST). It is trained once a dataset.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

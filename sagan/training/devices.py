@@ -1,7 +1,5 @@
 """Which device a process computes on, and how: threads, determinism, one process a GPU."""
 
-from __future__ import annotations
-
 import os
 import platform
 import stat

@@ -1,7 +1,5 @@
 """The exponential moving average of the generator, which is what snapshots hold and metrics measure."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -3,8 +3,6 @@
 `sagan.training.loop` carries it out: it logs, keeps checkpoints and stops, and no byte depends on that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from types import ModuleType
 

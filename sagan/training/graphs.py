@@ -1,7 +1,5 @@
 """A step as one CUDA graph: its kernels are launched together, so that small networks do not wait for Python."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 

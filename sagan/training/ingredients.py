@@ -1,7 +1,5 @@
 """What a run is made of, looked up once: networks, losses and penalties, each a plain function; also own code's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial

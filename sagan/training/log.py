@@ -1,7 +1,5 @@
 """What a run tells of itself while it is trained: a line a logged step, the time it took, what its networks show."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -3,8 +3,6 @@
 On a CPU that saves the start of a process; on a GPU small networks overlap, since each run has its own stream.
 """
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence

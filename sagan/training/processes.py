@@ -5,8 +5,6 @@ gradients of its part of the batch, the parts' mean is taken, and all make the s
 one that the run's key says, and so do batch norm's statistics, which are taken over all parts.
 """
 
-from __future__ import annotations
-
 import datetime
 import os
 from collections.abc import Iterator, Sequence

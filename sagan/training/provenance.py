@@ -1,7 +1,5 @@
 """What is needed to repeat a result, beyond its configuration."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import platform

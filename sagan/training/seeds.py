@@ -1,7 +1,5 @@
 """Seeds for every purpose from one: training, sampling and measuring draw from streams of their own."""
 
-from __future__ import annotations
-
 import hashlib
 
 

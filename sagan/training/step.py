@@ -1,7 +1,5 @@
 """One training step: `n_dis` discriminator updates, one generator update, one update of the average."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

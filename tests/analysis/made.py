@@ -1,7 +1,5 @@
 """Made-up tables of runs and snapshots, as `results.csv` and `curves.csv` have them."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """Small stand-ins for the originals: real files in the original formats, made with the real tools."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import zipfile

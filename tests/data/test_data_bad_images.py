@@ -1,7 +1,5 @@
 """Images that cannot be used are named and counted, `on_bad_image` decides, and nothing else is touched."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import tracemalloc

@@ -1,7 +1,5 @@
 """CelebA in every layout, and its lists in every form, that are about."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import zipfile

@@ -1,7 +1,5 @@
 """Folders and zips of images: their splits, classes and pictures; what is not read is counted or named."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

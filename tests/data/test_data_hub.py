@@ -1,7 +1,5 @@
 """Hugging Face datasets, with the real package and a dataset on disk; no network."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

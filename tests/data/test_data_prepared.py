@@ -1,7 +1,5 @@
 """What every kind has in common: what is said, when a dataset is made again, what is on disk, what importing costs."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """torchvision's real readers and downloaders, with small stand-ins on disk and on a server on loopback."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import http.server

@@ -1,7 +1,5 @@
 """A library of made-up records: suites of variants and seeds, and one of every mishap."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Queries and keys as an evaluation writes them, for the explorer's page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """What training and evaluation leave on disk of one made-up run: its log, its records and its pictures."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

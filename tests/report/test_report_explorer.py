@@ -1,7 +1,5 @@
 """What the explorer's page is made of, how large it gets, and what it leaves out."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """The explorer's page in a real browser."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from io import BytesIO

@@ -1,7 +1,5 @@
 """A factory of made-up run and evaluation records, as training and evaluation leave them."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

@@ -1,7 +1,5 @@
 """Runs appear while they train, and each point once, whatever happens to the training, the followers and the server."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import os

@@ -1,7 +1,5 @@
 """A finished run's generator as an MLflow model: once, without pickles, and images come out of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

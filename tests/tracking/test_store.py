@@ -1,7 +1,5 @@
 """Where MLflow is, and what its absence costs."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import ipaddress

@@ -1,7 +1,5 @@
 """Records to an SQLite store: what arrives, and that it arrives once."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path
