@@ -18,7 +18,7 @@ Row = dict[str, Any]  # of a table, whose columns are told by the function that 
 
 def metric_of(name: str, better: str | None = None, scale: str | None = None) -> Metric:
     """A metric by name. Of one that is not known here lower is better and effects are ratios, unless told otherwise."""
-    known = METRICS.get(name) or Metric(name, name, "lower", "log", "")
+    known = METRICS.get(name) or Metric(name, name, "lower", "log")
     return replace(known, better=better or known.better, scale=scale or known.scale)
 
 

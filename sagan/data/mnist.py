@@ -85,7 +85,11 @@ def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
 
 
 def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, Json]:
-    """An idx file as an array, and what the manifest says of it: stand-ins of another number of entries may be read."""
+    """An idx file as an array, and what the manifest says of it.
+
+    A file with the original's number of entries must be the original. Another number cannot be taken for it by
+    accident, so such stand-ins are let through.
+    """
     data, (count, published) = file.content(), FILES[name]
     array, found = _parsed(file.full, data), md5(data)
     if found != published and len(array) == count:

@@ -86,6 +86,10 @@ def load(folder: Path) -> PreparedDataset:
         labels = np.load(folder / LABELS, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{folder}: damaged ({error}); {_ANEW}") from None
+    # The digest is over bytes alone.
+    shape = (manifest["count"], manifest["channels"], manifest["resolution"], manifest["resolution"])
+    if images.shape != shape or len(labels) != len(images):
+        raise UserError(f"{folder}: the arrays do not match {MANIFEST}; {_ANEW}")
     if _digest(images, labels, manifest["splits"]) != manifest["digest"]:
         raise UserError(f"{folder}: the arrays have changed since they were prepared, by their sha256; {_ANEW}")
     splits = {name: slice(*rows) for name, rows in sorted(manifest["splits"].items(), key=lambda item: item[1])}

@@ -54,9 +54,10 @@ def _network(role: str, layers: list[Layer]) -> list[str]:
         norm = "yes" if layer.spectral_norm else ""
         rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.multiply_adds:,}", norm))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    columns = list(zip("<<<>><", widths, strict=True))  # numbers stand to the right
-    line = " | ".join(f"{{:{side}{width}}}" for side, width in columns)
-    rule = "|".join("-" * (width + 1) + (":" if side == ">" else "-") for side, width in columns)
-    table = [f"| {line.format(*row)} |" for row in rows]
-    table.insert(1, f"|{rule}|")
+    table, numbers = [], (3, 4)  # these columns stand to the right
+    for row in rows:
+        cells = (t.rjust(w) if c in numbers else t.ljust(w) for c, (t, w) in enumerate(zip(row, widths, strict=True)))
+        table.append(f"| {' | '.join(cells)} |")
+    rule = [f"{'-' * (width + 1)}{':' if column in numbers else '-'}" for column, width in enumerate(widths)]
+    table.insert(1, f"|{'|'.join(rule)}|")
     return [f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image", "", *table]

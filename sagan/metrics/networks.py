@@ -41,7 +41,9 @@ def has_classes(network: FeatureExtractorInceptionV3) -> bool:
 
 
 def read_inception(path: Path) -> tuple[Inception, tuple[str, ...]]:
-    """The network in a file, of which only tensors are read, and what its outputs are (no logits without classes).
+    """The network in a file, and what its outputs are: features, and logits where it has its classifier layer.
+
+    torch-fidelity would execute code that a file holds; here only tensors are read.
 
     Raises:
         UserError: the file holds anything else.

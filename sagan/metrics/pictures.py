@@ -76,7 +76,8 @@ def _save_neighbours(figures: Figures, generator: nn.Module, path: Path) -> None
     manifest = read_manifest(prepared)
     if record["kind"] not in _SHOWABLE or manifest is None or manifest["digest"] != record["dataset_digest"]:
         return
-    (z, sampled), (distances, rows) = figures.final_sample(), figures.nearest
+    z, sampled = figures.final_sample()
+    distances, rows = figures.nearest
     closest = distances[:, 0].argsort()[:GRID]
     labels = None if sampled.labels is None else sampled.labels[closest]
     generated = generated_images(generator, z[closest], figures.device, labels).numpy()

@@ -39,7 +39,9 @@ _KEPT, _HELD_OUT = ("features", "train", "train_rows", "radii"), "held_out."
 
 
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> ReferenceRecord:
-    """Statistics and features of the real split. Killed, it goes on behind the last whole part of the features.
+    """Statistics and features of the real split, and the classifier where one is trained.
+
+    Killed, it goes on behind the last whole part of the features.
 
     Returns:
         What `reference.json` holds; at once where it is there already.
@@ -89,17 +91,18 @@ def reference_record(
         "class_counts": counts,
         **found.facts,
     }
-    images = found.held_out
-    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, images.features, found.radii)
-    held_out = {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
-    save_tensors(folder / "features.safetensors", {name: getattr(real, name) for name in _KEPT} | held_out)
+    other = found.held_out
+    real = RealSide(record, found.statistics, found.kept, found.train, found.train_rows, other.features, found.radii)
+    kept = {name: getattr(real, name) for name in _KEPT}
+    kept |= {f"{_HELD_OUT}{name}": rows for name, rows in real.held_out.items()}
+    save_tensors(folder / "features.safetensors", kept)
     save_tensors(folder / "statistics.safetensors", {n: torch.from_numpy(a) for n, a in real.statistics.items()})
-    metrics = as_if_generated(applicable(reference.extractor), images, real) if len(images) else {}
-    other = {"split": _other(reference.split), "count": len(images), "metrics": metrics}
+    metrics = as_if_generated(applicable(reference.extractor), other, real) if len(other) else {}
+    other_split = {"split": _other(reference.split), "count": len(other), "metrics": metrics}
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in folder.glob("*.safetensors")
     }
-    return ReferenceRecord(**record, files=files, other_split=other)
+    return ReferenceRecord(**record, files=files, other_split=other_split)
 
 
 def load_reference(key: str, paths: Paths) -> RealSide:

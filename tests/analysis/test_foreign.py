@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sagan.analysis.foreign import analyse_results, read_results
+from sagan.analysis.words import MINUS
 from sagan.comparing import compare_variants
 from sagan.errors import UserError
 
@@ -104,6 +105,7 @@ def test_a_metric_of_which_more_is_better_is_a_difference():
     found = analysed(rows, "norm", metric="accuracy", lower_is_better=False)
     layer = found.questions[0].steps.effect
     assert (layer.answer, layer.scale) == ("hurts", "difference") and layer.estimate == pytest.approx(-0.02, abs=0.01)
+    assert f"accuracy {MINUS}0.0" in found.sentences()[0]
 
 
 def test_levels_are_as_the_file_has_them_and_the_one_that_others_replace_may_be_named(tmp_path):
