@@ -113,7 +113,7 @@ def test_answers_per_step_at_each_level_of_the_others_and_along_the_budget(suite
             agree(row, *contrast(at, place, level, other), 0.05 / len(given))
 
 
-@pytest.mark.parametrize("name", [suite for suite in ASKING if suite != "celeba64-cpu"])
+@pytest.mark.parametrize("name", ASKING)
 def test_answers_per_second(name):
     """Log FID over log step, at what the cheaper level's last step takes; with the cost's error and interpolation's."""
     suite = Suite(name)

@@ -28,3 +28,11 @@ def test_the_front_page_and_the_index_are_in_step_with_the_reports():
     front = (ROOT / "README.md").read_text(encoding="utf-8")
     assert front.split(BEGIN)[1].split(END)[0].strip() == text_of("answers.md.j2", "reports/", Paths(ROOT)).strip()
     assert (ROOT / "reports" / "README.md").read_text(encoding="utf-8") == text_of("index.md.j2", "", Paths(ROOT))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_each_cell_of_other_metrics_and_features_holds_one_figure(suite):
+    page = (ROOT / "reports" / suite / "README.md").read_text(encoding="utf-8")
+    table = page.partition("The questions in other metrics")[2].partition("</details>")[0]
+    cells = [cell for line in table.splitlines() if line.startswith("| ") for cell in line.split("|")[2:-1]]
+    assert all(cell.count(" to ") <= 1 for cell in cells)
