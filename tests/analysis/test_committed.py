@@ -13,6 +13,8 @@ from scipy import stats
 REPORTS = Path(__file__).parents[2] / "reports"
 SUITES = sorted(path.parent.name for path in REPORTS.glob("*/report.json"))
 REPORT = {suite: json.loads((REPORTS / suite / "report.json").read_text(encoding="utf-8")) for suite in SUITES}
+# Of two snapshots: a gap of a factor 4 errs by 7 %.
+USUAL_CURVATURE = 0.07 / math.log(2) ** 2
 ASKING = [suite for suite in SUITES if REPORT[suite]["design"].get("questions")]
 
 
@@ -94,7 +96,8 @@ def agree(row, estimate, parts, level, widening=0.0, shown=percent):
 
 @pytest.mark.parametrize("suite", map(Suite, ASKING), ids=ASKING)
 def test_answers_per_step_at_each_level_of_the_others_and_along_the_budget(suite):
-    cells, steps = suite.cells(suite.runs), sorted(set(suite.curves["step"]) - {0})
+    cells = suite.cells(suite.runs)
+    steps = sorted(set(suite.curves["step"][suite.curves["space"] == suite.space]) - {0})
     given = [row for row in suite.rows(at="steps", given=None) if row["given"]]
     assert len(given) == sum(len(suite.levels[by]) for asked in suite.asked for by in suite.factors if by != asked[0])
     for question, level, other in suite.asked:
@@ -137,10 +140,14 @@ def test_answers_per_second(name):
         mean = np.mean([np.mean(of, axis=0) for cell, of in curves.items() if cell[place] == dear], axis=0)
         near = int(np.searchsorted(logs, x))
         slope = (mean[near] - mean[near - 1]) / (logs[near] - logs[near - 1])
-        curvature = max(
-            abs(np.interp(logs[k], logs[[k - 1, k + 1]], mean[[k - 1, k + 1]]) - mean[k])
-            / ((logs[k] - logs[k - 1]) * (logs[k + 1] - logs[k]))
-            for k in range(1, len(logs) - 1)
+        curvature = (
+            max(
+                abs(np.interp(logs[k], logs[[k - 1, k + 1]], mean[[k - 1, k + 1]]) - mean[k])
+                / ((logs[k] - logs[k - 1]) * (logs[k + 1] - logs[k]))
+                for k in range(1, len(logs) - 1)
+            )
+            if len(logs) > 2
+            else USUAL_CURVATURE
         )
         widening = curvature * (x - logs[near - 1]) * (logs[near] - x)
         [row] = [row for row in suite.rows(question=question, level=level, at="time") if row["answer"]]
@@ -157,8 +164,9 @@ def test_answers_per_second(name):
 def test_single_pairs(suite):
     base, others = suite.design["baseline"], set(suite.design["variants"]) - {suite.design["baseline"]}
     cells = suite.cells(suite.runs, factors=["variant"])
+    answered = {name for name in others if np.isfinite(cells[name,]).sum() > 1}
     rows = [row for row in suite.rows(question="variant", at="steps") if row["budget"] == suite.design["steps"]]
-    assert sorted(row["level"] for row in rows) == sorted(others)
+    assert sorted(row["level"] for row in rows) == sorted(answered)
     for row in rows:
         agree(row, *contrast(cells, 0, row["level"], base), 0.05 / len(others))
 
