@@ -127,7 +127,7 @@ def moved(package: Path) -> set[str]:
         ("training/ema.py", '"""Take in', '"""Take over'),
         ("training/ema.py", "1.0 - self.decay", "(1.0   -   self.decay)"),
         ("training/step.py", "def step(self, step: int, real: RealBatches,", "def step(self, step, real,"),
-        ("nn/dcgan.py", "import annotations\n", "import annotations\n\nimport math\n"),
+        ("nn/dcgan.py", "from torch import nn\n", "import math\n\nfrom torch import nn\n"),
         ("training/turns.py", "stopped at step", "left off at step"),
         ("training/turns.py", "out of GPU memory with", "no GPU memory left with"),
         ("generators/sampling.py", "count: int = 64", "count: int = 65"),
