@@ -1,5 +1,6 @@
 """What DVC does not say: `make repro` asks `workflow.around before` ahead of `dvc repro`, and `after` behind it."""
 
+import argparse
 import json
 import shlex
 import subprocess
@@ -88,4 +89,6 @@ def after(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"before": lambda: before(Paths()), "after": lambda: after(Path("."))}[sys.argv[1]]())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("when", choices=["before", "after"])
+    sys.exit(before(Paths()) if parser.parse_args().when == "before" else after(Path(".")))

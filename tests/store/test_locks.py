@@ -114,3 +114,19 @@ def test_another_error_of_the_file_system_is_told(tmp_path):
     (tmp_path / "results").write_text("a file")
     with pytest.raises(OSError):
         taken(lock_of(tmp_path / "results" / "run"))
+
+
+@pytest.mark.parametrize("inherited", [True, False])
+def test_a_child_holds_a_lock_on_where_it_is_asked_to(tmp_path, inherited):
+    """As Snakemake holds the launch's after `kill -9` of the launch, and a measurement no lock of other runs."""
+    program = (
+        "import os, subprocess, sys; from pathlib import Path; from sagan.store.locks import exclusive\n"
+        "with exclusive(Path(sys.argv[1]), inherited=bool(sys.argv[2])):\n"
+        "    null = subprocess.DEVNULL\n"
+        "    print(subprocess.Popen(['sleep', '60'], stdout=null, stderr=null, close_fds=False).pid, flush=True)\n"
+        "    os._exit(1)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a"), "yes" if inherited else ""]
+    child = int(subprocess.run(command, capture_output=True, text=True).stdout)
+    assert is_locked(lock_of(tmp_path / "a")) == inherited
+    os.kill(child, signal.SIGKILL)
