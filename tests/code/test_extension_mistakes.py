@@ -23,7 +23,10 @@ MISTAKES = {
     "from helper import *\n" + PENALTY: r"line 1: import names, not \*",
     "from sagan.nn.atention import SelfAttention\n" + PENALTY.format("SelfAttention"): "no module sagan.nn.atention",
     "from sagan.nn.attention import Attention\n" + PENALTY.format("Attention"): "sagan.nn.attention has no Attention",
-    "import folder\n" + PENALTY: "line 1: folder is a folder; only modules beside mine.py",
+    "import folder\n" + PENALTY: "line 1: folder is no module beside mine.py, and only",
+    "import above\n" + PENALTY: "line 1: above is no module beside mine.py, and only",
+    "from extensions.helper import x\n" + PENALTY: "line 1: extensions is no module beside mine.py, and only",
+    "def penalty(critic, real, fake, options):\n    import helper\n": "line 2: import helper at the top of the file",
     "import random\n" + PENALTY: "random.py cannot be imported under this name; rename it",
 }
 
@@ -32,6 +35,7 @@ MISTAKES = {
 def test_planning_refuses_what_reading_shows(write, plan, paths, text):
     write("x = 1\n", "helper.py")
     write("x = 1\n", "random.py")
+    write("x = 1\n", "../above.py")
     write("x = 1\n", "folder/__init__.py")
     write(text)
     with pytest.raises(UserError, match=rf"params.yaml: variants\.mine\.extension\.file = .*{MISTAKES[text]}") as told:
