@@ -99,10 +99,18 @@ def test_what_a_backbone_cannot_do_with_a_suites_images(refused, backbone, discr
         ("accumulate: 2", "feature_matching", "say accumulate: 1"),
     ],
 )
-def test_a_suites_training_that_cannot_be_carried_out_is_one_line(refused, training, penalty, reason):
+@pytest.mark.parametrize("place", ["suites.s", "variants.v"])
+def test_a_training_that_cannot_be_carried_out_is_named_where_it_is_said(refused, training, penalty, reason, place):
     body = BODY.format(backbone="dcgan", discriminator="norm: none").replace("batch_size: 2", "batch_size: 8")
-    body = body.replace("    objective: hinge", f"    objective: hinge\n    regularisers: {{{penalty}: 1.0}}")
-    assert reason in refused(body.replace("snapshots: 1", f"snapshots: 1, {training}"))
+    body = body.replace(
+        "    objective: hinge", f"    objective: hinge\n    regularisers: {{{penalty}: 1.0}}\n    init: xavier"
+    )
+    ways = {
+        "suites.s": ("snapshots: 1", f"snapshots: 1, {training}"),
+        "variants.v": ("init: xavier", f"training: {{{training}}}"),
+    }
+    told = refused(body.replace(*ways[place]))
+    assert told.startswith(f"{place}.training.") and reason in told
 
 
 @pytest.mark.parametrize(

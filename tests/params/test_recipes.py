@@ -77,6 +77,11 @@ def test_a_combination_is_named_by_its_levels_whatever_else_is_named(load):
         ]
 
 
+def test_a_combination_that_is_listed_by_its_name_has_its_levels(load):
+    [row, _] = load(listed("g-on-slow", "w")).rows["s"].values()
+    assert row.levels == {"attention": "on", "rate": "slow"}
+
+
 def test_a_variant_that_equals_a_combination_is_an_alias_beside_it(load):
     params = load()
     assert params.suites["s"].baseline == "g-on-slow"
@@ -96,6 +101,10 @@ def test_a_baseline_that_is_no_row_is_refused(load):
         (
             listed("v", "twin", twin={"like": "v", "generator": {"power_iterations": 5}}),
             ["'v' and 'twin' are one recipe, since generator.power_iterations counts for nothing in it;"],
+        ),
+        (
+            listed("v", "twin", twin={"like": "v", "training": {"snapshots": [10]}}),
+            ["'v' and 'twin' are one recipe"],
         ),
         (
             listed(
@@ -140,6 +149,25 @@ def test_a_grid_or_one_of_its_factors_is_written_once(load):
     assert params.grids["part"]["part-fast-two"] == {"rate": "fast", "d": "two"}
     assert params.variants["part-fast-two"].optimizer.lr_g == params.variants["again-fast"].optimizer.lr_g == 2e-4
     assert params.variants["part-fast-two"].generator.width == 16
+
+
+def test_questions_are_of_one_grid_that_has_two_levels_of_each(load):
+    off = {"generator": {"attention_at": []}}
+
+    def asked(first, second):
+        def change(tree):
+            grids = {
+                "h": {"grid": {"attention": first, "rate": "g"}},
+                "k": {"grid": {"attention": second, "rate": "g"}},
+            }
+            listed("h", "k", baseline="h-on-slow", h={"like": "v", **grids["h"]}, k={"like": "w", **grids["k"]})(tree)
+            tree["suites"]["s"]["questions"] = ["attention", "rate"]
+
+        return load(change).asked_grid("s")[0]
+
+    assert asked({"on": {}}, {"on": {}, "off": off}) == "k"
+    with pytest.raises(UserError, match=r"suites\.s\.questions: no one grid .* of attention and of rate"):
+        asked({"on": {}}, {"off": off})
 
 
 def test_a_description_is_of_the_recipe_that_it_stands_beside(load):

@@ -185,6 +185,12 @@ def test_the_committed_file_is_what_a_change_is_told_from(paths):
     assert list(unreached(params_of(FILE), paths)) == []  # no commit to tell it from
     commit(paths.root)
     assert list(unreached(params_of(FILE), paths)) == []
+    for other in ("variants:", "suites: [quick]", "datasets: {mnist5k: 3}"):  # committed, and none
+        paths.params.write_text(other)
+        commit(paths.root)
+        assert list(unreached(params_of(FILE), paths)) == []
+    paths.params.write_text(text)
+    commit(paths.root)
     paths.params.write_text(text.replace("lr_g: 1.0e-4, lr_ratio: 4, betas", "lr_g: 1.0e-3, lr_ratio: 4, betas", 1))
     [line] = unreached(params_of(read_yaml(paths.params)), paths)
     assert line.startswith("variants.sagan.optimizer.lr_g = 0.001 reaches no run of quick: ")
