@@ -4,7 +4,6 @@ import pytest
 
 from sagan.code.fingerprint import PACKAGE
 from sagan.errors import UserError
-from sagan.plan import check_code
 from sagan.plan.making import run_code
 from sagan.training.loop import Data, train
 from tests import varied
@@ -148,12 +147,3 @@ def test_the_key_holds_the_code_and_the_options_and_no_name_of_a_file(write, pla
     assert keys("{file: extensions/mine.py, options: {alpha: 0.4}}")["mine"] not in (before["mine"], moved["mine"])
     write("import helper\n\n\n" + LOSS.format("-helper.scale * logits_fake.mean()"), "renamed.py")
     assert keys("{file: extensions/renamed.py, options: {alpha: 0.3}}") == before
-
-
-def test_a_plan_of_other_own_code_is_not_carried_out(write, plan, paths):
-    write(LOSS.format("-logits_fake.mean()"))
-    run = next(run for run in plan().runs.values() if run.variant == "mine")
-    check_code(run, paths)
-    write(LOSS.format("-2 * logits_fake.mean()"))
-    with pytest.raises(UserError, match="plan again"):
-        check_code(run, paths)

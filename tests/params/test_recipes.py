@@ -6,6 +6,7 @@ from ruamel.yaml import YAML
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
 from sagan.params.run import suite_training
+from tests.made_up import put
 
 FILE = """
 repro: [s]
@@ -75,11 +76,7 @@ def test_a_combination_is_named_by_its_levels_whatever_else_is_named(load):
             {"attention": "on", "rate": "slow"},
             {"attention": "on", "rate": "fast"},
         ]
-
-
-def test_a_combination_that_is_listed_by_its_name_has_its_levels(load):
-    [row, _] = load(listed("g-on-slow", "w")).rows["s"].values()
-    assert row.levels == {"attention": "on", "rate": "slow"}
+    assert load(listed("g-on-fast", "w")).rows["s"]["g-on-fast"].levels == {"attention": "on", "rate": "fast"}
 
 
 def test_a_variant_that_equals_a_combination_is_an_alias_beside_it(load):
@@ -152,22 +149,14 @@ def test_a_grid_or_one_of_its_factors_is_written_once(load):
 
 
 def test_questions_are_of_one_grid_that_has_two_levels_of_each(load):
-    off = {"generator": {"attention_at": []}}
+    def asked(levels):
+        h, k = ({"like": "v", "grid": {"n": of, "rate": "g"}} for of in ({"one": {}}, levels))
+        change = listed("h", "k", baseline="h-one-slow", h=h, k={**k, "objective": "minimax"})
+        return load(lambda tree: (change(tree), put(tree, "suites.s.questions", ["n", "rate"]))).asked_grid("s")[0]
 
-    def asked(first, second):
-        def change(tree):
-            grids = {
-                "h": {"grid": {"attention": first, "rate": "g"}},
-                "k": {"grid": {"attention": second, "rate": "g"}},
-            }
-            listed("h", "k", baseline="h-on-slow", h={"like": "v", **grids["h"]}, k={"like": "w", **grids["k"]})(tree)
-            tree["suites"]["s"]["questions"] = ["attention", "rate"]
-
-        return load(change).asked_grid("s")[0]
-
-    assert asked({"on": {}}, {"on": {}, "off": off}) == "k"
-    with pytest.raises(UserError, match=r"suites\.s\.questions: no one grid .* of attention and of rate"):
-        asked({"on": {}}, {"off": off})
+    assert asked({"one": {}, "two": {"n_dis": 2}}) == "k"
+    with pytest.raises(UserError, match=r"suites\.s\.questions: no one grid .* of n and of rate"):
+        asked({"two": {"n_dis": 2}})
 
 
 def test_a_description_is_of_the_recipe_that_it_stands_beside(load):

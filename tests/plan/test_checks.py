@@ -42,11 +42,7 @@ def plan(paths):
             NETWORK.format("generator") + NETWORK.format("discriminator"),
             "'start-n' and 'start-x' are one recipe .*, which replaces backbone and init;",
         ),
-        (
-            "sagan, eps",
-            NETWORK.format("generator"),
-            "'eps-a' and 'eps-b' are one recipe by their own code, extensions/mine.py;",
-        ),
+        ("sagan, eps", NETWORK.format("generator"), "'eps-a' and 'eps-b' are one recipe by their own code"),
         ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe by their own code"),
     ],
 )
@@ -93,24 +89,14 @@ def test_shapes_of_own_networks_are_held_to_the_plan(plan, paths):
     image = "nn.Sequential(nn.Linear(128, 784), nn.Unflatten(1, (1, 28, 28)))"
     check_own_networks(plan("sagan, mine", GENERATOR.replace("nn.Linear(128, {})", image)), paths)
     run = next(run for run in made.runs.values() if run.variant == "mine")
-    for runs in ([run, varied(run, image={"resolution": 32})], [varied(run, image={"resolution": 32}), run]):
-        with pytest.raises(UserError, match=r"must give \[2, 1, 32, 32\], and gave \[2, 1, 28, 28\]"):
-            check_own_networks(Plan(dict(enumerate(runs)), {}, {}, {}), paths)
-
-
-ATTENDING = """
-from collections import OrderedDict
-from torch import nn
-from sagan.nn.attention import SelfAttention
-
-
-def build_generator(image, switches, options):
-    grown = OrderedDict(a=nn.Linear(128, 6272), b=nn.Unflatten(1, (8, 28, 28)), {}=SelfAttention(8, lambda x: x))
-    return nn.Sequential(OrderedDict(grown, c=nn.Conv2d(8, 1, 1)))
-"""
+    with pytest.raises(UserError, match=r"must give \[2, 1, 32, 32\], and gave \[2, 1, 28, 28\]"):
+        check_own_networks(Plan({"other": varied(run, image={"resolution": 32}), "run": run}, {}, {}, {}), paths)
 
 
 def test_attention_of_an_own_network_is_named_by_its_side(plan, paths):
-    check_own_networks(plan("sagan, mine", ATTENDING.format("attention28")), paths)
+    image = "a=nn.Linear(128, 784), b=nn.Unflatten(1, (1, 28, 28)), {}=SelfAttention(1, lambda x: x, 'full-value')"
+    code = GENERATOR.replace("nn.Linear(128, {})", f"nn.Sequential(OrderedDict({image}))")
+    code = f"from collections import OrderedDict\nfrom sagan.nn.attention import SelfAttention\n{code}"
+    check_own_networks(plan("sagan, mine", code.format("attention28")), paths)
     with pytest.raises(UserError, match="its SelfAttention 'attend' must be called attention and its map's side"):
-        check_own_networks(plan("sagan, mine", ATTENDING.format("attend")), paths)
+        check_own_networks(plan("sagan, mine", code.format("attend")), paths)
