@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONSAFEPATH :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all check format ui plan readme lock clean
+.PHONY: help setup repro test test-all check format ui readme lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,9 +50,6 @@ check: $(READY) ## format, lint and types
 format: $(READY) ## mend format and lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
-
-plan: $(READY) ## every run with its key and state
-	@$(BIN)/python -m sagan plan
 
 ui: $(READY) ## open MLflow on this machine (PORT=5001 for another port)
 	@$(BIN)/python -m sagan ui $(if $(PORT),--port $(PORT))

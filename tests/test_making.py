@@ -20,7 +20,7 @@ from sagan.plan import Evaluation, Plan
 from sagan.store.locks import exclusive, is_locked, lock_of
 from sagan.store.paths import Paths
 from sagan.store.reading import read_evaluation, read_reference, read_run, run_state
-from tests import wait_for
+from tests import flip_a_bit, wait_for
 from tests.metrics.conftest import PARAMS, World, measured  # noqa: F401 (a fixture)
 
 SEEDS = PARAMS.replace("seeds: 1", "seeds: 3")
@@ -96,8 +96,13 @@ def test_a_failure_is_noted_and_stops_nothing_else(made):
     assert made.sagan("make", bad, "--plan", "plan.json")[0] == 0 and not made.paths.log(bad).exists()
 
 
-def test_the_reference_is_made_where_it_is_missing(made):
+def test_the_reference_is_made_where_it_is_missing_or_damaged(made):
     [reference] = made.plan["references"]
+    flip_a_bit(next(made.paths.reference(reference).glob("*.safetensors")))
+    code, said = made.sagan("reference", reference, "--plan", "plan.json")
+    assert (
+        code == 0 and "is invalid; set aside in" in said and read_reference(reference, made.paths, verify=True).record
+    )
     shutil.rmtree(made.paths.reference(reference))
     code, said = made.sagan("make", made.runs[0], "--plan", "plan.json")
     assert code == 0 and read_reference(reference, made.paths).record

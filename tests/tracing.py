@@ -9,7 +9,12 @@ import types
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from sagan.code.fingerprint import HARMLESS, PACKAGE
+from sagan.code.fingerprint import HARMLESS, PACKAGE, _closure, code_base
+
+
+def definitions_of(*places: str, tokens: Collection[str | int] = ()) -> set[tuple[str, str]]:
+    """(module, name) of every definition that `code_of` takes in."""
+    return {found.place for found in _closure(places, frozenset(tokens), code_base(PACKAGE))}
 
 
 def executed(work) -> set[tuple[str, str]]:

@@ -40,10 +40,7 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
     if any(of != trained[variants[0]] for of in trained.values()):
         recipes = {v: {**recipe, "training": trained[v]} for v, recipe in recipes.items()}
     words = {v: flat(recipe) for v, recipe in recipes.items()}
-    # The first grid that has all of the questions: its name, and variant -> levels.
-    grids = params.grids.items() if suite.questions else ()
-    whole = ((name, cells) for name, cells in grids if cells.keys() <= set(variants))
-    grid, cells = next((of for of in whole if {*suite.questions} <= next(iter(of[1].values())).keys()), ("", {}))
+    grid, cells = params.asked_grid(name)
     baseline, facts = suite.baseline, {}
     for v in variants:
         # Of a combination of a grid, the description of a variant which says the same recipe.

@@ -137,16 +137,16 @@ def where(
 ) -> None:
     """Say what the reports answer, where their pages are, and how to look at the runs."""
     from sagan.analysis.build import whereabouts
-    from sagan.comparing import WORKSPACE
-    from sagan.comparing import compare as compared
 
     if experiment is None:
         suites = load_params(PATHS.params).repro
         show(whereabouts(suites, PATHS))
-        agreed = {suite: agreement(suite, PATHS) for suite in suites}
-        show(f"{suite}: {line}" for suite, line in agreed.items() if line is not None)
+        show(f"{suite}: {line}" for suite in suites if (line := agreement(suite, PATHS)) is not None)
         print("MLflow: make ui")
         return
+    from sagan.comparing import WORKSPACE
+    from sagan.comparing import compare as compared
+
     place = experiment_paths(experiment, PATHS)
     suites = sorted(folder.name for folder in (place.root / "reports").iterdir())
     show(whereabouts(suites, place))

@@ -19,8 +19,8 @@ from typing import Any
 
 # Calls whose arguments are words for people.
 _SPOKEN = ("print", "warnings.warn")
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, *_COMPREHENSIONS)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_SCOPES += (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 
 
 class CodeBase:

@@ -10,7 +10,6 @@ lie in the user's own folder of settings, and never in a clone.
 
 import ast
 import hashlib
-import importlib
 import importlib.abc
 import importlib.util
 import itertools
@@ -20,7 +19,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -82,6 +81,11 @@ class Sources:
         """Which of `FUNCTIONS` it defines."""
         return self.functions.keys() & FUNCTIONS.keys()
 
+    @property
+    def roles(self) -> list[str]:
+        """Which networks it builds: "generator", "discriminator"."""
+        return [name.removeprefix("build_") for name in FUNCTIONS if name.startswith("build_") and name in self.defined]
+
 
 def check_extension(file: Path, place: str) -> Sources:
     """Refuse a file that cannot be an extension, as far as reading it shows.
@@ -97,7 +101,7 @@ def check_extension(file: Path, place: str) -> Sources:
     if not file.is_file():
         added = "put it there, and `git add` it, since copies of the workspace (dvc exp run --temp) hold no others"
         raise UserError(f"{told}: no such file; {added}")
-    sources = replace(read_sources(file, place), place=told)
+    sources = read_sources(file, place)
     for name, node in sources.functions.items():
         at, taken = f"{told}, line {node.lineno}: {name}", len(node.args.posonlyargs) + len(node.args.args)
         if name not in FUNCTIONS and not name.startswith("_") and (close := meant(name, FUNCTIONS)):
@@ -126,7 +130,7 @@ def read_sources(file: Path, place: str = "extension.file") -> Sources:
                 raise UserError(f"{place} = {path.as_posix()!r}: {error.strerror}") from None
             todo += _local_imports(path, found[path], file, place)
     main = found.pop(file)
-    return Sources(file, main, {path.stem: found[path] for path in sorted(found)}, file.as_posix())
+    return Sources(file, main, {path.stem: found[path] for path in sorted(found)}, f"{place} = {file.as_posix()!r}")
 
 
 def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterator[Path]:
@@ -137,6 +141,9 @@ def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterat
         raise UserError(f"{told}, line {error.lineno}: not Python: {error.msg}") from None
     except ValueError as error:
         raise UserError(f"{told}: not Python: {first_line(error)}") from None
+    # Up to the clone's root, from which Python imports too; of a copy in a run's folder nothing.
+    folders = [folder.name for folder in file.parents]
+    above = file.parents[1 : folders.index("extensions") + 2] if "extensions" in folders else ()
     for node in ast.walk(tree):
         at = f"{told}, line {getattr(node, 'lineno', 0)}"
         match node:
@@ -152,12 +159,15 @@ def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterat
                 continue
         for top in (name.partition(".")[0] for name in names):
             local = file.parent / f"{top}.py"
-            if local.exists() and (top in _TAKEN or local.name == _MAIN or (local == file and path != file)):
-                raise UserError(f"{at}: {local.as_posix()} cannot be imported under this name; rename it")
+            elsewhere = [file.parent / top, *(folder / name for folder in above for name in (top, f"{top}.py"))]
             if local.exists():
+                if top in _TAKEN or local.name == _MAIN or (local == file and path != file):
+                    raise UserError(f"{at}: {local.as_posix()} cannot be imported under this name; rename it")
+                if node not in tree.body:  # when it is called, another extension's of this name may be there
+                    raise UserError(f"{at}: import {top} at the top of the file, in no function or block")
                 yield local
-            elif top not in _TAKEN and (file.parent / top).is_dir():
-                raise UserError(f"{at}: {top} is a folder; only modules beside {file.name} are kept with a run")
+            elif top not in _TAKEN and any(place.exists() for place in elsewhere):
+                raise UserError(f"{at}: {top} is no module beside {file.name}, and only these are kept with a run")
 
 
 def load_extension(sources: Sources) -> ModuleType:
@@ -177,8 +187,6 @@ def load_extension(sources: Sources) -> ModuleType:
         told = {"__place__": sources.place, "__functions__": sources.defined, "__sources__": sources}
         module.__dict__.update(told, __file__=str(sources.file))
         calling(finder.exec_module, module)
-        for name in sources.beside:  # those, too, that a function imports when it is called
-            calling(importlib.import_module, name)
     finally:
         sys.meta_path.remove(finder)
     return module

@@ -45,7 +45,6 @@ _HARMLESS = {
     "store.paths": "Paths",
     "training.devices": "device_for",
     "training.graphs": "GraphedStep cuda_capture",
-    "training.turns": "Interrupted",
     "training.processes": "Processes ALONE joined",
     "metrics.parts": "FeatureParts in_memory",
     # a loaded network is the one that was saved (tests/generators/test_sampling.py); its code is in its run's key
@@ -93,11 +92,6 @@ def extension_code(sources: Sources, package: Path = PACKAGE, tokens: Collection
     nodes = (node for content in files.values() for node in ast.walk(ast.parse(content)))
     named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str | int)}
     return _code(places, frozenset({*tokens, *named}), base)
-
-
-def definitions_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> set[tuple[str, str]]:
-    """(module, name) of every definition that `code_of` takes in."""
-    return {found.place for found in _closure(places, frozenset(tokens), code_base(package))}
 
 
 @cache

@@ -59,6 +59,15 @@ class Params(File):
     said: dict[str, dict[str, str]]
     rows: dict[str, dict[str, Listed]]
 
+    def asked_grid(self, suite: str) -> tuple[str, dict[str, dict[str, str]]]:
+        """The first grid of a suite's rows that has two levels or more of each question, and its cells; or "", {}."""
+        questions = self.suites[suite].questions
+        for name, cells in self.grids.items() if questions else ():
+            levels = [{of.get(factor) for of in cells.values()} for factor in questions]
+            if cells.keys() <= self.rows[suite].keys() and min(map(len, levels)) > 1:
+                return name, cells
+        return "", {}
+
 
 # Parts of a variant are written as differences, so nothing in them is required by itself.
 _PARTIAL = ("Variant", "GeneratorSwitches", "DiscriminatorSwitches", "Optimizer")

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 
 from sagan.errors import UserError, did_you_mean
 from sagan.names import without_secrets
+from sagan.store.records import Json
 
-Tree = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[int, Field(gt=0)]
 
@@ -66,7 +66,7 @@ def _distinct(entries: Sequence) -> Sequence:
 Distinct = AfterValidator(_distinct)
 
 
-def validated(model: type[Model], tree: Tree, prefix: str = "") -> Model:
+def validated(model: type[Model], tree: Json, prefix: str = "") -> Model:
     """A tree as a model; `prefix` is where it stands in the file.
 
     Raises:
@@ -99,7 +99,7 @@ def as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
+def _one_line(error: ValidationError, tree: Json, prefix: str) -> str:
     """The most telling of pydantic's complaints."""
     found = [(*_place(told, tree), told) for told in error.errors()]
     first, keys = found[0][0], [o for o in found if o[2]["type"] == "unknown_key" or o[2]["loc"][-1:] == ("[key]",)]
@@ -128,7 +128,7 @@ def _one_line(error: ValidationError, tree: Tree, prefix: str) -> str:
     return f"{path} = {shown(node)}: {message[0].lower()}{message[1:]}"
 
 
-def _place(told: Any, tree: Tree) -> tuple[tuple, Any]:
+def _place(told: Any, tree: Json) -> tuple[tuple, Any]:
     """Where in the file a complaint is, and what is there."""
     at = ("kind",) if told["type"].startswith("union_tag") else told.get("ctx", {}).get("at", ())
     loc = (*told["loc"], *at)

@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagan.errors import UserError, check_known
-from sagan.params.common import Tree, validated
+from sagan.params.common import validated
+from sagan.store.records import Json
 
 # What is laid over what came before, and the key path where it is written.
 Layer = tuple[str, Mapping[str, Any]]
@@ -26,16 +27,8 @@ class _Section(BaseModel):
     variants: dict[str, _Node]
 
 
-class Expanded(NamedTuple):
-    """Complete variants by name, a grid's `<grid>-<level>-<level>…` among them; `grids` and `said` as in `Params`."""
-
-    variants: dict[str, Tree]
-    grids: dict[str, dict[str, dict[str, str]]]
-    said: dict[str, dict[str, str]]
-
-
-def expand(tree: Tree) -> Expanded:
-    """The section `variants:` of the file with `like:` and `grid:` resolved.
+def expand(tree: Json) -> tuple[dict[str, Json], dict[str, dict[str, dict[str, str]]], dict[str, dict[str, str]]]:
+    """The section `variants:` with `like:` and `grid:` resolved: variants by name, then `grids` and `said` of `Params`.
 
     Raises:
         UserError: something in it is no variant, no difference or no grid by its form, or two have one name.
@@ -56,17 +49,17 @@ def expand(tree: Tree) -> Expanded:
             layers[name] = [*base, *(layer for _, layer in choice)]
             grids[grid][name] = levels
     for name, differences in layers.items():
-        variant: Tree = {}
+        variant: Json = {}
         places: dict[str, str] = {}
         for place, difference in differences:
             variant = merge(variant, difference)
             places |= {path: f"{place}.{path}" for path, _ in leaves(difference)}
         variants[name] = variant
         said[name] = {path: places[path] for path, _ in leaves(variant)}
-    return Expanded(variants, grids, said)
+    return variants, grids, said
 
 
-def merge(base: Tree, difference: Mapping[str, Any]) -> Tree:
+def merge(base: Json, difference: Mapping[str, Any]) -> Json:
     """`difference` laid over `base`, mapping by mapping; lists and scalars are replaced.
 
     >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
@@ -131,5 +124,5 @@ def _factors(grid: str, raw: Mapping[str, Any], chain: tuple[str, ...] = ()) -> 
     return found
 
 
-def _without(tree: Mapping[str, Any], *keys: str) -> Tree:
+def _without(tree: Mapping[str, Any], *keys: str) -> Json:
     return {key: value for key, value in tree.items() if key not in keys}

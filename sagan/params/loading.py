@@ -13,13 +13,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from sagan.errors import UserError, check_known, did_you_mean, first_line, meant
 from sagan.names import FILE_NAME, is_file_name
 from sagan.params import File, Params
-from sagan.params.common import Tree, validated
+from sagan.params.common import validated
 from sagan.params.inheritance import expand, leaves
 from sagan.params.run import suite_training, what_runs
 from sagan.params.suites import DIGITS, Listed, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
-from sagan.store.records import canonical
+from sagan.store.records import Json, canonical
 
 # Of a report's tables, beside one for each factor (tests/analysis/test_tables.py holds them to the tables).
 _COLUMNS = """
@@ -39,7 +39,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: {error}") from None
 
 
-def params_of(raw: Tree) -> Params:
+def params_of(raw: Json) -> Params:
     """The same of a tree as the file has it; errors do not name the file."""
     if unknown := [key for key in raw if key not in File.model_fields]:
         raise UserError(f"{unknown[0]}: unknown key{did_you_mean(str(unknown[0]), File.model_fields)}")
@@ -54,18 +54,18 @@ def params_of(raw: Tree) -> Params:
     for name, suite in params.suites.items():
         known = {alias: row.name for row in listed[name].values() for alias in (row.name, *row.aliases)}
         suites[name] = suite.model_copy(update={"variants": [*known], "baseline": known[suite.baseline]})
-        cells = [grid for grid in grids.values() if grid.keys() <= known.keys()]
-        _check_questions(name, suite, [levels for grid in cells for levels in grid.values()])
-        asked = {variant for grid in cells for variant in grid} if suite.questions else set()
-        for variant in known:
-            _check_training(name, suites[name], variant, params.variants[variant], variant in asked)
-    return params.model_copy(update={"suites": suites, "rows": listed})
+    params = params.model_copy(update={"suites": suites, "rows": listed})
+    for name in suites:
+        _check_questions(params, name)
+        _check_training(params, name)
+    return params
 
 
 def _rows(params: Params, suite: str) -> dict[str, Listed]:
     """A suite's rows by name, in the order of params.yaml. The baseline's is among them, perhaps as an alias."""
     spec, place = params.suites[suite], f"suites.{suite}"
-    cells = {name: levels for grid in spec.variants for name, levels in params.grids.get(grid, {}).items()}
+    cells = [name for grid in spec.variants for name in params.grids.get(grid, ())]
+    levels = {name: of for grid in params.grids.values() for name, of in grid.items()}
     found: dict[str, Listed] = {}
     by_recipe: dict[str, str] = {}
     named = [name for name in [*spec.variants, spec.baseline] if name not in params.grids]
@@ -78,7 +78,7 @@ def _rows(params: Params, suite: str) -> dict[str, Listed]:
             why = f"no such variant of this suite{meant(name, named[:-1])}; list it under `variants` too"
             raise UserError(f"{place}.baseline = {name!r}: {why}")
         if same == name:
-            found[name] = Listed(name, cells.get(name, {}))
+            found[name] = Listed(name, levels.get(name, {}))
         elif same in cells and name not in cells:
             found[same].aliases.append(name)
         else:
@@ -173,43 +173,41 @@ def _check_spaces(name: str, suite: Suite, kind: str) -> None:
             raise UserError(f"suites.{name}.evaluation.{key}: {problem}")
 
 
-def _check_questions(name: str, suite: Suite, cells: list[dict[str, str]]) -> None:
-    """Refuse questions that no grid of the suite can answer: all are factors of one of its grids.
-
-    Args:
-        cells: factor -> level, of each variant of the grids that the suite has all of.
-    """
+def _check_questions(params: Params, name: str) -> None:
+    """Refuse questions that no grid of the suite can answer: all are factors of one of its grids."""
+    suite, rows = params.suites[name], params.rows[name]
+    factors = dict.fromkeys(factor for row in rows.values() for factor in row.levels)
     for position, factor in enumerate(suite.questions):
-        levels = {cell[factor] for cell in cells if factor in cell}
         place = f"suites.{name}.questions[{position}] = {factor!r}"
-        if not levels:
-            known = dict.fromkeys(name for cell in cells for name in cell)
-            problem = f"no such factor of a grid among this suite's variants{did_you_mean(factor, known)}"
-            raise UserError(f"{place}: {problem}; `questions: []` asks none")
-        if len(levels) < 2:
-            raise UserError(f"{place}: has one level; a question compares two or more")
-    if suite.questions and not any(set(suite.questions) <= cell.keys() for cell in cells):
-        raise UserError(f"suites.{name}.questions: no one grid has all of {', '.join(suite.questions)}")
+        check_known(place, factor, factors, "factor of a grid among this suite's variants")
+    if suite.questions and not params.asked_grid(name)[0]:
+        why = f"no one grid of its variants has two or more levels of {' and of '.join(suite.questions)}"
+        raise UserError(f"suites.{name}.questions: {why}; list all of such a grid, or ask less")
 
 
-def _check_training(name: str, suite: Suite, variant: str, recipe: Variant, is_asked: bool) -> None:
+def _check_training(params: Params, name: str) -> None:
     """Refuse what the suite's training cannot give a variant, and to compare with what is never compared."""
-    place, training, weights = f"suites.{name}", suite_training(suite, variant, recipe), recipe.regularisers
-    if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
-        why = f"torch.compile has no gradients of gradients, which the penalty of variant {variant!r} needs"
-        raise UserError(f"{place}.training.compile = true: {why}; say compile: false")
-    if weights.feature_matching and training.accumulate > 1:
-        why = f"variant {variant!r} matches statistics of the whole batch, which its parts do not have"
-        raise UserError(f"{place}.training.accumulate = {training.accumulate}: {why}; say accumulate: 1")
-    if not recipe.ranked and (is_asked or variant == suite.baseline):
-        role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
-        raise UserError(f"{place}: variant {variant!r} {role}, and says ranked: false, so that it is never compared")
+    suite, (_, asked) = params.suites[name], params.asked_grid(name)
+    for variant in suite.variants:
+        recipe = params.variants[variant]
+        training, weights, said = suite_training(suite, variant, recipe), recipe.regularisers, params.said[variant]
+        if training.compile and (weights.gradient_penalty or weights.r1 or weights.r2):
+            why = f"torch.compile has no gradients of gradients, which the penalty of variant {variant!r} needs"
+            place = said.get("training.compile", f"suites.{name}.training.compile")
+            raise UserError(f"{place} = true: {why}; say compile: false")
+        if weights.feature_matching and training.accumulate > 1:
+            why = f"variant {variant!r} matches statistics of the whole batch, which its parts do not have"
+            place = said.get("training.accumulate", f"suites.{name}.training.accumulate")
+            raise UserError(f"{place} = {training.accumulate}: {why}; say accumulate: 1")
+        if not recipe.ranked and (variant in asked or variant == suite.baseline):
+            role = "is the baseline" if variant == suite.baseline else "is a cell of a grid that is asked about"
+            raise UserError(f"suites.{name}: variant {variant!r} {role}, and says ranked: false: it is never compared")
 
 
 # --- the file ------------------------------------------------------------------------------------
 
 
-def read_yaml(path: Path) -> Tree:
+def read_yaml(path: Path) -> Json:
     """The file as it is written; a `UserError` where it is not there, or no mapping in YAML."""
     try:
         return parsed(path.read_text(encoding="utf-8"), path)
@@ -220,7 +218,7 @@ def read_yaml(path: Path) -> Tree:
         raise UserError(f"{path}, line {line}: not UTF-8; save the file in that encoding") from None
 
 
-def parsed(text: str, path: Path) -> Tree:
+def parsed(text: str, path: Path) -> Json:
     """The same of a text; `path` is what errors name."""
     try:
         tree = YAML(typ="safe", pure=True).load(text)

@@ -70,20 +70,20 @@ def resolved_variant(variant: Variant, resolution: int) -> Recipe:
     return Recipe.model_validate(recipe)
 
 
-def run_config(params: Params, suite: str, name: str, seed: int, image: Image) -> RunConfig:
-    """The configuration of a suite's run of a variant."""
+def resolved(params: Params, suite: str, name: str) -> tuple[Recipe, RunTraining]:
+    """A variant of a suite as its runs' configuration holds it: places as sides in pixels, snapshots as steps."""
     spec, variant = params.suites[suite], params.variants[name]
     training = suite_training(spec, name, variant)
     budget = RunTraining(**{**training.model_dump(), "snapshots": training.snapshot_steps()})
-    return RunConfig(variant=resolved_variant(variant, image.resolution), training=budget, seed=seed, image=image)
+    return resolved_variant(variant, params.datasets[spec.dataset].resolution), budget
 
 
 def what_runs(params: Params, suite: str, name: str) -> Json:
     """What of a variant and its suite enters a run's key, but for the seed and the images."""
-    spec, variant = params.suites[suite], params.variants[name]
-    resolution = params.datasets[spec.dataset].resolution
-    recipe, training = resolved_variant(variant, resolution), suite_training(spec, name, variant)
-    return {"variant": switched_on(recipe), "training": switched_on(training)}
+    recipe, training = resolved(params, suite, name)
+    # Own networks see all of their switches. Whether a file defines any, the plan finds out.
+    seen = {role: getattr(recipe, role).model_dump() for role in NETWORKS if recipe.extension is not None}
+    return {"variant": switched_on(recipe) | seen, "training": switched_on(training)}
 
 
 def networks_of(variant: Recipe, image: Image) -> Json:

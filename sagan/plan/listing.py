@@ -35,10 +35,9 @@ _PAUSED = 10
 
 def is_there(job: Run | Reference | Evaluation, paths: Paths) -> bool:
     """Whether a result is there; an invalid one is set aside, which is said."""
-    there = read_result(job.record, job.key, paths).record is not None
     if (place := set_aside(job.record, job.key, paths, verify=not isinstance(job, Run))) is not None:
         print(f"sagan: {job.key}: its folder is invalid; set aside in {place}", file=sys.stderr)
-    return there
+    return read_result(job.record, job.key, paths).record is not None
 
 
 def missing(plan: Plan, paths: Paths) -> list[str]:
@@ -73,10 +72,9 @@ class Costs:
         # Of a step by a run's key and by recipe, of an image by the networks' shape, of a measurement by reference.
         took: dict[Any, list[float]] = defaultdict(list)
         for key, (config, per_step) in paces.items():
-            if shape := _shape(config):
-                took[key].append(per_step)
-                took[_recipe(config)].append(per_step)
-                took[shape].append(per_step / config["training"]["batch_size"])
+            took[key].append(per_step)
+            took[_recipe(config)].append(per_step)
+            took[_shape(config)].append(per_step / config["training"]["batch_size"])
         for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
                 took[evaluation.reference].append(evaluation.seconds)
@@ -112,12 +110,9 @@ def _recipe(config: Mapping[str, Any]) -> str:
     return canonical([config["variant"], config["image"], config["training"]["batch_size"]])
 
 
-def _shape(config: Mapping[str, Any]) -> tuple[str, int, int] | None:
-    """Backbone, side and width; None where an older version's record does not say."""
-    try:
-        return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
-    except KeyError:
-        return None
+def _shape(config: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Backbone, side and width."""
+    return config["variant"]["backbone"], config["image"]["resolution"], config["variant"]["generator"]["width"]
 
 
 def plan_lines(plan: Plan, paths: Paths) -> Iterator[str]:
@@ -165,34 +160,34 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
     """What each suite takes on disk; then results that no suite asks for, deleted where `delete` says so.
 
     What experiments left for others (state/shared) and torn folders that were set aside are such results too.
-    Where a dataset is not prepared, the keys of its suites are not known, and all results on it are kept.
+    Where a suite cannot be planned, its keys are not known, and all results on its dataset are kept.
 
     Args:
         plan_of: the plan of a suite, with the seeds that it asks for now.
     """
-    wanted, unknown, total = set(), set(), 0
+    wanted, unknown, total = set(), {}, 0
     for suite, spec in params.suites.items():
         try:
             plan = plan_of(suite)
-        except UserError:
-            unknown.add(spec.dataset)
+        except UserError as error:
+            unknown[spec.dataset] = unknown.get(spec.dataset, error)
             continue
         wanted |= {*plan.runs, *plan.references, *plan.evaluations}
         yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
-    if unknown:
-        yield f"kept: results on {', '.join(sorted(unknown))} (not prepared, so it is not known what is asked for)"
+    for dataset, why in unknown.items():
+        yield f"kept: results on {dataset}, since it is not known what is asked for ({why})"
     rooms = [room for of in (paths, paths.pool) for room in (of.run(""), of.reference(""), of.evaluation(""))]
     folders = [folder for room in rooms for folder in sorted(room.glob("*")) if folder.is_dir()]
     for folder in [*folders, *sorted((paths.root / "state" / "torn").glob("*"))]:
         # One without a record may be of any dataset, and so may one of a dataset that has another name now.
-        kept = folder.name in wanted or (unknown and dataset_of(folder) not in params.datasets.keys() - unknown)
+        kept = folder.name in wanted or (unknown and dataset_of(folder) not in params.datasets.keys() - unknown.keys())
         if folder.parent.name != "torn" and (kept or _is_busy(folder)):
             continue
         size = size_of(folder)
         total += size
         yield f"{'deleted' if delete else 'unasked'} {folder}  {size / 1e6:.1f} MB"
         if delete:
-            shutil.rmtree(folder)
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
     how = "" if delete or not total else "; `python -m sagan prune --yes` deletes them"
     yield f"{total / 1e6:.1f} MB in all{how}"
 

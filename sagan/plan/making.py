@@ -8,7 +8,6 @@ one run, under however many names, and is used where it lies. `docs/keys.md` has
 What is known to fail, or to say nothing, is refused here, before anything is trained.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +17,9 @@ from sagan.code.extensions import REPLACED, Sources, check_extension, load_exten
 from sagan.data.prepared import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
-from sagan.params.run import NETWORKS, Image, RunConfig, run_config, switched_on, what_runs
+from sagan.params.run import Image, RunConfig, resolved, switched_on
 from sagan.params.suites import Suite, least_images
+from sagan.params.variants import Recipe
 from sagan.plan.types import Cell, Evaluation, Plan, Reference, Run
 from sagan.store.paths import Paths
 from sagan.store.reading import read_record, read_run, warn_once
@@ -50,16 +50,18 @@ def make_plan(
     for name in names:
         check_known(f"{paths.params}: suites: {name!r}", name, params.suites, "suite")
         suite, manifest = params.suites[name], _manifest(params, paths, name)
-        _check_data(suite, name, manifest, paths)
-        references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
+        references = [reference_of(params, name, space, paths) for space in suite.evaluation.spaces]
         for reference in references:
             plan.references.setdefault(reference.key, reference)
         plan.suites[name] = []
         for row in params.rows[name].values():
             if (caution := params.variants[row.name].caution) is not None:
                 warn_once(f"variants.{row.name}: {caution}")
+            recipe, training = resolved(params, name, row.name)
+            image = _image(params, name, row.name, manifest, paths)
             for seed in suite.seed_list((seeds or {}).get(name)):
-                run = _run(params, name, row.name, seed, manifest, keys, paths)
+                config = RunConfig(variant=recipe, training=training, seed=seed, image=image)
+                run = _run(suite, row.name, config, manifest, keys, paths)
                 run = plan.runs.setdefault(run.key, run)
                 evaluations = [_evaluation(suite, run, reference) for reference in references]
                 for evaluation in evaluations:
@@ -69,6 +71,18 @@ def make_plan(
                 plan.suites[name].append(Cell(row.name, seed, run.key, first, also, row.levels, row.aliases))
         _check_own_code(params, name, paths)
     return plan
+
+
+def reference_of(params: Params, suite: str, space: str, paths: Paths) -> Reference:
+    """The real side of a suite in one feature space; a `UserError` where its data or weights are not there."""
+    spec, manifest = params.suites[suite], _manifest(params, paths, suite)
+    _check_data(spec, suite, space, manifest, paths)
+    split, threads = spec.evaluation.split, spec.evaluation.threads
+    code, execution = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[space]), spec.execution.model_dump()
+    side, data = manifest["resolution"], manifest["digest"]
+    identity = [data, space, extractor_digest(space, paths), split, threads, code]
+    key = f"{spec.dataset}-{split}-{space.replace(':', '-')}-{digest(identity, 10)}"
+    return Reference(key, spec.dataset, side, data, space, split, threads, code, execution)
 
 
 def _manifest(params: Params, paths: Paths, suite: str) -> Json:
@@ -81,45 +95,36 @@ def _manifest(params: Params, paths: Paths, suite: str) -> Json:
     raise UserError(f"{path}: {problem}; run `python -m sagan data --suite {suite}`, which makes it")
 
 
-def _check_data(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
-    """Refuse what a suite's evaluation asks for and its dataset does not have: classes, real images enough for FID."""
-    asked, labels = suite.evaluation, manifest.get("labels")
+def _check_data(suite: Suite, name: str, space: str, manifest: Json, paths: Paths) -> None:
+    """Refuse a feature space for which a suite's dataset has no classes, or too few real images for FID."""
+    asked = suite.evaluation
     place, data = f"{paths.params}: suites.{name}.evaluation", f"dataset {suite.dataset!r} has"
-    if labels and labels["kind"] != "classes" and "classifier" in asked.spaces:
-        key = "extractor" if asked.extractor == "classifier" else f"also[{asked.also.index('classifier')}]"
-        raise UserError(f"{place}.{key} = 'classifier': {data} no classes to train one on; use 'inception'")
-    # Which splits there are, `PreparedDataset.split` says.
-    first, last = manifest.get("splits", {}).get(asked.split, (0, math.inf))
-    for space in asked.spaces:
-        if last - first < (least := least_images(space)):
-            problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
-            raise UserError(f"{place}.split = {asked.split!r}: {problem}")
+    if space == "classifier" and manifest["labels"]["kind"] != "classes":
+        key = "extractor" if asked.extractor == space else f"also[{asked.also.index(space)}]"
+        raise UserError(f"{place}.{key} = {space!r}: {data} no classes to train one on; use 'inception'")
+    first, last = manifest["splits"].get(asked.split, (0, manifest["count"]))  # that one is missing, its reader says
+    if last - first < (least := least_images(space)):
+        problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
+        raise UserError(f"{place}.split = {asked.split!r}: {problem}")
 
 
-def _run(params: Params, suite: str, name: str, seed: int, manifest: Json, keys: dict[str, str], paths: Paths) -> Run:
-    """One run of a variant; its key is the one among `keys` that ends as it does, or a new one, which is added."""
-    spec, condition = params.suites[suite], params.variants[name].condition
-    classes: list[str] | None = None
+def _image(params: Params, suite: str, name: str, manifest: Json, paths: Paths) -> Image:
+    """What a variant makes of a suite's dataset."""
+    condition, classes = params.variants[name].condition, None
     if condition is not None:
         try:
             classes = class_names(manifest, condition)
         except UserError as error:
             raise UserError(f"{paths.params}: variants.{name}.{error} (suite {suite!r} asks for it)") from None
-    image = Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
-    config = run_config(params, suite, name, seed, image)
+    return Image(channels=manifest["channels"], resolution=manifest["resolution"], classes=classes)
+
+
+def _run(suite: Suite, name: str, config: RunConfig, manifest: Json, keys: dict[str, str], paths: Paths) -> Run:
+    """One run of a variant; its key is the one among `keys` that ends as it does, or a new one, which is added."""
     code, _ = run_code(config, paths, _place(name, paths))
-    identity = f"s{seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
-    key, execution = keys.setdefault(identity, f"{name}-{identity}"), spec.execution.model_dump()
-    return Run(key, name, seed, spec.dataset, manifest["digest"], code, config.model_dump(), execution)
-
-
-def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
-    split, threads = suite.evaluation.split, suite.evaluation.threads
-    code, execution = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor]), suite.execution.model_dump()
-    side, data = manifest["resolution"], manifest["digest"]
-    identity = [data, extractor, extractor_digest(extractor, paths), split, threads, code]
-    key = f"{suite.dataset}-{split}-{extractor.replace(':', '-')}-{digest(identity, 10)}"
-    return Reference(key, suite.dataset, side, data, extractor, split, threads, code, execution)
+    identity = f"s{config.seed}-{digest([config.identity(), manifest['digest'], code], 10)}"
+    key, execution = keys.setdefault(identity, f"{name}-{identity}"), suite.execution.model_dump()
+    return Run(key, name, config.seed, suite.dataset, manifest["digest"], code, config.model_dump(), execution)
 
 
 def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
@@ -164,19 +169,21 @@ def run_code(config: RunConfig, paths: Paths, place: str) -> tuple[str, Sources 
     if extension is None:
         return code, None
     sources = check_extension(paths.root / extension.file, place)
-    told, roles = f"{place} = {extension.file!r}", [role for role in NETWORKS if f"build_{role}" in sources.defined]
-    if roles and config.variant.condition is not None:
-        raise UserError(f"{told}: own networks are not told of classes; say condition: null")
-    if "discriminator" in roles and config.variant.regularisers.feature_matching:
+    if sources.roles and config.variant.condition is not None:
+        raise UserError(f"{sources.place}: own networks are not told of classes; say condition: null")
+    if "discriminator" in sources.roles and config.variant.regularisers.feature_matching:
         problem = "of an own discriminator the features before its head are not known; say feature_matching: 0"
-        raise UserError(f"{told}: {problem}")
+        raise UserError(f"{sources.place}: {problem}")
     try:
         own = fingerprint.extension_code(sources, tokens=config.tokens())
     except LookupError as error:
-        raise UserError(f"{told}: {first_line(error)}") from None
-    # An own network sees each of its switches, also those that say nothing to the package's.
-    seen = {role: getattr(config.variant, role).model_dump(exclude_defaults=True) for role in roles}
-    return digest([code, own, seen]), sources
+        raise UserError(f"{sources.place}: {first_line(error)}") from None
+    return digest([code, own, _seen(config.variant, sources)]), sources
+
+
+def _seen(variant: Recipe, sources: Sources) -> Json:
+    """An own network sees each of its switches, also those that say nothing to the package's."""
+    return {role: getattr(variant, role).model_dump(exclude_defaults=True) for role in sources.roles}
 
 
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
@@ -201,41 +208,38 @@ def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | No
 
 def _check_own_code(params: Params, suite: str, paths: Paths) -> None:
     """Refuse variants that differ only in what their own code replaces, or in the name of the file that it is in."""
-    found: dict[str, tuple[str, Json]] = {}
+    found: dict[str, str] = {}
     for name in params.rows[suite]:
-        extension = params.variants[name].extension
-        if extension is None:
+        variant, training = resolved(params, suite, name)
+        if (extension := variant.extension) is None:
             continue
-        runs = what_runs(params, suite, name)
         sources = check_extension(paths.root / extension.file, _place(name, paths))
         dead = [key for needed, keys in REPLACED.items() if sources.defined.issuperset(needed) for key in keys]
-        rest = {key: value for key, value in runs["variant"].items() if key not in dead}
-        recipe = canonical([rest, runs["training"], fingerprint.extension_code(sources)])
-        other, before = found.setdefault(recipe, (name, runs["variant"]))
-        if other == name:
-            continue
-        differs = [key for key in dead if before.get(key) != runs["variant"].get(key)]
-        why = f"{' and '.join(differs)} differ alone, which it replaces" if differs else "the code is the same"
-        told = f"{other!r} and {name!r} are one recipe by their own code, {extension.file}: {why}"
-        ways = "let them differ in something else, or list one alone"
-        raise UserError(f"{paths.params}: suites.{suite}.variants: {told}; {ways}")
+        says = switched_on(variant) | _seen(variant, sources)
+        rest = {key: value for key, value in says.items() if key not in dead}
+        other = found.setdefault(canonical([rest, switched_on(training), fingerprint.extension_code(sources)]), name)
+        if other != name:
+            why = f", which replaces {' and '.join(dead)}" if dead else ""
+            told = f"{other!r} and {name!r} are one recipe by their own code, {extension.file}{why}"
+            raise UserError(f"{paths.params}: suites.{suite}.variants: {told}; let them differ in more, or list one")
 
 
 def check_own_networks(plan: Plan, paths: Paths) -> None:
-    """Build the networks of own code that runs to come need; a `UserError` where one gives another shape than asked."""
-    to_come = {run.variant: run for run in plan.runs.values() if read_run(run.key, paths).record is None}
-    for name, run in to_come.items():
+    """Build the networks of own code that runs to come need; a `UserError` where one is not what is asked for."""
+    to_come = [run for run in plan.runs.values() if read_run(run.key, paths).record is None]
+    for run in {(run.variant, canonical(run.config["image"])): run for run in to_come}.values():
         config = run.typed
-        if config.variant.extension is None:
-            continue
-        sources = check_extension(paths.root / config.variant.extension.file, _place(name, paths))
-        roles = [role for role in NETWORKS if f"build_{role}" in sources.defined]
-        if roles:
-            from sagan.nn.extension import own_network  # torch: others need not wait for it
+        _, sources = run_code(config, paths, _place(run.variant, paths))
+        if sources is not None and sources.roles:
+            from sagan.nn.attention import SelfAttention  # torch: others need not wait for it
+            from sagan.nn.extension import PREFIX, own_network
 
             module = load_extension(sources)
-            for role in roles:
-                own_network(role, config.networks(), module)
+            for role in sources.roles:
+                for name, layer in own_network(role, config.networks(), module).named_modules():
+                    if isinstance(layer, SelfAttention) and not re.search(r"\.attention\d+$", name):
+                        told = f"{sources.place}: build_{role}: its SelfAttention {name.removeprefix(PREFIX)!r}"
+                        raise UserError(f"{told} must be called attention and its map's side, such as attention14")
 
 
 def _place(variant: str, paths: Paths) -> str:

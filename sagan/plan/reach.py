@@ -7,7 +7,7 @@ from typing import Any
 
 from sagan.errors import UserError, check_known
 from sagan.params import Params
-from sagan.params.common import Tree, as_text, shown
+from sagan.params.common import as_text, shown
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, parsed, read_yaml
 from sagan.params.run import switched_on, what_runs
@@ -57,18 +57,19 @@ def unreached(params: Params, paths: Paths, suites: Sequence[str] | None = None)
     """A line for each value that was changed since the last commit and reaches no run of some suites, and why."""
     try:
         before = parsed(committed(paths.params) or "", paths.params)
-    except UserError:  # nothing is committed, or no params.yaml
+        params_of(before)
+    except UserError:  # nothing is committed, or no params.yaml that is one now
         return
     yield from changes_without_effect(before, read_yaml(paths.params), params, suites or params.repro)
 
 
-def changes_without_effect(before: Tree, now: Tree, params: Params, suites: Sequence[str]) -> Iterator[str]:
+def changes_without_effect(before: Json, now: Json, params: Params, suites: Sequence[str]) -> Iterator[str]:
     """The same, of two trees of the file. `params` are those of `now`."""
     effect = _effect(params, suites)
     told = f"reaches no run of {', '.join(suites)}"
     for section in _UNUSED:
         for name, node in now[section].items():
-            former = dict(leaves(before.get(section, {}).get(name, {})))
+            former = dict(leaves(before[section].get(name, {})))
             changed = {path: of for path, of in leaves(node) if former.get(path, _NOTHING) != of}
             changed.pop("description", None)
             heirs = _heirs(params, section, name, suites)
@@ -95,7 +96,7 @@ def _effect(params: Params, suites: Sequence[str]) -> Json:
     }
 
 
-def _effect_with(now: Tree, section: str, name: str, path: str, value: Any, suites: Sequence[str]) -> Json | None:
+def _effect_with(now: Json, section: str, name: str, path: str, value: Any, suites: Sequence[str]) -> Json | None:
     """The effect with another value at a place; None where that is no params.yaml."""
     tree = copy.deepcopy(now)
     node = tree[section][name]

@@ -5,13 +5,13 @@ import shutil
 import pytest
 
 from sagan.code import fingerprint
-from sagan.code.fingerprint import PACKAGE, code_of, definitions_of
+from sagan.code.fingerprint import PACKAGE, code_of
 from sagan.metrics.evaluate import evaluate
 from sagan.metrics.measures import FUNCTIONS
 from sagan.metrics.reference import make_reference
 from sagan.metrics.table import METRICS, applicable
 from tests import edit
-from tests.tracing import assert_harmless, executed
+from tests.tracing import assert_harmless, definitions_of, executed
 
 # Pictures of a run, which no figure depends on, and the making of records.
 PICTURES = ("sagan.metrics.pictures",)

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from sagan.errors import UserError
 from sagan.params import params_schema
-from sagan.params.inheritance import leaves, merge
+from sagan.params.inheritance import leaves
 from sagan.params.loading import load_params
 from tests.made_up import put
 
@@ -222,10 +222,6 @@ def test_a_file_of_another_kind_is_told_in_one_line(tmp_path, content, expected)
     with pytest.raises(UserError) as caught:
         load_params(path)
     assert str(path) in str(caught.value) and expected in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_merge_replaces_lists_and_keeps_what_is_not_named():
-    assert merge({"a": {"b": [1], "c": 2}}, {"a": {"b": []}}) == {"a": {"b": [], "c": 2}}
 
 
 @pytest.mark.parametrize("section", ["datasets", "variants", "suites"])

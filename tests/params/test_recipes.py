@@ -6,6 +6,7 @@ from ruamel.yaml import YAML
 from sagan.errors import UserError
 from sagan.params.inheritance import leaves
 from sagan.params.run import suite_training
+from tests.made_up import put
 
 FILE = """
 repro: [s]
@@ -75,6 +76,7 @@ def test_a_combination_is_named_by_its_levels_whatever_else_is_named(load):
             {"attention": "on", "rate": "slow"},
             {"attention": "on", "rate": "fast"},
         ]
+    assert load(listed("g-on-fast", "w")).rows["s"]["g-on-fast"].levels == {"attention": "on", "rate": "fast"}
 
 
 def test_a_variant_that_equals_a_combination_is_an_alias_beside_it(load):
@@ -96,6 +98,10 @@ def test_a_baseline_that_is_no_row_is_refused(load):
         (
             listed("v", "twin", twin={"like": "v", "generator": {"power_iterations": 5}}),
             ["'v' and 'twin' are one recipe, since generator.power_iterations counts for nothing in it;"],
+        ),
+        (
+            listed("v", "twin", twin={"like": "v", "training": {"snapshots": [10]}}),
+            ["'v' and 'twin' are one recipe"],
         ),
         (
             listed(
@@ -140,6 +146,17 @@ def test_a_grid_or_one_of_its_factors_is_written_once(load):
     assert params.grids["part"]["part-fast-two"] == {"rate": "fast", "d": "two"}
     assert params.variants["part-fast-two"].optimizer.lr_g == params.variants["again-fast"].optimizer.lr_g == 2e-4
     assert params.variants["part-fast-two"].generator.width == 16
+
+
+def test_questions_are_of_one_grid_that_has_two_levels_of_each(load):
+    def asked(levels):
+        h, k = ({"like": "v", "grid": {"n": of, "rate": "g"}} for of in ({"one": {}}, levels))
+        change = listed("h", "k", baseline="h-one-slow", h=h, k={**k, "objective": "minimax"})
+        return load(lambda tree: (change(tree), put(tree, "suites.s.questions", ["n", "rate"]))).asked_grid("s")[0]
+
+    assert asked({"one": {}, "two": {"n_dis": 2}}) == "k"
+    with pytest.raises(UserError, match=r"suites\.s\.questions: no one grid .* of n and of rate"):
+        asked({"two": {"n_dis": 2}})
 
 
 def test_a_description_is_of_the_recipe_that_it_stands_beside(load):

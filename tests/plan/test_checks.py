@@ -4,13 +4,15 @@ import pytest
 
 from sagan.errors import UserError
 from sagan.params.loading import load_params
-from sagan.plan import check_own_networks, make_plan
+from sagan.plan import Plan, check_own_networks, make_plan
+from tests import varied
 from tests.made_up import small_suite, write_manifest
 
 VARIANTS = """
   mine: {like: sagan, extension: {file: extensions/mine.py}}
   other: {like: sagan, extension: {file: extensions/other.py}}
   loss: {like: mine, grid: {loss: {hinge: {}, lsgan: {objective: least-squares}}}}
+  eps: {like: mine, grid: {eps: {a: {}, b: {discriminator: {norm_eps: 0.001}}}}}
   start: {like: mine, grid: {start: {n: {}, x: {init: xavier, backbone: sngan}}}}
 """
 LOSS = "def {}(logits_real, logits_fake, options):\n    return logits_fake.mean()\n"
@@ -34,13 +36,14 @@ def plan(paths):
 @pytest.mark.parametrize(
     ("variants", "code", "reason"),
     [
-        ("sagan, loss", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe .* objective differ alone"),
+        ("sagan, loss", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe .*, which replaces objective;"),
         (
             "sagan, start",
             NETWORK.format("generator") + NETWORK.format("discriminator"),
-            "'start-n' and 'start-x' are one recipe .* backbone and init differ alone",
+            "'start-n' and 'start-x' are one recipe .*, which replaces backbone and init;",
         ),
-        ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe .* the code is the same"),
+        ("sagan, eps", NETWORK.format("generator"), "'eps-a' and 'eps-b' are one recipe by their own code"),
+        ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe by their own code"),
     ],
 )
 def test_what_own_code_replaces_is_not_varied_beside_it(plan, variants, code, reason):
@@ -52,6 +55,7 @@ def test_what_own_code_replaces_is_not_varied_beside_it(plan, variants, code, re
 def test_what_own_code_leaves_in_use_may_be_varied_beside_it(plan):
     plan("sagan, loss", LOSS.format("generator_loss"))
     plan("sagan, start", NETWORK.format("generator"))
+    plan("sagan, eps", NETWORK.format("discriminator"))
     plan("sagan, mine, other", BOTH, BOTH.replace("mean", "sum"))
     plan("sagan, mine")
 
@@ -84,3 +88,15 @@ def test_shapes_of_own_networks_are_held_to_the_plan(plan, paths):
         check_own_networks(made, paths)
     image = "nn.Sequential(nn.Linear(128, 784), nn.Unflatten(1, (1, 28, 28)))"
     check_own_networks(plan("sagan, mine", GENERATOR.replace("nn.Linear(128, {})", image)), paths)
+    run = next(run for run in made.runs.values() if run.variant == "mine")
+    with pytest.raises(UserError, match=r"must give \[2, 1, 32, 32\], and gave \[2, 1, 28, 28\]"):
+        check_own_networks(Plan({"other": varied(run, image={"resolution": 32}), "run": run}, {}, {}, {}), paths)
+
+
+def test_attention_of_an_own_network_is_named_by_its_side(plan, paths):
+    image = "a=nn.Linear(128, 784), b=nn.Unflatten(1, (1, 28, 28)), {}=SelfAttention(1, lambda x: x, 'full-value')"
+    code = GENERATOR.replace("nn.Linear(128, {})", f"nn.Sequential(OrderedDict({image}))")
+    code = f"from collections import OrderedDict\nfrom sagan.nn.attention import SelfAttention\n{code}"
+    check_own_networks(plan("sagan, mine", code.format("attention28")), paths)
+    with pytest.raises(UserError, match="its SelfAttention 'attend' must be called attention and its map's side"):
+        check_own_networks(plan("sagan, mine", code.format("attend")), paths)

@@ -1,6 +1,7 @@
 """Keys move for what a result uses, and for nothing else. docs/keys.md tells users of it."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,11 +11,11 @@ from ruamel.yaml import YAML
 
 from sagan.code import fingerprint
 from sagan.code.extensions import read_sources
-from sagan.code.fingerprint import PACKAGE, RUN, code_of, definitions_of, extension_code
+from sagan.code.fingerprint import PACKAGE, RUN, code_of, extension_code
 from sagan.params.run import RunConfig
 from sagan.store.weights import PUBLISHED
 from tests import edit
-from tests.tracing import assert_harmless, executed
+from tests.tracing import assert_harmless, definitions_of, executed
 from tests.variants import VARIANTS, config_of, session, weights
 
 ROOT = PACKAGE.parent
@@ -255,8 +256,12 @@ def test_what_keys_depend_on_are_dependencies_of_the_stage_that_makes_results():
     assert {str(f) for f in files if not any(d == f or d in f.parents for d in dependencies)} == set()
 
 
-def test_own_code_is_a_dependency_of_what_plans_with_it():
-    assert "extensions" in _dependencies("runs") and "extensions" in _dependencies("report")
+def test_what_pages_are_made_of_and_own_code_are_dependencies_of_the_report():
+    places = [place.removesuffix(".py").replace("/", ".") for place in _dependencies("report")]
+    text = "".join(file.read_text() for room in ("analysis", "report") for file in (PACKAGE / room).glob("*.py"))
+    used = set(re.findall(r"^ *from (sagan\.[.\w]+) import", text, re.MULTILINE)) - {"sagan.errors"}
+    assert {name for name in used if not any(f"{name}.".startswith(f"{place}.") for place in places)} == set()
+    assert "extensions" in _dependencies("runs") and "extensions" in places
 
 
 # --- own code ----------------------------------------------------------------------------------------
