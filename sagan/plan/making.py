@@ -50,8 +50,7 @@ def make_plan(
     for name in names:
         check_known(f"{paths.params}: suites: {name!r}", name, params.suites, "suite")
         suite, manifest = params.suites[name], _manifest(params, paths, name)
-        _check_data(suite, name, manifest, paths)
-        references = [_reference(suite, space, manifest, paths) for space in suite.evaluation.spaces]
+        references = [_reference(params, name, space, manifest, paths) for space in suite.evaluation.spaces]
         for reference in references:
             plan.references.setdefault(reference.key, reference)
         plan.suites[name] = []
@@ -71,6 +70,15 @@ def make_plan(
     return plan
 
 
+def reference_of(params: Params, suite: str, space: str, paths: Paths) -> Reference:
+    """The real side of a suite in one of its feature spaces; its runs are not planned, nor are other spaces looked at.
+
+    Raises:
+        UserError: the dataset is not prepared, has not what the space needs, or the space's weights are not there.
+    """
+    return _reference(params, suite, space, _manifest(params, paths, suite), paths)
+
+
 def _manifest(params: Params, paths: Paths, suite: str) -> Json:
     dataset = params.suites[suite].dataset
     path = paths.prepared(dataset, params.datasets[dataset].resolution) / "manifest.json"
@@ -81,19 +89,18 @@ def _manifest(params: Params, paths: Paths, suite: str) -> Json:
     raise UserError(f"{path}: {problem}; run `python -m sagan data --suite {suite}`, which makes it")
 
 
-def _check_data(suite: Suite, name: str, manifest: Json, paths: Paths) -> None:
-    """Refuse what a suite's evaluation asks for and its dataset does not have: classes, real images enough for FID."""
-    asked, labels = suite.evaluation, manifest.get("labels")
+def _check_data(suite: Suite, name: str, space: str, manifest: Json, paths: Paths) -> None:
+    """Refuse a feature space for which a suite's dataset has no classes, or too few real images for FID."""
+    asked = suite.evaluation
     place, data = f"{paths.params}: suites.{name}.evaluation", f"dataset {suite.dataset!r} has"
-    if labels and labels["kind"] != "classes" and "classifier" in asked.spaces:
-        key = "extractor" if asked.extractor == "classifier" else f"also[{asked.also.index('classifier')}]"
-        raise UserError(f"{place}.{key} = 'classifier': {data} no classes to train one on; use 'inception'")
+    if space == "classifier" and manifest["labels"]["kind"] != "classes":
+        key = "extractor" if asked.extractor == space else f"also[{asked.also.index(space)}]"
+        raise UserError(f"{place}.{key} = {space!r}: {data} no classes to train one on; use 'inception'")
     # Which splits there are, `PreparedDataset.split` says.
-    first, last = manifest.get("splits", {}).get(asked.split, (0, math.inf))
-    for space in asked.spaces:
-        if last - first < (least := least_images(space)):
-            problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
-            raise UserError(f"{place}.split = {asked.split!r}: {problem}")
+    first, last = manifest["splits"].get(asked.split, (0, math.inf))
+    if last - first < (least := least_images(space)):
+        problem = f"{data} {last - first} such images, and FID in {space!r} needs {least}"
+        raise UserError(f"{place}.split = {asked.split!r}: {problem}")
 
 
 def _run(params: Params, suite: str, name: str, seed: int, manifest: Json, keys: dict[str, str], paths: Paths) -> Run:
@@ -113,7 +120,9 @@ def _run(params: Params, suite: str, name: str, seed: int, manifest: Json, keys:
     return Run(key, name, seed, spec.dataset, manifest["digest"], code, config.model_dump(), execution)
 
 
-def _reference(suite: Suite, extractor: str, manifest: Json, paths: Paths) -> Reference:
+def _reference(params: Params, name: str, extractor: str, manifest: Json, paths: Paths) -> Reference:
+    suite = params.suites[name]
+    _check_data(suite, name, extractor, manifest, paths)
     split, threads = suite.evaluation.split, suite.evaluation.threads
     code, execution = fingerprint.code_of(*fingerprint.REFERENCE, tokens=[extractor]), suite.execution.model_dump()
     side, data = manifest["resolution"], manifest["digest"]

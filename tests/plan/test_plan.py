@@ -14,7 +14,7 @@ from sagan.generators.describing import describe_variant
 from sagan.params import Params
 from sagan.params.loading import load_params
 from sagan.params.suites import Training
-from sagan.plan import Plan, make_plan
+from sagan.plan import Plan, make_plan, reference_of
 from sagan.store.paths import Paths
 from sagan.store.reading import warn_once
 from tests.made_up import put, write_manifest
@@ -204,6 +204,11 @@ def test_weights_that_are_not_there_are_one_line(change, planned):
     with pytest.raises(UserError, match=r"inception-2015-12-05\.pth.*python -m sagan weights") as raised:
         planned(change({"suites.quick.evaluation.also": ["inception"]}))
     assert "\n" not in str(raised.value)
+
+
+def test_one_reference_is_that_of_the_plan_and_wants_no_other_weights(params, change, planned, paths):
+    [reference] = planned(params).references.values()
+    assert reference_of(change({"suites.quick.evaluation.also": ["inception"]}), "quick", "digits", paths) == reference
 
 
 def test_nothing_asked_for_is_said(params, change, planned):
