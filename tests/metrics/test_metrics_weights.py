@@ -1,9 +1,11 @@
 """Fetching weights: Inception's two sources, digests, and no Inception score without a classifier layer."""
 
 import hashlib
+import io
 import re
 import zipfile
 from pathlib import Path
+from urllib.response import addinfourl
 
 import pytest
 import torch
@@ -75,10 +77,13 @@ def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     assert file.exists()
 
 
-@pytest.fixture
-def unreachable(tmp_path, monkeypatch):
-    """Neither the release nor a package index answers."""
+@pytest.fixture(params=["absent", "cut short"])
+def unreachable(request, tmp_path, monkeypatch):
+    """The release is not there or comes in part, and no package index answers."""
     monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
+    if request.param == "cut short":
+        part = addinfourl(io.BytesIO(b"wei"), {"Content-Length": "7"}, "")
+        monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: part)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 
