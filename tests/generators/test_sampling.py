@@ -19,7 +19,6 @@ from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
 from sagan.params.run import completed
 from sagan.store.paths import Paths
-from sagan.store.tensors import save_tensors
 from tests import sagan
 
 torch.set_num_threads(1)
@@ -86,6 +85,8 @@ def test_grid_and_single_images_hold_the_same_pixels(path, tmp_path):
     (grid,) = write_samples(path, tmp_path / "grid.png", "grid", draw)
     files = write_samples(path, tmp_path / "single", "images", draw)
     assert [file.name for file in files] == [f"{index:05d}.png" for index in range(6)]
+    with pytest.raises(UserError, match=r"single: holds 1 other images, such as 00005\.png; name a new folder"):
+        write_samples(path, tmp_path / "single", "images", Draw(count=5))
     sheet = np.asarray(Image.open(grid))
     assert sheet.shape == (2 * 30 + 2, 3 * 30 + 2)
     for index, file in enumerate(files):
@@ -210,7 +211,14 @@ def test_another_file_in_a_generators_place_is_one_line(tmp_path, content):
     assert "\n" not in str(refused.value)
 
 
-def test_tensors_without_a_configuration_are_no_generator(tmp_path):
-    save_tensors(tmp_path / "generator.safetensors", {"a": torch.ones(1)})
-    with pytest.raises(UserError, match="holds no configuration of a network"):
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (None, "it holds no configuration of a network"),
+        ({"config": '{"variant": {}}'}, "its configuration lacks 'image'"),
+    ],
+)
+def test_tensors_without_a_configuration_are_no_generator(tmp_path, metadata, said):
+    save_file({"a": torch.ones(1)}, tmp_path / "generator.safetensors", metadata)
+    with pytest.raises(UserError, match=f"not a generator of this project: {said}$"):
         generator_of(tmp_path)

@@ -250,3 +250,11 @@ def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change,
     assert "sagan: warning: variants.sagan: the gradient penalty pulls" in capsys.readouterr().err
     told = describe_variant(params, "sagan", None)
     assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)
+
+
+def test_describe_says_what_asks_for_images_that_a_variant_cannot_make(change):
+    params = change({"variants.sagan-pytorch-port.generator.attention_at": [6]})
+    asked = {(None, None): "without --resolution or --suite", ("quick", None): "in suite 'quick'"}
+    for (suite, resolution), told in {**asked, ("quick", 32): "with --resolution 32"}.items():
+        with pytest.raises(UserError, match=f": {told} the images are"):
+            describe_variant(params, "sagan-pytorch-port", suite, resolution)
