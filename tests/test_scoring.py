@@ -28,36 +28,31 @@ def test_the_real_split_itself_scores_nearly_nothing_and_noise_does_not(measured
     assert fids[0] < 0.01 * fids[1] and f"{count} images against {count} of the" in told[0][0]
 
 
-def test_nothing_is_resized_and_what_hides_beside_images_is_none(tmp_path):
-    as_pictures(np.arange(2 * 784, dtype=np.uint16).reshape(2, 1, 28, 28).astype(np.uint8), tmp_path / "good")
-    (tmp_path / "all" / ".ipynb_checkpoints").mkdir(parents=True)
+def test_nothing_is_resized_and_hidden_files_are_no_images(tmp_path):
+    folder, pixels = tmp_path / "all", np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28), dtype=np.uint8)
+    as_pictures(pixels, tmp_path / "good")
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
     for hidden in (".ipynb_checkpoints/0000-checkpoint.png", "._0000.png"):
-        (tmp_path / "all" / hidden).write_bytes(b"no image")
-    (tmp_path / "all" / "linked").symlink_to(tmp_path / "good")
-    images = read_images(tmp_path / "all", 1, 28)
-    assert images.shape == (2, 1, 28, 28) and images[0].ravel()[:3].tolist() == [0, 1, 2]
-    assert np.array_equal(read_images(tmp_path / "good", 3, 28), images.repeat(3, 1))
+        (folder / hidden).write_bytes(b"no image")
+    (folder / "linked").symlink_to(tmp_path / "good")
+    assert np.array_equal(read_images(folder, 1, 28), pixels)
+    assert np.array_equal(read_images(folder, 3, 28), pixels.repeat(3, 1))
     with pytest.raises(UserError, match=r"0000\.png: 28x28; this dataset has 32x32"):
-        read_images(tmp_path / "good", 1, 32)
+        read_images(folder, 1, 32)
     with pytest.raises(UserError, match="no such folder, or none with images"):
         read_images(tmp_path / "none", 1, 28)
 
 
-def encoded(picture, kind="PNG", **more):
-    picture.save(buffer := io.BytesIO(), kind, **more)
+def encoded(mode="L", kind="PNG", **more):
+    Image.new(mode, (28, 28)).save(buffer := io.BytesIO(), kind, **more)
     return buffer.getvalue()
 
 
-GREY = Image.fromarray(np.full((28, 28), 200, dtype=np.uint8))
-PNG = encoded(GREY)
 BAD = {
-    "no whole image": PNG[:4],
-    r"no whole image \(JPEG, PNG": PNG.replace(b"\x16IDAT", b"\x05IDAT"),  # of which Pillow raises a SyntaxError
-    r"no whole image \(.* AVIF\)": encoded(GREY, "PPM"),
-    "its pixels are I;16; save it as 8-bit grey": encoded(GREY.convert("I;16")),
-    "its pixels are RGBA; .* without transparency": encoded(GREY.convert("RGBA")),
-    "its pixels are P;": encoded(GREY.convert("P")),
-    "has 2 frames": encoded(GREY, "TIFF", save_all=True, append_images=[GREY]),
+    r"no whole image \(JPEG, PNG": encoded().replace(b"\x10IDAT", b"\x05IDAT"),  # of which Pillow raises a SyntaxError
+    r"no whole image \(.* AVIF\)": encoded(kind="PPM"),
+    "has 2 frames": encoded(kind="TIFF", save_all=True, append_images=[Image.new("L", (28, 28))]),
+    **{f"its pixels are {mode}; save it as 8-bit grey": encoded(mode) for mode in ("I;16", "RGBA", "P")},
 }
 
 

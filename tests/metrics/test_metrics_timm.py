@@ -51,13 +51,6 @@ def test_features_are_those_of_its_own_pipeline_over_pictures(published):
     assert torch.allclose(found["features"], expected, atol=0.02) and expected.std() > 0.1
 
 
-def test_grey_images_are_shown_as_colour(published):
-    _, paths = published
-    extractor = Extractor(SPACE, paths.root, paths, CPU)
-    grey = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
-    assert torch.equal(extractor(grey)["features"], extractor(grey.expand(-1, 3, -1, -1))["features"])
-
-
 def test_a_suite_measures_in_it(measured, published, tmp_path):
     _, paths = published
     text = PARAMS.replace("extractor: classifier", f"extractor: {SPACE}, also: [digits]")

@@ -30,18 +30,13 @@ def release(tmp_path, monkeypatch):
     return file
 
 
-def test_the_release_is_stored_as_it_is(paths, release):
+def test_the_release_is_stored_as_it_is_and_fetched_anew_where_it_is_damaged(paths, release):
     assert f"fetched from {release.as_uri()}" in fetch_weights("inception", paths)
     path = paths.weights_file("inception", paths.root)
     assert path.read_bytes() == b"weights"
     assert origin_of("inception", path) == "as published: every metric"
     assert extractor_digest("inception", paths) == hashlib.sha256(b"weights").hexdigest()
     assert any(line.endswith("as published: every metric") for line in weights_lines(paths))
-
-
-def test_damaged_weights_are_fetched_anew_and_whole_ones_left_alone(paths, release):
-    path = paths.weights_file("inception", paths.root)
-    path.parent.mkdir(parents=True)
     path.write_bytes(b"wei")
     assert any("unknown origin" in line for line in weights_lines(paths))
     fetch_weights("inception", paths)
