@@ -193,7 +193,7 @@ def _run(row: Row, start: Attention) -> Json:
     best, matched = evaluation and evaluation.best, evaluation.matched if evaluation else {}
     counts = [metric.protocol.get("generated_count") for metric in evaluation.metrics.values()] if matched else []
     of_fewer = {} if matched.get("count") in counts else matched.get("generated", {})
-    digest = run and run.files.get("generator.safetensors")
+    digest, copies = run and run.files.get("generator.safetensors"), evaluation and evaluation.memorisation
     loads = [line.load for line in row.log if line.load is not None]
     return {
         "run": row.cell.run,
@@ -206,7 +206,8 @@ def _run(row: Row, start: Attention) -> Json:
         "fid_untrained": row.fid_untrained,
         "fid_best": best and best.fid.value,
         "best_step": best and best.step,
-        "nearer_than_held_out": evaluation and evaluation.memorisation.closer,
+        # Nothing is nearer than 0: where 1 % of the held-out images are training images too, copies go unseen.
+        "nearer_than_held_out": copies.closer if copies and copies.held_out_p01 != 0 else None,
         **{name: run and getattr(run, name) for name in ("steps", "images", "images_per_second", "seconds")},
         "step_seconds": run.step_seconds / run.steps if run and run.step_seconds and run.steps else None,
         "load": median(loads) if loads else None,

@@ -205,7 +205,7 @@ def analyse(
 
 @app.command()
 def score(
-    folder: Annotated[Path, typer.Argument(help="Images, of the dataset's size, at any depth.")],
+    folder: Annotated[Path, typer.Argument(help="Images, of the dataset's size, at any depth, or a zip of them.")],
     dataset: Annotated[str, typer.Option(help="A dataset of params.yaml, whose real images they are compared with.")],
     space: Annotated[str, typer.Option(help="A feature space that a suite on this dataset measures in.")],
 ) -> None:

@@ -35,8 +35,7 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
     except UserError:
         raise
     except Exception as error:  # safetensors raises its own class for files of another kind
-        lacks_it = isinstance(error, KeyError | TypeError)
-        reason = "it holds no configuration of a network" if lacks_it else first_line(error)
+        reason = f"its configuration lacks {error}" if isinstance(error, KeyError) else first_line(error)
         raise UserError(f"{path}: not a generator of this project: {reason}") from None
 
 

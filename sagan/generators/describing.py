@@ -23,30 +23,31 @@ def describe_variant(
         UserError: no such variant or suite, or the variant cannot make such images.
     """
     check_known(name, name, params.grids.get(name, params.variants), "variant")
+    channels, side, asked = 3, 64, "without --resolution or --suite"
     if suite is not None:
         check_known(f"--suite {suite}", suite, params.suites, "suite")
-    dataset = params.datasets[params.suites[suite].dataset] if suite else None
-    resolution = resolution or (dataset.resolution if dataset else 64)
-    channels = dataset.channels if dataset else 3
+        dataset = params.datasets[params.suites[suite].dataset]
+        channels, side, asked = dataset.channels, dataset.resolution, f"in suite {suite!r}"
+    if resolution is not None:
+        side, asked = resolution, f"with --resolution {resolution}"
     variant = params.variants[name]
-    check_resolution(name, variant, resolution, f"with --resolution {resolution}")
+    check_resolution(name, variant, side, asked)
     classes = [str(digit) for digit in range(10)] if variant.condition == "class" else ["without", "with"]
-    image = Image(channels=channels, resolution=resolution, classes=classes if variant.condition else None)
-    config, own = networks_of(resolved_variant(variant, resolution), image), None
+    image = Image(channels=channels, resolution=side, classes=classes if variant.condition else None)
+    config, own = networks_of(resolved_variant(variant, side), image), None
     if variant.extension is not None:
         file = (paths or Paths()).root / variant.extension.file
         own = load_extension(check_extension(file, f"variants.{name}.extension.file"))
     lines = [f"{name}: {variant.description}" if variant.description else name]
     if variant.caution is not None:
         lines += ["", f"Warning: {variant.caution}."]
-    for role, layers in describe(config, own).items():
-        lines += ["", *_network(role, layers)]
+    for role, (parameters, layers) in describe(config, own).items():
+        lines += ["", *_network(role, parameters, layers)]
     return lines
 
 
-def _network(role: str, layers: list[Layer]) -> list[str]:
+def _network(role: str, parameters: int, layers: list[Layer]) -> list[str]:
     """A network's sums, and its layers as a table."""
-    total = sum(layer.parameters for layer in layers)
     cost = sum(layer.multiply_adds for layer in layers)
     rows: list[tuple[str, ...]] = [("layer", "kind", "output", "parameters", "multiply-adds", "SN")]
     for layer in layers:
@@ -60,4 +61,4 @@ def _network(role: str, layers: list[Layer]) -> list[str]:
         table.append(f"| {' | '.join(cells)} |")
     rule = [f"{'-' * (width + 1)}{':' if column in numbers else '-'}" for column, width in enumerate(widths)]
     table.insert(1, f"|{'|'.join(rule)}|")
-    return [f"{role}: {total:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image", "", *table]
+    return [f"{role}: {parameters:,} parameters, {cost / 1e6:,.1f} million multiply-adds an image", "", *table]

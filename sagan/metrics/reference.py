@@ -14,9 +14,9 @@ from sagan.data import PreparedDataset
 from sagan.errors import UserError
 from sagan.metrics import formulas
 from sagan.metrics.extractors import Extractor
-from sagan.metrics.features import Features, Sampled, deviation_of_images, features_of_images
+from sagan.metrics.features import Sampled, deviation_of_images, features_of_images
 from sagan.metrics.measures import RealSide, measures, too_few_neighbours
-from sagan.metrics.parts import FeatureParts
+from sagan.metrics.parts import FeatureParts, Tensors
 from sagan.metrics.table import applicable
 from sagan.plan import Reference
 from sagan.store.locks import exclusive
@@ -69,7 +69,7 @@ def reference_record(
     extractor = Extractor(reference.extractor, folder, paths, device)
     weights_digest = file_digest(weights)
 
-    def features_of(name: str, images: np.ndarray, rows: int | None) -> Features:
+    def features_of(name: str, images: np.ndarray, rows: int | None) -> Tensors:
         carried = parts.of(f"{name} images", [name, rows, weights_digest, device.type])
         features = features_of_images(extractor, images, device, carried)
         if not features["features"].isfinite().all():
@@ -144,7 +144,7 @@ class RealMeasures:
 
 
 def measure_real(
-    dataset: PreparedDataset, split: str, features_of: Callable[[str, np.ndarray, int | None], Features]
+    dataset: PreparedDataset, split: str, features_of: Callable[[str, np.ndarray, int | None], Tensors]
 ) -> RealMeasures:
     """The real side; `features_of`: (a split's name, images of it, at most how many they are) -> their features."""
     images, other = dataset.split(split)[0], _other(split)

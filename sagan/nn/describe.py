@@ -31,15 +31,19 @@ class Layer:
     spectral_norm: bool
 
 
-def describe(config: Mapping[str, Any], own: ModuleType | None = None) -> dict[str, list[Layer]]:
-    """The "generator" and the "discriminator" of a run's configuration; `own`, its extension, may build them."""
+def describe(config: Mapping[str, Any], own: ModuleType | None = None) -> dict[str, tuple[int, list[Layer]]]:
+    """The "generator" and the "discriminator" of a run's configuration: how many parameters each has, and its layers.
+
+    `own`, its extension, may build them; then parameters may lie in layers of other kinds than those listed.
+    """
     image, described = config["image"], {}
     labels = torch.zeros(1, dtype=torch.long) if image["classes"] else None
     z = torch.zeros(1, config["variant"]["generator"]["z_dim"])
     images = torch.zeros(1, image["channels"], image["resolution"], image["resolution"])
     for role, build, inputs in (("generator", build_generator, z), ("discriminator", build_discriminator, images)):
         is_own = own is not None and f"build_{role}" in own.__functions__
-        described[role] = layers_of(own_network(role, config, own) if is_own else build(config), inputs, labels)
+        network = own_network(role, config, own) if is_own else build(config)
+        described[role] = sum(p.numel() for p in network.parameters()), layers_of(network, inputs, labels)
     return described
 
 

@@ -7,6 +7,7 @@ from safetensors import safe_open
 from torch import nn
 
 from sagan.code.extensions import load_kept
+from sagan.errors import UserError
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.extension import PREFIX, own_network
 from sagan.nn.reparametrised import plain
@@ -23,26 +24,28 @@ def load_generator(path: Path, trust: bool = False, paths: Paths | None = None) 
         paths: of the workspace that knows which code is its own; None for the current folder.
 
     Raises:
-        UserError: the run's own code is not beside the file, or not trusted.
+        UserError: the file holds no configuration, or the run's own code is not beside the file, or not trusted.
     """
     return _load(path, "generator", trust, paths)
 
 
-def load_discriminator(path: Path, trust: bool = False, paths: Paths | None = None) -> nn.Module:
+def load_discriminator(path: Path, paths: Paths | None = None) -> nn.Module:
     """The discriminator in a file or in a run's folder: images [B, C, R, R] in [-1, 1] to logits [B].
 
     Arguments and errors are those of `load_generator`.
     """
-    return _load(path, "discriminator", trust, paths)
+    return _load(path, "discriminator", False, paths)
 
 
 def _load(path: Path, role: str, trust: bool, paths: Paths | None) -> nn.Module:
     from sagan.params.run import completed  # which needs more than torch
 
-    path = Path(path)
     path = path / f"{role}.safetensors" if path.is_dir() else path
     with safe_open(path, "pt") as file:
-        config = completed(json.loads(file.metadata()["config"]))
+        metadata = file.metadata() or {}
+        if "config" not in metadata:
+            raise UserError(f"{path}: not a generator of this project: it holds no configuration of a network")
+        config = completed(json.loads(metadata["config"]))
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if all(name.startswith(PREFIX) for name in state):
         folder = path.parent.parent if path.parent.name == "snapshots" else path.parent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sagan.errors import UserError, did_you_mean
 
-# Feature spaces whose weights ship with the package, and the file of each (`sagan.metrics.digits` made them).
+# Feature spaces whose weights ship with the package, and the file of each (`benchmarks.rulers` made them).
 RULERS = Path(__file__).parent.parent / "metrics" / "rulers"
 SHIPPED = {name: name for name in ("digits", "digits-2", "digits-3", "random")} | {"stacked-digits": "digits"}
 # Before the names of timm's networks.

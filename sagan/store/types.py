@@ -203,6 +203,7 @@ class Memorisation(Record):
     """`closer`: share of generated images nearer to a training image than all but 1 % of held-out ones are."""
 
     closer: float | None = None
+    held_out_p01: float | None = None  # 0: no image can be closer
     train_count: int | None = None
     training_images: int | None = None
 

@@ -107,6 +107,13 @@ def test_seconds_between_log_lines_are_interpolated(library):
     assert row.at_step(15) == pytest.approx(expected)
 
 
+def test_copies_are_told_only_where_an_image_can_be_nearer_than_held_out_ones(make_library, tmp_path):
+    library, told = make_library(tmp_path, ["few"], pictures=False), []
+    for held_out in ({"held_out_p01": 0.5}, {"held_out_p01": 0.0}):
+        told.append(changed_record(library, lambda record, more=held_out: record["memorisation"].update(more)))
+    assert told[0]["nearer_than_held_out"] == 0.01 and pd.isna(told[1]["nearer_than_held_out"])
+
+
 def test_figures_of_another_classifier_than_the_references_do_not_count(make_library, tmp_path):
     library = make_library(tmp_path, ["few"], pictures=False)
     reference = library.paths.reference(next(iter(library.plan.references))) / "reference.json"

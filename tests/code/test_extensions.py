@@ -112,12 +112,13 @@ def test_own_networks_are_found_from_a_folder_below_too(own_run, images, paths, 
 
 
 def test_own_networks_are_described_and_the_other_stays(write, plan, paths, monkeypatch):
-    write(JUDGE.format("nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Flatten(0))"))
+    layers = "nn.Linear(784, 8), nn.PReLU(), *[nn.Linear(8, 8)] * 2, nn.Linear(8, 1)"  # one of them twice
+    write(JUDGE.format(f"nn.Sequential(nn.Flatten(), {layers}, nn.Flatten(0))"))
     plan()
     monkeypatch.chdir(paths.root)
     text = "\n".join(describe_variant(load_params(paths.params), "mine", "quick"))
     generator, discriminator = text.split("\ndiscriminator: ")
-    assert "attention" in generator and discriminator.startswith("785 parameters") and "own.1" in discriminator
+    assert "attention" in generator and discriminator.startswith("6,362 parameters") and "own.1" in discriminator
 
 
 def test_a_run_with_own_code_goes_on_where_it_was_stopped(own_run, images, paths, tmp_path, monkeypatch):

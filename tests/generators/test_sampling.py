@@ -19,7 +19,6 @@ from sagan.nn import build_generator
 from sagan.nn.reparametrised import folded_state
 from sagan.params.run import completed
 from sagan.store.paths import Paths
-from sagan.store.tensors import save_tensors
 from tests import sagan
 
 torch.set_num_threads(1)
@@ -29,11 +28,12 @@ def saved(folder, backbone="dcgan", classes=0, **switches):
     """A file as versions left it that wrote only what is on: spectral norm folded in, the configuration inside."""
     torch.manual_seed(0)
     network = {"width": 8, "spectral_norm": True, "attention_at": [14], "norm": "batch", **switches}
+    on = {name: value for name, value in network.items() if value != "none"}
     image = {"channels": 1, "resolution": 28}
     if classes:
         image["classes"] = [f"kind {index}" for index in range(classes)]
     config = {
-        "variant": {"backbone": backbone, "generator": {"z_dim": 16, **network}, "init": "xavier"},
+        "variant": {"backbone": backbone, "generator": {"z_dim": 16, **on}, "init": "xavier"},
         "image": image,
     }
     generator = build_generator(completed(config)).eval()
@@ -50,8 +50,10 @@ def path(tmp_path):
 
 
 def test_a_loaded_generator_is_the_one_that_was_saved(tmp_path):
-    path, generator = saved(tmp_path)
+    path, generator = saved(tmp_path, norm="none")
     loaded = load_generator(path)
+    switches = loaded.config["variant"]["generator"]
+    assert (switches["attention"], switches["norm"], switches["spectral_norm_eps"]) == ("official", "none", 1e-12)
     z = torch.randn(3, loaded.z_dim)
     torch.testing.assert_close(loaded(z), generator(z))
     assert not loaded.training and loaded.config["variant"]["backbone"] == "dcgan"
@@ -71,21 +73,13 @@ def test_a_generator_is_found_by_its_runs_key(tmp_path):
         load_generator(f"{key[:-1]}0", paths)
 
 
-def test_a_file_from_before_newer_switches_loads(tmp_path):
-    """What it does not say is off."""
-    path, generator = saved(tmp_path, norm="none")
-    said = {"backbone": "dcgan", "generator": {"z_dim": 16, "width": 8, "attention_at": [14]}, "init": "xavier"}
-    config = {"variant": said, "image": {"channels": 1, "resolution": 28}}
-    save_file(folded_state(generator), path, {"config": json.dumps(config)})
-    switches = load_generator(path).config["variant"]["generator"]
-    assert (switches["attention"], switches["norm"], switches["spectral_norm_eps"]) == ("official", "none", 1e-12)
-
-
 def test_grid_and_single_images_hold_the_same_pixels(path, tmp_path):
     draw = Draw(count=6, columns=3, seed=4)
     (grid,) = write_samples(path, tmp_path / "grid.png", "grid", draw)
     files = write_samples(path, tmp_path / "single", "images", draw)
     assert [file.name for file in files] == [f"{index:05d}.png" for index in range(6)]
+    with pytest.raises(UserError, match=r"single: holds 1 other images, such as 00005\.png; name a new folder"):
+        write_samples(path, tmp_path / "single", "images", Draw(count=5))
     sheet = np.asarray(Image.open(grid))
     assert sheet.shape == (2 * 30 + 2, 3 * 30 + 2)
     for index, file in enumerate(files):
@@ -210,7 +204,14 @@ def test_another_file_in_a_generators_place_is_one_line(tmp_path, content):
     assert "\n" not in str(refused.value)
 
 
-def test_tensors_without_a_configuration_are_no_generator(tmp_path):
-    save_tensors(tmp_path / "generator.safetensors", {"a": torch.ones(1)})
-    with pytest.raises(UserError, match="holds no configuration of a network"):
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (None, "it holds no configuration of a network"),
+        ({"config": '{"variant": {}}'}, "its configuration lacks 'image'"),
+    ],
+)
+def test_tensors_without_a_configuration_are_no_generator(tmp_path, metadata, said):
+    save_file({"a": torch.ones(1)}, tmp_path / "generator.safetensors", metadata)
+    with pytest.raises(UserError, match=f"not a generator of this project: {said}$"):
         generator_of(tmp_path)

@@ -12,8 +12,6 @@ from sagan.metrics.features import Sampled
 from sagan.metrics.measures import MEASURED, measures
 from sagan.metrics.networks import modes_of
 from sagan.metrics.table import applicable
-from sagan.params.datasets import StackedMnist
-from sagan.params.loading import load_params
 from tests.metrics.conftest import PARAMS, World
 
 DATASET = "stacks: {kind: stacked-mnist, stacks: 1200, held_out: 450}"
@@ -115,11 +113,3 @@ def test_only_what_applies_is_measured(world):
     assert world.record["metrics"]["fid"]["protocol"]["feature_dim"] == 384
     real_modes = world.reference_record["other_split"]["metrics"]["modes"]["value"]
     assert 250 < real_modes <= 450 and real_modes > modes["value"]
-
-
-def test_the_stacked_suite_has_the_published_protocols_counts():
-    params = load_params()
-    suite = params.suites["stacked"]
-    assert params.datasets[suite.dataset] == StackedMnist(kind="stacked-mnist") and suite.evaluation.samples == 26_000
-    assert params.datasets[suite.dataset].stacks == 128_000 and suite.training.batch_size == 64
-    assert {f"{name}-stacked" for name in ("dcgan", "sngan", "sagan", "modern")} == set(suite.variants)

