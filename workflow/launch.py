@@ -1,6 +1,6 @@
 """The `runs` stage: everything that the suites under `repro:` ask for and that is not there yet, made by Snakemake.
 
-    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR]
+    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR [--light]]
 
 It freezes the plan in a file, packs what is missing into batches, finds the GPUs, clears a lock that a killed Snakemake
 left behind, shows one live line, and ends with a summary: finished, diverged, and why the rest is not there.

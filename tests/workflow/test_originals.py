@@ -52,6 +52,8 @@ def prepare_pets(paths, add_image):
 
 
 def test_a_changed_original_is_said_until_it_is_prepared(paths, prepare_pets, add_image, capsys):
+    around.before(paths)
+    assert capsys.readouterr().out == "", "not prepared yet"
     prepare_pets()
     capsys.readouterr()
     around.before(paths)
@@ -61,11 +63,6 @@ def test_a_changed_original_is_said_until_it_is_prepared(paths, prepare_pets, ad
     said = capsys.readouterr().out
     assert said.startswith("pets: its originals have changed") and said.count("\n") == 1
     prepare_pets()
-    around.before(paths)
-    assert capsys.readouterr().out == ""
-
-
-def test_what_is_not_prepared_yet_is_not_said(paths, prepare_pets, capsys):
     around.before(paths)
     assert capsys.readouterr().out == ""
 
