@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -43,8 +44,9 @@ def check_place(root: Path) -> None:
         OSError: it cannot be written.
     """
     command = ["git", "-C", str(root), "rev-parse", "--is-inside-work-tree"]
+    english = os.environ | {"LC_ALL": "C"}
     try:
-        git = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+        git = subprocess.run(command, env=english, capture_output=True, encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise UserError("DVC needs git, which is not installed") from None
     if "dubious ownership" in git.stderr:

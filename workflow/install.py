@@ -2,10 +2,11 @@
 
     .venv/bin/python -m workflow.install        # `make setup` does
 
-It needs nothing but the standard library. A file `.installing` in the environment marks an installation that has not
-come to its end.
+It needs nothing but the standard library. A file `.installing` in the environment, with this process's number, marks an
+installation that has not come to its end.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ LOCK = Path("requirements.lock")
 
 def main() -> int:
     mark = Path(sys.prefix) / ".installing"
-    mark.touch()
+    mark.write_text(str(os.getpid()), encoding="utf-8")
     print(f"Installing the locked packages into {Path(sys.prefix).name} (torch among them: some GB)", flush=True)
     # Two packages have source archives alone. They are built with the locked setuptools, whose hash is checked too,
     # and not with what pip would fetch for it.

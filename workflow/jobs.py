@@ -81,7 +81,7 @@ class Jobs:
             shutil.rmtree(old, ignore_errors=True)
         # Jobs of an earlier launch may still wait in a cluster's queue.
         self.paths, self.folder = paths, root / str(time.time_ns())
-        self.was_stopped = self.is_over = self._ends = False
+        self.was_stopped = self.is_over = False
         self._told: set[int] = set()  # processes that were asked to leave
         listed = {f"{number:04d}": dataclasses.asdict(batch) for number, batch in enumerate(batches)}
         write_json(self.folder / "batches.json", listed)
@@ -106,42 +106,39 @@ class Jobs:
             )
             with self._signals_heard():
                 while True:
-                    if not self._ends and time.monotonic() >= deadline:
-                        self.is_over = not self.was_stopped
-                        self._end()
-                    if self._ends:
+                    if not self.was_stopped and time.monotonic() >= deadline:
+                        self.was_stopped = self.is_over = True
+                    if self.was_stopped:
                         self._ask_to_leave()
                     with suppress(subprocess.TimeoutExpired):
                         return self._snakemake.wait(_LOOK_SECONDS)
 
     @contextmanager
     def _signals_heard(self) -> Iterator[None]:
-        """Answer Ctrl-C, however often it comes, with a line; SIGTERM and SIGHUP stop all jobs.
+        """SIGINT, SIGTERM and SIGHUP stop all jobs; Ctrl-C is answered with a line, however often it comes.
 
         After each, go on waiting: to leave before trainings finish their step would unlock the workspace that they are
-        at work in. Ctrl-C reaches Snakemake and them by itself. What is ignored stays so: a script that put this into
-        the background, or `nohup`, meant it.
+        at work in. Ctrl-C reaches Snakemake and them by itself too, a SIGINT to this process alone does not. What is
+        ignored stays so: a script that put this into the background, or `nohup`, meant it.
         """
-        handlers = {signal.SIGINT: self._answer, signal.SIGTERM: self._end, signal.SIGHUP: self._end}
-        heard = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
-        previous = {number: signal.signal(number, handlers[number]) for number in heard}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, self._answer) for number in heard}
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _answer(self, *signalled: object) -> None:
+    def _answer(self, number: int, frame: object) -> None:
         self.was_stopped = True
-        print(
-            "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
-            f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def _end(self, *signalled: object) -> None:
-        self.was_stopped = self._ends = True
+        if number == signal.SIGINT:
+            print(
+                "\nstopping: waiting for trainings to finish their step and write a checkpoint; "
+                f"`kill -9 -- -{os.getpgrp()}` ends everything at once (the last checkpoint stays)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _ask_to_leave(self) -> None:
         """No new jobs, and those at work write a checkpoint and leave. Each is asked once; one may have just begun."""

@@ -1,6 +1,6 @@
 """The `runs` stage: everything that the suites under `repro:` ask for and that is not there yet, made by Snakemake.
 
-    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR]
+    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR [--light]]
 
 It freezes the plan in a file, packs what is missing into batches, finds the GPUs, clears a lock that a killed Snakemake
 left behind, shows one live line, and ends with a summary: finished, diverged, and why the rest is not there.
@@ -18,8 +18,10 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sagan.analysis.seeds import planned
+from sagan.code.definitions import code_base
 from sagan.errors import UserError, said
 from sagan.names import speak_any_locale
 from sagan.params.loading import load_params
@@ -51,10 +53,16 @@ def main() -> int:
         help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
-    parser.add_argument("--minutes", type=float, help="stop behind checkpoints in time, packing included")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop behind checkpoints in time, packing too")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="pack what is there in the end, for another clone")
     parser.add_argument("--light", action="store_true", help="with --pack: finished runs without their weights")
     arguments = parser.parse_args()
+    if arguments.cores < 1:
+        parser.error("--cores: at least 1")
+    if not 60 * arguments.minutes > RESERVE_SECONDS:  # nor is `nan`
+        parser.error(f"--minutes: more than {RESERVE_SECONDS / 60:.2g}, for stopping and packing")
+    if arguments.light and arguments.pack is None:
+        parser.error("--light: says what --pack leaves out; say --pack too")
     speak_any_locale()
     try:
         return launch(arguments)
@@ -73,37 +81,34 @@ def launch(arguments: argparse.Namespace) -> int:
         UserError, OSError: nothing was begun.
     """
     minutes, suites, cores = arguments.minutes, arguments.suite, arguments.cores
-    deadline = math.inf
-    if minutes is not None:
-        if not RESERVE_SECONDS < 60 * minutes < math.inf:
-            least = f"{RESERVE_SECONDS / 60:.2g}, for stopping and packing"
-            raise UserError(f"--minutes {minutes:g}: say a number above {least}")
-        deadline = time.monotonic() + 60 * minutes - RESERVE_SECONDS
+    deadline = time.monotonic() + 60 * minutes - RESERVE_SECONDS
     params = load_params(PATHS.params)
     plan = planned(params, PATHS, suites)
     check_own_networks(plan, PATHS)
     for line in unreached(params, PATHS, suites):
         print(f"runs: note: {line}")
     is_local, batch_seconds = read_profile(arguments.profile)
-    if not is_local and minutes is not None:
+    if not is_local and minutes < math.inf:
         raise UserError("--minutes: is of this machine; on a cluster, a profile's `runtime` bounds its jobs")
     if is_local:
         check_threads(plan, cores)
     try:
         while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
-            before, plan = plan, planned(params, PATHS, suites)
             # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
-            if load_params(PATHS.params) != params or not before.evaluations.keys() <= plan.evaluations.keys():
+            code_base.cache_clear()
+            now = planned(params, PATHS, suites)
+            if load_params(PATHS.params) != params or not plan.evaluations.keys() <= now.evaluations.keys():
                 print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
                 status = 1
                 break
-            if plan.digest() == before.digest() or time.monotonic() >= deadline:
+            if now.digest() == plan.digest() or time.monotonic() >= deadline:
                 break
-            print(f"runs: not decided yet, so seeds are added: {len(plan.runs) - len(before.runs)} more runs")
+            print(f"runs: not decided yet, so seeds are added: {len(now.runs) - len(plan.runs)} more runs")
+            plan = now
     except (UserError, OSError) as error:
         status = said(error)
     if arguments.pack is not None:
-        pack(planned(params, PATHS, suites), PATHS, arguments.pack, arguments.light)
+        pack(plan, PATHS, arguments.pack, arguments.light)
     return status
 
 
@@ -111,13 +116,17 @@ def read_profile(folder: Path) -> tuple[bool, float]:
     """Of a Snakemake profile: whether jobs run on this machine, and for how many seconds batches are packed.
 
     Raises:
-        UserError: there is no such profile.
+        UserError: there is no such profile, or it cannot be read.
     """
-    if not (folder / "config.yaml").exists():
+    file = folder / "config.yaml"
+    if not file.exists():
         raise UserError(f"{folder}: no such profile (there is no config.yaml in it); see workflow/profiles")
-    settings: Json = YAML(typ="safe", pure=True).load(folder / "config.yaml") or {}
-    minutes = (settings.get("config") or {}).get("batch_minutes")
-    return settings.get("executor", "local") == "local", MOST_SECONDS if minutes is None else 60.0 * minutes
+    try:
+        settings: Json = YAML(typ="safe", pure=True).load(file) or {}
+        minutes = float((settings.get("config") or {}).get("batch_minutes", MOST_SECONDS / 60))
+        return settings.get("executor", "local") == "local", 60 * minutes
+    except (YAMLError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: is no profile, see workflow/profiles: {' '.join(str(error).split())}") from None
 
 
 def check_threads(plan: Plan, cores: int) -> None:
@@ -164,8 +173,9 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         print("runs: {} to train, {} to measure, {} references to make".format(*to_do), flush=True)
         plan_file = PATHS.plan(plan.digest())
         plan.save(plan_file)
-        for key in absent:
-            PATHS.log(key).unlink(missing_ok=True)  # of an earlier launch
+        # Of an earlier launch; that of a killed measurement is its run's, which is there.
+        for key in plan.jobs:
+            PATHS.log(key).unlink(missing_ok=True)
         # On a cluster the login node has none, and jobs ask for theirs.
         gpus = gpu_count() if cores and any(job.execution["device"] != "cpu" for job in absent.values()) else 0
         jobs = Jobs(batches(plan, PATHS, cores, gpus, batch_seconds), PATHS)
@@ -173,8 +183,7 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
         with tracking, LiveLine(plan, PATHS):
             status = jobs.run(plan_file, profile, cores, gpus, deadline)
         status = summary(plan, PATHS, jobs, status)
-        if shared != PATHS:
-            publish(plan, PATHS, shared)
+        publish(plan, PATHS, shared)
     return status
 
 

@@ -109,7 +109,8 @@ def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int) -> int:
         print(f"  diverged: {record.key} ({record.reason})")
     for key in stopped[:_SHOWN_FAILURES]:
         step = last_checkpoint(key, paths)
-        print(f"  stopped at step {step}: {key}" if step else f"  stopped: {key}, which begins anew")
+        anew = ", which begins anew" if key in plan.runs and not step else ""  # others keep finished parts
+        print(f"  stopped{f' at step {step}' if step else ''}: {key}{anew}")
     for key in failed[:_SHOWN_FAILURES]:
         _show(f"failed: {key}, log", paths.log(noted[key]))
     if len(failed) > _SHOWN_FAILURES:

@@ -57,10 +57,11 @@ def _linked(plan: Plan, wanted: Iterable[str], source: Paths, target: Paths) -> 
 
 
 def _link_or_copy(source: str, target: str) -> None:
+    """A link (DVC's, into its cache) stays one."""
     try:
-        os.link(source, target, follow_symlinks=True)
+        os.link(source, target, follow_symlinks=False)
     except OSError:
-        shutil.copy2(source, target)
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
@@ -102,7 +103,7 @@ def _members(folder: Path, root: Path, light: bool) -> Iterator[tuple[Path, byte
     is_run = (folder / "run.json").exists()
     left_behind = []
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name == "run.json":
+        if not path.is_file() or path.name == "run.json" or path.name.startswith("."):  # half a file, left by a kill
             continue
         if not is_own_file(path, folder):
             # In a folder that was copied in, a link may lead anywhere.

@@ -8,7 +8,6 @@ cannot read a file that it was killed over. A process number says nothing where 
 processes of its own, wrote it: such a note goes once no launch is at work here and the note is an hour old.
 """
 
-import json
 import os
 import time
 from contextlib import suppress
@@ -18,7 +17,7 @@ import psutil
 from filelock import FileLock
 
 from sagan.store.locks import is_locked, lock_of
-from sagan.store.records import Json, write_json
+from sagan.store.records import Json, read_json, write_json
 
 _OLD_SECONDS = 3600.0
 
@@ -36,13 +35,13 @@ def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
     # DVC edits the file under this lock, which the kernel drops with its owner.
     with FileLock(folder / "rwlock.lock"):
         try:
-            notes = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
+            notes = read_json(path)
+            # Who reads or writes a path, one note or several; either part is absent where nobody has done so since.
+            kept = {name: {path: _living(told) for path, told in part.items()} for name, part in notes.items()}
+        except (ValueError, TypeError, AttributeError, LookupError):
             path.unlink()
             print("unlock: .dvc/tmp/rwlock was damaged; removed")
             return
-        # Who reads or writes a path, one note or several; either part is absent where nobody has done so since.
-        kept = {name: {path: _living(told) for path, told in part.items()} for name, part in notes.items()}
         kept = {name: {path: told for path, told in part.items() if told} for name, part in kept.items()}
         if kept == notes:
             return

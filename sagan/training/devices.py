@@ -150,15 +150,13 @@ def runtime_folder() -> Path:
         UserError: somebody else has made it.
     """
     user = os.getuid()
-    folder = Path(f"/run/user/{user}")
-    if not os.access(folder, os.W_OK):
-        # Whatever TMPDIR says: all of the user's processes must meet here.
-        folder = Path(f"/tmp/sagan-{user}")
-        folder.mkdir(mode=0o700, exist_ok=True)
+    # Whatever TMPDIR says: all of the user's processes must meet here. /run/user goes when the user logs out.
+    folder = Path(f"/tmp/sagan-{user}")
+    folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != user or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
         raise UserError(f"{folder}: is not a folder of this user's own; delete it")
-    return folder / "sagan"
+    return folder
 
 
 def physical_gpus() -> list[str]:

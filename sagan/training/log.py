@@ -98,12 +98,6 @@ def diagnostics(trainer: Trainer) -> dict[str, Tensor]:
     return scalars
 
 
-def weights_finite(trainer: Trainer) -> Tensor:
-    """Whether every weight of both networks is finite, as a boolean scalar on the device."""
-    weights = [*trainer.generator.parameters(), *trainer.discriminator.parameters()]
-    return torch.stack(torch._foreach_norm(weights)).isfinite().all()
-
-
 @torch.no_grad()
 def mean_score(trainer: Trainer, images: np.ndarray) -> Tensor:
     """The discriminator's mean logit over some of the images, uint8 [N, C, R, R]: a scalar on the device.

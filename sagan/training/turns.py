@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -28,9 +28,10 @@ from sagan.store.tensors import save_tensors
 from sagan.store.types import RunRecord
 from sagan.training.checkpoints import load_checkpoint, save_checkpoint
 from sagan.training.engine import Session
-from sagan.training.log import RunLog, StepClock, diagnostics, mean_score, weights_finite
+from sagan.training.log import RunLog, StepClock, diagnostics, mean_score
 from sagan.training.processes import ALONE, Processes
 from sagan.training.provenance import Beginning, provenance
+from sagan.training.step import Trainer
 from sagan.training.stopping import StopSignal
 
 
@@ -143,7 +144,8 @@ class UnderWay:
         if self.processes.is_first:
             # Files of a torn copy must not stand for what is made now.
             (folder / "run.json").unlink(missing_ok=True)
-        own = self._own_code()
+        # Own code as the very bytes that the plan's code was hashed over.
+        own = None if run.typed.variant.extension is None else load_extension(check_code(run, self.paths))
         session, saved = self._session(data, own)
         if not self.processes.is_first:
             yield from self._steps(session, data, saved, None)
@@ -165,14 +167,7 @@ class UnderWay:
         # Of all of a CPU's threads together.
         each = 1 if self.device.type == "cuda" else run.threads
         record = RunRecord(
-            key=run.key,
-            variant=run.variant,
-            seed=run.seed,
-            dataset=run.dataset,
-            dataset_digest=run.dataset_digest,
-            code=run.code,
-            config=run.config,
-            execution=run.execution,
+            **asdict(run),
             status="finished" if diverged_at is None else "diverged",
             diverged_at=diverged_at,
             reason=None if diverged_at is None else f"a loss or weight was not finite at step {diverged_at}",
@@ -188,11 +183,6 @@ class UnderWay:
             provenance=provenance(self.device, beginning) | {"processes": saved["processes"], "together": self.beside},
         )
         write_json(folder / "run.json", record.content())
-
-    def _own_code(self) -> ModuleType | None:
-        """The run's extension: the very bytes that the plan's code was hashed over."""
-        own = self.run.typed.variant.extension
-        return None if own is None else load_extension(check_code(self.run, self.paths))
 
     def _session(self, data: Data, own: ModuleType | None) -> tuple[Session, Json]:
         """As the last checkpoint left it, with what that says beside the state; else at the beginning."""
@@ -250,7 +240,8 @@ class UnderWay:
                 if logs or saves:
                     clock.waited(step)
                     saved["seconds"] = clock.read()
-                    if logs and log is not None:
+                if logs:
+                    if log is not None:
                         scalars = scalars | diagnostics(trainer)
                         if session.at_snapshot and not diverged and data.held_out is not None:
                             # Does the discriminator know the images that it was trained on?
@@ -263,7 +254,8 @@ class UnderWay:
                     if session.at_snapshot and log is not None:
                         self._save_snapshot(session)
                 if saves and step < steps:
-                    if log is not None:
+                    # A run ends as diverged at a logged step, whatever the clock; a checkpoint knows no `bad_step`.
+                    if log is not None and not diverged:
                         saved.update(seconds=clock.read(), log_bytes=log.size())
                         save_checkpoint(self.state, step, session.state(), saved)
                     saved_at = time.monotonic()
@@ -280,6 +272,12 @@ class UnderWay:
 
     def _snapshot(self, step: int) -> Path:
         return self.folder / "snapshots" / f"{step:06d}.safetensors"
+
+
+def weights_finite(trainer: Trainer) -> Tensor:
+    """Whether every weight of both networks is finite, as a boolean scalar on the device."""
+    weights = [*trainer.generator.parameters(), *trainer.discriminator.parameters()]
+    return torch.stack(torch._foreach_norm(weights)).isfinite().all()
 
 
 def _save_network(session: Session, state: dict[str, Tensor], path: Path) -> None:

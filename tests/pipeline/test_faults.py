@@ -3,7 +3,6 @@
 Each test has its own copy of a clone in which everything is made, and takes away the run that it disturbs.
 """
 
-import json
 import os
 import random
 import shutil
@@ -26,19 +25,7 @@ KILLS = int(os.environ.get("SAGAN_TEST_KILLS", "4"))
 STEPS, CHECKPOINT_EVERY = 15 * KILLS, 3
 # Everything up to the measurements; the report adds nothing to what is tested here.
 # What docs/running.md says may go on for a while, and the shells around them.
-NAMED = {
-    "dvc",
-    "workflow.launch",
-    "snakemake",
-    "make",
-    "track",
-    "/usr/bin/bash",
-    "/bin/sh",
-    "/bin/bash",
-    "sh",
-    "bash",
-    "git",
-}
+NAMED = {"dvc", "workflow.launch", "snakemake", "make", "track", "git", "bash", "sh"}
 REPRO = (sys.executable, "-m", "dvc", "repro", "runs")
 
 
@@ -120,7 +107,10 @@ def processes_of(clone):
 def kind(process):
     """What a process of a launch is, in a word."""
     words = process.cmdline()
-    return next((word for word in ("make", "track", "snakemake", "workflow.launch", "dvc") if word in words), words[0])
+    return next(
+        (word for word in ("make", "track", "snakemake", "workflow.launch", "dvc") if word in words),
+        os.path.basename(words[0]),
+    )
 
 
 def kinds_left(clone):
@@ -277,31 +267,3 @@ def test_a_run_copied_in_is_used_when_whole_whatever_its_times_and_made_anew_whe
     assert "is invalid; set aside" in clone.run(*REPRO)
     assert_as_undisturbed(clone, undisturbed)
     assert list((clone.folder / "state/torn").iterdir())
-
-
-def test_parameters_edited_meanwhile_are_made_by_the_next_repro(clone, undisturbed):
-    process = clone.start(*REPRO)
-    wait_for_checkpoint(clone)
-    clone.set_param("variants.sagan-no-attention.optimizer", {"lr_ratio": 3.0})
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode != 0 and "changed while this ran" in output
-    assert_as_undisturbed(clone, undisturbed)
-    before = clone.runs()
-    clone.run(*REPRO)
-    assert len(set(clone.runs()) - set(before)) == 1 and before.items() <= clone.runs().items()
-
-
-def test_a_measurement_and_a_reference_without_a_record_are_set_aside_and_made_anew(clone, undisturbed):
-    clone.run(*REPRO)
-    clone.before = clone.runs()
-    records = [*(clone.folder / "results/evaluations").glob(f"{clone.key}.*/metrics.json")]
-    records += (clone.folder / "results/references").glob("*/reference.json")
-    for path, content in zip(records, ("{}", '{"key": "tr'), strict=True):
-        path.write_text(content)
-    output = clone.run(*REPRO)
-    assert output.count("its folder is invalid; set aside in state/torn/") == 2 and "Traceback" not in output
-    assert_as_undisturbed(clone, undisturbed)
-    for path in records:
-        assert json.loads(path.read_text())["key"] == path.parent.name
-    kept = (clone.folder / "state/torn").glob("*/*.json")
-    assert sorted(path.read_text() for path in kept) == ['{"key": "tr', "{}"]

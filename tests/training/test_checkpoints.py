@@ -40,7 +40,3 @@ def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, file, damage, cap
     told = f"sagan: warning: {weights}: damaged, so the checkpoint before it is used\n"
     assert capsys.readouterr().err == told
     assert record["step"] == 10 and tensors["w"].tolist() == [10.0] * 3
-
-
-def test_none_there(tmp_path):
-    assert load_checkpoint(tmp_path, CPU) is None

@@ -119,15 +119,22 @@ def test_a_finished_run_is_not_made_twice_and_a_torn_copy_not_believed(run, imag
     assert weights(run, paths) == whole
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(run, images, paths, monkeypatch):
+@pytest.mark.parametrize(("checkpoint_every", "stopped"), [(None, False), (1, False), (None, True)])
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_at_its_first_step(
+    run, images, paths, monkeypatch, checkpoint_every, stopped
+):
+    """And at a logged step, whenever a checkpoint or a signal came before it."""
+
     def far_too_fast(trainer, step):
         for optimizer in (trainer.optimizer_g, trainer.optimizer_d):
             optimizer.param_groups[0]["lr"] = 1e30
 
     monkeypatch.setattr(Trainer, "_set_learning_rates", far_too_fast)
-    wild = dataclasses.replace(run, execution={**run.execution, "log_every": 3})
+    wild = dataclasses.replace(run, execution=run.execution | {"log_every": 3, "checkpoint_every": checkpoint_every})
+    if stopped:
+        interrupted(wild, images, paths, monkeypatch, at=2)
     record = train(wild, Data(images), paths).content()
-    assert record["status"] == "diverged" and record["diverged_at"] < 3
+    assert (record["status"], record["diverged_at"], record["steps"]) == ("diverged", 1, 3)
     assert str(record["diverged_at"]) in record["reason"]
     assert "generator.safetensors" not in record["files"] and "snapshots/000000.safetensors" in record["files"]
     entry = read_lines(paths.run(wild.key) / "log.jsonl")[-1]

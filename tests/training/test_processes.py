@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from sagan.training.loop import Data, train
-from sagan.training.processes import Processes
 from tests import read_lines, varied, wait_for
 from tests.training.conftest import prepared
 
@@ -110,9 +109,3 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, images, objecti
     torch.testing.assert_close(of_parts, whole, rtol=1e-4, atol=1e-6)
     for name, value in scalars.items():
         torch.testing.assert_close(scalars_of_parts[name], value)
-
-
-def test_alone_nothing_is_exchanged():
-    tensor = torch.ones(2)
-    Processes().mean_([tensor])
-    assert tensor.tolist() == [1, 1] and Processes().earliest(7) == 7 and not Processes().any(False)

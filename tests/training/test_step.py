@@ -10,7 +10,7 @@ from sagan.nn.reparametrised import orthogonality
 from sagan.nn.spectral import iterate, normalised_layers
 from sagan.objectives import PENALTIES
 from sagan.training.augment import augmented
-from sagan.training.log import weights_finite
+from sagan.training.turns import weights_finite
 from tests import varied
 from tests.training.conftest import prepared
 

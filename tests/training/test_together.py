@@ -52,16 +52,6 @@ def test_three_in_one_process_leave_what_three_processes_do_also_when_killed(run
         assert [t.threads for t in told] == [run.threads] * 2 and [t.together for t in told] == [3, 1]
 
 
-def test_they_go_on_side_by_side_and_a_signal_stops_each_behind_a_checkpoint(runs, images, paths):
-    runs = [dataclasses.replace(run, execution=run.execution | {"checkpoint_every": None}) for run in runs]
-    process = started(runs, images, paths, until=5)
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 0 and said.count("Interrupted") == said.count("stopped at step") == 3
-    steps = [[int(path.stem) for path in paths.state(run.key).glob("*.json")] for run in runs]
-    assert all(len(s) == 1 and s[0] >= 5 for s in steps) and max(steps)[0] - min(steps)[0] <= 1
-
-
 def test_one_that_fails_leaves_the_others_alone(runs, images, paths, monkeypatch):
     step = Trainer.step
 

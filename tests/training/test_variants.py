@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side
-from sagan.training.log import diagnostics, weights_finite
+from sagan.training.log import diagnostics
+from sagan.training.turns import weights_finite
 from tests.training.conftest import trainer_of
 from tests.variants import VARIANTS, config_of, pictures
 

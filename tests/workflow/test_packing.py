@@ -28,12 +28,14 @@ def unpacked(source, root, kind="done"):
 
 @pytest.mark.parametrize("light", [False, True])
 def test_what_is_finished_is_whole_elsewhere(trained, run, paths, tmp_path, light):
+    half = paths.run(run.key) / ".generator.safetensors.123.tmp"  # left by a kill
+    half.touch()
     pack(trained, paths, tmp_path / "packed", light)
     there = unpacked(tmp_path / "packed", tmp_path / "elsewhere")
     record = read_run(run.key, there, verify=True).record
     assert record.status == "finished"
     assert (there.run(run.key) / "generator.safetensors").exists() is not light
-    assert bool(record.left_behind) == light
+    assert bool(record.left_behind) == light and not (there.run(run.key) / half.name).exists()
 
 
 def test_what_is_under_way_goes_on_elsewhere_and_not_once_it_is_finished(run, images, paths, tmp_path):

@@ -57,6 +57,13 @@ def test_an_environment_that_is_not_whole_is_made_anew(make, tmp_path, broken):
     assert not venv.is_symlink() and make() == (0, "", "")
 
 
+def test_an_environment_that_another_process_installs_into_is_left_alone(make, tmp_path):
+    make()
+    (tmp_path / ".venv/.installing").write_text(str(os.getpid()))
+    code, said, error = make()
+    assert (code, said, error.count("\n")) == (2, "", 1) and f"process {os.getpid()} is installing" in error
+
+
 def test_a_link_to_an_environment_is_used_and_stays(make, tmp_path):
     make()
     (tmp_path / ".venv").rename(tmp_path / "elsewhere")

@@ -43,9 +43,13 @@ def test_what_a_signal_stopped_is_told_from_what_failed(run, plan, paths, jobs, 
 
 def test_of_a_measurement_whose_process_was_killed_the_run_s_log_tells(run, paths, jobs, images, capsys):
     measured = Evaluation("e", run.key, "r", {"threads": 1}, "c" * 64, run.execution)
+    plan = Plan({run.key: run}, {}, {"e": measured}, {})
     train(run, Data(images), paths)
+    note(run, paths, "at step 3\nmake left with exit code 143\n")
+    assert summary(plan, paths, jobs, status=0) == 1
+    assert "  stopped: e\n" in capsys.readouterr().out, "it keeps finished parts"
     note(run, paths, "at step 3\nmake left with exit code 137\n")
-    assert summary(Plan({run.key: run}, {}, {"e": measured}, {}), paths, jobs, status=0) == 1
+    assert summary(plan, paths, jobs, status=0) == 1
     printed = capsys.readouterr().out
     assert "1 finished, 0 diverged, 1 failed, 1 jobs not done" in printed and "failed: e, log" in printed
     assert "at step 3" in printed and "exit code 137" in printed
