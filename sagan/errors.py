@@ -4,6 +4,7 @@ import difflib
 import errno
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 # What the system's own words leave unsaid.
@@ -44,6 +45,12 @@ def said(error: UserError | OSError) -> int:
         raise error
     print(f"sagan: {line}", file=sys.stderr)
     return 2
+
+
+@cache
+def warn_once(text: str) -> None:
+    """A line, however often it is said."""
+    print(f"sagan: warning: {text}", file=sys.stderr)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import sagan
 ROOT = Path(sagan.__file__).parent
 # From the ground up; rooms of a floor may use each other.
 FLOORS = [
-    {"errors", "names", "progress"},
+    {"errors", "names", "progress", "cores"},
     {"store"},
     {"code"},
     {"shapes", "params"},

@@ -18,25 +18,12 @@ from sagan.store.paths import Paths
 from sagan.store.records import write_json
 from workflow.batches import Batch
 
-_CGROUP_2 = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 # NVIDIA's, AMD's, and that of Windows' subsystem for Linux.
 _GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")
 _KEPT_FOLDERS = 20
 _LOOK_SECONDS, _LAST_LOOK_SECONDS = 1.0, 5.0
 # A closed terminal is nothing to Snakemake and its jobs: the launch stops them.
 _DEAF = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
-
-
-def usable_cores() -> int:
-    """Cores by affinity (taskset, Slurm), and no more than a container's share of CPU time allows."""
-    cores = len(os.sched_getaffinity(0))
-    files = [_CGROUP_2] if _CGROUP_2.exists() else _CGROUP_1
-    try:
-        quota, period = map(int, " ".join(file.read_text(encoding="utf-8") for file in files).split())
-    except (OSError, ValueError):  # no such files, or no limit, which is a word or -1
-        return cores
-    return max(1, min(cores, quota // period)) if quota > 0 else cores
 
 
 def gpu_count() -> int:

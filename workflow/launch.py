@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from sagan.analysis.seeds import planned
 from sagan.code.definitions import code_base
+from sagan.cores import usable_cores
 from sagan.errors import UserError, said
 from sagan.names import speak_any_locale
 from sagan.params.loading import load_params
@@ -32,7 +33,7 @@ from sagan.store.locks import exclusive
 from sagan.store.paths import Paths
 from sagan.store.records import Json
 from workflow.batches import MOST_SECONDS, batches
-from workflow.jobs import Jobs, check_writable, follower, gpu_count, usable_cores
+from workflow.jobs import Jobs, check_writable, follower, gpu_count
 from workflow.progress import LiveLine, summary
 from workflow.sharing import bring, pack, publish
 

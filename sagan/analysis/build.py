@@ -23,8 +23,8 @@ from sagan.metrics.table import METRICS
 from sagan.params import Params
 from sagan.plan import Plan
 from sagan.store.paths import Paths
-from sagan.store.records import write_json
-from sagan.store.types import Provenance, Settings
+from sagan.store.records import Json, write_json
+from sagan.store.types import Provenance
 
 # Processes that want a core, for each core. A suite that has two cores to itself gives 0.6 to 1.2 (the 27 runs of
 # `quick`); beside other work it was 2 and more.
@@ -262,7 +262,7 @@ def _space(name: str, records: list[Row]) -> Space:
     rows = [row for row in records if row.space == name]
     known, unmeasured = rows[0].reference, {}
     real = known and known.other_split
-    matched: Settings = next((of.matched for row in rows if (of := row.evaluation) and of.matched), {})
+    matched: Json = next((of.matched for row in rows if (of := row.evaluation) and of.matched), {})
     figures = {name: value.value for name, value in real.metrics.items() if name in METRICS} if real else {}
     for metric in METRICS:
         reasons = [why for row in rows if (why := row.reason(metric))]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sagan.cores import usable_cores
 from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
@@ -14,7 +15,7 @@ from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summa
 from sagan.data.stacked import locate_stacked
 from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
-from sagan.params.datasets import AnyDataset, Photographs
+from sagan.params.datasets import AnyDataset, Photographs, Torchvision
 from sagan.store.locks import exclusive
 from sagan.store.reading import read_manifest, warn_once
 from sagan.store.records import Json
@@ -55,12 +56,13 @@ def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path(".")
             return read_manifest(folder)
         if why:
             warn_once(f"{folder}: prepared anew, since {why}")
-        if source is None:
+        # torchvision may unpack archives that lie there already, into more originals.
+        if source is None or (isinstance(spec, Torchvision) and spec.download):
             download(spec, _place(spec, root))
             source = _LOCATE[spec.kind](spec, _place(spec, root))
         content = source.content()
         if isinstance(spec, Photographs):
-            content = decoded(spec, content, folder, workers or _cores())
+            content = decoded(spec, content, folder, workers or usable_cores())
         head = {"kind": spec.kind, "resolution": spec.resolution, "source_stamp": source.stamp}
         return store(folder, _settings(name, spec) | head, content)
 
@@ -81,17 +83,17 @@ def _look(name: str, spec: AnyDataset, folder: Path, root: Path) -> tuple[str | 
         why = str(error).partition(";")[0].removeprefix(f"{folder}: ")
     try:
         source = _LOCATE[spec.kind](spec, _place(spec, root))
-        if made and made.get("source_stamp") != source.stamp:
+        if made and source.stamp is not None and made.get("source_stamp") != source.stamp:
             why = "its originals have changed"
     except MissingOriginals as missing:
-        if why is not None and not getattr(spec, "download", False):
+        if why is not None and not (getattr(spec, "download", False) and spec.source):
             raise UserError(f"{why}; {missing}" if why else str(missing)) from None
     return why, source
 
 
 def _place(spec: AnyDataset, root: Path) -> Path:
     """Where the originals lie: from `root` on, or from the home folder where `source` begins with ~."""
-    return root / Path(getattr(spec, "source", None) or ".").expanduser()
+    return root / os.path.expanduser(getattr(spec, "source", None) or ".")
 
 
 def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
@@ -101,9 +103,6 @@ def _made(name: str, spec: AnyDataset, folder: Path) -> Json | None:
 
 
 def _settings(name: str, spec: AnyDataset) -> Json:
-    return {"dataset": name, "settings": spec.model_dump(), "preparation": PREPARATION}
-
-
-def _cores() -> int:
-    """The cores that this process may use; all of the machine's where the system (macOS) cannot say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Until 3, the letters of EMNIST lay on their side.
+    preparation = 3 if isinstance(spec, Torchvision) and spec.name == "EMNIST" else PREPARATION
+    return {"dataset": name, "settings": spec.model_dump(), "preparation": preparation}

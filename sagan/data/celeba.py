@@ -32,10 +32,8 @@ def locate_celeba(spec: CelebA, source: Path) -> Source:
     missing = [] if images else ["img_align_celeba/ (or img_align_celeba.zip, or img_align_celeba-part*.zip)"]
     missing += [f"{name} (or .gz, or .csv)" for name, found in lists.items() if found is None]
     if missing:
-        mend = f"get the aligned images, the attributes and the partition from {URL} and put them there"
-        raise MissingOriginals(
-            source, f"CelebA is not complete: no {' and no '.join(missing)}", f"{mend}, or set download: true"
-        )
+        mend = f"get aligned images, attributes and partition from {URL} and put them there, or set download: true"
+        raise MissingOriginals(source, f"CelebA is not complete: no {' and no '.join(missing)}", mend)
     read = {name: (file.full, file.content()) for name, file in lists.items()}
     whole = originals.stamp(images, *(md5(content) for _, content in read.values()))
     return Source(whole, lambda: _content(spec, images, passed_over, read))
@@ -66,11 +64,8 @@ def _find_list(source: Path, name: str) -> OriginalFile | None:
 def _content(
     spec: CelebA, images: list[OriginalFile], passed_over: Counter[str], lists: dict[str, tuple[Path, bytes]]
 ) -> Content:
-    checks = {}
     for kind, (path, data) in lists.items():
-        found, (published, _) = md5(data), LISTS[kind]
-        checks[kind] = {"md5": found, "original": found == published}
-        if found != published:
+        if (found := md5(data)) != (published := LISTS[kind][0]):
             warn_once(f"{path} is not CelebA's original (md5 {found}, original {published})")
     (_, partition), (names, attributes) = (parse_list(*lists[kind], codes) for kind, (_, codes) in LISTS.items())
     wanted, refused = _match(images, partition, attributes)
@@ -78,8 +73,7 @@ def _content(
         "source": spec.source,
         "passed_over": dict(sorted(passed_over.items())),
         "listed": len(partition),
-        "original": all(check["original"] for check in checks.values()),
-        "originals": checks,
+        "original": all(md5(data) == LISTS[kind][0] for kind, (_, data) in lists.items()),
     }
     return Content(
         images=[*wanted.values()],

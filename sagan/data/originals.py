@@ -45,10 +45,10 @@ class MissingOriginals(UserError):
 class Source:
     """A dataset's original files: a `stamp` that changes with them, and what reads them, but for images to be decoded.
 
-    The function of its kind finds them, or raises `MissingOriginals`.
+    The function of its kind finds them, or raises `MissingOriginals`. What lies on the Hub has no stamp.
     """
 
-    stamp: str
+    stamp: str | None
     content: Callable[[], Content]
 
 
@@ -140,18 +140,12 @@ def find_file(folder: Path, names: Iterable[str], places: Iterable[str]) -> Orig
 
 
 def list_images(*places: Path) -> Listing:
-    """Every image file below folders and in zips, at any depth. Links are followed.
-
-    Raises:
-        UserError: one is a file, but no zip, or a damaged one.
-    """
+    """Every image file below folders and in zips, at any depth; errors as of `list_files`."""
     images, passed_over = [], Counter()
     for place in places:
         files, others = list_files(place)
         passed_over += others
         for file in files:
-            if file.name.encode(errors="ignore").decode() != file.name:
-                raise UserError(f"{place}: the file name {file.name!a} is not UTF-8; rename it")
             ending = file.path.suffix.lower()
             if any(part.startswith(".") and part != ".." for part in file.path.parts):
                 passed_over["hidden"] += 1
@@ -163,7 +157,11 @@ def list_images(*places: Path) -> Listing:
 
 
 def list_files(place: Path) -> Listing:
-    """The files below a folder, links followed and hidden folders passed over, or in a zip."""
+    """The files below a folder, links followed and hidden folders passed over, or in a zip.
+
+    Raises:
+        UserError: a name is not UTF-8; or it is a file, but no zip, or a damaged one.
+    """
     if not place.is_file():
         return _walk(place, "", ()) if place.is_dir() else ([], Counter())
     infos = [info for info in _open_zip(place).infolist() if not info.is_dir()]
@@ -189,7 +187,10 @@ def _walk(top: Path, within: str, above: tuple[tuple[int, int], ...]) -> Listing
                 files += deeper
                 others += other
             elif entry.is_file():
-                files.append(OriginalFile(within + entry.name, entry.stat().st_size, top))
+                name = within + entry.name
+                if name.encode(errors="ignore").decode() != name:
+                    raise UserError(f"{top}: the file name {name!a} is not UTF-8; rename it")
+                files.append(OriginalFile(name, entry.stat().st_size, top))
             else:
                 others["special file"] += 1
     return files, others if files or others else Counter({"empty folder": 1})

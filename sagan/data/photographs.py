@@ -39,7 +39,6 @@ AT_ONCE = 256  # images
 MAX_PIXELS = 2**26
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF")
 _MODES = {"L": "greyscale (L)", "P": "of a palette (P)", "RGBA": "RGB with transparency (RGBA)"}
-_SHOWN = 100
 
 # The name of an image that is left out, and the reason.
 Refused = tuple[str, str]
@@ -102,10 +101,9 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
     count, side = len(content.labels), spec.resolution
     unusable, total, starts = {}, count + len(content.refused), range(0, count, AT_ONCE)
     batches = _batches(content.images, partial(pixels, spec=spec), min(workers, len(starts)))
-    title = f"{total:,} images to {side}x{side}"
     folder.mkdir(parents=True, exist_ok=True)
     # How many rows there will be is not known yet. The file has no name: a kill leaves nothing of it.
-    with progress(title, count, 0) as update, tempfile.TemporaryFile(dir=folder) as file:
+    with progress(f"{total:,} images to {side}x{side}", count, 0) as update, tempfile.TemporaryFile(dir=folder) as file:
         for start, (rows, refused) in zip(starts, batches, strict=True):
             file.write(rows.tobytes())
             unusable |= {start + offset: told for offset, told in refused}
@@ -116,7 +114,6 @@ def decoded(spec: Spec, content: Content, folder: Path, workers: int) -> Content
         **content.facts,
         "crop": spec.crop,
         "resize": spec.resize,
-        "present": total,
         "bad_images": _settle([*content.refused, *unusable.values()], total, spec.on_bad_image, folder),
         "versions": {"pillow": PIL.__version__},
     }
@@ -136,7 +133,7 @@ def _settle(refused: list[Refused], total: int, policy: str, folder: Path) -> Js
         if policy == "fail":
             raise UserError(f"{what}; mend them, or set on_bad_image: skip to leave them out")
         warn_once(f"left out: {what}")
-    return {"count": len(refused), "first": [list(entry) for entry in refused[:_SHOWN]]}
+    return {"count": len(refused), "first": [list(entry) for entry in refused[:1]]}
 
 
 def _batch(images: list, recipe: Callable[[bytes], np.ndarray]) -> tuple[np.ndarray, list[tuple[int, Refused]]]:

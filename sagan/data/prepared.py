@@ -68,7 +68,7 @@ class Content:
     labels: np.ndarray
     label_names: list[str]
     splits: np.ndarray
-    facts: Json = field(default_factory=dict)
+    facts: Json
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -121,10 +121,13 @@ def store(folder: Path, head: Json, content: Content) -> Json:
             raise UserError(f"{content.facts.get('source', folder)}: {what}; add images")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    images, labels = np.ascontiguousarray(content.images), content.labels
+    for left in folder.glob(".*.tmp"):  # of a process that was killed: the caller has the folder's lock
+        left.unlink()
+    images, labels = np.ascontiguousarray(content.images), np.ascontiguousarray(content.labels)
     for name, array in ((IMAGES, images), (LABELS, labels)):
         with atomic(folder / name) as temporary, temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(array.data)  # np.save would not say that the disk is full
     rows = [hashlib.blake2b(image.data, digest_size=8).digest() for image in images]
     train = {*rows[slice(*splits["train"])]}
     kind = "attributes" if labels.ndim == 2 else "classes" if content.label_names else "none"
@@ -155,7 +158,7 @@ def summary(manifest: Json, folder: Path) -> list[str]:
         counts = (rows.sum(axis=0, dtype=int) if rows.ndim == 2 else np.bincount(rows, minlength=len(names))).tolist()
         text = f"; {kind}: {_counts(dict(zip(names, counts, strict=True)))}" if names else "; no classes"
         lines.append(f"{split}: {stop - start:,} images{text}")
-        if in_train := manifest.get("in_train", {}).get(split):
+        if in_train := manifest["in_train"].get(split):
             lines.append(f"{split}: {in_train:,} of its pictures are in train too")
         if lacking := [name for name, count in zip(names, counts, strict=False) if not count]:
             more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""

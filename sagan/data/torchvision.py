@@ -1,9 +1,7 @@
 """Datasets through torchvision: read from its layout of files, and fetched where that is allowed (`download: true`)."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +10,6 @@ from sagan.data.originals import MissingOriginals, Source, list_files, stamp
 from sagan.data.prepared import Content
 from sagan.errors import UserError, first_line
 from sagan.params.datasets import AnyDataset, Torchvision
-
-if TYPE_CHECKING:
-    from torchvision.datasets import VisionDataset
 
 # The names of torchvision's classes for kinds that are read without it.
 _CLASSES = {"mnist": "MNIST", "stacked-mnist": "MNIST", "celeba": "CelebA"}
@@ -47,6 +42,8 @@ def _content(spec: Torchvision, folder: Path) -> Content:
     parts = [_opened(spec.name, folder, spec.download, train=train, **which) for train in (True, False)]
     images, labels = (np.concatenate([np.asarray(getattr(p, what)) for p in parts]) for what in ("data", "targets"))
     facts, train, names = {"source": spec.source, "name": spec.name}, len(parts[0]), list(parts[0].classes)
+    if spec.name == "EMNIST":  # its files have rows for columns (pytorch/vision#8783)
+        images = images.transpose(0, 2, 1)
     if images.ndim == 3:
         return grey_content(images, labels, train, spec.resolution, facts, names)
     if images.shape[1] != spec.resolution:
@@ -56,7 +53,7 @@ def _content(spec: Torchvision, folder: Path) -> Content:
     return array_content(images.transpose(0, 3, 1, 2), labels, train, facts, names)
 
 
-def _opened(name: str, folder: Path, download: bool, **which: str | bool) -> VisionDataset:
+def _opened(name: str, folder: Path, download: bool, **which: str | bool) -> Any:
     import torchvision.datasets  # late: its import takes seconds
 
     kind = getattr(torchvision.datasets, name)

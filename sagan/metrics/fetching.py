@@ -43,7 +43,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     Raises:
         UserError: no source can be reached, or what came is not what its digest says.
     """
-    path = paths.weights_file(extractor, paths.root)
+    path = paths.weights_file(extractor)
     with exclusive(paths.weights):
         if path.exists():
             by_hand = extractor.startswith(TIMM) and not path.with_suffix(".json").exists()

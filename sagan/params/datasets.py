@@ -1,10 +1,10 @@
 """The section `datasets:`: where images come from and how they are cut."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sagan.params.common import Strict
+from sagan.params.common import Strict, refused
 
 HeldOut = Annotated[float, Field(gt=0, le=0.5, description="part kept apart as the test split where there is none")]
 
@@ -17,6 +17,12 @@ class Photographs(Strict):
     resize: Literal["bilinear", "bicubic", "lanczos"] = Field("lanczos", description="antialiased filter")
     on_bad_image: Literal["fail", "skip"] = Field("fail", description="what to do with images that cannot be used")
     size: ClassVar[tuple[int, int] | None] = None  # the width and height that every original must have
+
+    @model_validator(mode="after")
+    def _enlarges_nothing(self) -> Self:
+        if self.crop is not None and self.crop < self.resolution:
+            raise refused(f"must be at least resolution = {self.resolution}: no image is enlarged", "crop")
+        return self
 
 
 class Mnist5k(Strict):
@@ -55,10 +61,18 @@ class Torchvision(Strict):
 
     kind: Literal["torchvision"]
     name: Literal["CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST"] = Field(description="torchvision's class")
-    split: str | None = Field(None, description="which of EMNIST's sets: balanced, letters, digits, ...")
+    split: Literal["balanced", "byclass", "bymerge", "digits", "letters", "mnist"] | None = Field(
+        None, description="which of EMNIST's sets; null for the others, which have one"
+    )
     resolution: Literal[28, 32] = 32
     source: str = Field(description="folder that is torchvision's `root`")
     download: bool = Field(False, description="fetch the files into `source` where they are missing")
+
+    @model_validator(mode="after")
+    def _names_one_set(self) -> Self:
+        if (self.name == "EMNIST") != (self.split is not None):
+            raise refused("`split` says which of EMNIST's sets (letters, digits, …), for EMNIST alone", "split")
+        return self
 
     @property
     def channels(self) -> int:

@@ -1,5 +1,6 @@
 """What other programs say: git of its commits, a driver of its version."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,10 +8,11 @@ from sagan.store.reading import warn_once
 
 
 def said_by(*command: str) -> str | None:
-    """What a program prints; None where it is not there or fails."""
+    """What a program prints, in English; None where it is not there or fails."""
+    english = {**os.environ, "LC_ALL": "C"}
     try:
         return subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=30
+            command, env=english, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=30
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         if "dubious ownership" in str(getattr(error, "stderr", "")):

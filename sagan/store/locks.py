@@ -1,18 +1,18 @@
 """Locks that end with their owner. A result's lies beside it, so that clones that share results share their locks."""
 
 import errno
+import fcntl
 import math
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from sagan.errors import UserError
+from sagan.errors import UserError, warn_once
 
 # Of a file system whose files the kernel cannot lock.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -39,19 +39,15 @@ def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
         OSError: the lock's file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    hand_down = _hand_down if inherited else None
+    hand_down = (lambda descriptor: os.set_inheritable(descriptor, True)) if inherited else None
     try:
         return _acquired(FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=hand_down))
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         path.unlink(missing_ok=True)
-        _say_soft(path.parent, error.strerror)
+        warn_once(f"{path.parent}: this file system locks no files ({error.strerror}); files that name a process do")
         return _acquired(SoftFileLock(_soft(path), thread_local=False))
-
-
-def _hand_down(descriptor: int) -> None:
-    os.set_inheritable(descriptor, True)
 
 
 def _acquired(lock: BaseFileLock) -> BaseFileLock | None:
@@ -107,26 +103,27 @@ def exclusive(
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds a lock."""
-    if path.exists() or _soft(path).exists():
-        if (lock := taken(path)) is None:
-            return True
-        release(lock)
-    return False
+    """Whether a living process holds a lock; one that cannot be asked counts as held."""
+    if not path.exists() and not _soft(path).exists():
+        return False
+    try:
+        if lock := taken(path):
+            release(lock)
+        return lock is None
+    except OSError:  # somebody else's file, or a disk that may only be read
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        return True
 
 
 def _owner(path: Path) -> str:
-    """Of a soft lock: only its own host can tell that its owner is gone."""
+    """Of a soft lock: only its own host can tell that its owner is gone. A kill may leave an empty one."""
     with suppress(OSError):
-        process, host, *_ = _soft(path).read_text(encoding="utf-8").split()
-        return f" ({process} on {host}; once that one is gone, delete {_soft(path)})"
+        owner = " on ".join(_soft(path).read_text(encoding="utf-8", errors="replace").split()[:2])
+        return f" ({owner or 'a process unknown'}; once that one is gone, delete {_soft(path)})"
     return ""
 
 
 def _soft(path: Path) -> Path:
     return path.with_name(f"{path.name}.soft")
-
-
-@cache
-def _say_soft(folder: Path, reason: str) -> None:
-    print(f"{folder}: this file system locks no files ({reason}); files with a process's number do", file=sys.stderr)

@@ -86,7 +86,7 @@ class Paths:
         """Pretrained weights of feature extractors."""
         return self.root / "data" / "weights"
 
-    def weights_file(self, extractor: str, reference_folder: Path) -> Path:
+    def weights_file(self, extractor: str, reference_folder: Path = Path()) -> Path:
         """The weights that an extractor computes with: shipped, pretrained, or trained for the reference."""
         if extractor == "classifier":
             return reference_folder / "classifier.safetensors"

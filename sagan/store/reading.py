@@ -8,18 +8,18 @@ import errno
 import os
 import re
 import shutil
-import sys
 import time
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from sagan.errors import warn_once
 from sagan.store.locks import is_locked, lock_of
 from sagan.store.paths import Paths
-from sagan.store.records import Json, file_digest
+from sagan.store.records import Json, canonical, file_digest
 from sagan.store.types import EvaluationRecord, LogLine, Manifest, Record, ReferenceRecord, Result, RunRecord
 
 R = TypeVar("R", bound=Record)
@@ -45,11 +45,15 @@ class Found(NamedTuple, Generic[R]):
 def read_record(path: Path, kind: type[R]) -> Found[R]:
     """A file that should hold a record, by itself."""
     try:
-        return Found(kind.model_validate_json(path.read_bytes()))
+        record = kind.model_validate_json(path.read_bytes())
+        canonical(record.content())  # JSON knows no NaN, also where any value fits
+        return Found(record)
     except FileNotFoundError:
         return Found()
     except ValidationError as error:
         return Found(why=_reason(error))
+    except ValueError:
+        return Found(why="holds NaN or Infinity")
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP):
             raise
@@ -205,9 +209,3 @@ def _reason(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{place} is missing" + ("" if place == "key" else "; too old, or not whole")
     return f"{place} is wrong" if place else "no JSON object"
-
-
-@cache
-def warn_once(text: str) -> None:
-    """A line, however often it is said."""
-    print(f"sagan: warning: {text}", file=sys.stderr)

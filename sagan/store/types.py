@@ -7,16 +7,13 @@ named as too old.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
 
 from sagan.store.paths import Paths
 from sagan.store.records import Json
-
-# Parts that are settings, such as a protocol, stay mappings.
-Settings = dict[str, Any]
 
 
 class Record(BaseModel):
@@ -46,9 +43,9 @@ class Config(TypedDict):
     """A run's resolved configuration, as its plan has it."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-    variant: Settings
-    image: Settings
-    training: Settings
+    variant: Json
+    image: Json
+    training: Json
 
 
 class Kept(Record):
@@ -94,7 +91,7 @@ class RunRecord(Result):
     provenance: Provenance
     dataset_digest: str | None = None
     code: str | None = None
-    execution: Settings = {}
+    execution: Json = {}
     diverged_at: int | None = None
     reason: str | None = None
     parameters: dict[str, int] = {}
@@ -135,7 +132,7 @@ class MetricValue(Record):
     value: float | None
     status: str = "measured"
     name: str = ""
-    protocol: Settings = {}
+    protocol: Json = {}
 
 
 class RealFigures(Record):
@@ -223,9 +220,9 @@ class EvaluationRecord(Result):
     variant: str
     seed: int
     untrained: dict[str, MetricValue] = {}
-    matched: Settings = {}
+    matched: Json = {}
     best: Annotated[Best | None, BeforeValidator(lambda told: told or None)] = None  # {} on disk: not measured
-    curve_protocol: Settings = {}
+    curve_protocol: Json = {}
     collapse: Collapse = Collapse()
     memorisation: Memorisation = Memorisation()
     attention: Attention = {}

@@ -38,7 +38,7 @@ def extractor_digest(extractor: str, paths: Paths) -> str | None:
     """
     if extractor == "classifier":
         return None
-    path = paths.weights_file(extractor, paths.root)
+    path = paths.weights_file(extractor)
     if not path.exists():
         fetch = f"fetch them with `python -m sagan weights {extractor}`"
         mend = "install the package anew" if extractor in SHIPPED else fetch
@@ -71,7 +71,7 @@ def weights_lines(paths: Paths, more: Iterable[str] = ()) -> Iterator[str]:
     yield f"{', '.join(SHIPPED)}: ship with the package"
     yield f"{'classifier':{width}}trained on each dataset with classes, for its reference; nothing to fetch"
     for extractor in names:
-        path = paths.weights_file(extractor, paths.root)
+        path = paths.weights_file(extractor)
         told = f"not there ({path}); `python -m sagan weights {extractor}` fetches it"
         if path.exists():
             told = f"{path}, sha256 {file_digest(path)[:12]}, {origin_of(extractor, path) or 'of unknown origin'}"

@@ -48,9 +48,7 @@ def test_fail_names_the_image_and_skip_leaves_it_out(tmp_path, write_celeba, jpe
     (images / "000004.jpg").unlink()
     expected = prepare("faces", celeba("fail"), tmp_path / "without", root=tmp_path)
     (images / "000004.jpg").write_bytes(content(jpeg))
-    with pytest.raises(
-        UserError, match=rf"1 of 10 images cannot be used .* first 000004\.jpg: .*{words}.*on_bad_image: skip"
-    ):
+    with pytest.raises(UserError, match=rf"1 of 10 images .* first 000004\.jpg: .*{words}.*on_bad_image: skip"):
         prepare("faces", celeba("fail"), tmp_path / "out", root=tmp_path)
     assert not (tmp_path / "out" / "manifest.json").exists()
     capsys.readouterr()
@@ -76,9 +74,7 @@ def test_an_image_in_two_zips_is_named_and_the_first_is_taken(tmp_path, write_ce
     source = write_celeba(tmp_path / "source", "parts")
     with zipfile.ZipFile(source / "img_align_celeba-part2.zip", "a") as archive:
         archive.writestr("img_align_celeba/000001.jpg", jpeg(99))
-    with pytest.raises(
-        UserError, match=r"part2\.zip/.*000001\.jpg: is there twice, first as img_align_celeba-part1\.zip"
-    ):
+    with pytest.raises(UserError, match=r"part2\.zip/.*000001\.jpg: is there twice, first as .*-part1\.zip"):
         prepare("faces", celeba("fail"), tmp_path / "out", root=tmp_path)
     assert prepare("faces", celeba("skip"), tmp_path / "out", root=tmp_path)["count"] == 10
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sagan.data import load, prepare, summary
 from sagan.errors import UserError
-from sagan.params.datasets import CelebA, ImageFolder
+from sagan.params.datasets import CelebA, HuggingFace, ImageFolder, Torchvision
 
 
 def prepared(tmp_path, folder="out", **settings):
@@ -161,6 +161,9 @@ def test_stylegans_list_names_classes(tmp_path, write, zipped):
     manifest = prepared(tmp_path, **settings)
     assert manifest["labels"] == {"kind": "classes", "names": ["0", "1"]} and manifest["passed_over"] == {}
     assert sorted(load(tmp_path / "out").labels) == [0, 1, 1]
+    (source / "00000" / "dataset.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"does not give each image its class .*recursion"):
+        prepared(tmp_path, "nested", source="source/00000", labels="dataset.json")
     # Which of two is meant, no order of files may decide.
     shutil.copy(source / "dataset.json", source / "00000")
     with pytest.raises(UserError, match=r"holds 00000/dataset\.json and dataset\.json; leave one"):
@@ -204,6 +207,8 @@ def test_a_source_may_lie_in_the_home_folder(tmp_path, write, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     spec = ImageFolder(kind="folder", source="~/source", resolution=32)
     assert prepare("any", spec, tmp_path / "out", root=tmp_path / "clone")["count"] == 2
+    with pytest.raises(UserError, match="~no-such-user/source: no such folder"):
+        prepared(tmp_path, source="~no-such-user/source")
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -261,8 +266,10 @@ def test_a_tar_is_named_as_what_it_is(tmp_path, write, kind):
         prepare("any", spec, tmp_path / "out", root=tmp_path)
 
 
-def test_a_file_name_that_is_not_utf8_is_named(tmp_path, write):
+@pytest.mark.parametrize("kind", [ImageFolder, HuggingFace, Torchvision])
+def test_a_file_name_that_is_not_utf8_is_named(tmp_path, write, kind):
     source = write("0.jpg", "1.jpg")
     os.rename(source / "1.jpg", os.fsencode(source) + b"/caf\xe9.jpg")
     with pytest.raises(UserError, match=r"the file name 'caf\\udce9\.jpg' is not UTF-8; rename it"):
-        prepared(tmp_path)
+        spec = kind.model_construct(kind=kind.__annotations__["kind"].__args__[0], source="source")
+        prepare("any", spec, tmp_path / "out", root=tmp_path)

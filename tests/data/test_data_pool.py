@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sagan.cores import usable_cores
 from sagan.data import photographs, prepare
 from sagan.params.datasets import ImageFolder
 
@@ -66,6 +67,7 @@ def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_so
     process.wait()
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert psutil.wait_procs(workers, timeout=30)[1] == []
+    (tmp_path / "out" / ".images.npy.1.tmp").write_bytes(b"of one that was killed later")
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
     prepare("any", SPEC, tmp_path / "clean", root=tmp_path, workers=1)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
@@ -79,7 +81,7 @@ def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sagan.data.prepared.np.save", killed)
+    monkeypatch.setattr("sagan.data.prepared.atomic", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -95,8 +97,8 @@ def test_two_at_once_make_it_once(tmp_path, write_source, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path, write_source, capsys):
-    write_source(60)
-    prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("60 images to 32x32: 60 of 60, ") and "images/s" in last
+@pytest.mark.parametrize(("share", "cores"), [("50000 100000", 1), ("max 100000", len(os.sched_getaffinity(0)))])
+def test_a_container_s_share_of_cpu_time_bounds_the_workers(tmp_path, monkeypatch, share, cores):
+    (tmp_path / "cpu.max").write_text(share)
+    monkeypatch.setattr("sagan.cores._CGROUP_2", tmp_path / "cpu.max")
+    assert usable_cores() == cores

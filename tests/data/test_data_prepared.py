@@ -1,13 +1,16 @@
 """What every kind has in common: what is said, when a dataset is made again, what is on disk, what importing costs."""
 
+import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 
 from sagan.data import load, outdated, prepare, summary
 from sagan.errors import UserError
@@ -46,15 +49,28 @@ def test_other_settings_and_other_originals_make_it_again(tmp_path, made, write_
     assert prepare("mnist", DIGITS, made, root=tmp_path)["count"] == 70
 
 
-def test_the_digest_is_over_images_labels_and_splits(made):
+def test_arrays_that_do_not_fit_are_told_with_the_systems_reason(tmp_path, made, write_idx):
+    write_idx(tmp_path / "source", train=3000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            prepare("mnist", DIGITS, made, root=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.errno == errno.EFBIG  # of a full disk ENOSPC, which the command line explains
+
+
+@pytest.mark.parametrize("name", ["data/prepared/.a-28.lock", "data/prepared/a-28/.images.npy.7.tmp"])
+def test_dvc_does_not_see_what_a_killed_process_leaves(name):
+    assert Repo(ROOT).dvcignore.is_ignored_file(str(ROOT / name))
+
+
+def test_load_maps_the_images_and_names_the_splits_and_the_digest_is_over_all(made):
     data = load(made)
     splits = json.dumps({"test": [30, 40], "train": [0, 30]}, separators=(",", ":"))
     expected = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + splits.encode()).hexdigest()
     assert data.manifest["digest"] == expected
-
-
-def test_load_maps_the_images_and_names_the_splits(made):
-    data = load(made)
     assert isinstance(data.images, np.memmap) and not data.images.flags.writeable
     with pytest.raises(UserError, match=r"'mnist' has no split 'valid' \(there are: train, test\)"):
         data.split("valid")

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import pickle
+import shutil
 import threading
 from pathlib import Path
 
@@ -46,11 +47,8 @@ def cifar(tmp_path, monkeypatch):
     sums = {}
     for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]):
         rows = slice(4 * i, 4 * i + 4)
-        batch = {
-            "labels": labels[rows].tolist(),
-            "data": images[rows],
-            "label_names": [f"class {c}" for c in range(10)],
-        }
+        names = [f"class {c}" for c in range(10)]
+        batch = {"labels": labels[rows].tolist(), "data": images[rows], "label_names": names}
         (folder / name).write_bytes(pickle.dumps(batch))
         sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
     kind = torchvision_datasets.CIFAR10
@@ -60,13 +58,15 @@ def cifar(tmp_path, monkeypatch):
     return images.reshape(-1, 3, 32, 32), labels
 
 
-def test_cifar_is_read_with_its_splits_and_classes(tmp_path, cifar):
+def test_cifar_is_read_with_its_splits_and_classes_at_its_own_resolution(tmp_path, cifar):
     images, labels = cifar
     manifest = prepare("cifar", CIFAR, tmp_path / "out", root=tmp_path)
     data = load(tmp_path / "out")
     assert np.array_equal(data.images, images) and np.array_equal(data.labels, labels)
     assert manifest["splits"] == {"train": [0, 20], "test": [20, 24]}
     assert manifest["labels"] == {"kind": "classes", "names": [f"class {c}" for c in range(10)]}
+    with pytest.raises(UserError, match="CIFAR10's images have 32 pixels a side"):
+        prepare("cifar", CIFAR.model_copy(update={"resolution": 28}), tmp_path / "out", root=tmp_path)
 
 
 def test_a_batch_that_is_not_the_original_is_refused_unread(tmp_path, cifar):
@@ -82,21 +82,21 @@ def test_a_batch_that_is_not_the_original_is_refused_unread(tmp_path, cifar):
     assert not (tmp_path / "harm").exists()
 
 
-def test_another_resolution_is_refused(tmp_path, cifar):
-    spec = CIFAR.model_copy(update={"resolution": 28})
-    with pytest.raises(UserError, match="CIFAR10's images have 32 pixels a side"):
-        prepare("cifar", spec, tmp_path / "out", root=tmp_path)
-
-
-@pytest.mark.parametrize("side", [28, 32])
-def test_fashion_is_read_and_padded(tmp_path, write_idx, side):
-    images, labels = write_idx(tmp_path / "source" / "FashionMNIST" / "raw", gzipped=False)
+@pytest.mark.parametrize(("side", "split"), [(28, None), (32, None), (28, "letters")])
+def test_fashion_is_read_and_padded_and_emnist_set_upright(tmp_path, write_idx, side, split):
+    folder = tmp_path / "source" / ("EMNIST" if split else "FashionMNIST") / "raw"
+    images, labels = write_idx(folder, gzipped=False)
     spec = FASHION.model_copy(update={"resolution": side})
+    if split:
+        for path in list(folder.iterdir()):
+            path.rename(folder / f"emnist-letters-{path.name.replace('t10k', 'test')}")
+        images, spec = images.transpose(0, 2, 1), spec.model_copy(update={"name": "EMNIST", "split": split})
     manifest = prepare("fashion", spec, tmp_path / "out", root=tmp_path)
+    assert manifest["preparation"] == (3 if split else 2)  # EMNIST's alone are made anew
     margin = (side - 28) // 2
     data = load(tmp_path / "out")
     assert np.array_equal(data.images[:, 0], np.pad(images, ((0, 0), (margin, margin), (margin, margin))))
-    assert np.array_equal(data.labels, labels) and manifest["labels"]["names"][9] == "Ankle boot"
+    assert np.array_equal(data.labels, labels) and manifest["labels"]["names"][9] == ("i" if split else "Ankle boot")
 
 
 def test_new_files_are_noticed_and_none_are_named_and_fetched_unasked(tmp_path, write_idx, served):
@@ -109,14 +109,18 @@ def test_new_files_are_noticed_and_none_are_named_and_fetched_unasked(tmp_path, 
     assert "originals have changed" in outdated("fashion", FASHION, tmp_path / "out", root=tmp_path)
 
 
-@pytest.mark.parametrize("spec", [Mnist(kind="mnist", source="source", download=True), FASHION])
-def test_missing_files_are_fetched_into_the_source(tmp_path, served, spec):
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("spec", [Mnist(kind="mnist", source="source"), FASHION])
+def test_missing_files_are_fetched_into_the_source_or_unpacked(tmp_path, served, spec, is_packed):
     images, labels = served
+    if is_packed:
+        shutil.copytree(tmp_path / "served", tmp_path / "source" / getattr(spec, "name", "MNIST") / "raw")
     spec = spec.model_copy(update={"download": True, "resolution": 28})
     prepare("any", spec, tmp_path / "out", root=tmp_path)
     data = load(tmp_path / "out")
     assert np.array_equal(data.images[:, 0], images) and np.array_equal(data.labels, labels)
     assert list((tmp_path / "source").rglob("t10k-labels-idx1-ubyte.gz"))
+    assert outdated("any", spec, tmp_path / "out", root=tmp_path) is None
 
 
 def test_a_download_that_fails_says_what_to_do(tmp_path, served, monkeypatch):

@@ -106,6 +106,7 @@ WRONG_VALUES = [
     ("suites.quick", 3, "must be a mapping"),
     ("datasets.mnist.resolution", 64, "28"),
     ("datasets.mnist.kind", "mnits", "mnist5k"),
+    ("datasets.celeba64.crop", 40, "must be at least resolution = 64"),
     ("datasets.mnist.kind", None, "must be one of 'mnist5k'"),
     ("repro", ["quick", "quick"], "must not repeat an entry, and has 'quick' 2 times"),
     ("repro", "quick", "must be a.* list"),
@@ -134,6 +135,7 @@ def test_a_wrong_value_gets_one_line_with_place_value_and_what_is_accepted(tree,
 
 
 LONG = {"extractor": "classifier", "also": ["inception"], "split": "train", "samples": 2000, "curve_samples": 200}
+TORCHVISION = {"kind": "torchvision", "name": "KMNIST", "source": "x"}
 # What is said of these stands at another place than the one that was changed, or has no value to show.
 MISTAKES = [
     ("sweets", {}, "sweets: unknown key", "suites"),
@@ -153,6 +155,13 @@ MISTAKES = [
     ("variants.sagan-grid.grid.precision", {"a": {}, "b": {"n_dis": 2}}, "grid.precision: is a column of every"),
     ("datasets", {1: 2}, "a name must be text; put 1 in quotes"),
     ("datasets.mnist", {}, "datasets.mnist.kind: is missing"),
+    (
+        "datasets.mnist",
+        TORCHVISION | {"name": "EMNIST"},
+        "datasets.mnist = a mapping of kind",
+        "which of EMNIST's sets",
+    ),
+    ("datasets.mnist", TORCHVISION | {"split": "letters"}, "datasets.mnist.split = 'letters'", "for EMNIST alone"),
     ("variants", {"a": {"like": "nope"}, "b": {}}, "variants.a.like = 'nope': no such variant (accepted: a, b)"),
     ("variants", {"a": {}, 1: {}}, "variants[1]: a name must be text; put 1 in quotes"),
     ("variants.sagan.generator.widht", 8, "variants.sagan.generator.widht: unknown key", "did you mean 'width'"),

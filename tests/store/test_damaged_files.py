@@ -161,13 +161,7 @@ def test_the_command_of_another_clone_is_refused(sagan):
 
 @pytest.mark.parametrize(
     ("out", "named"),
-    [
-        ("/proc/x/p.json", "/proc/x:"),
-        (".", " .:"),
-        ("/", " /:"),
-        ("params.yaml/p.json", "params.yaml:"),
-        ("n" * 300, "n"),
-    ],
+    [("/proc/x/p.json", "/proc/x:"), (".", " .:"), ("/", " /:"), ("params.yaml/p", "params.yaml:"), ("n" * 300, "n")],
 )
 def test_a_place_that_cannot_be_written_is_named(sagan, plan, out, named):
     assert_one_line(sagan("plan", "--out", out), named)

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import pytest
 
-from sagan.errors import UserError
-from sagan.store import locks
+from sagan.errors import UserError, warn_once
 from sagan.store.locks import exclusive, is_locked, lock_of, release, taken
 
 HOLDER = """
@@ -39,7 +39,7 @@ def kind(request, monkeypatch):
 
     if request.param:
         monkeypatch.setattr(fcntl, "flock", refused)
-    locks._say_soft.cache_clear()
+    warn_once.cache_clear()
     return request.param
 
 
@@ -78,8 +78,21 @@ def test_a_lock_excludes_others_and_ends_with_its_owner(tmp_path, kind, holder, 
     assert len([line for line in said if os.strerror(kind) in line]) == (2 if kind else 0)  # one of each process
 
 
-def test_nobody_waits_longer_than_there_is_time(tmp_path, holder):
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS])
+def test_a_lock_that_may_only_be_read_is_asked_too(tmp_path, monkeypatch, reason):
+    """Of another user, or on a disk that may not be written."""
+    path = lock_of(tmp_path / "run")
+    lock = taken(path)
+    monkeypatch.setattr(os, "open", Mock(side_effect=OSError(reason, os.strerror(reason))))  # filelock's
+    assert is_locked(path)
+    lock.release()
+    assert path.exists() and not is_locked(path)
+
+
+def test_nobody_waits_longer_than_there_is_time(tmp_path, kind, holder):
     holder(lock_of(tmp_path / "run"))
+    if kind:  # what a kill of the machine may leave of the file that names the holder
+        (tmp_path / ".run.lock.soft").write_text("")
     waits = exclusive(tmp_path / "run", "the clone", deadline=time.monotonic() + 0.5)
     with pytest.raises(UserError, match="the clone: another process still has it, and the time is over"):
         waits.__enter__()

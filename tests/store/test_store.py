@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
+from sagan.errors import UserError
 from sagan.plan import Cell, Run
 from sagan.store import reading
+from sagan.store.paths import Paths, experiment_paths, leave_for_workspace
 from sagan.store.reading import set_aside
-from sagan.store.records import kept_files, write_json
+from sagan.store.records import atomic, canonical, digest, kept_files, write_json
 from sagan.store.tensors import read_arrays, save_tensors
 from sagan.store.types import EvaluationRecord, RunRecord
 from tests.made_up import PROVENANCE, evaluation_record, run_record
@@ -71,6 +73,13 @@ def test_a_record_of_another_form_is_spoilt_and_named_once(paths, capsys, change
     assert capsys.readouterr().err == (
         f"sagan: warning: {folder / 'run.json'}: invalid record ({why}); treated as missing\n"
     )
+
+
+@pytest.mark.parametrize("replaced", ['"images": 25600', '"variant": {}'])
+def test_a_record_with_nan_is_none(paths, replaced):
+    file = written(paths) / "run.json"
+    file.write_text(file.read_text().replace(replaced, f'{replaced},\n "more": [NaN]'))
+    assert "holds NaN" in reading.read_run(RUN.key, paths).why
 
 
 def test_an_older_measurement_is_read_with_what_it_did_not_say_as_unknown(paths):
@@ -149,3 +158,37 @@ def test_a_link_is_a_results_own_file_only_within_it_or_into_dvcs_cache(tmp_path
     for name, target in {"a": private, "b": cached, "c": folder / "own.png", "d": tmp_path / "nothing"}.items():
         (folder / name).symlink_to(target)
     assert [name for name in "abcd" if reading.is_own_file(folder / name, folder)] == ["b", "c"]
+
+
+def test_an_experiments_report_is_left_in_the_workspace(tmp_path, monkeypatch):
+    workspace, copy = Paths(tmp_path), Paths(tmp_path / ".dvc/tmp/exps/tmpabc")
+    for paths, text in ((workspace, "here"), (copy, "there")):
+        for folder in (paths.report("quick"), paths.pages("quick")):
+            folder.mkdir(parents=True)
+            (folder / "report.txt").write_text(text)
+    monkeypatch.setenv("DVC_EXP_NAME", "wide")
+    assert leave_for_workspace(["quick"], workspace) is None
+    left = leave_for_workspace(["quick"], copy)
+    assert left == experiment_paths("wide", workspace)
+    assert (left.report("quick") / "report.txt").read_text() == "there"
+    assert (left.pages("quick") / "report.txt").read_text() == "there"
+    assert (workspace.report("quick") / "report.txt").read_text() == "here"
+    with pytest.raises(UserError, match=r"wid: no experiment .*did you mean 'wide'"):
+        experiment_paths("wid", workspace)
+
+
+def test_equal_values_have_one_text_and_one_digest():
+    assert canonical({"b": 1.0, "a": [1, None]}) == canonical({"a": [1, None], "b": 1.0})
+    assert digest({"a": 1}) != digest({"a": 2}) and len(digest(1, 10)) == 10
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"old": True})
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half of")
+        raise RuntimeError
+    with pytest.raises(ValueError):  # JSON has no NaN
+        write_json(path, {"x": float("nan")})
+    assert json.loads(path.read_text()) == {"old": True}
+    assert list(tmp_path.iterdir()) == [path]

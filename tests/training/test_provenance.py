@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+from sagan.store.git import said_by
 from sagan.training import provenance as module
 from sagan.training.log import StepClock
 from sagan.training.provenance import Beginning, provenance
@@ -46,6 +47,8 @@ def test_the_commit_is_that_of_the_beginning(monkeypatch):
 def test_a_commit_that_git_does_not_tell_is_said(monkeypatch, capsys):
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert said_by("printenv", "LC_ALL") == "C"  # git's words are translated otherwise
     assert Beginning().commit is None
     assert "records hold no commit" in capsys.readouterr().err
 
