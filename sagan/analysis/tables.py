@@ -245,14 +245,14 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
     """The tables that a report left. FileNotFoundError where one is not there."""
-    return Tables(**{name: _read(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
+    return Tables(**{name: read_table(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
 
 
 def _costs(folder: Path) -> pd.DataFrame | None:
-    return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
+    return read_table(folder / "costs.csv") if (folder / "costs.csv").exists() else None
 
 
-def _read(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
     """A table of which levels such as "none" are words: only an empty field is nothing."""
     words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])

@@ -25,7 +25,7 @@ class Tracking(Strict):
     uri: str = Field("sqlite:///state/mlflow/mlflow.db", description="an MLflow tracking URI")
     experiment_prefix: str = Field("sagan-", description="an experiment is named by this and the suite")
     live: bool = Field(True, description="runs appear while they train, not only when `dvc repro` ends")
-    models: bool = Field(True, description="generators of finished runs go along, as MLflow models (1-20 MB each)")
+    models: bool = Field(True, description="generators of finished runs are sent as models, as large as their weights")
 
     @field_validator("uri")
     @classmethod

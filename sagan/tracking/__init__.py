@@ -30,7 +30,7 @@ if "%" in str(_packages):
     sys.path.insert(sys.path.index(str(_packages)) if str(_packages) in sys.path else len(sys.path), _link)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), _link)))
 
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, serve  # noqa: E402
+from sagan.tracking.connection import TrackingUnavailable, serve  # noqa: E402
 from sagan.tracking.sending import SyncReport, follow, sync  # noqa: E402
 
-__all__ = ["SyncReport", "TrackingRefused", "TrackingUnavailable", "follow", "serve", "sync"]
+__all__ = ["SyncReport", "TrackingUnavailable", "follow", "serve", "sync"]

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 import sqlalchemy
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from requests import RequestException
@@ -23,9 +23,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sagan.errors import UserError, did_you_mean
 from sagan.names import without_secrets
 from sagan.params import Params
+from sagan.store.locks import lock_of, release, taken
 from sagan.store.paths import Paths
+from sagan.tracking.content import CURRENT, PLAN_TAG
 
-_SLOW_REQUESTS, _LOCK_PATIENCE_S = 12, 300  # for one piece of work
+_SLOW_REQUESTS, _LOCK_PATIENCE_S, _LOCK_POLL_S = 12, 300, 0.05  # for one piece of work
 _SQLITE = "sqlite:///"
 _HOST = "127.0.0.1"  # of MLflow's pages: for this machine only
 _OUTAGES = (ConnectionError, TimeoutError, RequestException, OperationalError)
@@ -45,24 +47,19 @@ class TrackingRefused(UserError):
     """The store will not take what is sent until someone changes something."""
 
 
-def clone_folder(paths: Paths) -> Path:
-    """The clone, whose `state/mlflow` has the store; from a copy that DVC made for an experiment, its workspace."""
-    return paths.workspace.root.resolve()
-
-
 def tracking_uri(params: Params, paths: Paths) -> str:
-    """MLFLOW_TRACKING_URI, else `tracking.uri`; a relative SQLite path starts at the clone.
+    """MLFLOW_TRACKING_URI, else `tracking.uri`; a relative SQLite path starts at the clone (of a DVC experiment too).
 
     Raises:
-        UserError: where a password ends cannot be told, so that parts of it would go to other hosts and into messages.
+        UserError: where a password ends cannot be told: parts of it would reach other hosts, and messages.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or params.tracking.uri
     if uri.startswith(_SQLITE):
-        return f"{_SQLITE}{clone_folder(paths) / uri.removeprefix(_SQLITE)}"
+        return f"{_SQLITE}{paths.workspace.root.resolve() / uri.removeprefix(_SQLITE)}"
     login = re.match(r"[\w+]+://(.*)@", uri)
     if login and re.search(r"[/?#@\s]", login[1]):
         told = f"{uri.partition('://')[0]}://***"  # not even where a blank ends it
-        raise UserError(f"MLFLOW_TRACKING_URI = {told}: write / ? # @ and blanks in a password as %2F %3F %23 %40 %20")
+        raise UserError(f"MLflow at {told}: write / ? # @ and blanks in a password as %2F %3F %23 %40 %20")
     return uri
 
 
@@ -73,62 +70,83 @@ def is_database(uri: str) -> bool:
 
 @contextmanager
 def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
-    """The store for one piece of work, such as sending one run; senders on one file system take turns.
+    """The store for one piece of work, such as sending one run; who shares its file, or a server's clone, takes turns.
 
     Raises:
         TrackingUnavailable: an outage of the network, the server or the database, or no end after a minute.
         UserError: it would fail again, until someone changes something.
+        OSError: of a file that it names.
     """
-    uri, folder = tracking_uri(params, paths), clone_folder(paths) / "state" / "mlflow"
+    uri = tracking_uri(params, paths)
+    shared = Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else paths.workspace.root / "state/mlflow"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=_LOCK_PATIENCE_S), _deadline(uri):
+        with _turn(lock_of(shared)), _deadline(uri):
             yield _connected(uri)
     except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise
         raise _told(error, uri) from error
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Holds a lock; to wait for it is usual, and not said."""
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while (lock := taken(path)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another process has {path} for {_LOCK_PATIENCE_S} s")
+        time.sleep(_LOCK_POLL_S)
+    try:
+        yield
+    finally:
+        release(lock)
 
 
 def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:
     """One row a finished run of an MLflow experiment: its parameters, else metrics, else tags by their names.
 
-    `run` is the run's id, `variant` the parameter of that name, else the run's name.
+    Of runs that were sent from here, those that the plan holds. The first that began comes first; `run` is the run's
+    id, `variant` the tag `sagan.variant`, else the parameter `variant`, else the run's name.
 
     Raises:
-        UserError: there is no such experiment, or no finished run in it.
-        TrackingUnavailable: the store cannot be reached.
+        UserError: the store cannot be read, or there is no such experiment, or no such run in it.
     """
     with store(params, paths) as client:
         known = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
         if name not in known:
             raise UserError(f"--mlflow {name}: no such experiment{did_you_mean(name, known)}")
-        runs = client.search_runs([known[name]], "attributes.status = 'FINISHED'", max_results=50_000)
-    if not runs:
-        raise UserError(f"--mlflow {name}: holds no finished run")
-    told = [{"variant": run.info.run_name, **run.data.tags, **run.data.metrics, **run.data.params} for run in runs]
-    return pd.DataFrame(told).assign(run=[run.info.run_id for run in runs]).sort_values("run", ignore_index=True)
+        order = ["attributes.start_time", "attributes.run_id"]
+        runs = client.search_runs([known[name]], "attributes.status = 'FINISHED'", max_results=50_000, order_by=order)
+    rows = []
+    for run in runs:
+        row = {"variant": run.info.run_name, **run.data.tags, **run.data.metrics, **run.data.params}
+        if row.get(PLAN_TAG, CURRENT) == CURRENT and "sagan.report" not in row:
+            rows.append(row | {"variant": row.get("sagan.variant", row["variant"]), "run": run.info.run_id})
+    if not rows:
+        raise UserError(f"--mlflow {name}: holds no finished run that the plan asks for")
+    return pd.DataFrame(rows)
 
 
 def serve(params: Params, paths: Paths, port: int) -> int:
     """Show the tracked runs on this machine until Ctrl-C or SIGTERM, and print where; returns the exit status.
 
     Raises:
-        UserError: MLFLOW_TRACKING_URI is a server, which shows them itself, or the port is taken.
-        TrackingUnavailable: the store cannot be read.
+        UserError: the store cannot be read, or is a server, which shows them itself; or the port is taken.
     """
     uri = tracking_uri(params, paths)
-    if not is_database(uri):
-        raise UserError(f"MLFLOW_TRACKING_URI = {without_secrets(uri)}: is a server already; open it in a browser")
+    if uri.startswith("http"):
+        raise UserError(f"MLflow at {without_secrets(uri)}: is a server already; open it in a browser")
     try:
         socket.create_server((_HOST, port)).close()
     except OSError as error:
         reason = os.strerror(error.errno)
-        raise UserError(f"port {port}: {reason}; name another: make ui PORT={port + 1}") from None
+        raise UserError(f"port {port}: {reason}; name another from 1024 to 65535: make ui PORT=…") from None
     _print_links(params, paths, f"http://{_HOST}:{port}")
     # The store's address may hold a password, and all users of the machine see commands.
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_REGISTRY_STORE_URI": uri,
-        "MLFLOW_ARTIFACTS_DESTINATION": (clone_folder(paths) / "state/mlflow/artifacts").as_uri(),
+        "MLFLOW_ARTIFACTS_DESTINATION": (paths.workspace.root.resolve() / "state/mlflow/artifacts").as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for language models
     }
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
@@ -167,14 +185,14 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
     at, reason = f"MLflow at {without_secrets(uri)}", without_secrets(" ".join(said.split()))
     status = error.get_http_status_code() if isinstance(error, MlflowException) else 0
     if (status >= 500 or status in (408, 429) or isinstance(error, _OUTAGES)) and not _LASTING.search(said):
-        later = "nothing is lost: send them later with `python -m sagan track`"
-        return TrackingUnavailable(f"{at} did not take the runs ({reason}); {later}")
+        later = "nothing is lost: send runs later with `python -m sagan track`"
+        return TrackingUnavailable(f"{at} cannot be reached ({reason}); {later}")
     remedy = "mend that, or name another store in MLFLOW_TRACKING_URI"
     if _CERTIFICATE in said:
         remedy = "name a file with the server's certificate (PEM) in MLFLOW_TRACKING_SERVER_CERT_PATH"
     elif uri.startswith(_SQLITE):
-        remedy = "mend that, or move the file away (a new one gets all runs)"
-    return TrackingRefused(f"{at} refuses the runs: {reason}; {remedy}, then run `python -m sagan track`")
+        remedy = "mend that, or move a damaged file away (a new one gets all runs)"
+    return TrackingRefused(f"{at} refuses: {reason}; {remedy}, then run `python -m sagan track`")
 
 
 def _timeout() -> int:
@@ -222,6 +240,7 @@ def _connected(uri: str) -> MlflowClient:
         try:
             engine = sqlalchemy.create_engine(uri, connect_args=patience, poolclass=sqlalchemy.NullPool)
         except ValueError:  # its message quotes what stands where the port does: a password, where @host is forgotten
-            raise UserError(f"MLFLOW_TRACKING_URI = {uri.partition(':')[0]}://***: holds no port that is one") from None
-        engine.connect().close()
+            raise UserError(f"MLflow at {uri.partition(':')[0]}://***: holds no port that is one") from None
+        with suppress(TypeError):  # of a driver that knows no such limit
+            engine.connect().close()
     return MlflowClient(tracking_uri=uri)

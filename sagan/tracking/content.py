@@ -15,6 +15,8 @@ from sagan.store.records import Json, canonical, digest
 from sagan.store.types import EvaluationRecord, LogLine, RunRecord
 
 MAIN = ""  # the feature space whose figures have plain names
+# Whether the workspace's plan holds a run, or a DVC experiment beside the workspace made it.
+PLAN_TAG, CURRENT, FORMER, EXPERIMENT = "sagan.plan", "current", "former", "experiment"
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,6 @@ def _flat(tree: Json) -> dict[str, str]:
     return {for_mlflow(place): of if isinstance(of, str) else canonical(of) for place, of in leaves(tree)}
 
 
-# Every point has its record's own time: sent again, it is the same point.
-
-
 def log_points(line: LogLine) -> list[Metric]:
     """The points of one logged step. A value that was not finite is null in the log and no point here."""
     values = {name: value for name, value in line.content().items() if name not in ("step", "time")}
@@ -134,6 +133,6 @@ def result_points(records: Records) -> list[Metric]:
 
 
 def _points(values: Json, stamp: int, step: int, space: str = MAIN) -> list[Metric]:
-    """Points of the values that are finite numbers: MLflow shows others as very large ones."""
+    """The finite values (MLflow shows others as very large) at their record's time: a point sent again is the same."""
     finite = {key: value for key, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
     return [Metric(for_mlflow_metric(f"{space}/{key}"), float(value), stamp, step) for key, value in finite.items()]

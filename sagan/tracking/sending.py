@@ -14,21 +14,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
+from sagan.analysis.tables import read_table
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
 from sagan.store.records import canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, clone_folder, is_database, store
-from sagan.tracking.content import Records
+from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, is_database, store
+from sagan.tracking.content import CURRENT, EXPERIMENT, FORMER, PLAN_TAG, Records
 from sagan.tracking.models import MODEL_TAG, copy_own, drop_models, send_model
 
 LOGGER = logging.getLogger("sagan.tracking")
 # MLflow's limits: points in one request, characters of a dataset's digest.
 _BATCH, _DATASET_DIGEST = 1000, 36
-# Whether the workspace's plan holds a run, or a DVC experiment beside the workspace made it.
-_PLAN_TAG, _CURRENT, _FORMER, _EXPERIMENT = "sagan.plan", "current", "former", "experiment"
 # Comes last, with a digest of what was sent: all of that has arrived.
 _SENT_TAG = "sagan.sent"
 
@@ -52,7 +51,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: what was sent until then stays and is not sent again.
+        TrackingUnavailable, TrackingRefused, OSError: what was sent until then stays and is not sent again.
     """
     return _look(plan, params, paths, set(), with_suites=paths.workspace == paths)
 
@@ -63,14 +62,14 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable, TrackingRefused: it did not take them at the end either.
+        TrackingUnavailable, TrackingRefused, OSError: as of `sync`, at the end too.
     """
     done, is_warned = set(), False
     while not stop.is_set():
         try:
             _look(plan, params, paths, done)
             is_warned = False
-        except (TrackingUnavailable, TrackingRefused) as error:
+        except (TrackingUnavailable, TrackingRefused, OSError) as error:
             if not is_warned:
                 LOGGER.warning("%s", error)
             is_warned = True
@@ -99,7 +98,7 @@ def _look(plan: Plan, params: Params, paths: Paths, done: set, with_suites: bool
         if with_suites:
             with store(params, paths) as client:
                 _mark_former(client, experiment, cells)
-                _send_report(client, experiment, suite, paths)
+                _send_report(client, experiment, suite, cells, paths)
     return report
 
 
@@ -115,8 +114,8 @@ def _send(client: MlflowClient, experiment: str, records: Records, params: Param
     mirror, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
     sent = records.digest() if records.result else "not yet"
     is_sent = mirror is not None and mirror.data.tags.get(_SENT_TAG) == sent
-    plan = _CURRENT if paths.workspace == paths else _EXPERIMENT
-    first = {_PLAN_TAG: plan, "sagan.experiment": os.environ.get("DVC_EXP_NAME")}
+    plan = CURRENT if paths.workspace == paths else EXPERIMENT
+    first = {PLAN_TAG: plan, "sagan.experiment": os.environ.get("DVC_EXP_NAME")}
     if mirror and not is_sent and _contradicts(mirror, records):
         first = {name: mirror.data.tags.get(name) for name in first}
         others.append(mirror)
@@ -212,7 +211,7 @@ def _open_experiment(client: MlflowClient, suite: str, params: Params, paths: Pa
     MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
     into the original's folder. It gets another name, and a new one its place.
     """
-    spec, uri, root = params.suites[suite], client.tracking_uri, clone_folder(paths)
+    spec, uri, root = params.suites[suite], client.tracking_uri, paths.workspace.root.resolve()
     name = f"{params.tracking.experiment_prefix}{suite}"
     # A database holds no files, so they go under state/; a server decides for itself.
     place = (root / "state/mlflow/artifacts" / name).as_uri() if is_database(uri) else None
@@ -239,13 +238,13 @@ def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> No
     planned = {(cell.run, cell.evaluation) for cell in cells}
     for run in client.search_runs([experiment], "tags.`sagan.run` != ''", max_results=50_000):
         tags = run.data.tags
-        plan = _CURRENT if (tags["sagan.run"], tags["sagan.evaluation"]) in planned else _FORMER
-        if tags.get(_PLAN_TAG) != plan and (plan, tags.get(_PLAN_TAG)) != (_FORMER, _EXPERIMENT):
-            client.set_tag(run.info.run_id, _PLAN_TAG, plan)
+        plan = CURRENT if (tags["sagan.run"], tags["sagan.evaluation"]) in planned else FORMER
+        if tags.get(PLAN_TAG) != plan and (plan, tags.get(PLAN_TAG)) != (FORMER, EXPERIMENT):
+            client.set_tag(run.info.run_id, PLAN_TAG, plan)
 
 
-def _send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths) -> None:
-    """A run with the report's results and effects as tables, the lowest FID first, and its pictures.
+def _send_report(client: MlflowClient, experiment: str, suite: str, cells: list[Cell], paths: Paths) -> None:
+    """A run with the report's results and effects as tables, in each space the lowest FID first, and its pictures.
 
     A report that was written anew takes the place of the former.
     """
@@ -260,10 +259,10 @@ def _send_report(client: MlflowClient, experiment: str, suite: str, paths: Paths
         client.delete_run(run.info.run_id)
     run_id = client.create_run(experiment, tags={"sagan.report": suite}, run_name=f"{suite}: report").info.run_id
     for path in tables:
-        table = pd.read_csv(path)
+        table = read_table(path, ["level", "instead_of", *(factor for cell in cells for factor in cell.levels)])
         if path.stem == "results":
-            table.insert(table.columns.get_loc("run"), "fid", table.pop("fid"))  # after variant, seed and factors
-            table = table.sort_values("fid")
+            table.insert(table.columns.get_loc("run"), "fid", table.pop("fid"))  # after the columns that name a run
+            table = pd.concat(rows.sort_values("fid") for _, rows in table.groupby("space", sort=False))
         client.log_table(run_id, table, f"{path.stem}.json")
     with tempfile.TemporaryDirectory() as name:
         copy_own(pictures, folder, Path(name))

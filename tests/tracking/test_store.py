@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime
+import errno
+import fcntl
 import ipaddress
 import json
 import os
@@ -16,6 +18,7 @@ import threading
 import time
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -27,6 +30,7 @@ from mlflow import MlflowClient
 from sagan.errors import UserError
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable, serve
+from sagan.tracking.connection import store
 from tests.tracking.conftest import PARAMS, free_port, wait_for
 
 # Parameters that say nothing, for a program.
@@ -79,11 +83,10 @@ def test_a_server_that_is_down_is_one_line_within_seconds(workspace, monkeypatch
     assert "python -m sagan track" in message and "\n" not in message and "secret" not in message
 
 
-@pytest.mark.parametrize("code", [429, 502])
-def test_a_server_that_is_overloaded_or_behind_a_proxy_that_lost_it_is_an_outage(
-    workspace, answering, monkeypatch, code
-):
-    answering(status(code, Retry_After="3600"))
+@pytest.mark.parametrize("code", [401, 404, 429, 502])
+def test_an_outage_is_a_warning_and_a_refusal_an_error_with_the_whole_reason(workspace, answering, monkeypatch, code):
+    reason = {"error_code": "PERMISSION_DENIED", "message": f"{'very ' * 100}closed, {code}"}
+    answering(status(code, json.dumps(reason), Retry_After="3600"))
     workspace.finish(workspace.cells[0])
     plan = workspace.paths.root / "plan.json"
     workspace.plan.save(plan)
@@ -91,8 +94,12 @@ def test_a_server_that_is_overloaded_or_behind_a_proxy_that_lost_it_is_an_outage
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, cwd=workspace.paths.root, env=environment, capture_output=True, encoding="utf-8")
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 0 and line.startswith("sagan: warning: MLflow at http://127.0.0.1:"), done.stderr
-    assert str(code) in line and "send them later" in line
+    is_outage = code in (429, 502)
+    kind, told = ("warning: ", "cannot be reached") if is_outage else ("", "refuses: ")
+    assert done.returncode == (0 if is_outage else 2) and line.startswith(f"sagan: {kind}MLflow at http://"), (
+        done.stderr
+    )
+    assert told in line and str(code) in line and (is_outage or "very closed" in line)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert workspace.send().sent == [workspace.cells[0].run]
 
@@ -109,7 +116,7 @@ def test_a_self_signed_certificate_is_named_with_what_to_do(workspace, answering
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     answering(status(502), context)
-    told = r"refuses the runs: .*self-signed certificate.*MLFLOW_TRACKING_SERVER_CERT_PATH"
+    told = r"^MLflow at https.* refuses: .*self-signed certificate.*MLFLOW_TRACKING_SERVER_CERT_PATH"
     with pytest.raises(UserError, match=told) as caught:
         workspace.send()
     assert "\n" not in str(caught.value)
@@ -144,34 +151,24 @@ def test_a_time_out_that_is_no_number_of_seconds_is_one_line(workspace, answerin
         workspace.send()
 
 
-@pytest.mark.parametrize("code", [401, 404])
-def test_a_refusal_is_an_error_with_the_whole_reason(workspace, answering, code):
-    reason = {"error_code": "PERMISSION_DENIED", "message": "this is " + "very " * 100 + "closed"}
-    answering(status(code, json.dumps(reason)))
-    with pytest.raises(UserError, match=r"refuses the runs: .*very closed.*MLFLOW_TRACKING_URI"):
-        workspace.send()
+STATEMENTS = {
+    "BEGIN EXCLUSIVE": "cannot be reached .*database is locked",
+    "UPDATE alembic_version SET version_num = 'f'": "refuses: .*out-of-date",
+}
 
 
-def test_a_database_that_another_process_writes_is_an_outage(workspace, monkeypatch):
-    workspace.finish(workspace.cells[0])
-    with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(TrackingUnavailable, match="database is locked"):
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_database_that_another_process_writes_is_an_outage_one_of_another_mlflow_a_refusal(workspace, statement):
+    with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db", isolation_level=None)) as database:
+        database.execute(statement)
+        with pytest.raises(UserError, match=f"^MLflow at .*mlflow.db {STATEMENTS[statement]}"):
             workspace.send()
-
-
-def test_a_store_of_another_mlflow_is_a_refusal(workspace):
-    workspace.finish(workspace.cells[0])
-    with closing(sqlite3.connect(workspace.paths.root / "state/mlflow/mlflow.db")) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    with pytest.raises(UserError, match=r"refuses the runs: .*out-of-date database schema"):
-        workspace.send()
 
 
 @pytest.mark.parametrize("uri", ["file:./mlruns", "tracking.example:5000", "htp://127.0.0.1:1"])
 def test_an_address_that_mlflow_cannot_use_is_a_refusal(workspace, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(UserError, match="refuses the runs"):
+    with pytest.raises(UserError, match="refuses: "):
         workspace.send()
 
 
@@ -202,12 +199,13 @@ def test_the_ui_says_where_the_runs_are_shows_no_address_in_ps_and_leaves_nothin
 def test_what_the_ui_cannot_show_is_a_line_before_anything_starts(workspace, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port}: Address already in use; .*PORT={port + 1}"):
+        with pytest.raises(UserError, match=f"port {port}: Address already in use; name another .*PORT="):
             serve(workspace.params, workspace.paths, port)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@tracking.example:5000")
-    with pytest.raises(UserError, match="is a server already") as caught:
-        serve(workspace.params, workspace.paths, free_port())
-    assert "secret" not in str(caught.value)
+    for uri, told in [("http://me:secret@host:5000", "is a server already"), ("file:./mlruns", "refuses: ")]:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(UserError, match=f"^MLflow at .*{told}") as caught:
+            serve(workspace.params, workspace.paths, free_port())
+        assert "secret" not in str(caught.value)
 
 
 def test_mlflow_works_from_a_folder_whose_name_it_cannot_take(workspace, tmp_path):
@@ -235,8 +233,24 @@ with store({EMPTY}, Paths(Path({str(tmp_path / "50%")!r}))):
 )
 def test_a_damaged_store_is_one_line(workspace, act):
     (workspace.paths.root / "state/mlflow/mlflow.db").write_bytes(b"no database" * 100)
-    with pytest.raises(UserError, match=r"mlflow\.db refuses the runs: .*move the file away"):
+    with pytest.raises(UserError, match=r"mlflow\.db refuses: .*move a damaged file away"):
         act(workspace)
+
+
+def test_a_file_that_cannot_be_read_is_not_laid_to_the_store(workspace, monkeypatch):
+    refused = PermissionError(errno.EACCES, "Permission denied", "results/samples.png")
+    workspace.finish(workspace.cells[0])
+    monkeypatch.setattr(shutil, "copyfile", Mock(side_effect=refused))
+    with pytest.raises(PermissionError):
+        workspace.send()
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///", "sqlite+pysqlite:///"])
+def test_runs_are_sent_with_any_driver_and_on_file_systems_that_lock_no_files(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{uri}{workspace.paths.root}/state/mlflow/mlflow.db")
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
+    workspace.finish(workspace.cells[0])
+    assert workspace.send().sent
 
 
 @pytest.mark.exhaustive
@@ -312,6 +326,9 @@ def test_a_store_that_clones_share_is_left_as_it_is(make, tmp_path, monkeypatch)
     first.finish(first.cells[0])
     second.finish(second.cells[0])
     assert first.send().sent and second.send().sent == []
+    monkeypatch.setattr("sagan.tracking.connection._LOCK_PATIENCE_S", 0.1)
+    with store(first.params, first.paths), pytest.raises(TrackingUnavailable, match="another process has"):
+        second.send()
     (experiment,) = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/shared.db").search_experiments(
         filter_string="name LIKE 'sagan-%'"
     )

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
+from sagan.tracking.connection import runs_table
 from tests.tracking.conftest import PARAMS
 
 
@@ -199,8 +200,8 @@ def test_factors_that_mlflow_does_not_take_are_made_to_fit(make):
 def test_a_suites_report_is_a_run_of_tables_and_pictures(workspace):
     folder = workspace.paths.report("quick")
     (folder / "figures").mkdir(parents=True)
-    rows = ["variant,seed,attention,run,fid", "plain,0,off,p-s0,30.5", "sagan,0,on,s-s0,20.5", "plain,1,off,p-s1,"]
-    (folder / "results.csv").write_text("\n".join(rows) + "\n")
+    rows = "plain,0,None,digits,a,30.5 sagan,0,on,digits,b,20.5 plain,1,None,digits,c, sagan,0,on,random,b,0.5"
+    (folder / "results.csv").write_text("\n".join(["variant,seed,attention,space,run,fid", *rows.split(), ""]))
     (folder / "effects.csv").write_text("question,estimate\nattention,-3.5\n")
     (folder / "figures" / "fid.png").write_bytes(b"picture")
     for _ in range(2):
@@ -209,8 +210,9 @@ def test_a_suites_report_is_a_run_of_tables_and_pictures(workspace):
     experiment = client.get_experiment_by_name("sagan-quick").experiment_id
     [run] = client.search_runs([experiment], "tags.`sagan.report` = 'quick'")
     results = json.loads(Path(client.download_artifacts(run.info.run_id, "results.json")).read_text(encoding="utf-8"))
-    assert results["columns"] == ["variant", "seed", "attention", "fid", "run"]
-    assert [row[3] for row in results["data"]] == [20.5, 30.5, None]
+    assert results["columns"] == ["variant", "seed", "attention", "space", "fid", "run"]
+    assert [row[4] for row in results["data"]] == [20.5, 30.5, None, 0.5]
+    assert [row[2] for row in results["data"]] == ["on", "None", "None", "on"]
     assert [file.path for file in client.list_artifacts(run.info.run_id, "figures")] == ["figures/fid.png"]
     assert "effects.json" in [file.path for file in client.list_artifacts(run.info.run_id)]
     (folder / "effects.csv").write_text("question,estimate\nattention,-4.5\n")
@@ -250,12 +252,20 @@ def test_an_experiments_runs_reach_the_workspaces_store_and_bear_its_name(worksp
 
 def test_runs_that_are_asked_for_no_more_are_told_apart(workspace):
     for cell in workspace.cells:
+        workspace.start -= 1000
         workspace.finish(cell)
     workspace.send()
     workspace.plan.suites["quick"].pop(0)
     workspace.send()
     runs = workspace.client.search_runs([workspace.client.get_experiment_by_name("sagan-quick").experiment_id])
     assert sorted(run.data.tags["sagan.plan"] for run in runs) == ["current"] * 3 + ["former"]
+    report = workspace.client.create_run(runs[0].info.experiment_id, tags={"sagan.report": "quick"})
+    workspace.client.set_terminated(report.info.run_id)
+    for run in runs:
+        workspace.client.set_tag(run.info.run_id, "sagan.variant", f"new {run.data.params['variant']}")
+    # Neither the report nor the run of no plan, by their present names, the first that began first.
+    table = runs_table("sagan-quick", workspace.params, workspace.paths)[["variant", "seed"]]
+    assert table.values.tolist() == [["new plain", "1"], ["new plain", "0"], ["new sagan", "1"]]
 
 
 def test_no_picture_is_taken_from_outside_the_evaluation(workspace, tmp_path_factory):
