@@ -110,10 +110,9 @@ def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], 
 
 
 class AtTime(NamedTuple):
-    """A contrast at equal time, with the cost ratio's uncertainty and `alone`; interpolation's error; y of each run."""
+    """A contrast at equal time, with the cost ratio's uncertainty; interpolation's error; y of each run."""
 
     found: Contrast
-    alone: Contrast
     widening: float
     y: np.ndarray
 
@@ -131,11 +130,11 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     if len(steps) < FEWEST_SNAPSHOTS or not is_near(steps, place):
         return "too few snapshots"
     y = of.at({cell: place if weight * dear > 0 else step for cell, weight in weights.items()})
-    if (alone := contrast(of.figures(y), weights)) is None:
+    if (found := contrast(of.figures(y), weights)) is None:
         return "too few runs"
     slope, error = interpolated(steps, mean, place)
     parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
-    return AtTime(replace(alone, parts=alone.parts + parts), alone, error, y)
+    return AtTime(replace(found, parts=found.parts + parts), error, y)
 
 
 def is_near(steps: np.ndarray, place: float) -> bool:
@@ -203,21 +202,13 @@ def _ranking(design: Design, at: At, place: float, figures: Mapping[Cell, np.nda
     order = sorted(known, key=lambda name: (known[name].mean(), name))
     level = design.alpha / max(1, len(order) - 1)
 
-    def share(name: str, other: str) -> float | None:
-        if name == other or other not in known:
-            return None
-        return float((known[name][:, None] < known[other]).mean())
-
     def standing(name: str) -> Standing:
         mean = metric.sign * float(known[name].mean())
         to_others = (contrast(known, {name: 1.0, other: -1.0}, FEWEST) for other in order if other != name)
         return Standing(
             variant=name,
             mean=math.exp(mean) if metric.scale == "log" else mean,
-            runs=len(known[name]),
             may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
-            beats_best=share(name, order[0]),
-            beats_baseline=share(name, design.baseline),
         )
 
     return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)

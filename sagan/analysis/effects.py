@@ -78,14 +78,12 @@ def _at_all_budgets(
         if len(curves.steps) > 1:
             told |= _change(of, curves.y[:, -1] - curves.y[:, -2])
             if of.design.no_shorter is None and ends[-1]:
-                times = [budget.worth(curves, of.weights, by) for by in (ends[-1].estimate, *ends[-1].interval())]
-                low, high = (None, None) if None in times else sorted(times[1:])
-                worth = {"times": times[0], "low": low, "high": high} if times[0] else None
+                worth = budget.worth(curves, of.weights, ends[-1].estimate)
     steps = _answer(of, effect, of.found, of.figures, others, **told)
     if cost:
         ratio, low, high = map(math.exp, (cost.found.estimate, *cost.found.interval()))
         cost = Cost(ratio=ratio, low=low, high=high, machine=cost.machine)
-    return Question(**of.named, steps=steps, time=time, cost=cost, worth=worth)
+    return Question(**of.named, steps=steps, time=time, cost=cost, worth_in_steps=worth)
 
 
 def _answer(of: Asked, effect: Effect, found: Contrast | None, figures, others: list[Effect], **more) -> Answer:
@@ -123,7 +121,6 @@ def _per_second(
         for seconds, at in there
     ]
     told = _change(of, last.y - there[-2][1].y) if len(there) > 1 else {}
-    told["at_this_cost"] = [shown(end, of.metric) for end in last.alone.interval()]
     return _answer(of, rows[-1], last.found, curves.figures(last.y), others, **told), rows
 
 

@@ -247,6 +247,17 @@ def read_tables(folder: Path, factors: list[str]) -> Tables:
     return Tables(**{name: _read(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
 
 
+def effects_table(rows: list[Effect]) -> pd.DataFrame:
+    """effects.csv."""
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(Effect.model_fields))
+
+
+def read_effects(folder: Path) -> list[Effect]:
+    """A report's effects.csv; FileNotFoundError where there is none."""
+    rows = pd.read_csv(folder / "effects.csv", dtype=str, keep_default_na=False).to_dict("records")
+    return [Effect(**{name: text for name, text in row.items() if text}) for row in rows]
+
+
 def _costs(folder: Path) -> pd.DataFrame | None:
     return _read(folder / "costs.csv") if (folder / "costs.csv").exists() else None
 

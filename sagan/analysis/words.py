@@ -11,8 +11,9 @@ NO_ANSWER = {
     "no step times": "cannot be said, no step times",
     "several machines": "cannot be said, several kinds of machine trained",
     "too few snapshots": "cannot be said, too few snapshots",
-    "learning rates decay": "cannot be said, since a snapshot is no shorter training where learning rates decay",
-    "networks grow": "cannot be said, since a snapshot is no shorter training where networks grow",
+} | {
+    why: f"cannot be said, since a snapshot is no shorter training where {why}"
+    for why in ("learning rates decay", "networks grow")
 }
 
 
@@ -100,8 +101,8 @@ def sentence(question: Question, design: Design) -> str:
         parts.append(f"{name} {answer(of)}" + (f": {design.main.title} {size(of.effect)}" if of.effect else ""))
     if question.cost:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
-    if question.worth:
-        parts.append(f"worth {question.worth['times']:.2f} times the steps")
+    if question.worth_in_steps:
+        parts.append(f"worth {question.worth_in_steps:.2f} times the steps")
     if needed := question.steps.needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
         parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")

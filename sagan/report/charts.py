@@ -92,7 +92,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def shown_variants(report: Report) -> list[str]:
     """All variants, or of a large suite the baseline, the best and the worst."""
-    ranking, baseline, names = report.ranking("steps"), report.design.baseline, list(report.design.variants)
+    ranking, baseline, names = report.ranking, report.design.baseline, list(report.design.variants)
     if len(names) <= SHOWN:
         return names
     order = [one.variant for one in ranking.standings] if ranking else names

@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sagan import names
 from sagan.analysis import words
-from sagan.analysis.build import read_effects, read_report, write_analysis
+from sagan.analysis.build import read_report, write_analysis
 from sagan.analysis.model import Question, Row
 from sagan.analysis.spreads import across_suites
-from sagan.analysis.tables import Analysis
+from sagan.analysis.tables import Analysis, read_effects
 from sagan.metrics.table import METRICS
 from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions, typical_run
 from sagan.store.paths import Paths
@@ -101,7 +101,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
                 if (figure := draw(analysis, theme)) is not None:
                     save(figure, folder / f"{name}{theme.suffix}.png")
                     figures[name] = f"{name}.png"
-    shown, ranking = shown_variants(analysis.report), analysis.report.ranking("steps")
+    shown, ranking = shown_variants(analysis.report), analysis.report.ranking
     ends = [ranking.standings[0].variant, ranking.standings[-1].variant] if ranking else []
     for name, (pattern, columns) in SHEETS.items():
         # Pages show the best and the worst smaller than other sheets.

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from sagan.analysis.build import analyse, read_analysis, read_effects, read_report, summary, write_analysis
+from sagan.analysis.build import analyse, read_analysis, read_report, summary, write_analysis
 from sagan.analysis.design import design_of
-from sagan.analysis.tables import collect, read_suite, read_tables
+from sagan.analysis.tables import collect, read_effects, read_suite, read_tables
 from sagan.params import loading
 from sagan.params.loading import load_params
 from tests.report.conftest import PARAMS

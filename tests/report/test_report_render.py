@@ -85,7 +85,7 @@ def test_other_metrics_and_features_stand_beside(rendered, library):
 
 def test_real_images_stand_beside_as_many_generated_ones(rendered, library):
     text, report = (rendered("few") / "README.md").read_text(), found(library, "few").report
-    best = report.ranking("steps").standings[0].variant
+    best = report.ranking.standings[0].variant
     mean = report.spaces[0].means[best]["fid"].mean
     assert f"| *real images (500 test)* | {FLOOR + 1:.2f} |" in text
     assert f"| *{best}, as many images* | {mean + 2:.2f} | \N{EN DASH} |" in text
@@ -179,7 +179,7 @@ def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path
     [line] = [line for line in page.splitlines() if line.startswith("| matched |") and "2 of 2" in line]
     assert "not ranked" in line
     assert "matched" not in first_screen(page)
-    assert found(library).report.ranking("steps").standings[0].variant == "sagan"
+    assert found(library).report.ranking.standings[0].variant == "sagan"
 
 
 def test_a_level_at_which_an_effect_is_not_decided_shows_the_interval_that_says_so():
