@@ -26,23 +26,25 @@ KEYS = ["variant", "seed"]
 
 
 def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`.
+    """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`, `quiet`.
 
     Of a run it is the fastest stretch between two of its snapshots (its start is one), by the clock of the steps alone,
     since other work on the machine only ever slows a step. Records of quiet runs (variant, seed, step_seconds, and
-    device and threads where they differ) replace these.
+    device and threads where they differ; `side` where reports are compared) stand beside these.
     """
     space = runs["space"].iloc[0]
     of = runs[runs["space"] == space].drop(columns="step_seconds", errors="ignore")
-    if quiet is not None:
-        known = of[["variant", *of.columns.difference(quiet.columns)]]
-        return quiet.merge(known.drop_duplicates("variant"), on="variant")
     one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)].sort_values("step")
     clock = one[["step", "step_seconds"]]
     spent = clock.groupby([one[name] for name in KEYS]).diff().fillna(clock)
     rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"])
     fastest = rates[rates["step_seconds"] > 0].groupby(KEYS, as_index=False)["step_seconds"].min()
-    return of.merge(fastest, on=KEYS)
+    own = of.merge(fastest, on=KEYS).assign(quiet=False)
+    if quiet is None:
+        return own
+    on = [name for name in ("side", "variant") if name in quiet]
+    known = of[[*on, *of.columns.difference(quiet.columns)]].drop_duplicates(on)
+    return pd.concat([quiet.merge(known, on=on).assign(quiet=True), own], ignore_index=True)
 
 
 class StepCost(NamedTuple):
@@ -58,10 +60,11 @@ class StepCost(NamedTuple):
 
 
 def cost_contrast(of: Asked, costs: pd.DataFrame) -> StepCost | None:
-    """Of the kind of machine that ran most of the runs, among those that ran all cells; None where none did."""
+    """Of quiet runs where these have all cells, since other work would count on one side alone, else of the runs' own;
+    of the kind of machine that ran most of them, among those that ran all cells. None where none did."""
     costs = costs[costs["variant"].isin(of.runs["variant"])]
-    kinds = costs.fillna(dict.fromkeys(HARDWARE, "")).groupby(HARDWARE)
-    for (device, threads), runs in sorted(kinds, key=lambda kind: -len(kind[1])):
+    kinds = costs.fillna(dict.fromkeys(HARDWARE, "")).groupby(["quiet", *HARDWARE])
+    for (_, device, threads), runs in sorted(kinds, key=lambda kind: (not kind[0][0], -len(kind[1]))):
         figures = figures_of(runs.assign(lost=False), of.factors, metric_of("step_seconds"))
         if (found := contrast(figures, of.weights, FEWEST)) is not None:
             cheaper = [figures[cell].mean() for cell, weight in of.weights.items() if weight * found.estimate <= 0]
@@ -180,6 +183,8 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     """All variants that are ranked, per step at the end, and where the cheapest one's time is over, by geometric mean
     seconds of a step (`spent`: as of `step_costs`) where all ran on one kind of machine."""
     of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
+    quiet = spent[spent["quiet"]]
+    spent = quiet if of["variant"].isin(quiet["variant"]).all() else spent[~spent["quiet"]]
     figures = figures_of(of, ["variant"], design.main)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
     one_kind = len(spent.drop_duplicates(HARDWARE)) == 1

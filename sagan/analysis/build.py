@@ -73,7 +73,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     figures = figures_of(state.runs, list(design.factors), design.main)
     spread, asked = within(figures), state.answers.values()
     waits = design.questions and state.look is None
-    busy = tables.costs is None and bool((main["load"].astype(float) > LOAD).any())
+    quiet = made.costs.loc[made.costs["quiet"], "variant"]
+    busy = bool((main["load"].astype(float) > LOAD).any() and not main["variant"].isin(quiet).all())
     report = Report(
         design=design,
         provenance=facts.model_copy(update={"busy": busy}),
