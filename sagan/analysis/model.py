@@ -123,6 +123,11 @@ class Design(Part):
         return metric_of(self.metric, self.better, self.scale)
 
     @property
+    def rows(self) -> dict[str, str]:
+        """Each name of a variant, further ones too -> the one that the tables have."""
+        return {name: row for row, of in self.variants.items() for name in (row, *of.aliases)}
+
+    @property
     def unranked(self) -> list[str]:
         return [name for name, of in self.variants.items() if not of.ranked]
 
@@ -270,8 +275,8 @@ class Report(Part):
 
     @property
     def dependences(self) -> list[Row]:
-        """Sure interactions, one of each pair of an effect and a factor."""
-        sure = [one for one in self.interactions if one["sure"]]
+        """Sure interactions, one of each pair of an effect that is asked for and a factor."""
+        sure = [one for one in self.interactions if one["sure"] and one["question"] in self.design.questions]
         return list({(one["question"], one["level"], one["by"]): one for one in sure}.values())
 
     @property
