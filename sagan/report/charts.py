@@ -98,7 +98,7 @@ def shown_variants(report: Report) -> list[str]:
     order = [one.variant for one in ranking.standings] if ranking else names
     others = [name for name in order if name != baseline]
     half = SHOWN // 2
-    return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
+    return [baseline, *(others if len(others) < SHOWN else [*others[:half], *others[half - SHOWN + 1 :]])]
 
 
 def told_questions(report: Report) -> list[Question]:
