@@ -84,7 +84,8 @@ def _improves(suite: Analysis, title: str, metric: str = "fid", gains: bool = Tr
         rows = (e for e in suite.effects if (e.question, e.level, e.metric, e.space, e.at, e.given) == key)
         found = next((row for row in rows if row.answer), None)
     if found is not None:
-        sides = found.answer == "helps", found.direction == "hurts" or "worth having" in found.answer
+        # A sure gain below what is worth having is on both sides: it supports what is claimed.
+        sides = found.direction == "helps", found.direction == "hurts" or "worth having" in found.answer
         verdict = _verdict(*(sides if gains else sides[::-1]))
         yield {"measured": change_with_interval(found), "verdict": verdict}
 

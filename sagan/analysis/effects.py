@@ -69,7 +69,8 @@ def _at_all_budgets(
     `others` is the same in further feature spaces."""
     curves, cost = budget.curves(of.runs, snapshots, of.factors, of.metric), budget.cost_contrast(of, made.costs)
     ends = [contrast(curves.figures(y), of.weights) for y in curves.y.T]
-    time, worth = Answer(why="too few runs"), None
+    why = None if of.found else "no spread" if contrast(of.figures, of.weights) else "too few runs"
+    time, worth = Answer(why=why), None
     if of.found:
         before = zip(curves.steps[:-1], ends, strict=False)
         made.rows += [effect, *(of.row(end, None, budget=float(step)) for step, end in before if end)]
@@ -79,7 +80,7 @@ def _at_all_budgets(
             told |= _change(of, curves.y[:, -1] - curves.y[:, -2])
             if of.design.no_shorter is None and ends[-1]:
                 worth = budget.worth(curves, of.weights, ends[-1].estimate)
-    steps = _answer(of, effect, of.found, of.figures, others, **told)
+    steps = _answer(of, effect, of.found, of.figures, others, why=why, **told)
     if cost:
         ratio, low, high = map(math.exp, (cost.found.estimate, *cost.found.interval()))
         cost = Cost(ratio=ratio, low=low, high=high, machine=cost.machine)
@@ -91,7 +92,6 @@ def _answer(of: Asked, effect: Effect, found: Contrast | None, figures, others: 
     sign, ways = of.metric.sign, {"helps", "hurts"}
     return Answer(
         effect=effect if found else None,
-        why=None if found else "too few runs",
         lost=int(of.runs["lost"].sum()),
         won=sum(int(sign * y < sign * z) for y, z in pairs),
         pairs=len(pairs),

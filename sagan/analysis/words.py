@@ -8,6 +8,7 @@ NOTHING = "\N{EN DASH}"
 MANY_SEEDS = 100
 NO_ANSWER = {
     "too few runs": "no answer, too few runs",
+    "no spread": "no answer, runs have equal figures",
     "no step times": "cannot be said, no step times",
     "several machines": "cannot be said, several kinds of machine trained",
     "too few snapshots": "cannot be said, too few snapshots",
@@ -59,9 +60,11 @@ def answer(of: Answer) -> str:
 def qualifiers(of: Answer) -> list[str]:
     """What an answer has to be told with."""
     spaces = ["an untrained network" if name == "random" else name for name in of.contradicted_by]
+    per_step = " (per step)" if of.effect and of.effect.at == "time" else ""
     way = "falling" if of.changes and of.changes[1] < 0 else "rising"
     told = {
-        f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}": of.depends_on,
+        # Interactions are tested per step alone.
+        f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}{per_step}": of.depends_on,
         f"the opposite in features of {' and '.join(spaces)}": spaces,
         f"still changing ({way})": of.still_changing,
         f"answered at {of.answered_at} seeds": of.answered_at,
