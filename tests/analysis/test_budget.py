@@ -93,7 +93,6 @@ def test_a_disturbed_stretch_does_not_count_and_quiet_runs_replace_all():
     assert budget.step_costs(runs, snapshots)["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
     quiet = runs[["variant", "seed"]].assign(step_seconds=np.where(runs["attention"] == "on", 0.03, 0.01))
     assert attention(runs, snapshots, quiet).cost.ratio == pytest.approx(3)
-    # A variant without quiet runs: a quiet step and a busy one do not compare.
     assert attention(runs, snapshots, quiet[6:]).cost.ratio == pytest.approx(1.5, rel=0.01)
 
 
