@@ -41,9 +41,9 @@ def main() -> None:
         again = [sys.executable, "-m", "benchmarks.costs", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "GLIBC_TUNABLES": SETTINGS})
     plan = make_plan(load_params(), Paths(), [arguments.suite])
-    runs = [run for run in plan.runs.values() if run.seed == 0]
+    runs = list({run.variant: run for run in reversed(plan.runs.values())}.values())  # the first of each variant
     with device_for(runs[0].execution, runs[0].threads) as device:
-        table = pd.DataFrame(rounds({run.variant: Loop(run, device) for run in runs}, arguments))
+        table = pd.DataFrame(rounds({run.variant: Loop(run, device) for run in reversed(runs)}, arguments))
     file = Path("reports") / arguments.suite / "costs.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(file, index=False, lineterminator="\n")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def rounds(loops: dict[str, Loop], arguments: argparse.Namespace) -> list[dict[str, str | float]]:
-    """Rows of costs.csv; `seed` is the number of the round."""
+    """Rows of costs.csv; `seed` is the number of the round, `run` the key of the run whose recipe it is."""
     for loop in loops.values():
         loop.seconds_a_step(4)  # warm-up
     rows = []
@@ -64,6 +64,7 @@ def rounds(loops: dict[str, Loop], arguments: argparse.Namespace) -> list[dict[s
                 "step_seconds": round(loop.seconds_a_step(arguments.steps), 6),
                 "device": describe(loop.device),
                 "threads": loop.threads,
+                "run": loop.run,
             }
             for variant, loop in loops.items()
         ]
@@ -76,6 +77,7 @@ class Loop:
 
     def __init__(self, run: Run, device: torch.device) -> None:
         config, self.device, self.threads, self.position = run.typed, device, run.threads, 0
+        self.run = run.key
         set_numerics(config.training.deterministic, config.training.precision)
         torch.set_num_threads(self.threads)
         image, classes = config.image, config.image.classes

@@ -4,7 +4,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -34,18 +34,18 @@ def compare(a: str, b: str, suite: str, paths: Paths) -> list[str]:
     Raises:
         UserError: a side is not known, or is no report of this version.
     """
-    if (here := read_report(paths.report(suite))) is not None:
-        known = {name: row for row, facts in here.design.variants.items() for name in (row, *facts.aliases)}
-        if {a, b} <= known.keys():
-            found, levels = read_analysis(paths.report(suite)), (known[a], known[b])
-            differs = _differences(*(_recipe(found.design, variant) for variant in levels)) or [SAME]
-            runs, snapshots = found.tables.runs, found.tables.snapshots
-            return [*differs, *_answered(runs, snapshots, "variant", levels, [], found.design)]
+    here = read_report(paths.report(suite))
+    if here is not None and {a, b} <= (known := here.design.rows).keys():
+        found, levels = read_analysis(paths.report(suite)), (known[a], known[b])
+        differs = _differences(*(_recipe(found.design, variant) for variant in levels)) or [SAME]
+        of = found.tables
+        return [*differs, *_answered(of.runs, of.snapshots, of.costs, "variant", levels, [], found.design)]
     return list(compare_reports((a, _report(a, suite, paths)), (b, _report(b, suite, paths))))
 
 
 def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterator[str]:
-    """The runs of the variants that both have, as a factor with the two sides for levels, over these variants.
+    """The runs of the variants that both have, by any of their names, as a factor with the two sides for levels, over
+    these variants.
 
     What both measured in the same runs says nothing of the other side, and is left out.
     """
@@ -53,25 +53,33 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     if name_a == name_b:
         raise UserError(f"{name_a}: compared with itself")
     designs = one.design, other.design
-    shared = [variant for variant in designs[0].variants if variant in designs[1].variants]
-    lines = {v: _differences(*(_recipe(design, v) for design in designs)) for v in shared}
+    theirs, shared = designs[1].rows, {}  # a name that both have -> each side's row of it; a pair of rows once
+    for name, row in designs[0].rows.items():
+        pair = row, theirs.get(name)
+        if name in theirs and pair not in shared.values():
+            shared[name] = pair
+    lines = {name: _differences(*map(_recipe, designs, pair)) for name, pair in shared.items()}
     count = Counter(line for of in lines.values() for line in of)
     differs = [f"{line} (all variants)" for line, times in count.items() if times == len(shared)]
     differs += [f"{line} ({v})" for v, of in lines.items() for line in of if count[line] < len(shared)]
     for part in ("training", "evaluation"):
         differs += [f"{part}.{line}" for line in _differences(*(getattr(design, part) for design in designs))]
     yield from differs or [SAME] * bool(shared)
-    if only := [v for mine, its in (designs, designs[::-1]) for v in mine.variants if v not in its.variants]:
+    used = [{pair[place] for pair in shared.values()} for place in (0, 1)]
+    if only := [v for design, its in zip(designs, used, strict=True) for v in design.variants if v not in its]:
         yield f"not in both: {', '.join(only)}"
+    if not shared:
+        yield "no runs to compare"
+        return
     if _measured_with(one) != _measured_with(other):
         yield "not comparable: other data, or measured differently"
         return
-    runs, snapshots = (_joined((a, b), table) for table in ("runs", "snapshots"))
+    runs, snapshots, costs = (_joined((a, b), shared, table) for table in ("runs", "snapshots", "costs"))
     sides = runs[runs["fid"].notna()].groupby(["variant", "run"])["side"].nunique()
     twice = set(sides[sides > 1].index.get_level_values("variant"))
     if same := [variant for variant in shared if variant in twice]:
         yield f"the same runs on both sides, so left out: {', '.join(same)}"
-    compared = [variant for variant in shared if variant not in same]
+    compared = [name for name in shared if name not in same]
     runs, snapshots = (table[table["variant"].isin(compared)] for table in (runs, snapshots))
     if compared and designs[0].steps != designs[1].steps:
         known = snapshots[snapshots["fid"].notna() & (snapshots["step"] > 0)].groupby("step")["side"].nunique()
@@ -83,7 +91,8 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
         snapshots = snapshots[snapshots["step"] <= steps]
         there = snapshots.loc[snapshots["step"] == steps, ["variant", "seed", "space", "fid"]]
         runs = runs.drop(columns=list(METRICS), errors="ignore").merge(there, how="left").assign(steps=steps)
-    yield from _answered(runs, snapshots, "side", (name_a, name_b), compared, designs[0])
+    design = designs[0].model_copy(update={"no_shorter": designs[0].no_shorter or designs[1].no_shorter})
+    yield from _answered(runs, snapshots, costs, "side", (name_a, name_b), compared, design)
 
 
 def _measured_with(of: Analysis) -> list:
@@ -112,6 +121,7 @@ def _report(name: str, suite: str, paths: Paths) -> Analysis:
 def _answered(
     runs: pd.DataFrame,
     snapshots: pd.DataFrame,
+    costs: pd.DataFrame | None,
     factor: str,
     levels: tuple[str, str],
     variants: list[str],
@@ -128,11 +138,11 @@ def _answered(
         factors["variant"] = Factor(title="variant", levels={variant: variant for variant in variants})
     steps = int(runs["steps"].max()) if runs["steps"].notna().any() else design.steps
     asked = {"questions": [factor], "factors": factors, "variants": {}, "looks": [], "steps": steps}
-    made = all_effects(design.model_copy(update=asked), runs, snapshots)
+    made = all_effects(design.model_copy(update=asked), runs, snapshots, costs)
     yield from made.sentences()
     for row in made.rows:
         if row.direction and (row.metric, row.space) != (design.metric, design.space) and not row.given:
-            yield f"{change_with_interval(row)} ({row.space})"
+            yield f"{change_with_interval(row)} ({row.space}{', per second' if row.at == 'time' else ''})"
 
 
 def _recipe(design: Design, variant: str) -> dict[str, str]:
@@ -143,10 +153,16 @@ def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
     return [f"{name}: {mine}, {b.get(name, 'none')}" for name, mine in differing(a, b).items()]
 
 
-def _joined(sides: Iterable[tuple[str, Analysis]], table: str) -> pd.DataFrame:
-    """Both sides' rows, the side being a column. Equal seeds of two sides are two runs."""
-    parts = [getattr(of.tables, table).assign(side=name) for name, of in sides]
-    return pd.concat([of.assign(seed=2 * of["seed"] + place) for place, of in enumerate(parts)], ignore_index=True)
+def _joined(sides: Iterable[tuple[str, Analysis]], shared: Mapping[str, tuple], table: str) -> pd.DataFrame | None:
+    """Both sides' rows under the names that they share, the side being a column; None where neither has the table.
+    Equal seeds of two sides are two runs."""
+    parts = [
+        rows[rows["variant"] == pair[place]].assign(variant=name, side=side, seed=2 * rows["seed"] + place)
+        for place, (side, of) in enumerate(sides)
+        if (rows := getattr(of.tables, table)) is not None
+        for name, pair in shared.items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else None
 
 
 def compare_variants(table: pd.DataFrame, a: str, b: str, metric: str, source: str) -> list[str]:

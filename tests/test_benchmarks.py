@@ -81,7 +81,7 @@ def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_pat
     costs.main()
     table = pd.read_csv(tmp_path / "reports" / "tiny" / "costs.csv")
     assert list(zip(table["variant"], table["seed"], strict=True)) == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
-    assert (table["step_seconds"] > 0).all() and set(table["threads"]) == {1}
+    assert (table["step_seconds"] > 0).all() and set(table["threads"]) == {1} and set(table["run"]) == {run.key}
 
 
 def test_evaluation_tells_the_speed_of_each_part(monkeypatch, capsys):

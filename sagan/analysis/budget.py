@@ -26,23 +26,25 @@ KEYS = ["variant", "seed"]
 
 
 def step_costs(runs: pd.DataFrame, snapshots: pd.DataFrame, quiet: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`.
+    """Seconds of a step of each run: a table variant, seed, factors, hardware, `step_seconds`, `quiet`.
 
     Of a run it is the fastest stretch between two of its snapshots (its start is one), by the clock of the steps alone,
     since other work on the machine only ever slows a step. Records of quiet runs (variant, seed, step_seconds, and
-    device and threads where they differ) replace these.
+    device and threads where they differ; `side` where reports are compared) stand beside these.
     """
     space = runs["space"].iloc[0]
     of = runs[runs["space"] == space].drop(columns="step_seconds", errors="ignore")
-    if quiet is not None:
-        known = of[["variant", *of.columns.difference(quiet.columns)]]
-        return quiet.merge(known.drop_duplicates("variant"), on="variant")
     one = snapshots[(snapshots["space"] == space) & (snapshots["step"] > 0)].sort_values("step")
     clock = one[["step", "step_seconds"]]
     spent = clock.groupby([one[name] for name in KEYS]).diff().fillna(clock)
     rates = one[KEYS].assign(step_seconds=spent["step_seconds"] / spent["step"])
     fastest = rates[rates["step_seconds"] > 0].groupby(KEYS, as_index=False)["step_seconds"].min()
-    return of.merge(fastest, on=KEYS)
+    own = of.merge(fastest, on=KEYS).assign(quiet=False)
+    if quiet is None:
+        return own
+    on = [name for name in ("side", "variant") if name in quiet]
+    known = of[[*on, *of.columns.difference(quiet.columns)]].drop_duplicates(on)
+    return pd.concat([quiet.merge(known, on=on).assign(quiet=True), own], ignore_index=True)
 
 
 class StepCost(NamedTuple):
@@ -58,10 +60,11 @@ class StepCost(NamedTuple):
 
 
 def cost_contrast(of: Asked, costs: pd.DataFrame) -> StepCost | None:
-    """Of the kind of machine that ran most of the runs, among those that ran all cells; None where none did."""
+    """Of quiet runs where these have all cells, since other work would count on one side alone, else of the runs' own;
+    of the kind of machine that ran most of them, among those that ran all cells. None where none did."""
     costs = costs[costs["variant"].isin(of.runs["variant"])]
-    kinds = costs.fillna(dict.fromkeys(HARDWARE, "")).groupby(HARDWARE)
-    for (device, threads), runs in sorted(kinds, key=lambda kind: -len(kind[1])):
+    kinds = costs.fillna(dict.fromkeys(HARDWARE, "")).groupby(["quiet", *HARDWARE])
+    for (_, device, threads), runs in sorted(kinds, key=lambda kind: (not kind[0][0], -len(kind[1]))):
         figures = figures_of(runs.assign(lost=False), of.factors, metric_of("step_seconds"))
         if (found := contrast(figures, of.weights, FEWEST)) is not None:
             cheaper = [figures[cell].mean() for cell, weight in of.weights.items() if weight * found.estimate <= 0]
@@ -110,10 +113,9 @@ def curves(runs: pd.DataFrame, snapshots: pd.DataFrame, factors: Sequence[str], 
 
 
 class AtTime(NamedTuple):
-    """A contrast at equal time, with the cost ratio's uncertainty and `alone`; interpolation's error; y of each run."""
+    """A contrast at equal time, with the cost ratio's uncertainty; interpolation's error; y of each run."""
 
     found: Contrast
-    alone: Contrast
     widening: float
     y: np.ndarray
 
@@ -131,11 +133,11 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     if len(steps) < FEWEST_SNAPSHOTS or not is_near(steps, place):
         return "too few snapshots"
     y = of.at({cell: place if weight * dear > 0 else step for cell, weight in weights.items()})
-    if (alone := contrast(of.figures(y), weights)) is None:
+    if (found := contrast(of.figures(y), weights)) is None:
         return "too few runs"
     slope, error = interpolated(steps, mean, place)
     parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
-    return AtTime(replace(alone, parts=alone.parts + parts), alone, error, y)
+    return AtTime(replace(found, parts=found.parts + parts), error, y)
 
 
 def is_near(steps: np.ndarray, place: float) -> bool:
@@ -181,6 +183,8 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     """All variants that are ranked, per step at the end, and where the cheapest one's time is over, by geometric mean
     seconds of a step (`spent`: as of `step_costs`) where all ran on one kind of machine."""
     of = runs[(runs["space"] == design.space) & ~runs["variant"].isin(design.unranked)]
+    quiet = spent[spent["quiet"]]
+    spent = quiet if of["variant"].isin(quiet["variant"]).all() else spent[~spent["quiet"]]
     figures = figures_of(of, ["variant"], design.main)
     found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
     one_kind = len(spent.drop_duplicates(HARDWARE)) == 1
@@ -203,21 +207,13 @@ def _ranking(design: Design, at: At, place: float, figures: Mapping[Cell, np.nda
     order = sorted(known, key=lambda name: (known[name].mean(), name))
     level = design.alpha / max(1, len(order) - 1)
 
-    def share(name: str, other: str) -> float | None:
-        if name == other or other not in known:
-            return None
-        return float((known[name][:, None] < known[other]).mean())
-
     def standing(name: str) -> Standing:
         mean = metric.sign * float(known[name].mean())
         to_others = (contrast(known, {name: 1.0, other: -1.0}, FEWEST) for other in order if other != name)
         return Standing(
             variant=name,
             mean=math.exp(mean) if metric.scale == "log" else mean,
-            runs=len(known[name]),
             may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
-            beats_best=share(name, order[0]),
-            beats_baseline=share(name, design.baseline),
         )
 
     return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)

@@ -13,10 +13,10 @@ from sagan.analysis.claims import claims
 from sagan.analysis.contrasts import figures_of
 from sagan.analysis.design import design_of, flat
 from sagan.analysis.effects import all_effects
-from sagan.analysis.model import Counts, Design, Effect, Mean, Report, ReportProvenance, Space
+from sagan.analysis.model import Counts, Design, Mean, Report, ReportProvenance, Space
 from sagan.analysis.seeds import planned
 from sagan.analysis.spreads import design_power, power_lines, steadier, within
-from sagan.analysis.tables import Analysis, Row, Tables, read_suite, read_tables, write_tables
+from sagan.analysis.tables import Analysis, Row, Tables, effects_table, read_suite, read_tables, write_tables
 from sagan.analysis.words import answers
 from sagan.errors import UserError
 from sagan.metrics.table import METRICS
@@ -73,7 +73,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     figures = figures_of(state.runs, list(design.factors), design.main)
     spread, asked = within(figures), state.answers.values()
     waits = design.questions and state.look is None
-    busy = tables.costs is None and bool((main["load"].astype(float) > LOAD).any())
+    quiet = made.costs.loc[made.costs["quiet"], "variant"]
+    busy = bool((main["load"].astype(float) > LOAD).any() and not main["variant"].isin(quiet).all())
     report = Report(
         design=design,
         provenance=facts.model_copy(update={"busy": busy}),
@@ -116,11 +117,6 @@ def write_analysis(analysis: Analysis, folder: Path) -> None:
     write_json(folder / "summary.json", summary(analysis.report))
 
 
-def effects_table(rows: list[Effect]) -> pd.DataFrame:
-    """effects.csv."""
-    return pd.DataFrame([row.model_dump() for row in rows], columns=list(Effect.model_fields))
-
-
 def read_report(folder: Path) -> Report | None:
     """A folder's report.json; None where there is none.
 
@@ -134,12 +130,6 @@ def read_report(folder: Path) -> Report | None:
     except ValidationError:
         why = "no report of this version; `python -m sagan report` makes it"
         raise UserError(f"{folder / 'report.json'}: {why}") from None
-
-
-def read_effects(folder: Path) -> list[Effect]:
-    """A report's effects.csv; FileNotFoundError where there is none."""
-    rows = pd.read_csv(folder / "effects.csv", dtype=str, keep_default_na=False).to_dict("records")
-    return [Effect(**{name: text for name, text in row.items() if text}) for row in rows]
 
 
 def read_analysis(folder: Path) -> Analysis:

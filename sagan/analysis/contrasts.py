@@ -150,7 +150,7 @@ class Asked:
 
     @cached_property
     def found(self) -> Contrast | None:
-        """The effect at the end; None of lost runs alone, which have one figure."""
+        """The effect at the end; None without a spread, as of lost runs alone, which have one figure."""
         found = contrast(self.figures, self.weights)
         return found if found and found.error else None
 
@@ -200,10 +200,11 @@ def doubling_looks(least: int, most: int, alpha: float) -> list[Look]:
 
 
 def interactions(design: Design, figures: Figures, level: float) -> list[Row]:
-    """How far each effect changes with each other factor's level, simultaneous over all such pairs: rows question,
-    level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high of the change, in
-    percent of a ratio; and whether it is sure."""
-    levels = [(name, level, of.first) for name, of in design.factors.items() for level in list(of.levels)[1:]]
+    """How far each effect, first of what is asked, changes with each other factor's level, simultaneous over all such
+    pairs: rows question, level, instead_of, by, by_level, by_instead_of; estimate, low, high, decide_low, decide_high
+    of the change, in percent of a ratio; and whether it is sure."""
+    factors = sorted(design.factors.items(), key=lambda factor: factor[0] not in design.questions)
+    levels = [(name, level, of.first) for name, of in factors for level in list(of.levels)[1:]]
     pairs = [(one, other) for one, other in itertools.combinations(levels, 2) if one[0] != other[0]]
     cells, names, found = list(figures), list(design.factors), []
     for one, other in pairs:

@@ -69,7 +69,8 @@ def _at_all_budgets(
     `others` is the same in further feature spaces."""
     curves, cost = budget.curves(of.runs, snapshots, of.factors, of.metric), budget.cost_contrast(of, made.costs)
     ends = [contrast(curves.figures(y), of.weights) for y in curves.y.T]
-    time, worth = Answer(why="too few runs"), None
+    why = None if of.found else "no spread" if contrast(of.figures, of.weights) else "too few runs"
+    time, worth = Answer(why=why), None
     if of.found:
         before = zip(curves.steps[:-1], ends, strict=False)
         made.rows += [effect, *(of.row(end, None, budget=float(step)) for step, end in before if end)]
@@ -78,14 +79,12 @@ def _at_all_budgets(
         if len(curves.steps) > 1:
             told |= _change(of, curves.y[:, -1] - curves.y[:, -2])
             if of.design.no_shorter is None and ends[-1]:
-                times = [budget.worth(curves, of.weights, by) for by in (ends[-1].estimate, *ends[-1].interval())]
-                low, high = (None, None) if None in times else sorted(times[1:])
-                worth = {"times": times[0], "low": low, "high": high} if times[0] else None
-    steps = _answer(of, effect, of.found, of.figures, others, **told)
+                worth = budget.worth(curves, of.weights, ends[-1].estimate)
+    steps = _answer(of, effect, of.found, of.figures, others, why=why, **told)
     if cost:
         ratio, low, high = map(math.exp, (cost.found.estimate, *cost.found.interval()))
         cost = Cost(ratio=ratio, low=low, high=high, machine=cost.machine)
-    return Question(**of.named, steps=steps, time=time, cost=cost, worth=worth)
+    return Question(**of.named, steps=steps, time=time, cost=cost, worth_in_steps=worth)
 
 
 def _answer(of: Asked, effect: Effect, found: Contrast | None, figures, others: list[Effect], **more) -> Answer:
@@ -93,7 +92,6 @@ def _answer(of: Asked, effect: Effect, found: Contrast | None, figures, others: 
     sign, ways = of.metric.sign, {"helps", "hurts"}
     return Answer(
         effect=effect if found else None,
-        why=None if found else "too few runs",
         lost=int(of.runs["lost"].sum()),
         won=sum(int(sign * y < sign * z) for y, z in pairs),
         pairs=len(pairs),
@@ -123,7 +121,6 @@ def _per_second(
         for seconds, at in there
     ]
     told = _change(of, last.y - there[-2][1].y) if len(there) > 1 else {}
-    told["at_this_cost"] = [shown(end, of.metric) for end in last.alone.interval()]
     return _answer(of, rows[-1], last.found, curves.figures(last.y), others, **told), rows
 
 

@@ -123,6 +123,11 @@ class Design(Part):
         return metric_of(self.metric, self.better, self.scale)
 
     @property
+    def rows(self) -> dict[str, str]:
+        """Each name of a variant, further ones too -> the one that the tables have."""
+        return {name: row for row, of in self.variants.items() for name in (row, *of.aliases)}
+
+    @property
     def unranked(self) -> list[str]:
         return [name for name, of in self.variants.items() if not of.ranked]
 
@@ -156,7 +161,6 @@ class Answer(Part):
     contradicted_by: list[str] = []  # further spaces that surely say the opposite
     depends_on: list[str] = []  # factors
     needed: int | None = None  # seeds a cell that would find the smallest effect worth having in 80 % of cases
-    at_this_cost: tuple[float, float] | None = None  # per second, were the cost ratio known and interpolation exact
     error: float | None = None  # standard error, of a ratio that of its logarithm
 
 
@@ -166,7 +170,7 @@ class Question(Compared):
     steps: Answer
     time: Answer
     cost: Cost | None = None  # None: no step times to compare
-    worth: Row | None = None  # in steps: `times`, with `low` and `high`, None where a curve was not measured so far
+    worth_in_steps: float | None = None  # how many times the steps; None where a curve was not measured so far
 
 
 class Standing(Part):
@@ -174,10 +178,7 @@ class Standing(Part):
 
     variant: str
     mean: float  # geometric where effects are ratios
-    runs: int
     may_be_best: bool
-    beats_best: float | None  # shares of pairs of runs
-    beats_baseline: float | None
 
 
 class Ranking(Part):
@@ -274,9 +275,11 @@ class Report(Part):
 
     @property
     def dependences(self) -> list[Row]:
-        """Sure interactions, one of each pair of an effect and a factor."""
-        sure = [one for one in self.interactions if one["sure"]]
+        """Sure interactions, one of each pair of an effect that is asked for and a factor."""
+        sure = [one for one in self.interactions if one["sure"] and one["question"] in self.design.questions]
         return list({(one["question"], one["level"], one["by"]): one for one in sure}.values())
 
-    def ranking(self, at: At) -> Ranking | None:
-        return next((ranking for ranking in self.rankings if ranking.at == at), None)
+    @property
+    def ranking(self) -> Ranking | None:
+        """At equal steps."""
+        return next((ranking for ranking in self.rankings if ranking.at == "steps"), None)

@@ -13,7 +13,7 @@ from sagan.analysis.contrasts import FEWEST, FEWEST_SEEDS, Contrast, Replay, pai
 from sagan.analysis.model import Answer, Design, Report, Row
 
 POWER = 0.8
-# Spread of log FID within a cell where nothing of the kind was measured: the committed suites have 5 to 12 %.
+# Spread of log FID within a cell where nothing of the kind was measured: the committed suites have 5 to 14 %.
 TYPICAL_SPREAD = 0.075
 # Differences of log spreads, one for each setting of the other factors: fewer say nothing of their own spread.
 FEWEST_SETTINGS = 3
@@ -63,7 +63,9 @@ def design_power(design: Design, spread: float, cells: int) -> Row:
     """
     seeds, level = design.looks[-1].seeds, design.looks[-1].level
     level /= max(1, len(design.contrasts) or len(design.variants) - 1)
-    finds = percent(detectable(spread, cells, seeds, level)) if seeds >= FEWEST_SEEDS else None
+    finds = (
+        percent(detectable(spread, cells, seeds, level)) if seeds >= (FEWEST if cells > 2 else FEWEST_SEEDS) else None
+    )
     needed = seeds_needed(math.log1p(design.smallest_effect), spread, cells, level)
     return {"seeds": seeds, "cells": cells, "finds": finds, "spread": spread, "needed": needed}
 
@@ -80,7 +82,7 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
     known = measured.power[0]["spread"] if measured and measured.power else None
     seeds, _, finds, spread, needed = design_power(design, known or TYPICAL_SPREAD, cells).values()
     if finds is None:
-        yield f"can answer nothing: {seeds} seeds are too few, {FEWEST_SEEDS} are the least"
+        yield f"can answer nothing: {seeds} seeds are too few, {FEWEST if cells > 2 else FEWEST_SEEDS} are the least"
     else:
         what = f"{cells} cells" if design.questions else "a variant against the baseline"
         within_cells = f"a spread of {100 * spread:.1f} % within cells, {'as measured' if known else 'assumed'}"

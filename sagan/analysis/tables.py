@@ -10,6 +10,7 @@ import pandas as pd
 
 from sagan.analysis.design import design_of
 from sagan.analysis.model import Design, Effect, Report
+from sagan.errors import UserError
 from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
@@ -136,10 +137,7 @@ def _value(metrics: Mapping[str, MetricValue] | None, name: str) -> float | None
 
 
 def _other_weights(evaluation: EvaluationRecord, reference: ReferenceRecord, paths: Paths) -> str | None:
-    """Why an evaluation's figures do not compare with the others: the network that measured is not the reference's.
-
-    Two machines train two classifiers under one reference key, and copied folders bring both together.
-    """
+    """Why an evaluation's figures do not compare with the others: another machine trained the network that measured."""
     protocols = [evaluation.curve_protocol, *(metric.protocol for metric in evaluation.metrics.values())]
     here = reference.weights_digest
     others = {protocol.get("weights_digest") for protocol in protocols} - {None, here}
@@ -175,11 +173,12 @@ def read_suite(suite: str, plan: Plan, params: Params, paths: Paths) -> tuple[De
     first = ["variant", "seed", "step", "images", "seconds"]
     columns = ["step", "images", "seconds", "step_seconds", *figures]
     logged = sorted({name for line in training for name in line} - {*first, "step_seconds"})
+    runs = pd.DataFrame([keys(row) | _run(row, starts.get(row.cell.run, {})) for row in rows])
     tables = Tables(
-        pd.DataFrame([keys(row) | _run(row, starts.get(row.cell.run, {})) for row in rows]),
+        runs,
         pd.DataFrame(snapshots, columns=["variant", "seed", *design.factors, "space", *columns]),
         pd.DataFrame(training, columns=[*first, *logged]),
-        _costs(paths.report(suite)),
+        _costs(paths.report(suite), runs),
     )
     return design, rows, tables
 
@@ -244,12 +243,35 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
-    """The tables that a report left. FileNotFoundError where one is not there."""
-    return Tables(**{name: read_table(folder / file, factors) for name, file in FILES.items()}, costs=_costs(folder))
+    """The tables that a report left. FileNotFoundError where one is not there, UserError as of `_costs`."""
+    tables = {name: read_table(folder / file, factors) for name, file in FILES.items()}
+    return Tables(**tables, costs=_costs(folder, tables["runs"]))
 
 
-def _costs(folder: Path) -> pd.DataFrame | None:
-    return read_table(folder / "costs.csv") if (folder / "costs.csv").exists() else None
+def effects_table(rows: list[Effect]) -> pd.DataFrame:
+    """effects.csv."""
+    return pd.DataFrame([row.model_dump() for row in rows], columns=list(Effect.model_fields))
+
+
+def read_effects(folder: Path) -> list[Effect]:
+    """A report's effects.csv; FileNotFoundError where there is none."""
+    rows = pd.read_csv(folder / "effects.csv", dtype=str, keep_default_na=False).to_dict("records")
+    return [Effect(**{name: text for name, text in row.items() if text}) for row in rows]
+
+
+def _costs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame | None:
+    """costs.csv, of a suite's runs; a row that names its run is of the variant which has that run now. None without."""
+    if not (file := folder / "costs.csv").exists():
+        return None
+    costs = read_table(file)
+    if lacks := {"variant", "seed", "step_seconds"} - {*costs}:
+        raise UserError(f"{file}: no column {min(lacks)!r}; write it anew (`python -m benchmarks.costs`), or delete it")
+    if "run" in costs:
+        # What stands before a key's hash is a label.
+        hashes, known = (of["run"].str.rpartition("-")[2] for of in (costs, runs))
+        costs["variant"] = hashes.map(dict(zip(known, runs["variant"], strict=True)))
+        costs = costs.drop(columns="run").dropna(subset="variant")
+    return costs
 
 
 def read_table(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:

@@ -8,11 +8,13 @@ NOTHING = "\N{EN DASH}"
 MANY_SEEDS = 100
 NO_ANSWER = {
     "too few runs": "no answer, too few runs",
+    "no spread": "no answer, runs have equal figures",
     "no step times": "cannot be said, no step times",
     "several machines": "cannot be said, several kinds of machine trained",
     "too few snapshots": "cannot be said, too few snapshots",
-    "learning rates decay": "cannot be said, since a snapshot is no shorter training where learning rates decay",
-    "networks grow": "cannot be said, since a snapshot is no shorter training where networks grow",
+} | {
+    why: f"cannot be said, since a snapshot is no shorter training where {why}"
+    for why in ("learning rates decay", "networks grow")
 }
 
 
@@ -58,9 +60,11 @@ def answer(of: Answer) -> str:
 def qualifiers(of: Answer) -> list[str]:
     """What an answer has to be told with."""
     spaces = ["an untrained network" if name == "random" else name for name in of.contradicted_by]
+    per_step = " (per step)" if of.effect and of.effect.at == "time" else ""
     way = "falling" if of.changes and of.changes[1] < 0 else "rising"
     told = {
-        f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}": of.depends_on,
+        # Interactions are tested per step alone.
+        f"depends on {' and '.join(name.replace('_', ' ') for name in of.depends_on)}{per_step}": of.depends_on,
         f"the opposite in features of {' and '.join(spaces)}": spaces,
         f"still changing ({way})": of.still_changing,
         f"answered at {of.answered_at} seeds": of.answered_at,
@@ -100,8 +104,8 @@ def sentence(question: Question, design: Design) -> str:
         parts.append(f"{name} {answer(of)}" + (f": {design.main.title} {size(of.effect)}" if of.effect else ""))
     if question.cost:
         parts.append(f"a step takes {question.cost.ratio:.2f} times the time")
-    if question.worth:
-        parts.append(f"worth {question.worth['times']:.2f} times the steps")
+    if question.worth_in_steps:
+        parts.append(f"worth {question.worth_in_steps:.2f} times the steps")
     if needed := question.steps.needed:
         count = f"more than {MANY_SEEDS}" if needed > MANY_SEEDS else needed
         parts.append(f"{count} seeds a cell would find {100 * design.smallest_effect:g} %")

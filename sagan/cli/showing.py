@@ -177,8 +177,8 @@ def analyse(
     ] = None,
 ) -> None:
     """Answer which factors help in runs of any code base: per step, and per second where snapshots say."""
-    from sagan.analysis.build import effects_table
     from sagan.analysis.foreign import analyse_results, read_results
+    from sagan.analysis.tables import effects_table
 
     if (results is None) == (mlflow is None):
         raise UserError("analyse: say a CSV file, or --mlflow NAME")

@@ -92,13 +92,13 @@ def save(figure: Figure, path: Path) -> None:
 
 def shown_variants(report: Report) -> list[str]:
     """All variants, or of a large suite the baseline, the best and the worst."""
-    ranking, baseline, names = report.ranking("steps"), report.design.baseline, list(report.design.variants)
+    ranking, baseline, names = report.ranking, report.design.baseline, list(report.design.variants)
     if len(names) <= SHOWN:
         return names
     order = [one.variant for one in ranking.standings] if ranking else names
     others = [name for name in order if name != baseline]
     half = SHOWN // 2
-    return [baseline, *others[:half], *others[half - SHOWN + 1 :]]
+    return [baseline, *(others if len(others) < SHOWN else [*others[:half], *others[half - SHOWN + 1 :]])]
 
 
 def told_questions(report: Report) -> list[Question]:

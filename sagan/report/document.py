@@ -15,18 +15,16 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sagan import names
 from sagan.analysis import words
-from sagan.analysis.build import read_effects, read_report, write_analysis
+from sagan.analysis.build import read_report, write_analysis
 from sagan.analysis.model import Question, Row
 from sagan.analysis.spreads import across_suites
-from sagan.analysis.tables import Analysis
+from sagan.analysis.tables import Analysis, read_effects
 from sagan.metrics.table import METRICS
 from sagan.report.charts import CHARTS, DARK, LIGHT, SHOWN, save, shown_variants, themed, told_questions, typical_run
 from sagan.store.paths import Paths
 from sagan.store.reading import warn_once
 from sagan.store.records import atomic
 
-# What reports write, or wrote once; other files stay, and among these costs.csv, which is a user's.
-_OURS = ("*.csv", "*.json", "*.html", "README.md", "figures/*.png", "figures/*.webp")
 # name -> the pictures of a run that it is made of, and how many stand side by side.
 SHEETS = {
     "extremes": ("samples.png", 2),
@@ -37,6 +35,8 @@ SHEETS = {
     "neighbours": ("neighbours.png", 2),
     "attention-maps": ("attention/*.png", 2),
 }
+# Names that a report's pictures may have.
+PICTURES = {f"{name}{end}" for name in (*CHARTS, *SHEETS) for end in (".png", "-dark.png", ".webp")}
 GAP = 16
 # Height of the letters as a share of the sheet's width: pages show a sheet about 1,000 pixels wide.
 LETTERS = 0.0135
@@ -73,14 +73,13 @@ def render(analysis: Analysis, paths: Paths) -> Path:
 
 
 def put_in_place(fresh: Path, folder: Path) -> None:
-    """The files of a whole report take their places; what a former one left goes, and a user's files stay."""
+    """The files of a whole report take their places; pictures of a former one go, and a user's files stay."""
     written = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
     for name in sorted(written, key=lambda name: (name.name == "report.json", name)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (fresh / name).replace(folder / name)
-    for path in {path for pattern in _OURS for path in folder.glob(pattern)}:
-        if path.is_file() and path.name != "costs.csv" and path.relative_to(folder) not in written:
-            path.unlink()
+    for picture in PICTURES - {path.name for path in written}:
+        (folder / "figures" / picture).unlink(missing_ok=True)
     shutil.rmtree(fresh)
 
 
@@ -101,7 +100,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
                 if (figure := draw(analysis, theme)) is not None:
                     save(figure, folder / f"{name}{theme.suffix}.png")
                     figures[name] = f"{name}.png"
-    shown, ranking = shown_variants(analysis.report), analysis.report.ranking("steps")
+    shown, ranking = shown_variants(analysis.report), analysis.report.ranking
     ends = [ranking.standings[0].variant, ranking.standings[-1].variant] if ranking else []
     for name, (pattern, columns) in SHEETS.items():
         # Pages show the best and the worst smaller than other sheets.

@@ -41,21 +41,13 @@ def test_a_straight_curve_is_interpolated_without_error_and_a_bent_one_is_not():
     assert two[1] == pytest.approx(0.07 / 4), "a gap of a factor 4 errs by 7 %, one of 2 by a quarter of that"
 
 
-def test_the_interval_holds_the_costs_error_and_the_interpolations():
-    runs, snapshots = tables({}, cost={"attention": 1.5}, spread=0.05)
-    snapshots["fid"] *= np.exp(0.2 * np.log(snapshots["step"] / 800) ** 2)
-    answer = attention(runs, snapshots).time
-    low, high = answer.at_this_cost
-    assert answer.effect.low < low < answer.effect.estimate < high < answer.effect.high
-
-
 def test_the_delta_method_agrees_with_drawing_cost_ratios():
     runs, snapshots = tables({}, spread=0.0005, slope=-0.7)
     of = budget.curves(runs, snapshots, list(FACTORS), METRICS["fid"])
     weights = effect_weights(list(of.figures(of.y[:, -1])), 0, "on", "off")
     found = budget.at_time(of, weights, Contrast(math.log(1.5), ((0.1**2, 1000.0),)), 800)
     drawn = [
-        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),)), 800).alone.estimate
+        budget.at_time(of, weights, Contrast(log, ((0.0, 1.0),)), 800).found.estimate
         for log in np.random.default_rng(0).normal(math.log(1.5), 0.1, 150)
     ]
     assert found.found.error == pytest.approx(np.std(drawn), rel=0.2)
@@ -82,7 +74,7 @@ def test_nothing_is_said_beyond_what_was_measured(steps, ratio, why):
 def test_where_a_snapshot_is_no_shorter_training_nothing_is_said_per_second(why):
     made = all_effects(design(no_shorter=why), *tables({}, cost={"attention": 1.5}))
     found = made.questions[0]
-    assert found.time.why == why and found.worth is None and found.cost is not None
+    assert found.time.why == why and found.worth_in_steps is None and found.cost is not None
     assert not [row for row in made.rows if row.at == "time"]
 
 
@@ -101,14 +93,7 @@ def test_a_disturbed_stretch_does_not_count_and_quiet_runs_replace_all():
     assert budget.step_costs(runs, snapshots)["step_seconds"].max() == pytest.approx(0.015, rel=0.01)
     quiet = runs[["variant", "seed"]].assign(step_seconds=np.where(runs["attention"] == "on", 0.03, 0.01))
     assert attention(runs, snapshots, quiet).cost.ratio == pytest.approx(3)
-
-
-def test_along_the_budget_there_are_intervals_and_no_verdicts():
-    made = all_effects(design(), *tables({"attention": 0.3}, cost={"attention": 1.2}))
-    along = [row for row in made.rows if not row.answer and row.question == "attention"]
-    assert [row.budget for row in along if row.at == "steps"] == [200, 400, 600]
-    assert {row.at for row in along if row.budget < 8} == {"time"}
-    assert all(row.decide_low is None and row.low is not None for row in along)
+    assert attention(runs, snapshots, quiet[6:]).cost.ratio == pytest.approx(1.5, rel=0.01)
 
 
 def test_an_effect_that_still_moves_is_said_to():
@@ -124,8 +109,8 @@ def test_an_effect_that_still_moves_is_said_to():
 
 @pytest.mark.parametrize(("size", "times"), [(-0.5, 1.6), (0.5, 1 / 1.6), (-4.0, None)])
 def test_worth_is_the_horizontal_distance_of_the_curves(size, times):
-    found = attention(*tables({"attention": size * math.log(1.6)}, slope=-0.5, spread=0.001)).worth
-    assert found["times"] == pytest.approx(times, rel=0.01) if times else found is None
+    found = attention(*tables({"attention": size * math.log(1.6)}, slope=-0.5, spread=0.001)).worth_in_steps
+    assert found == (pytest.approx(times, rel=0.01) if times else None)
 
 
 def test_another_space_that_says_the_opposite_is_named():

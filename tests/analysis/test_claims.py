@@ -30,7 +30,13 @@ def claims(effects=None, seeds=4, cost=None, rate="0.0001", change=None, trainin
 
 @pytest.mark.parametrize(
     ("effect", "spread", "said"),
-    [(-0.2, 0.02, "supported"), (0.2, 0.02, "contradicted"), (0.0, 0.02, "contradicted"), (0.0, 0.3, "not decided")],
+    [
+        (-0.2, 0.02, "supported"),
+        (-0.03, 0.002, "supported"),
+        (0.2, 0.02, "contradicted"),
+        (0.0, 0.02, "contradicted"),
+        (0.0, 0.3, "not decided"),
+    ],
 )
 def test_each_clause_has_its_own_verdict(effect, spread, said):
     fid, score = claims({"attention": effect}, spread=spread)["Attention improves"]

@@ -152,11 +152,9 @@ def test_answers_per_second(name):
         widening = curvature * (x - logs[near - 1]) * (logs[near] - x)
         [row] = [row for row in suite.rows(question=question, level=level, at="time") if row["answer"]]
         [told] = [of["time"] for of in REPORT[name]["questions"] if (of["question"], of["level"]) == (question, level)]
-        assert told["at_this_cost"] == pytest.approx(
-            [percent(end) for end in interval(parts, estimate, 0.05)], abs=1e-6
-        )
         assert told.get("won", 0) == won(cells, place, level, other) and told["effect"]["answer"] == row["answer"]
         parts = [*parts, *((slope**2 * variance, freedom) for variance, freedom in cost_parts)]
+        assert told["error"] == pytest.approx(math.sqrt(sum(variance for variance, _ in parts)))
         agree(row, estimate, parts, 0.05 / len(suite.asked), widening)
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from sagan.analysis.build import Analysis, analysis_of, write_analysis
@@ -18,9 +19,12 @@ from tests.analysis.made import design, tables
 ONE = {"variant": ("a", "b")}
 
 
-def report(name, by=1.0, seed=0, cost=1.0, recipe=None, steps=(200, 400, 600, 800), seeds=3, **changes) -> Analysis:
-    """Two variants, whose FID is `by` times another report's and whose steps take `cost` times the time."""
-    runs, snapshots = tables({}, seeds, 0.02, factors=ONE, seed=seed, steps=steps)
+def report(
+    name, by=1.0, seed=0, cost=1.0, recipe=None, steps=(200, 400, 600, 800), seeds=3, quiet=None, names=ONE, **changes
+) -> Analysis:
+    """Two variants, whose FID is `by` times another report's and whose steps take `cost` times the time; `quiet`: the
+    seconds of each step in costs.csv."""
+    runs, snapshots = tables({}, seeds, 0.02, factors=names, seed=seed, steps=steps)
     for table in (runs, snapshots):
         table["fid"] *= by
     snapshots[["seconds", "step_seconds"]] *= cost
@@ -28,8 +32,13 @@ def report(name, by=1.0, seed=0, cost=1.0, recipe=None, steps=(200, 400, 600, 80
     settings = {"factors": {}, "questions": [], "grid": "", "recipe": recipe or {"lr": "0.1"}, "steps": steps[-1]}
     variants = {"a": VariantFacts(), "b": VariantFacts(differs={"norm": "layer"})}
     asked = design(seeds, ONE).model_copy(update={**settings, "variants": variants, **changes})
-    log = runs[["variant", "seed"]].assign(step=1)
-    return analysis_of(asked, Tables(runs, snapshots, log), ReportProvenance(), [Space(name="classifier")])
+    log, costs = (runs[["variant", "seed"]].assign(**more) for more in ({"step": 1}, {"step_seconds": quiet}))
+    spread = [
+        pd.concat([of.assign(space=name) for name in asked.spaces], ignore_index=True) for of in (runs, snapshots)
+    ]
+    runs, snapshots = spread
+    spaces = [Space(name=name) for name in asked.spaces]
+    return analysis_of(asked, Tables(runs, snapshots, log, costs if quiet else None), ReportProvenance(), spaces)
 
 
 def lines(a, b):
@@ -49,6 +58,37 @@ def test_a_recipe_that_differs_in_all_variants_is_one_line_and_they_answer_toget
 def test_runs_that_both_sides_share_say_nothing():
     one, other = report("x"), report("x", recipe={"lr": "0.2"})
     assert lines(one, other)[-2:] == ["the same runs on both sides, so left out: a, b", "no runs to compare"]
+
+
+def test_a_variant_that_is_another_name_on_one_side_is_compared_by_it():
+    """As README's "Try one value": a row of its own in the experiment, and a combination of the grid here."""
+    here = report("x", variants={"a": VariantFacts(aliases=["tried"]), "b": VariantFacts()})
+    facts = {"a": VariantFacts(), "b": VariantFacts(), "tried": VariantFacts(differs={"lr": "0.2"})}
+    there = report("x", names={"variant": ("a", "b", "tried")}, variants=facts)
+    there.tables.runs.loc[there.tables.runs["variant"] == "tried", "fid"] *= 0.7
+    for found, recipe, said in ((lines(here, there), "0.1, 0.2", "helps"), (lines(there, here), "0.2, 0.1", "hurts")):
+        assert found[:2] == [f"lr: {recipe} (tried)", "the same runs on both sides, so left out: a, b"]
+        assert found[-1].startswith(f"B instead of A: per step {said}")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "said"),
+    [
+        ({"quiet": 0.01}, {"quiet": 0.03}, "a step takes 3.00 times the time"),
+        ({"quiet": 0.01}, {}, "a step takes 1.50 times the time"),
+        ({}, {"no_shorter": "networks grow"}, "per second cannot be said, since a snapshot is no shorter training"),
+        ({"no_shorter": "networks grow"}, {}, "per second cannot be said, since a snapshot is no shorter training"),
+    ],
+)
+def test_per_second_is_as_both_reports_have_it(here, there, said):
+    """Costs of quiet runs count where both sides have them."""
+    assert said in lines(report("x", **here), report("y", seed=1, cost=1.5, **there))[-1]
+
+
+def test_what_another_space_says_per_second_is_told_apart():
+    spaces = {"spaces": ["classifier", "inception"]}
+    found = lines(report("x", **spaces), report("y", seed=1, cost=1.8, by=0.8, **spaces))
+    assert [line.partition(") (")[2] for line in found[-2:]] == ["inception)", "inception, per second)"]
 
 
 def test_other_budgets_are_compared_where_both_were_measured():
@@ -90,18 +130,12 @@ def test_names_are_the_workspace_experiments_commits_folders_and_variants(tmp_pa
     ):
         last = compare(a, b, "s", paths)[-1]
         assert last.startswith(f"{b} instead of {a}: per step {said}"), (a, b)
+    (paths.report("s") / "costs.csv").write_text("variant,seed,step_seconds\n" + "a,0,1\na,1,1\nb,0,4\nb,1,4\n")
+    assert "a step takes 4.00 times the time" in compare("a", "b", "s", paths)[-1]
     with pytest.raises(UserError, match=r"wid: no experiment, commit or folder .*did you mean 'wide'"):
         compare("wid", "workspace", "s", paths)
     with pytest.raises(UserError, match="compared with itself"):
         compare("HEAD", "HEAD", "s", paths)
-
-
-def test_a_single_pair_needs_three_runs_a_side():
-    one = report("x", seeds=2)
-    two = report("y", seeds=2, seed=1)
-    for of in (one, two):
-        of.design.variants.pop("b")
-    assert "per step no answer, too few runs" in lines(one, two)[-1]
 
 
 def test_runs_that_are_still_to_come_are_left_out():

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sagan.analysis.contrasts import contrast, effect_weights, figures_of, interactions, pairs_of
+from sagan.analysis.contrasts import contrast, effect_weights, figures_of, interactions
 from sagan.analysis.model import metric_of
 from sagan.metrics.table import METRICS
-from tests.analysis.made import FACTORS, design, tables
+from tests.analysis.made import design
 
 
 def test_two_cells_are_welchs_test():
@@ -20,15 +20,6 @@ def test_two_cells_are_welchs_test():
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.9)
     assert found.interval(0.1) == pytest.approx((welch.low, welch.high))
     assert found.runs == 10
-
-
-def test_an_effect_is_the_mean_over_the_settings_of_the_other_factors():
-    runs, _ = tables({"attention": 0.2, "norm": -0.1}, spread=0.0001)
-    figures = figures_of(runs, list(FACTORS), METRICS["fid"])
-    for place, (truth, levels) in enumerate(zip((0.2, -0.1, 0.0), FACTORS.values(), strict=True)):
-        found = contrast(figures, effect_weights(list(figures), place, levels[1], levels[0]))
-        assert found.estimate == pytest.approx(truth, abs=1e-3)
-        assert found.runs == 24
 
 
 def test_a_setting_that_lacks_a_cell_does_not_count():
@@ -63,10 +54,3 @@ def test_a_cell_with_one_figure_makes_no_answer_and_one_without_spread_an_interv
     assert contrast({("a",): np.array([1.0]), ("b",): np.array([1.0, 2.0])}, {("a",): 1.0, ("b",): -1.0}) is None
     assert contrast({}, {}) is None
     assert contrast({("a",): np.ones(3), ("b",): np.zeros(3)}, {("a",): 1.0, ("b",): -1.0}).interval() == (1.0, 1.0)
-
-
-def test_cells_pair_up_by_setting():
-    figures = {("on", "a"): np.array([1, 2]), ("off", "a"): np.array([1.5, 3]), ("on", "b"): np.array([9])}
-    weights = effect_weights(list(figures), 0, "on", "off")
-    [(level, other)] = pairs_of(figures, weights)
-    assert (level.tolist(), other.tolist()) == ([1, 2], [1.5, 3])

@@ -6,7 +6,8 @@ import pytest
 
 from sagan.analysis.contrasts import doubling_looks, replay, verdict
 from sagan.analysis.effects import all_effects
-from sagan.analysis.model import Look
+from sagan.analysis.model import Look, Report
+from sagan.analysis.words import qualifiers
 from tests.analysis.made import design, tables
 
 
@@ -78,6 +79,12 @@ def test_a_sure_interaction_is_told_with_the_effect_at_each_level():
     assert max(-answer.effect.decide_low, answer.effect.decide_high) < 5
     at = {row.given: row.answer for row in made.rows if row.question == "attention" and row.given.startswith("norm")}
     assert at == {"norm=batch": "helps", "norm=spectral": "hurts"}
+    assert qualifiers(answer) == ["depends on norm"]
+    assert qualifiers(made.questions[0].time)[0] == "depends on norm (per step)", "it is tested per step alone"
+    for question, told in (("norm", [("norm", "spectral", "attention")]), ("ratio", [])):  # of which something is asked
+        made = all_effects(of := design(questions=[question]), runs, snapshots)
+        report = Report.model_construct(design=of, interactions=made.state.interactions)
+        assert [(one["question"], one["level"], one["by"]) for one in report.dependences] == told
 
 
 def test_first_answers_stand_and_sizes_are_of_the_last_look():

@@ -51,11 +51,6 @@ def test_means_are_drawn_as_far_as_runs_came_from_the_first_snapshot_on(library)
     assert {"generator's loss", "largest sigma, generator", "gamma, generator at 14"} <= set(axes)
 
 
-def test_nothing_measured_draws_nothing(library):
-    for draw in CHARTS.values():
-        assert draw(found(library, "empty"), LIGHT) is None
-
-
 @pytest.mark.parametrize(("count", "prefix"), [(40, "ratio-"), (12, LONG)], ids=["many", "long names"])
 def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, prefix):
     names = [f"{prefix}{number:02d}" for number in range(count)]
@@ -67,6 +62,9 @@ def test_charts_have_room_for_everything_in_them(make_library, tmp_path, count, 
     # A large suite shows the best and the worst.
     assert shown_variants(analysis.report) == ["sagan", *names[:4], *names[-3:]] and SHOWN == 8
     assert [of.level for of in told_questions(analysis.report)] == [*names[:4], *names[-3:]]
+    first = analysis.report.ranking.model_copy(update={"standings": analysis.report.ranking.standings[:5]})
+    shown = shown_variants(analysis.report.model_copy(update={"rankings": [first]}))
+    assert sorted(shown) == sorted(one.variant for one in first.standings), "as far as runs are there, each once"
     for name, draw in CHARTS.items():
         with themed(LIGHT), warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -53,11 +53,6 @@ def test_every_picture_of_the_readme_is_on_disk_and_no_other(rendered):
         assert named == {f"figures/{path.name}" for path in (folder / "figures").glob("*")}
 
 
-def test_pngs_hold_no_clock_and_no_software(rendered):
-    for path in (rendered("made-up") / "figures").glob("*.png"):
-        assert set(Image.open(path).info) <= {"dpi"}
-
-
 def pixels(*shape):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
 

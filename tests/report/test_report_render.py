@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -85,7 +86,7 @@ def test_other_metrics_and_features_stand_beside(rendered, library):
 
 def test_real_images_stand_beside_as_many_generated_ones(rendered, library):
     text, report = (rendered("few") / "README.md").read_text(), found(library, "few").report
-    best = report.ranking("steps").standings[0].variant
+    best = report.ranking.standings[0].variant
     mean = report.spaces[0].means[best]["fid"].mean
     assert f"| *real images (500 test)* | {FLOOR + 1:.2f} |" in text
     assert f"| *{best}, as many images* | {mean + 2:.2f} | \N{EN DASH} |" in text
@@ -101,6 +102,16 @@ def test_what_could_not_be_measured_is_said_with_the_reason(make_library, tmp_pa
     text = readme(found(library), {})
     assert "Not measured: IS (refused: no classifier layer)." in text
     assert "recall ↑<br>uninformative at this budget" in text
+
+
+def test_a_page_tells_what_there_is_and_at_which_alpha(library):
+    analysis = found(library, "factorial")
+    [space], [power], design = analysis.report.spaces, analysis.report.power, analysis.design
+    means = space.means | {next(iter(space.means)): {}}
+    changed = {"spaces": [space.model_copy(update={"means": means})], "power": [power | {"finds": None}]}
+    changed |= {"design": design.model_copy(update={"alpha": 0.1})}
+    text = readme(replace(analysis, report=analysis.report.model_copy(update=changed)), {})
+    assert "<summary>All metrics" in text and "4 of 5 cases" not in text and "with 90 % the best one" in text
 
 
 def test_samples_by_class_are_shown_with_the_names_of_their_rows(make_library, tmp_path):
@@ -179,7 +190,7 @@ def test_what_is_not_ranked_is_shown_and_compared_nowhere(make_library, tmp_path
     [line] = [line for line in page.splitlines() if line.startswith("| matched |") and "2 of 2" in line]
     assert "not ranked" in line
     assert "matched" not in first_screen(page)
-    assert found(library).report.ranking("steps").standings[0].variant == "sagan"
+    assert found(library).report.ranking.standings[0].variant == "sagan"
 
 
 def test_a_level_at_which_an_effect_is_not_decided_shows_the_interval_that_says_so():
@@ -216,15 +227,14 @@ def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_pat
 
 def test_what_was_not_written_again_goes_and_a_users_file_stays(tmp_path):
     folder, fresh = tmp_path / "few", tmp_path / ".few.new"
-    theirs = ("notes.txt", "costs.csv")
-    for name in ("figures/old.png", "figures/kept.png", "results-inception.csv", "report.html", *theirs):
+    theirs = ("notes.txt", "costs.csv", "my-notes.csv", "talk.html", "figures/my-photo.png")
+    for name in ("figures/samples.webp", "figures/answers-dark.png", "figures/film.png", *theirs):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("before")
-    (folder / "theirs.html").mkdir()
     (fresh / "figures").mkdir(parents=True)
-    (fresh / "figures/kept.png").write_text("now")
+    (fresh / "figures/film.png").write_text("now")
     put_in_place(fresh, folder)
-    assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/kept.png": b"now"}
+    assert contents(tmp_path) == {f"few/{name}": b"before" for name in theirs} | {"few/figures/film.png": b"now"}
 
 
 def test_the_index_and_the_front_page_hold_the_answers_of_all_suites(make_library, tmp_path):
