@@ -65,8 +65,8 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
     for part in ("training", "evaluation"):
         differs += [f"{part}.{line}" for line in _differences(*(getattr(design, part) for design in designs))]
     yield from differs or [SAME] * bool(shared)
-    used = [{pair[place] for pair in shared.values()} for place in (0, 1)]
-    if only := [v for design, its in zip(designs, used, strict=True) for v in design.variants if v not in its]:
+    pairs = shared.values()
+    if only := [v for i, of in enumerate(designs) for v in of.variants if all(pair[i] != v for pair in pairs)]:
         yield f"not in both: {', '.join(only)}"
     if not shared:
         yield "no runs to compare"
@@ -75,11 +75,15 @@ def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterato
         yield "not comparable: other data, or measured differently"
         return
     runs, snapshots, costs = (_joined((a, b), shared, table) for table in ("runs", "snapshots", "costs"))
-    sides = runs[runs["fid"].notna()].groupby(["variant", "run"])["side"].nunique()
-    twice = set(sides[sides > 1].index.get_level_values("variant"))
+    count = runs[runs["fid"].notna()].groupby(["variant", "run"])["side"].nunique()
+    twice = set(count[count > 1].index.get_level_values("variant"))
     if same := [variant for variant in shared if variant in twice]:
         yield f"the same runs on both sides, so left out: {', '.join(same)}"
-    compared = [name for name in shared if name not in same]
+    compared, rows = [], set()
+    for name in (name for name in shared if name not in same):
+        if rows.isdisjoint(sides := {*enumerate(shared[name])}):  # a row with two names is one
+            compared.append(name)
+            rows |= sides
     runs, snapshots = (table[table["variant"].isin(compared)] for table in (runs, snapshots))
     if compared and designs[0].steps != designs[1].steps:
         known = snapshots[snapshots["fid"].notna() & (snapshots["step"] > 0)].groupby("step")["side"].nunique()

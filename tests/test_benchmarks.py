@@ -72,7 +72,7 @@ def test_a_program_tells(tmp_path, words, said):
 
 
 def test_costs_writes_a_row_for_each_variant_and_round(run, monkeypatch, tmp_path):
-    plan = argparse.Namespace(runs={variant: replace(run, variant=variant) for variant in ("a", "b")})
+    plan = argparse.Namespace(runs={variant: replace(run, variant=variant, seed=3) for variant in ("a", "b")})
     monkeypatch.setattr("benchmarks.costs.make_plan", lambda *_: plan)
     monkeypatch.setenv("GLIBC_TUNABLES", costs.SETTINGS)
     monkeypatch.setattr(sys, "argv", ["costs", "tiny", "--rounds", "2", "--steps", "1"])

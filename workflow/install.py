@@ -28,7 +28,7 @@ def main() -> int:
         done = all(_pip("--require-hashes", "--requirement", str(file)) for file in (builder, LOCK))
     done = done and _pip("--quiet", "--no-index", "--no-deps", "--editable", ".")
     # Only an installation that was killed leaves half of a package behind.
-    mark.unlink()
+    mark.unlink(missing_ok=True)
     if not done:
         print("setup: not finished; mend what pip says and run `make setup` again", file=sys.stderr)
     return 0 if done else 2

@@ -54,16 +54,12 @@ def main() -> int:
         help="a Snakemake profile, which says where jobs run; default: SAGAN_PROFILE, or else this machine",
     )
     parser.add_argument("--cores", type=int, default=usable_cores(), help="default: those that this process may use")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop behind checkpoints in time, packing too")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="end in time: stop after checkpoints, then pack"
+    )
     parser.add_argument("--pack", type=Path, metavar="DIR", help="pack what is there in the end, for another clone")
     parser.add_argument("--light", action="store_true", help="with --pack: finished runs without their weights")
     arguments = parser.parse_args()
-    if arguments.cores < 1:
-        parser.error("--cores: at least 1")
-    if not 60 * arguments.minutes > RESERVE_SECONDS:  # nor is `nan`
-        parser.error(f"--minutes: more than {RESERVE_SECONDS / 60:.2g}, for stopping and packing")
-    if arguments.light and arguments.pack is None:
-        parser.error("--light: says what --pack leaves out; say --pack too")
     speak_any_locale()
     try:
         return launch(arguments)
@@ -82,6 +78,13 @@ def launch(arguments: argparse.Namespace) -> int:
         UserError, OSError: nothing was begun.
     """
     minutes, suites, cores = arguments.minutes, arguments.suite, arguments.cores
+    if cores < 1:
+        raise UserError(f"--cores {cores}: say 1 or more")
+    if not 60 * minutes > RESERVE_SECONDS:  # nor is `nan`
+        least = f"{RESERVE_SECONDS / 60:.2g}: {RESERVE_SECONDS:.0f} seconds are kept for stopping and packing"
+        raise UserError(f"--minutes {minutes:g}: say more than {least}")
+    if arguments.light and arguments.pack is None:
+        raise UserError("--light: needs --pack")
     deadline = time.monotonic() + 60 * minutes - RESERVE_SECONDS
     params = load_params(PATHS.params)
     plan = planned(params, PATHS, suites)
@@ -97,8 +100,12 @@ def launch(arguments: argparse.Namespace) -> int:
         while not (status := made(plan, arguments.profile, cores if is_local else None, batch_seconds, deadline)):
             # DVC notes what params.yaml and the code say now. Seeds that were added are no change.
             code_base.cache_clear()
-            now = planned(params, PATHS, suites)
-            if load_params(PATHS.params) != params or not plan.evaluations.keys() <= now.evaluations.keys():
+            try:
+                now = planned(params, PATHS, suites)
+                changed = load_params(PATHS.params) != params or not plan.evaluations.keys() <= now.evaluations.keys()
+            except (SyntaxError, LookupError):  # half an edit
+                changed = True
+            if changed:
                 print("runs: params.yaml or the code changed while this ran; `dvc repro` makes what they ask for now")
                 status = 1
                 break

@@ -37,12 +37,14 @@ def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
         try:
             notes = read_json(path)
             # Who reads or writes a path, one note or several; either part is absent where nobody has done so since.
-            kept = {name: {path: _living(told) for path, told in part.items()} for name, part in notes.items()}
+            kept = {
+                name: {path: left for path, told in part.items() if (left := _living(told))}
+                for name, part in notes.items()
+            }
         except (ValueError, TypeError, AttributeError, LookupError):
             path.unlink()
             print("unlock: .dvc/tmp/rwlock was damaged; removed")
             return
-        kept = {name: {path: told for path, told in part.items() if told} for name, part in kept.items()}
         if kept == notes:
             return
         is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS and not is_locked(lock_of(state / "launch"))

@@ -186,7 +186,7 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
     quiet = spent[spent["quiet"]]
     spent = quiet if of["variant"].isin(quiet["variant"]).all() else spent[~spent["quiet"]]
     figures = figures_of(of, ["variant"], design.main)
-    found = [_ranking(design, "steps", float(design.steps or 0), figures, design.unranked)]
+    found = [_ranking(design, "steps", figures, design.unranked)]
     one_kind = len(spent.drop_duplicates(HARDWARE)) == 1
     seconds = np.exp(np.log(spent["step_seconds"]).groupby(spent["variant"]).mean()) if one_kind else ()
     along = curves(of, snapshots, ["variant"], design.main)
@@ -195,11 +195,11 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
         places = {(name,): time / each for name, each in seconds.items() if is_near(along.steps, time / each)}
         figures = {cell: y for cell, y in along.figures(along.at(places)).items() if cell in places}
         without = [name for name in design.variants if (name,) not in places]
-        found.append(_ranking(design, "time", round(time, 3), figures, without))
+        found.append(_ranking(design, "time", figures, without))
     return [ranking for ranking in found if len(ranking.standings) > 1]
 
 
-def _ranking(design: Design, at: At, place: float, figures: Mapping[Cell, np.ndarray], left_out: list[str]) -> Ranking:
+def _ranking(design: Design, at: At, figures: Mapping[Cell, np.ndarray], left_out: list[str]) -> Ranking:
     """Subset selection (Gupta 1965): a variant is excluded where any other is surely better by Welch's t, one-sided at
     alpha / (k - 1), so that by Boole the true best is excluded with at most alpha."""
     metric = design.main
@@ -216,4 +216,4 @@ def _ranking(design: Design, at: At, place: float, figures: Mapping[Cell, np.nda
             may_be_best=not any(found and found.interval(2 * level)[0] > 0 for found in to_others),
         )
 
-    return Ranking(at=at, budget=place, standings=[standing(name) for name in order], left_out=left_out)
+    return Ranking(at=at, standings=[standing(name) for name in order], left_out=left_out)

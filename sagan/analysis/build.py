@@ -73,8 +73,8 @@ def analysis_of(design: Design, tables: Tables, facts: ReportProvenance, spaces:
     figures = figures_of(state.runs, list(design.factors), design.main)
     spread, asked = within(figures), state.answers.values()
     waits = design.questions and state.look is None
-    quiet = made.costs.loc[made.costs["quiet"], "variant"]
-    busy = bool((main["load"].astype(float) > LOAD).any() and not main["variant"].isin(quiet).all())
+    quiet, asked_of = made.costs.loc[made.costs["quiet"], "variant"], state.runs if design.questions else main
+    busy = bool((main["load"].astype(float) > LOAD).any() and not asked_of["variant"].isin(quiet).all())
     report = Report(
         design=design,
         provenance=facts.model_copy(update={"busy": busy}),
@@ -194,9 +194,7 @@ def _with_figures(space: Space, runs: pd.DataFrame) -> Space:
     near = [name for name, most in best.items() if most < NEAR_FLOOR * (space.real.get(name) or 1.0)]
     for variant, its in of.groupby("variant", sort=False):
         figures = {n: y for n in its if n.removesuffix("_matched") in METRICS and len(y := its[n].dropna())}
-        means[variant] = {
-            name: Mean(mean=y.mean(), sd=y.std() if len(y) > 1 else None, runs=len(y)) for name, y in figures.items()
-        }
+        means[variant] = {n: Mean(mean=y.mean(), sd=y.std() if len(y) > 1 else None) for n, y in figures.items()}
     return space.model_copy(update={"near_floor": near, "means": means})
 
 

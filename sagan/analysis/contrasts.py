@@ -41,6 +41,11 @@ class Contrast:
     def error(self) -> float:
         return math.sqrt(sum(variance for variance, _ in self.parts))
 
+    @property
+    def spreads(self) -> bool:
+        """Whether figures differ by more than rounding."""
+        return self.error > 1e-9
+
     def interval(self, level: float = 0.05, widening: float = 0.0) -> tuple[float, float]:
         """Student's, by Satterthwaite's degrees of freedom (1946), which misses the truth with probability `level`;
         both ends moved outwards by `widening`."""
@@ -152,7 +157,7 @@ class Asked:
     def found(self) -> Contrast | None:
         """The effect at the end; None without a spread, as of lost runs alone, which have one figure."""
         found = contrast(self.figures, self.weights)
-        return found if found and found.error else None
+        return found if found and found.spreads else None
 
     def row(self, found: Contrast | None, level: float | None, widening: float = 0.0, **where) -> Effect:
         """The row of effects.csv of a contrast, without figures where there is none, and without a verdict where there

@@ -141,7 +141,7 @@ def _given(of: Asked, level: float) -> Iterator[Effect]:
     for place, (name, factor) in enumerate(factors.items()):
         for at in factor.levels if name != of.names[0] else ():
             weights = of.weights_over([cell for cell in of.figures if cell[place] == at])
-            if (found := contrast(of.figures, weights)) and found.error:
+            if (found := contrast(of.figures, weights)) and found.spreads:
                 yield of.row(found, level / family, given=f"{name}={at}")
 
 

@@ -15,7 +15,7 @@ from sagan.metrics.table import METRICS
 # A column that tells runs of one cell apart, by the names that are usual.
 RUN_COLUMNS = ("run", "run_id", "seed")
 # Columns of the tables that `all_effects` takes, which a factor's would overwrite.
-OURS = {"seed", "run", "step", "step_seconds", "space", "status", "lost", "device", "threads"}
+OURS = {"seed", "run", "step", "step_seconds", "space", "status", "lost", "device", "threads", "quiet"}
 
 
 def read_results(path: Path) -> pd.DataFrame:
@@ -55,8 +55,8 @@ def analyse_results(
     for name in [*names, metric, *filter(None, (time, step, run))]:
         if name not in table:
             raise UserError(f"{source}: no column {name!r}{did_you_mean(name, table.columns)}")
-    if taken := OURS.union(["variant"] if len(names) > 1 else [], [metric]).intersection(names):
-        raise UserError(f"{source}: column {min(taken)!r} can be no factor under this name; rename it")
+    if taken := OURS.union(METRICS, ["variant"] if len(names) > 1 else [], [metric]).intersection(names):
+        raise UserError(f"{source}: column {min(taken)!r} cannot be a factor: the analysis uses that name; rename it")
     if metric not in METRICS and lower_is_better is None:
         raise UserError(f"--metric {metric}: say --lower-is-better or --higher-is-better")
     rows, notes = _rows(table, source, names, metric, time, step, run)
@@ -74,10 +74,7 @@ def analyse_results(
         variants={},
         baseline="",
         questions=names,
-        factors={
-            name: _factor(list(dict.fromkeys(rows[name])), said, source)
-            for name, said in zip(names, factors, strict=True)
-        },
+        factors={of: _factor([*rows[of].unique()], said, source) for of, said in zip(names, factors, strict=True)},
         spaces=[""],
         metric=metric,
         better=better,

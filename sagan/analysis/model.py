@@ -185,7 +185,6 @@ class Ranking(Part):
     """All variants at one budget, best first. Those that `may_be_best` hold the best with 95 % probability."""
 
     at: At
-    budget: float
     standings: list[Standing]
     left_out: list[str] = []
 
@@ -224,7 +223,6 @@ class Mean(Part):
 
     mean: float
     sd: float | None = None
-    runs: int
 
 
 class Space(Part):

@@ -63,9 +63,8 @@ def design_power(design: Design, spread: float, cells: int) -> Row:
     """
     seeds, level = design.looks[-1].seeds, design.looks[-1].level
     level /= max(1, len(design.contrasts) or len(design.variants) - 1)
-    finds = (
-        percent(detectable(spread, cells, seeds, level)) if seeds >= (FEWEST if cells > 2 else FEWEST_SEEDS) else None
-    )
+    least = FEWEST if cells > 2 else FEWEST_SEEDS
+    finds = percent(detectable(spread, cells, seeds, level)) if seeds >= least else None
     needed = seeds_needed(math.log1p(design.smallest_effect), spread, cells, level)
     return {"seeds": seeds, "cells": cells, "finds": finds, "spread": spread, "needed": needed}
 
@@ -82,7 +81,7 @@ def power_lines(design: Design, cells: int, snapshots: list[int], measured: Repo
     known = measured.power[0]["spread"] if measured and measured.power else None
     seeds, _, finds, spread, needed = design_power(design, known or TYPICAL_SPREAD, cells).values()
     if finds is None:
-        yield f"can answer nothing: {seeds} seeds are too few, {FEWEST if cells > 2 else FEWEST_SEEDS} are the least"
+        yield f"can answer nothing: {seeds} seeds are too few"
     else:
         what = f"{cells} cells" if design.questions else "a variant against the baseline"
         within_cells = f"a spread of {100 * spread:.1f} % within cells, {'as measured' if known else 'assumed'}"

@@ -260,18 +260,16 @@ def read_effects(folder: Path) -> list[Effect]:
 
 
 def _costs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame | None:
-    """costs.csv, of a suite's runs; a row that names its run is of the variant which has that run now. None without."""
+    """costs.csv, of a suite's runs: a row is of the variant which has its run now. None without the file."""
     if not (file := folder / "costs.csv").exists():
         return None
     costs = read_table(file)
-    if lacks := {"variant", "seed", "step_seconds"} - {*costs}:
-        raise UserError(f"{file}: no column {min(lacks)!r}; write it anew (`python -m benchmarks.costs`), or delete it")
-    if "run" in costs:
-        # What stands before a key's hash is a label.
-        hashes, known = (of["run"].str.rpartition("-")[2] for of in (costs, runs))
-        costs["variant"] = hashes.map(dict(zip(known, runs["variant"], strict=True)))
-        costs = costs.drop(columns="run").dropna(subset="variant")
-    return costs
+    if lacks := {"run", "seed", "step_seconds"} - {*costs}:
+        raise UserError(f"{file}: no column {min(lacks)!r}; `python -m benchmarks.costs SUITE` writes it, or delete it")
+    # What stands before a key's hash is a label.
+    hashes, known = (of["run"].str.rsplit("-", n=1).str[-1] for of in (costs, runs))
+    costs["variant"] = hashes.map(dict(zip(known, runs["variant"], strict=True)))
+    return costs.drop(columns="run").dropna(subset="variant")
 
 
 def read_table(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:

@@ -8,13 +8,12 @@ NOTHING = "\N{EN DASH}"
 MANY_SEEDS = 100
 NO_ANSWER = {
     "too few runs": "no answer, too few runs",
-    "no spread": "no answer, runs have equal figures",
+    "no spread": "no answer, repeated runs have equal figures",
     "no step times": "cannot be said, no step times",
     "several machines": "cannot be said, several kinds of machine trained",
     "too few snapshots": "cannot be said, too few snapshots",
-} | {
-    why: f"cannot be said, since a snapshot is no shorter training where {why}"
-    for why in ("learning rates decay", "networks grow")
+    "learning rates decay": "cannot be said, since a snapshot is no shorter training where learning rates decay",
+    "networks grow": "cannot be said, since a snapshot is no shorter training where networks grow",
 }
 
 

@@ -10,6 +10,7 @@ lie in the user's own folder of settings, and never in a clone.
 
 import ast
 import hashlib
+import importlib
 import importlib.abc
 import importlib.util
 import itertools
@@ -163,10 +164,10 @@ def _local_imports(path: Path, content: bytes, file: Path, place: str) -> Iterat
             if local.exists():
                 if top in _TAKEN or local.name == _MAIN or (local == file and path != file):
                     raise UserError(f"{at}: {local.as_posix()} cannot be imported under this name; rename it")
-                if node not in tree.body:  # when it is called, another extension's of this name may be there
-                    raise UserError(f"{at}: import {top} at the top of the file, in no function or block")
+                if above and node not in tree.body:  # when it is called, another extension's of this name may be there
+                    raise UserError(f"{at}: import {top} at the top of the file, outside of functions and blocks")
                 yield local
-            elif top not in _TAKEN and any(place.exists() for place in elsewhere):
+            elif top not in _TAKEN and any(place.exists() for place in elsewhere) and not _comes_first(top):
                 raise UserError(f"{at}: {top} is no module beside {file.name}, and only these are kept with a run")
 
 
@@ -187,6 +188,8 @@ def load_extension(sources: Sources) -> ModuleType:
         told = {"__place__": sources.place, "__functions__": sources.defined, "__sources__": sources}
         module.__dict__.update(told, __file__=str(sources.file))
         calling(finder.exec_module, module)
+        for name in sources.beside:  # of a kept run also what a function imports when it is called
+            calling(importlib.import_module, name)
     finally:
         sys.meta_path.remove(finder)
     return module
@@ -229,6 +232,12 @@ def calling(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _is_ours(file: str) -> bool:
     return Path(__file__).parent in Path(file).parents
+
+
+def _comes_first(module: str) -> bool:
+    """Whether Python imports an installed package, whatever folder of its name lies in the clone."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None and _is_installed(spec.origin)
 
 
 def _is_installed(file: str) -> bool:

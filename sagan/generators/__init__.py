@@ -35,7 +35,10 @@ def generator_of(source: str | Path, paths: Paths | None = None, trust: bool = F
     except UserError:
         raise
     except Exception as error:  # safetensors raises its own class for files of another kind
-        reason = f"its configuration lacks {error}" if isinstance(error, KeyError) else first_line(error)
+        lacks_some = isinstance(error, KeyError | TypeError)
+        reason = (
+            "it holds no configuration that this version can build a network from" if lacks_some else first_line(error)
+        )
         raise UserError(f"{path}: not a generator of this project: {reason}") from None
 
 

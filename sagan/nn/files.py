@@ -7,7 +7,6 @@ from safetensors import safe_open
 from torch import nn
 
 from sagan.code.extensions import load_kept
-from sagan.errors import UserError
 from sagan.nn import build_discriminator, build_generator
 from sagan.nn.extension import PREFIX, own_network
 from sagan.nn.reparametrised import plain
@@ -24,7 +23,7 @@ def load_generator(path: Path, trust: bool = False, paths: Paths | None = None) 
         paths: of the workspace that knows which code is its own; None for the current folder.
 
     Raises:
-        UserError: the file holds no configuration, or the run's own code is not beside the file, or not trusted.
+        UserError: the run's own code is not beside the file, or not trusted.
     """
     return _load(path, "generator", trust, paths)
 
@@ -42,10 +41,7 @@ def _load(path: Path, role: str, trust: bool, paths: Paths | None) -> nn.Module:
 
     path = path / f"{role}.safetensors" if path.is_dir() else path
     with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        if "config" not in metadata:
-            raise UserError(f"{path}: not a generator of this project: it holds no configuration of a network")
-        config = completed(json.loads(metadata["config"]))
+        config = completed(json.loads(file.metadata()["config"]))
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if all(name.startswith(PREFIX) for name in state):
         folder = path.parent.parent if path.parent.name == "snapshots" else path.parent

@@ -71,7 +71,7 @@ class Torchvision(Strict):
     @model_validator(mode="after")
     def _names_one_set(self) -> Self:
         if (self.name == "EMNIST") != (self.split is not None):
-            raise refused("`split` says which of EMNIST's sets (letters, digits, …), for EMNIST alone", "split")
+            raise refused("`split` (letters, digits, …) is what EMNIST needs, and no other dataset takes it", "split")
         return self
 
     @property

@@ -15,7 +15,7 @@ from sagan.names import FILE_NAME, is_file_name
 from sagan.params import File, Params
 from sagan.params.common import validated
 from sagan.params.inheritance import expand, leaves
-from sagan.params.run import suite_training, what_runs
+from sagan.params.run import seen_by_own_code, suite_training, what_runs
 from sagan.params.suites import DIGITS, Listed, Suite
 from sagan.params.variants import Variant
 from sagan.shapes import BASE_SIDE, feature_sides, resolve_side, scale_resolutions
@@ -27,7 +27,7 @@ _COLUMNS = """
     precision recall density modes mode_kl coverage fid_matched is_matched recall_matched coverage_matched
     fid_untrained fid_best best_step nearer_than_held_out step steps images images_per_second seconds step_seconds load
     generated_per_second evaluation_seconds parameters_generator parameters_discriminator generator_sha256 device
-    threads diversity side
+    threads diversity side quiet
 """.split()  # noqa: SIM905 (a list of literals is a column of 50 lines)
 
 
@@ -70,9 +70,8 @@ def _rows(params: Params, suite: str) -> dict[str, Listed]:
     by_recipe: dict[str, str] = {}
     named = [name for name in [*spec.variants, spec.baseline] if name not in params.grids]
     for name in dict.fromkeys([*cells, *named]):
-        extension = params.variants[name].extension
         # A file's name is a label; what is in it, the plan compares.
-        recipe = canonical([what_runs(params, suite, name), extension and extension.file])
+        recipe = canonical([what_runs(params, suite, name), seen_by_own_code(params, suite, name)])
         same = by_recipe.setdefault(recipe, name)
         if same == name and name not in [*cells, *spec.variants]:
             why = f"no such variant of this suite{meant(name, named[:-1])}; list it under `variants` too"
@@ -82,12 +81,12 @@ def _rows(params: Params, suite: str) -> dict[str, Listed]:
         elif same in cells and name not in cells:
             found[same].aliases.append(name)
         else:
-            raise UserError(f"{place}.variants: {_one_recipe(params, same, name)}")
+            raise UserError(f"{place}.variants: {one_recipe(params, same, name)}")
     order = dict.fromkeys(cell for name in spec.variants for cell in params.grids.get(name, [name]))
     return {name: found[name] for name in order if name in found}
 
 
-def _one_recipe(params: Params, one: str, other: str) -> str:
+def one_recipe(params: Params, one: str, other: str) -> str:
     """That two variants are one recipe, and what differs in vain."""
     trees = [dict(leaves(params.variants[name].model_dump(exclude={"description", "ranked"}))) for name in (one, other)]
     off = [path for path, value in trees[0].items() if trees[1].get(path) != value]
@@ -181,8 +180,8 @@ def _check_questions(params: Params, name: str) -> None:
         place = f"suites.{name}.questions[{position}] = {factor!r}"
         check_known(place, factor, factors, "factor of a grid among this suite's variants")
     if suite.questions and not params.asked_grid(name)[0]:
-        why = f"no one grid of its variants has two or more levels of {' and of '.join(suite.questions)}"
-        raise UserError(f"suites.{name}.questions: {why}; list all of such a grid, or ask less")
+        why = f"no single grid that it lists whole has two or more levels of each of {', '.join(suite.questions)}"
+        raise UserError(f"suites.{name}.questions: {why}; list one whole, or ask fewer questions")
 
 
 def _check_training(params: Params, name: str) -> None:

@@ -81,9 +81,13 @@ def resolved(params: Params, suite: str, name: str) -> tuple[Recipe, RunTraining
 def what_runs(params: Params, suite: str, name: str) -> Json:
     """What of a variant and its suite enters a run's key, but for the seed and the images."""
     recipe, training = resolved(params, suite, name)
-    # Own networks see all of their switches. Whether a file defines any, the plan finds out.
-    seen = {role: getattr(recipe, role).model_dump() for role in NETWORKS if recipe.extension is not None}
-    return {"variant": switched_on(recipe) | seen, "training": switched_on(training)}
+    return {"variant": switched_on(recipe), "training": switched_on(training)}
+
+
+def seen_by_own_code(params: Params, suite: str, name: str) -> Json | None:
+    """What own networks see beside: all of their switches. Whether a file defines any, the plan finds out."""
+    recipe, _ = resolved(params, suite, name)
+    return recipe.extension and recipe.model_dump(include={"extension", *NETWORKS})
 
 
 def networks_of(variant: Recipe, image: Image) -> Json:

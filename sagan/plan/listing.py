@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, median_low
@@ -72,9 +73,11 @@ class Costs:
         # Of a step by a run's key and by recipe, of an image by the networks' shape, of a measurement by reference.
         took: dict[Any, list[float]] = defaultdict(list)
         for key, (config, per_step) in paces.items():
-            took[key].append(per_step)
-            took[_recipe(config)].append(per_step)
-            took[_shape(config)].append(per_step / config["training"]["batch_size"])
+            with suppress(KeyError):  # of a record that was copied in and is of something else
+                per_image, recipe = per_step / config["training"]["batch_size"], _recipe(config)
+                took[_shape(config)].append(per_image)
+                took[key].append(per_step)
+                took[recipe].append(per_step)
         for evaluation in all_records(EvaluationRecord, paths):
             if evaluation.generated_images and evaluation.seconds is not None:
                 took[evaluation.reference].append(evaluation.seconds)
@@ -175,7 +178,7 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
         wanted |= {*plan.runs, *plan.references, *plan.evaluations}
         yield f"suite {suite}  {suite_size(plan, suite, paths) / 1e6:.1f} MB"
     for dataset, why in unknown.items():
-        yield f"kept: results on {dataset}, since it is not known what is asked for ({why})"
+        yield f"kept: all results on {dataset}, since not all of its suites can be planned ({why})"
     rooms = [room for of in (paths, paths.pool) for room in (of.run(""), of.reference(""), of.evaluation(""))]
     folders = [folder for room in rooms for folder in sorted(room.glob("*")) if folder.is_dir()]
     for folder in [*folders, *sorted((paths.root / "state" / "torn").glob("*"))]:

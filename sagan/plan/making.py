@@ -17,6 +17,7 @@ from sagan.code.extensions import REPLACED, Sources, check_extension, load_exten
 from sagan.data.prepared import class_names
 from sagan.errors import UserError, check_known, first_line
 from sagan.params import Params
+from sagan.params.loading import one_recipe
 from sagan.params.run import Image, RunConfig, resolved, switched_on
 from sagan.params.suites import Suite, least_images
 from sagan.params.variants import Recipe
@@ -219,9 +220,7 @@ def _check_own_code(params: Params, suite: str, paths: Paths) -> None:
         rest = {key: value for key, value in says.items() if key not in dead}
         other = found.setdefault(canonical([rest, switched_on(training), fingerprint.extension_code(sources)]), name)
         if other != name:
-            why = f", which replaces {' and '.join(dead)}" if dead else ""
-            told = f"{other!r} and {name!r} are one recipe by their own code, {extension.file}{why}"
-            raise UserError(f"{paths.params}: suites.{suite}.variants: {told}; let them differ in more, or list one")
+            raise UserError(f"{paths.params}: suites.{suite}.variants: {one_recipe(params, other, name)}")
 
 
 def check_own_networks(plan: Plan, paths: Paths) -> None:
@@ -238,8 +237,8 @@ def check_own_networks(plan: Plan, paths: Paths) -> None:
             for role in sources.roles:
                 for name, layer in own_network(role, config.networks(), module).named_modules():
                     if isinstance(layer, SelfAttention) and not re.search(r"\.attention\d+$", name):
-                        told = f"{sources.place}: build_{role}: its SelfAttention {name.removeprefix(PREFIX)!r}"
-                        raise UserError(f"{told} must be called attention and its map's side, such as attention14")
+                        told = f"{sources.place}: build_{role}: name its SelfAttention {name.removeprefix(PREFIX)!r}"
+                        raise UserError(f"{told} by the side of its feature map, such as attention14")
 
 
 def _place(variant: str, paths: Paths) -> str:

@@ -10,7 +10,7 @@ from sagan.params import Params
 from sagan.params.common import as_text, shown
 from sagan.params.inheritance import leaves
 from sagan.params.loading import params_of, parsed, read_yaml
-from sagan.params.run import switched_on, what_runs
+from sagan.params.run import seen_by_own_code, switched_on, what_runs
 from sagan.params.variants import Recipe
 from sagan.store.git import committed
 from sagan.store.paths import Paths
@@ -89,8 +89,8 @@ def _effect(params: Params, suites: Sequence[str]) -> Json:
             params.suites[name].model_dump(exclude={"training", "variants"}),
             params.datasets[params.suites[name].dataset].model_dump(),
             params.rows[name],
-            {row: what_runs(params, name, row) for row in params.rows[name]},
-            [params.variants[row].model_dump(include={"extension", "ranked"}) for row in params.rows[name]],
+            {row: (what_runs(params, name, row), seen_by_own_code(params, name, row)) for row in params.rows[name]},
+            [params.variants[row].ranked for row in params.rows[name]],
         ]
         for name in suites
     }

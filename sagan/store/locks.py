@@ -46,7 +46,7 @@ def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
         if error.errno not in _NO_LOCKS:
             raise
         path.unlink(missing_ok=True)
-        warn_once(f"{path.parent}: this file system locks no files ({error.strerror}); files that name a process do")
+        warn_once(f"{path.parent}: this file system cannot lock files ({error.strerror}); files that name the owner do")
         return _acquired(SoftFileLock(_soft(path), thread_local=False))
 
 
@@ -121,7 +121,7 @@ def _owner(path: Path) -> str:
     """Of a soft lock: only its own host can tell that its owner is gone. A kill may leave an empty one."""
     with suppress(OSError):
         owner = " on ".join(_soft(path).read_text(encoding="utf-8", errors="replace").split()[:2])
-        return f" ({owner or 'a process unknown'}; once that one is gone, delete {_soft(path)})"
+        return f" ({owner or 'an unknown process'}; once that one is gone, delete {_soft(path)})"
     return ""
 
 

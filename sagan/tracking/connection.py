@@ -1,5 +1,6 @@
 """The MLflow store: where it is, how it is opened and shown, and what its absence or its refusal costs."""
 
+import errno
 import logging
 import os
 import re
@@ -41,10 +42,6 @@ _LASTING = re.compile(
 
 class TrackingUnavailable(UserError):
     """The store cannot be reached now. Its message is one line, which the command line prints as a warning."""
-
-
-class TrackingRefused(UserError):
-    """The store will not take what is sent until someone changes something."""
 
 
 def tracking_uri(params: Params, paths: Paths) -> str:
@@ -90,16 +87,21 @@ def store(params: Params, paths: Paths) -> Iterator[MlflowClient]:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Holds a lock; to wait for it is usual, and not said."""
-    deadline = time.monotonic() + _LOCK_PATIENCE_S
-    while (lock := taken(path)) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"another process has {path} for {_LOCK_PATIENCE_S} s")
-        time.sleep(_LOCK_POLL_S)
+    """Holds a lock, without a word of a wait, which is usual; where none can be written, a reader goes on without."""
+    deadline, lock = time.monotonic() + _LOCK_PATIENCE_S, None
+    try:
+        while (lock := taken(path)) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process has {path} for {_LOCK_PATIENCE_S} s")
+            time.sleep(_LOCK_POLL_S)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
     try:
         yield
     finally:
-        release(lock)
+        if lock is not None:
+            release(lock)
 
 
 def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:
@@ -123,7 +125,7 @@ def runs_table(name: str, params: Params, paths: Paths) -> pd.DataFrame:
         if row.get(PLAN_TAG, CURRENT) == CURRENT and "sagan.report" not in row:
             rows.append(row | {"variant": row.get("sagan.variant", row["variant"]), "run": run.info.run_id})
     if not rows:
-        raise UserError(f"--mlflow {name}: holds no finished run that the plan asks for")
+        raise UserError(f"--mlflow {name}: holds no finished run, or none that the plan still asks for")
     return pd.DataFrame(rows)
 
 
@@ -179,7 +181,7 @@ def _print_links(params: Params, paths: Paths, address: str) -> None:
     print(f"MLflow starts at {address}, until Ctrl-C; every user of this machine can change runs there", flush=True)
 
 
-def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
+def _told(error: Exception, uri: str) -> UserError:
     """An error with the whole reason in one line: an outage, or a refusal."""
     said = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
     at, reason = f"MLflow at {without_secrets(uri)}", without_secrets(" ".join(said.split()))
@@ -192,7 +194,7 @@ def _told(error: Exception, uri: str) -> TrackingUnavailable | TrackingRefused:
         remedy = "name a file with the server's certificate (PEM) in MLFLOW_TRACKING_SERVER_CERT_PATH"
     elif uri.startswith(_SQLITE):
         remedy = "mend that, or move a damaged file away (a new one gets all runs)"
-    return TrackingRefused(f"{at} refuses: {reason}; {remedy}, then run `python -m sagan track`")
+    return UserError(f"{at} refuses: {reason}; {remedy}, then run `python -m sagan track`")
 
 
 def _timeout() -> int:

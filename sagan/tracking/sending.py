@@ -15,13 +15,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Mirror
 
 from sagan.analysis.tables import read_table
+from sagan.errors import UserError
 from sagan.params import Params
 from sagan.plan import Cell, Plan
 from sagan.store.paths import Paths
 from sagan.store.reading import is_own_file
 from sagan.store.records import canonical, digest, file_digest, write_json
 from sagan.tracking import content
-from sagan.tracking.connection import TrackingRefused, TrackingUnavailable, is_database, store
+from sagan.tracking.connection import is_database, store
 from sagan.tracking.content import CURRENT, EXPERIMENT, FORMER, PLAN_TAG, Records
 from sagan.tracking.models import MODEL_TAG, copy_own, drop_models, send_model
 
@@ -51,7 +52,7 @@ def sync(plan: Plan, params: Params, paths: Paths) -> SyncReport:
     """Sends every run of the plan that is on disk, whole or in part, the suites' reports, and nothing that MLflow has.
 
     Raises:
-        TrackingUnavailable, TrackingRefused, OSError: what was sent until then stays and is not sent again.
+        UserError, OSError: what was sent until then stays and is not sent again.
     """
     return _look(plan, params, paths, set(), with_suites=paths.workspace == paths)
 
@@ -62,14 +63,14 @@ def follow(plan: Plan, params: Params, paths: Paths, stop: threading.Event, inte
     A store that goes away is warned of once (logger `sagan.tracking`) and caught up with when it is back.
 
     Raises:
-        TrackingUnavailable, TrackingRefused, OSError: as of `sync`, at the end too.
+        UserError, OSError: as of `sync`, at the end too.
     """
     done, is_warned = set(), False
     while not stop.is_set():
         try:
             _look(plan, params, paths, done)
             is_warned = False
-        except (TrackingUnavailable, TrackingRefused, OSError) as error:
+        except (UserError, OSError) as error:
             if not is_warned:
                 LOGGER.warning("%s", error)
             is_warned = True

@@ -33,10 +33,9 @@ def report(
     variants = {"a": VariantFacts(), "b": VariantFacts(differs={"norm": "layer"})}
     asked = design(seeds, ONE).model_copy(update={**settings, "variants": variants, **changes})
     log, costs = (runs[["variant", "seed"]].assign(**more) for more in ({"step": 1}, {"step_seconds": quiet}))
-    spread = [
-        pd.concat([of.assign(space=name) for name in asked.spaces], ignore_index=True) for of in (runs, snapshots)
-    ]
-    runs, snapshots = spread
+    runs, snapshots = (
+        pd.concat([of.assign(space=s) for s in asked.spaces], ignore_index=True) for of in (runs, snapshots)
+    )
     spaces = [Space(name=name) for name in asked.spaces]
     return analysis_of(asked, Tables(runs, snapshots, log, costs if quiet else None), ReportProvenance(), spaces)
 
@@ -130,7 +129,8 @@ def test_names_are_the_workspace_experiments_commits_folders_and_variants(tmp_pa
     ):
         last = compare(a, b, "s", paths)[-1]
         assert last.startswith(f"{b} instead of {a}: per step {said}"), (a, b)
-    (paths.report("s") / "costs.csv").write_text("variant,seed,step_seconds\n" + "a,0,1\na,1,1\nb,0,4\nb,1,4\n")
+    quiet = pd.read_csv(paths.report("s") / "results.csv")[["variant", "seed", "run"]]
+    quiet.assign(step_seconds=quiet.pop("variant").map({"a": 1, "b": 4})).to_csv(paths.report("s") / "costs.csv")
     assert "a step takes 4.00 times the time" in compare("a", "b", "s", paths)[-1]
     with pytest.raises(UserError, match=r"wid: no experiment, commit or folder .*did you mean 'wide'"):
         compare("wid", "workspace", "s", paths)

@@ -87,7 +87,7 @@ def test_one_run_a_cell_says_nothing_nor_do_two_of_two_cells(seeds, factors, is_
     rows = at_end(seeds=seeds, norms=("batch", "layer")[: len(factors)])
     found = analysed(rows, *factors).questions[0]
     assert (found.steps.effect is not None, found.steps.why) == (is_enough, None if is_enough else "too few runs")
-    assert not is_enough or analysed(rows.assign(fid=2.0), *factors).questions[0].time.why == "no spread"
+    assert not is_enough or analysed(rows.assign(fid=12.3), *factors).questions[0].time.why == "no spread"
 
 
 def test_runs_of_other_lengths_are_compared_at_the_last_step_that_all_have():
@@ -124,7 +124,11 @@ def test_levels_are_as_the_file_has_them_and_the_one_that_others_replace_may_be_
         ({"fid": "good"}, {}, r"fid, line 2: 'good' is no number"),
         ({"fid": np.inf}, {}, r"no figure under 'fid'"),
         ({"loss": 1.0}, {"metric": "loss"}, r"--metric loss: say --lower-is-better or --higher-is-better"),
-        ({"device": "a"}, {"factors": ("device",)}, r"column 'device' can be no factor under this name; rename it"),
+        (
+            {"device": "a"},
+            {"factors": ("device",)},
+            r"column 'device' cannot be a factor: the analysis uses that name; rename it",
+        ),
         ({}, {"factors": ("norm=nne",)}, r"--factor norm=nne: no such level, did you mean 'none'\?"),
         ({"seed": 0}, {"step": "step"}, r"two rows of one run at step 100"),
         ({"seed": None}, {"step": "step"}, r"--run COLUMN tells runs apart"),

@@ -53,7 +53,6 @@ def test_at_equal_time_a_dear_variant_is_read_off_its_curve():
     runs, snapshots = variants(cost={"variant": 1.5}, spread=0.001)
     found = ranked(runs, snapshots)
     means = {of.variant: of.mean for of in found["time"].standings}
-    assert found["time"].budget == pytest.approx(8, rel=0.01)
     assert means["c"] / means["a"] == pytest.approx(1.5**0.5, rel=0.01)
     assert "time" not in ranked(runs, snapshots, no_shorter="networks grow")
 

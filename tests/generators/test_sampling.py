@@ -204,14 +204,8 @@ def test_another_file_in_a_generators_place_is_one_line(tmp_path, content):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("metadata", "said"),
-    [
-        (None, "it holds no configuration of a network"),
-        ({"config": '{"variant": {}}'}, "its configuration lacks 'image'"),
-    ],
-)
-def test_tensors_without_a_configuration_are_no_generator(tmp_path, metadata, said):
+@pytest.mark.parametrize("metadata", [None, {"config": '{"variant": {}}'}])
+def test_tensors_without_a_configuration_are_no_generator(tmp_path, metadata):
     save_file({"a": torch.ones(1)}, tmp_path / "generator.safetensors", metadata)
-    with pytest.raises(UserError, match=f"not a generator of this project: {said}$"):
+    with pytest.raises(UserError, match="it holds no configuration that this version can build"):
         generator_of(tmp_path)

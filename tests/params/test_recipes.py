@@ -155,7 +155,7 @@ def test_questions_are_of_one_grid_that_has_two_levels_of_each(load):
         return load(lambda tree: (change(tree), put(tree, "suites.s.questions", ["n", "rate"]))).asked_grid("s")[0]
 
     assert asked({"one": {}, "two": {"n_dis": 2}}) == "k"
-    with pytest.raises(UserError, match=r"suites\.s\.questions: no one grid .* of n and of rate"):
+    with pytest.raises(UserError, match=r"suites\.s\.questions: no single grid .* of n, rate"):
         asked({"two": {"n_dis": 2}})
 
 

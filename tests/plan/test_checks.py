@@ -36,14 +36,14 @@ def plan(paths):
 @pytest.mark.parametrize(
     ("variants", "code", "reason"),
     [
-        ("sagan, loss", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe .*, which replaces objective;"),
+        ("sagan, loss", BOTH, "'loss-hinge' and 'loss-lsgan' are one recipe, since objective counts for nothing"),
         (
             "sagan, start",
             NETWORK.format("generator") + NETWORK.format("discriminator"),
-            "'start-n' and 'start-x' are one recipe .*, which replaces backbone and init;",
+            "'start-n' and 'start-x' are one recipe, since .*init count for nothing",
         ),
-        ("sagan, eps", NETWORK.format("generator"), "'eps-a' and 'eps-b' are one recipe by their own code"),
-        ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe by their own code"),
+        ("sagan, eps", NETWORK.format("generator"), "'eps-a' and 'eps-b' are one recipe, since"),
+        ("sagan, mine, other", BOTH, "'mine' and 'other' are one recipe, since extension.file counts"),
     ],
 )
 def test_what_own_code_replaces_is_not_varied_beside_it(plan, variants, code, reason):
@@ -98,5 +98,5 @@ def test_attention_of_an_own_network_is_named_by_its_side(plan, paths):
     code = GENERATOR.replace("nn.Linear(128, {})", f"nn.Sequential(OrderedDict({image}))")
     code = f"from collections import OrderedDict\nfrom sagan.nn.attention import SelfAttention\n{code}"
     check_own_networks(plan("sagan, mine", code.format("attention28")), paths)
-    with pytest.raises(UserError, match="its SelfAttention 'attend' must be called attention and its map's side"):
+    with pytest.raises(UserError, match="name its SelfAttention 'attend' by the side of its feature map"):
         check_own_networks(plan("sagan, mine", code.format("attend")), paths)

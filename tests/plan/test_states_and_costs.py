@@ -94,7 +94,7 @@ def test_prune_keeps_what_it_cannot_tell_about(planned, paths):
         write_json(paths.run(key) / "run.json", {"key": key, "dataset": of})
     lines = list(prune(PARAMS, paths, delete=True))
     assert paths.run("kept-s0-0123456789").exists() and not paths.run("gone-s0-0123456789").exists()
-    kept = rf"kept: results on {dataset}, .*manifest\.json: dataset .* is not prepared; run `python -m sagan data"
+    kept = rf"kept: all results on {dataset}, .*manifest\.json: dataset .* is not prepared; run `python -m sagan data"
     assert any(re.match(kept, line) for line in lines)
 
 

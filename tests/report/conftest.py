@@ -14,7 +14,7 @@ from sagan.params.loading import load_params
 from sagan.plan import Cell, Evaluation, Plan, Reference, Run
 from sagan.report import render
 from sagan.store.paths import Paths
-from sagan.store.records import write_json
+from sagan.store.records import digest, write_json
 from tests.made_up import SAGAN
 from tests.report.explorable import Attending, random_images
 from tests.report.outcomes import (
@@ -187,7 +187,7 @@ def _plan_suite(plan: Plan, params: Params, suite: str) -> None:
                 "seed": seed,
                 "image": {"channels": 1, "resolution": 28},
             }
-            key = f"{variant}-s{seed}-{suite.encode().hex()[:6]}{seed:04d}"
+            key = f"{variant}-s{seed}-{digest([suite, variant, seed], 10)}"
             plan.runs[key] = Run(key, variant, seed, "digits", "d" * 64, "c" * 64, config, {})
             evaluation = f"{key}.{seed:010d}"
             plan.evaluations[evaluation] = Evaluation(evaluation, key, reference.key, {}, "e" * 64, {})

@@ -14,7 +14,6 @@ from sagan.plan.listing import missing, set_aside_invalid
 from sagan.store import reading
 from sagan.store.records import read_json, write_json
 from tests.made_up import evaluation_record, run_record, write_manifest
-from workflow import launch
 
 ROOT = Path(__file__).parents[2]
 DAMAGED = [b"", b"{}", b"[]", b'{"key": "a', b"\xff\xfe", b'"text"', b"[" * 100_000]
@@ -183,10 +182,3 @@ def test_a_key_that_is_almost_one_is_answered_with_that_one(sagan, plan, verb):
     assert_one_line(sagan(verb, f"{key[:-1]}_"), f"did you mean '{key}'?\n")
     assert sagan("plan", "--out", "plan.json")[0] == 0
     assert_one_line(sagan(verb, f"{key[:-1]}_", "--plan", "plan.json"), f"did you mean '{key}'?")
-
-
-@pytest.mark.parametrize("value", ["-1", "0.1", "nan", "inf"])
-def test_a_time_in_which_nothing_could_be_done_is_refused(monkeypatch, capsys, value):
-    monkeypatch.setattr(sys, "argv", ["launch", "--suite", "quick", "--minutes", value])
-    assert launch.main() == 2
-    assert capsys.readouterr().err.startswith(f"sagan: --minutes {value}: say ")

@@ -47,24 +47,31 @@ def test_a_slip_in_a_profile_is_one_line_with_its_name(tmp_path, text):
         launch.read_profile(tmp_path)
 
 
-@pytest.mark.parametrize("option", ["--cores 0", "--minutes nan", "--light"])
-def test_options_that_make_no_sense_are_refused(monkeypatch, capsys, option):
+@pytest.mark.parametrize("option", ["--cores 0", "--minutes nan", "--minutes -1", "--minutes 0.1", "--light"])
+def test_options_that_make_no_sense_are_one_line(monkeypatch, capsys, option):
     monkeypatch.setattr("sys.argv", ["launch", *option.split()])
-    with pytest.raises(SystemExit, match="2"):
-        launch.main()
-    assert f"error: {option.split()[0]}: " in capsys.readouterr().err
+    assert launch.main() == 2
+    assert capsys.readouterr().err.startswith(f"sagan: {option}: ")
 
 
-@pytest.mark.parametrize(("name", "old"), [("sagan/training/ema.py", "1.0 - self.decay"), ("params.yaml", "seeds: 1")])
-def test_what_is_edited_during_the_last_batches_is_noticed(paths, package, monkeypatch, capsys, name, old):
+DECAY = ("sagan/training/ema.py", "1.0 - self.decay")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [(*DECAY, "2.0 - self.decay"), (*DECAY, "1.0 - self."), ("params.yaml", "seeds: 1", "seeds: 2")],
+)
+def test_what_is_edited_during_the_last_batches_is_noticed(paths, package, monkeypatch, capsys, name, old, new):
     """DVC would tie the results to it."""
     paths.params.write_text(small_suite("", "sagan", "digits"))
     write_manifest(paths, "strokes")
     monkeypatch.setattr(launch, "PATHS", paths)
     monkeypatch.setattr("sys.argv", ["launch", "--profile", str(Path(launch.__file__).parent / "profiles/default")])
     monkeypatch.setitem(fingerprint.code_of.__kwdefaults__, "package", package)
-    monkeypatch.setattr(launch, "made", lambda *_: edit(paths.root / name, old, old.replace("1", "2")) or 0)
+    monkeypatch.setattr(launch, "made", lambda *_: edit(paths.root / name, old, new) or 0)
     assert launch.main() == 1 and "params.yaml or the code changed while this ran" in capsys.readouterr().out
+    edit(paths.root / name, new, old)
+    fingerprint.code_base.cache_clear()  # as of another process
     monkeypatch.setattr(launch, "made", lambda *_: 0)
     assert launch.main() == 0
 

@@ -61,7 +61,7 @@ def test_an_environment_that_another_process_installs_into_is_left_alone(make, t
     make()
     (tmp_path / ".venv/.installing").write_text(str(os.getpid()))
     code, said, error = make()
-    assert (code, said, error.count("\n")) == (2, "", 1) and f"process {os.getpid()} is installing" in error
+    assert (code, said, error.count("\n")) == (2, "", 1) and f"process {os.getpid()} seems to be installing" in error
 
 
 def test_a_link_to_an_environment_is_used_and_stays(make, tmp_path):
