@@ -41,3 +41,13 @@ def test_the_variants_that_the_readme_writes_run_in_the_quick_suite(tmp_path):
 def test_the_readme_names_every_variant_of_params_yaml():
     named = set(re.findall(r"`([a-z0-9-]+)`", Path("README.md").read_text(encoding="utf-8")))
     assert set(YAML().load(Path("params.yaml"))["variants"]) <= named
+
+
+def test_values_that_the_pages_set_for_an_experiment_are_spelled_out_or_added():
+    pages = (Path(name).read_text(encoding="utf-8") for name in ("README.md", "docs/running.md"))
+    for plus, path in re.findall(r"exp run .*-S '?([+]?)([a-z][\w.-]+)=", "\n".join(pages)):
+        node = YAML().load(Path("params.yaml"))
+        *above, last = path.split(".")
+        for key in above:
+            node = node[key]
+        assert (last in node) != bool(plus), path
