@@ -44,8 +44,7 @@ def compare(a: str, b: str, suite: str, paths: Paths) -> list[str]:
 
 
 def compare_reports(a: tuple[str, Analysis], b: tuple[str, Analysis]) -> Iterator[str]:
-    """The runs of the variants that both have, by any of their names, as a factor with the two sides for levels, over
-    these variants.
+    """As `compare`, over the variants that both have, by any of their names, with the side as a factor.
 
     What both measured in the same runs says nothing of the other side, and is left out.
     """
@@ -158,9 +157,8 @@ def _differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
 
 
 def _joined(sides: Iterable[tuple[str, Analysis]], shared: Mapping[str, tuple], table: str) -> pd.DataFrame | None:
-    """Both sides' rows under the names that they share, the side being a column; None where neither has the table.
-    Equal seeds of two sides are two runs."""
-    parts = [
+    """Both sides' rows under the names that they share; None where neither has the table."""
+    parts = [  # equal seeds of two sides are two runs
         rows[rows["variant"] == pair[place]].assign(variant=name, side=side, seed=2 * rows["seed"] + place)
         for place, (side, of) in enumerate(sides)
         if (rows := getattr(of.tables, table)) is not None

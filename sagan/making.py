@@ -1,7 +1,4 @@
-"""Several results in one process: runs are trained, by turns where that pays, and measured as each ends.
-
-What is there is passed over, what fails leaves the rest alone, and what is stopped goes on the next time.
-"""
+"""Several results in one process: runs are trained, by turns where that pays, and measured as each ends."""
 
 import os
 import subprocess
@@ -146,11 +143,7 @@ class Making:
         return Data.of(run, _dataset(run, self._paths, self._load))
 
     def _apart(self, run: Run, gpu: int | None = None) -> None:
-        """In a process of its own: own code may change what others compute with.
-
-        Args:
-            gpu: that of this process, for the other one to measure on beside the trainings here.
-        """
+        """In a process of its own, perhaps on this one's `gpu`: own code may change what others compute with."""
         with self._noted(run.key):
             specs: list[Run | Evaluation] = [run, *self._evaluations(run)]
             if self._stop.asked or all(is_there(spec, self._paths) for spec in specs):

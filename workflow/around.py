@@ -18,8 +18,7 @@ from workflow.jobs import check_writable
 def before(paths: Paths) -> int:
     """A line for each dataset of the suites under `repro` whose originals have changed; 2 where DVC cannot work.
 
-    DVC would say that nothing changed: the originals are no dependency of its `data` stage, which has to be up to date
-    without them too, where one only trains and in the copies that DVC runs experiments in.
+    The originals are no dependency of DVC's `data` stage, which has to be up to date without them (docs/datasets.md).
     """
     try:
         check_place(paths.root)

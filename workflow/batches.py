@@ -1,8 +1,4 @@
-"""What is missing, packed into batches: runs with their measurements, one process each.
-
-Whole seeds come first, so that answers come early. A batch takes some minutes by the estimates, every core or GPU gets
-several, and they become smaller towards the end, so that none is waited for long.
-"""
+"""What is missing, packed into batches: runs with their measurements, one process each (docs/running.md)."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +12,7 @@ from sagan.store.reading import last_step
 
 # A process imports PyTorch for 5 s of a core: what is packed is worth it, and no batch is waited for long.
 LEAST_SECONDS, MOST_SECONDS = 45.0, 600.0
-# Of all that is left, a batch is one part in so many for each core or GPU.
+# Of all that is left, a batch is one part in so many for each core or GPU: they become smaller towards the end.
 _PARTS = 1.5
 # Runs of a batch on a GPU that finds out by itself how many should take turns.
 _AUTO_TOGETHER = 8
@@ -25,17 +21,11 @@ _MOST_KEYS = 200
 
 @dataclass(frozen=True)
 class Batch:
-    """Keys for one process.
+    """Keys for one process."""
 
-    Attributes:
-        keys: of runs, each to be trained and measured as far as it is not, and of references.
-        threads: of the process.
-        gpus: how many it takes of this machine's.
-    """
-
-    keys: list[str]
+    keys: list[str]  # of runs, each to be trained and measured as far as it is not, and of references
     threads: int
-    gpus: int
+    gpus: int  # of this machine's
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ def _missing(plan: Plan, paths: Paths) -> Iterator[_Work]:
         asked.setdefault(evaluation.run, []).append(evaluation)
     for key in (absent & plan.references.keys()) - {evaluation.reference for evaluation in unmeasured}:
         yield _Work(key, plan.references[key].threads, plan.references[key].execution["device"] != "cpu")
-    # Within a seed, what only has to be measured is cheap.
+    # Whole seeds first, so that answers come early; within a seed, what only has to be measured is cheap.
     for run in sorted(plan.runs.values(), key=lambda run: (run.seed, run.key in absent)):
         evaluations = asked.get(run.key, [])
         threads, seconds = [e.threads for e in evaluations], [costs.seconds(e.key) for e in evaluations]

@@ -1,9 +1,6 @@
-"""Install the locked packages into the environment that runs this, then the project itself.
+"""Install the locked packages into the environment that runs this, then the project: by the standard library alone.
 
-    .venv/bin/python -m workflow.install        # `make setup` does
-
-It needs nothing but the standard library. A file `.installing` in the environment, with this process's number, marks an
-installation that has not come to its end.
+`make setup` calls it: .venv/bin/python -m workflow.install
 """
 
 import os
@@ -17,7 +14,7 @@ LOCK = Path("requirements.lock")
 
 
 def main() -> int:
-    mark = Path(sys.prefix) / ".installing"
+    mark = Path(sys.prefix) / ".installing"  # for workflow/venv
     mark.write_text(str(os.getpid()), encoding="utf-8")
     print(f"Installing the locked packages into {Path(sys.prefix).name} (torch among them: some GB)", flush=True)
     # Two packages have source archives alone. They are built with the locked setuptools, whose hash is checked too,

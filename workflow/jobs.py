@@ -57,9 +57,7 @@ def check_writable(*folders: Path) -> None:
 class Jobs:
     """Batches as Snakemake's jobs, in a folder of their own: their list, logs and marks.
 
-    Attributes:
-        was_stopped: by a signal, or because its time was over.
-        is_over: because of that alone.
+    `was_stopped`: by a signal, or because its time was over; `is_over`: because of that alone.
     """
 
     def __init__(self, batches: Sequence[Batch], paths: Paths) -> None:
@@ -102,13 +100,9 @@ class Jobs:
 
     @contextmanager
     def _signals_heard(self) -> Iterator[None]:
-        """SIGINT, SIGTERM and SIGHUP stop all jobs; Ctrl-C is answered with a line, however often it comes.
-
-        After each, go on waiting: to leave before trainings finish their step would unlock the workspace that they are
-        at work in. Ctrl-C reaches Snakemake and them by itself too, a SIGINT to this process alone does not. What is
-        ignored stays so: a script that put this into the background, or `nohup`, meant it.
-        """
+        """SIGINT, SIGTERM and SIGHUP stop all jobs. To leave before they have ended would unlock their workspace."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # What is ignored stays so: a script that put this into the background, or `nohup`, meant it.
         heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, self._answer) for number in heard}
         try:
@@ -129,6 +123,7 @@ class Jobs:
 
     def _ask_to_leave(self) -> None:
         """No new jobs, and those at work write a checkpoint and leave. Each is asked once; one may have just begun."""
+        # Ctrl-C reaches them by itself too, a SIGINT to this process alone does not.
         snakemake = psutil.Process(self._snakemake.pid)
         for process in (snakemake, *snakemake.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):  # it has left by itself meanwhile

@@ -1,10 +1,6 @@
 """The `runs` stage: everything that the suites under `repro:` ask for and that is not there yet, made by Snakemake.
 
-    python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR [--light]]
-
-It freezes the plan in a file, packs what is missing into batches, finds the GPUs, clears a lock that a killed Snakemake
-left behind, shows one live line, and ends with a summary: finished, diverged, and why the rest is not there.
-The environment variable SAGAN_PROFILE names the profile too, so that `dvc repro` can be sent to a cluster.
+Usage: python -m workflow.launch [--suite NAME ...] [--profile DIR] [--cores N] [--minutes N] [--pack DIR [--light]]
 """
 
 import argparse
@@ -159,9 +155,8 @@ def made(plan: Plan, profile: Path, cores: int | None, batch_seconds: float, dea
     shared = PATHS.workspace
     places = ("results", "state", "state/logs", "state/tmp")
     check_writable(*(PATHS.root / place for place in places), shared.root / "state")
-    # This workspace for one launch at a time, and Snakemake holds the lock too: the kernel drops it with its last
-    # holder, so that a free one proves that Snakemake's own lock on the folder has no living owner. Experiments in
-    # copies of this workspace take the same one: each launch has all cores and GPUs.
+    # Snakemake holds the lock too, and the kernel drops it with its last holder: a free one proves that Snakemake's own
+    # lock on the folder has no living owner. DVC's experiments take the same one: each launch has all cores and GPUs.
     with exclusive(shared.root / "state" / "launch", "this workspace", deadline, inherited=True):
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
         for left in (PATHS.root / "state" / "tmp").iterdir():

@@ -87,11 +87,7 @@ class LiveLine:
 def summary(plan: Plan, paths: Paths, jobs: Jobs, status: int) -> int:
     """Say how it went; where something is missing, show why and how to go on. Records alone tell what is there.
 
-    Args:
-        status: Snakemake's exit status.
-
-    Returns:
-        The exit status: 0 where everything is there, or the rest was stopped because its time was over.
+    `status` is Snakemake's. Returns 0 where everything is there, or the rest was stopped because its time was over.
     """
     records = [record for key in plan.runs if (record := read_run(key, paths).record)]
     diverged = [record for record in records if record.status == "diverged"]

@@ -1,12 +1,7 @@
 """Results go elsewhere: shared with DVC's experiments, and packed on a borrowed machine for another clone.
 
-DVC runs queued and temporary experiments in copies of the workspace, in its `.dvc/tmp/exps/`. A copy takes over what
-the workspace has under the keys that its plan asks for, and leaves what it made in the workspace's `state/shared/`,
-from which the workspace and later experiments take it. Results are not put into the workspace's own `results/`: DVC
-versions that folder, and would see it change under its hands.
-
-What is packed lies under its run's key: `tar -xf packed/done-1.tar` in the clone, and `dvc repro` makes what is left
-and the report.
+DVC runs queued and temporary experiments in copies of the workspace, in its `.dvc/tmp/exps/`. They leave results in the
+workspace's `state/shared/` and not in its `results/`, which DVC versions and would see change under its hands.
 """
 
 import io
@@ -67,10 +62,8 @@ def _link_or_copy(source: str, target: str) -> None:
 def pack(plan: Plan, paths: Paths, out: Path, light: bool) -> None:
     """Tar files of about 15 MiB, each with whole folders, in place of those of an earlier packing there.
 
-    `done-<n>.tar` has finished results, `under-way-<n>.tar` runs with checkpoints and measurements begun.
-
-    Args:
-        light: leave weights out; `run.json` lists them, and evaluations stand for themselves.
+    `done-<n>.tar` has finished results, `under-way-<n>.tar` runs with checkpoints and measurements begun. `light`
+    leaves weights out of the former; `run.json` lists them, and evaluations stand for themselves.
     """
     out.mkdir(parents=True, exist_ok=True)
     absent = set(missing(plan, paths))

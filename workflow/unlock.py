@@ -23,12 +23,7 @@ _OLD_SECONDS = 3600.0
 
 
 def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
-    """Drop the notes of those that are not at work any more; those of living ones stay.
-
-    Args:
-        folder: DVC's temporary folder.
-        state: the clone's; `host` in it says where stages ran last (workflow/python).
-    """
+    """Drop the notes in DVC's temporary folder of those that are not at work any more; those of living ones stay."""
     path = folder / "rwlock"
     if not path.exists():
         return
@@ -56,7 +51,7 @@ def main(folder: Path = Path(".dvc/tmp"), state: Path = Path("state")) -> None:
 
 
 def _is_here(host: Path) -> bool:
-    """Whether stages ran last where this process runs, or nobody knows."""
+    """Whether stages ran last where this process runs, as workflow/python noted, or nobody knows."""
     try:
         return host.read_text(encoding="utf-8").split() == [os.uname().nodename, os.readlink("/proc/self/ns/pid")]
     except OSError:

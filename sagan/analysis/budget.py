@@ -1,7 +1,6 @@
 """The same question at other budgets: at each snapshot, and at equal time; and which variant is best at a budget.
 
-At equal time both levels have spent what the cheaper one needs for its step N. The dearer one is then at step N / K for
-a cost ratio K > 1, between two of its snapshots: log FID is interpolated over log step, within what was measured.
+The method: docs/statistics.md, "Per second". At equal time the dearer level is at step N / K for a cost ratio K > 1.
 """
 
 import math
@@ -121,11 +120,7 @@ class AtTime(NamedTuple):
 
 
 def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime | str:
-    """What a level does where both have spent what the cheaper one needs for a step; or why that cannot be said.
-
-    The cost ratio's uncertainty enters by the delta method: along the dearer level's curve, whose mean slope at the
-    place is dy / dlog step, an error of log K moves the effect by slope times as much, independent of the figures'.
-    """
+    """What a level does where both have spent what the cheaper one needs for a step; or why that cannot be said."""
     ratio, dear = math.exp(abs(cost.estimate)), 1 if cost.estimate > 0 else -1
     place = step / ratio
     mean = of.mean(weights, dear)
@@ -136,6 +131,7 @@ def at_time(of: Curves, weights: Weights, cost: Contrast, step: float) -> AtTime
     if (found := contrast(of.figures(y), weights)) is None:
         return "too few runs"
     slope, error = interpolated(steps, mean, place)
+    # The delta method: an error of log K moves the effect by slope times as much, independent of the figures'.
     parts = tuple((slope**2 * variance, freedom) for variance, freedom in cost.parts)
     return AtTime(replace(found, parts=found.parts + parts), error, y)
 
@@ -147,8 +143,7 @@ def is_near(steps: np.ndarray, place: float) -> bool:
 
 
 def interpolated(steps: np.ndarray, mean: np.ndarray, place: float) -> tuple[float, float]:
-    """The slope over log step at a place, and by how much interpolation may err there: the error of leaving snapshots
-    out, scaled to the gap.
+    """The slope over log step at a place, and by how much interpolation may err there.
 
     Linear interpolation between a and b errs by half the curvature times (x - a)(b - x). Each inner snapshot that is
     left out shows one such error; the largest curvature among them counts. Two snapshots have the usual one. `mean` is
@@ -200,12 +195,11 @@ def rankings(design: Design, runs: pd.DataFrame, snapshots: pd.DataFrame, spent:
 
 
 def _ranking(design: Design, at: At, figures: Mapping[Cell, np.ndarray], left_out: list[str]) -> Ranking:
-    """Subset selection (Gupta 1965): a variant is excluded where any other is surely better by Welch's t, one-sided at
-    alpha / (k - 1), so that by Boole the true best is excluded with at most alpha."""
+    """Subset selection (Gupta 1965): a variant is excluded where any other is surely better by Welch's t."""
     metric = design.main
     known = {cell[0]: metric.sign * y for cell, y in figures.items() if len(y)}
     order = sorted(known, key=lambda name: (known[name].mean(), name))
-    level = design.alpha / max(1, len(order) - 1)
+    level = design.alpha / max(1, len(order) - 1)  # one-sided; by Boole the true best is excluded with at most alpha
 
     def standing(name: str) -> Standing:
         mean = metric.sign * float(known[name].mean())

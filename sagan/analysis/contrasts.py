@@ -1,7 +1,6 @@
 """Contrasts of cell means with Satterthwaite's interval, and what one interval decides, look by look.
 
-The unit of evidence is a run. A cell is one combination of factor levels, and its replicates are runs. Figures are
-logarithms where a metric is a distance, so that an effect is the logarithm of a ratio.
+docs/statistics.md tells the method. Figures are logarithms where a metric is a distance.
 """
 
 import itertools
@@ -238,11 +237,9 @@ class Replay:
 
 
 def replay(design: Design, runs: pd.DataFrame) -> Replay:
-    """Takes the looks in turn while their runs are there and a question is open. First answers stand.
+    """Takes the looks in turn while their runs are there and a question is open.
 
-    It depends on the runs that there are alone, and not on when it is made or what was interrupted. A look's questions
-    share its level (Bonferroni). The size of an effect is that of the last look, since one that ends a question early
-    is large by luck too.
+    First answers stand, and sizes are of the last look. It depends on the runs that there are alone.
     """
     grid, factors = in_grid(runs, design, design.space), list(design.factors)
     seeds = sorted(grid["seed"].unique())

@@ -69,7 +69,6 @@ def design_of(name: str, plan: Plan, params: Params) -> Design:
         steps=suite.training.steps,
         training=flat(suite.training.model_dump()),
         evaluation=flat(suite.evaluation.model_dump(exclude={"also"})),
-        # A snapshot is not what a shorter training gives.
         no_shorter="learning rates decay" if decays else "networks grow" if grows else None,
     )
 

@@ -65,8 +65,7 @@ def all_effects(
 def _at_all_budgets(
     made: Effects, of: Asked, effect: Effect, snapshots: pd.DataFrame, others: list[Effect], **told
 ) -> Question:
-    """The question with both answers, beside rows of all budgets: the end, the snapshots before it, equal time;
-    `others` is the same in further feature spaces."""
+    """The question with both answers, beside rows of all budgets; `others` is the same in further feature spaces."""
     curves, cost = budget.curves(of.runs, snapshots, of.factors, of.metric), budget.cost_contrast(of, made.costs)
     ends = [contrast(curves.figures(y), of.weights) for y in curves.y.T]
     why = None if of.found else "no spread" if contrast(of.figures, of.weights) else "too few runs"

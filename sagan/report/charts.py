@@ -179,8 +179,7 @@ def budget(analysis: Analysis, theme: Theme) -> Figure | None:
 
 
 def training(analysis: Analysis, theme: Theme) -> Figure | None:
-    """Each variant's mean over runs, of the metric at each snapshot, of both losses, of each network's largest singular
-    value, of whether the discriminator learns images by heart, and of the magnitude of each layer's gamma; smoothed."""
+    """Each variant's mean over runs, smoothed: of the metric at each snapshot, and of what the log says of training."""
     design, tables = analysis.design, analysis.tables
     snapshots = tables.snapshots[(tables.snapshots["space"] == design.space) & (tables.snapshots["step"] > 0)]
     logged = pd.concat([tables.training, snapshots[["variant", "step", design.metric]]])

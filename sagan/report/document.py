@@ -115,8 +115,7 @@ def _write_figures(analysis: Analysis, former: Path, folder: Path, paths: Paths)
 
 
 def _tiles(analysis: Analysis, variants: Sequence[str], pattern: str, paths: Paths) -> list[tuple[Image.Image, str]]:
-    """The first pictures of the variants' typical runs that are there, with their labels; generators before
-    discriminators. Of one that is broken a warning says so."""
+    """The first pictures of the variants' typical runs, with their labels; generators before discriminators."""
     tiles = []
     for row in (typical_run(analysis, variant) for variant in variants):
         found = paths.evaluation(row["evaluation"]).glob(pattern) if row is not None else ()

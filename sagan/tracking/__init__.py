@@ -1,8 +1,4 @@
-"""Run records -> MLflow: sent as often as one likes, arriving once.
-
-The records under `results/` are the truth, and MLflow mirrors them. No training process calls anything here: `follow`
-reads the logs of runs that train elsewhere, and `sync` completes what is missing.
-"""
+"""Run records -> MLflow, which mirrors them: sent as often as one likes, arriving once (docs/mlflow.md)."""
 
 import importlib.util
 import os

@@ -30,14 +30,10 @@ _NEEDS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
 def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Paths) -> dict[str, str]:
-    """Makes the model of a measured run with its figures; returns the run's new tags.
-
-    A light copy has no weights, and weights with other bytes than were measured make no model; nor does own code that
-    nobody here trusts. What an earlier sending left half done is removed.
-    """
+    """Makes the model of a measured run with its figures; returns the run's new tags, none where it gets no model."""
     folder, kept = paths.run(records.cell.run), records.result.files.get(_FILE)
     if records.result.status != "finished" or not is_own_file(folder / _FILE, folder):
-        return {}
+        return {}  # a light copy has no weights
     if kept and file_digest(folder / _FILE) != kept.sha256:
         told = "other bytes than were measured, so MLflow gets no model of it; `dvc repro` mends it"
         warn_once(f"{folder / _FILE}: {told}")
@@ -46,7 +42,7 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Pa
         warn_once(f"{folder}: own code that came with a copied run, so MLflow gets no model of it")
         return {}
     run, cell = mirror.info, records.cell
-    drop_models(client, mirror)
+    drop_models(client, mirror)  # what an earlier sending left half done
     tags = {"sagan.run": cell.run, "sagan.variant": cell.variant, "sagan.seed": str(cell.seed)}
     # MLflow allows fewer characters in the name of a model than in that of a run.
     name, parameters = re.sub(r"[/:.%\"']", "-", cell.run), content.parameters(records)
@@ -63,15 +59,12 @@ def send_model(client: MlflowClient, mirror: Mirror, records: Records, paths: Pa
 
 
 def copy_own(files: Iterable[Path], source: Path, target: Path) -> None:
-    """Copies those files that are a folder's own: a link in a copied result may lead to any file of this machine.
-
-    By content, also of a link to DVC's cache, which MLflow refuses.
-    """
+    """Copies those files that are a folder's own: a link in a copied result may lead to any file of this machine."""
     for file in files:
         if is_own_file(file, source):
             place = target / file.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
+            shutil.copyfile(file, place)  # MLflow refuses a link, such as into DVC's cache
 
 
 def drop_models(client: MlflowClient, mirror: Mirror) -> None:

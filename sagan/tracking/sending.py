@@ -104,14 +104,10 @@ def _look(plan: Plan, params: Params, paths: Paths, done: set, with_suites: bool
 
 
 def _send(client: MlflowClient, experiment: str, records: Records, params: Params, paths: Paths) -> int | None:
-    """Completes the mirror of one run. Returns how many points were sent; None where nothing was missing.
-
-    Further mirrors of a run go to MLflow's trash: two machines may have made one each at the same time, and taking back
-    an experiment takes back every run that was ever deleted in it. So does one that contradicts the records; the one
-    that is made anew keeps its plan and experiment.
-    """
+    """Completes the mirror of one run; returns how many points were sent, or None where nothing was missing."""
     cell, tags, points = records.cell, content.tags(records), 0
     wanted = f"tags.`sagan.run` = '{cell.run}' and tags.`sagan.evaluation` = '{cell.evaluation}'"
+    # Several, where two machines made one each, or where an experiment came back from the trash with all of its runs.
     mirror, *others = client.search_runs([experiment], wanted, order_by=["attributes.run_id"]) or [None]
     sent = records.digest() if records.result else "not yet"
     is_sent = mirror is not None and mirror.data.tags.get(_SENT_TAG) == sent
@@ -143,19 +139,16 @@ def _send(client: MlflowClient, experiment: str, records: Records, params: Param
 
 
 def _contradicts(mirror: Mirror, records: Records) -> bool:
-    """Whether the mirror shows what the records do not say, as where a run or an evaluation was made again.
-
-    MLflow can only add points, so such a mirror is made anew. Of the log, the loss of the last line that arrived is
-    compared: after a restart with other values no later line agrees. A line's times differ after every resume.
-    """
+    """Whether the mirror shows what the records do not say, as where a run or an evaluation was made again."""
     held = mirror.data.metrics
     points = content.result_points(records) if records.result else []
     if records.log and "train/images" in held:
+        # The last line that arrived is enough: after a restart with other values no later one agrees.
         at = [line for line in records.log if line.images == held["train/images"]]
         if records.result and not at:
             return True
         points += [point for line in at for point in content.log_points(line) if point.key == "train/loss_d"]
-    # Two machines that made the same run took other times for it.
+    # Times differ after every resume, and between two machines that made the same run.
     points = [point for point in points if not point.key.endswith(("seconds", "per_second"))]
     latest = {point.key: point.value for point in sorted(points, key=lambda p: (p.step, p.timestamp, p.value))}
     return any(not math.isclose(held.get(key, value), value) for key, value in latest.items())
@@ -175,12 +168,8 @@ def _describe(client: MlflowClient, mirror: Mirror, records: Records) -> None:
 
 
 def _send_points(client: MlflowClient, mirror: Mirror, records: Records) -> int:
-    """Sends the lines after the last one that arrived, and the figures; returns how many points that were.
-
-    Lines are sent in order and never split between requests, and a request is one transaction: what has arrived is
-    always a beginning of the log, and the latest `train/images` says how long a one. After a resume the log holds lines
-    again that were sent before; they are the same but for their time, which would make them second points.
-    """
+    """Sends whole lines after the last one that arrived, in order, and the figures; returns how many points."""
+    # Why that sends no point twice, and leaves none out: docs/mlflow.md, "Each point once".
     arrived = mirror.data.metrics.get("train/images", -1.0)
     groups = [content.log_points(line) for line in records.log if line.images > arrived]
     groups += [content.result_points(records)] if records.result else []
@@ -207,11 +196,7 @@ def _send_files(client: MlflowClient, run_id: str, records: Records, paths: Path
 
 
 def _open_experiment(client: MlflowClient, suite: str, params: Params, paths: Paths) -> str:
-    """The id of a suite's experiment: made with a note, or taken back from MLflow's trash, if need be.
-
-    MLflow keeps the places of files absolute: an experiment that came along with a copied or moved clone would write
-    into the original's folder. It gets another name, and a new one its place.
-    """
+    """The id of a suite's experiment: made with a note, or taken back from MLflow's trash, if need be."""
     spec, uri, root = params.suites[suite], client.tracking_uri, paths.workspace.root.resolve()
     name = f"{params.tracking.experiment_prefix}{suite}"
     # A database holds no files, so they go under state/; a server decides for itself.
@@ -219,6 +204,7 @@ def _open_experiment(client: MlflowClient, suite: str, params: Params, paths: Pa
     found = client.get_experiment_by_name(name)
     if found and found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
+    # It came along with a copied or moved clone, and MLflow keeps the places of files absolute.
     if found and uri.startswith(f"sqlite:///{root}/") and found.artifact_location != place:
         former = f"{name}-{found.experiment_id}"
         client.rename_experiment(found.experiment_id, former)
@@ -245,10 +231,7 @@ def _mark_former(client: MlflowClient, experiment: str, cells: list[Cell]) -> No
 
 
 def _send_report(client: MlflowClient, experiment: str, suite: str, cells: list[Cell], paths: Paths) -> None:
-    """A run with the report's results and effects as tables, in each space the lowest FID first, and its pictures.
-
-    A report that was written anew takes the place of the former.
-    """
+    """A run with the report's tables, in each space the lowest FID first, and pictures, in place of the former."""
     folder = paths.report(suite)
     tables = [path for name in ("results", "effects") if (path := folder / f"{name}.csv").exists()]
     pictures = [path for path in sorted(folder.glob("figures/*")) if is_own_file(path, folder)]
