@@ -10,7 +10,7 @@ import pandas as pd
 
 from sagan.analysis.design import design_of
 from sagan.analysis.model import Design, Effect, Report
-from sagan.errors import UserError
+from sagan.errors import warn_once
 from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
@@ -243,7 +243,7 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 
 def read_tables(folder: Path, factors: list[str]) -> Tables:
-    """The tables that a report left. FileNotFoundError where one is not there, UserError as of `_costs`."""
+    """The tables that a report left. FileNotFoundError where one is not there."""
     tables = {name: read_table(folder / file, factors) for name, file in FILES.items()}
     return Tables(**tables, costs=_costs(folder, tables["runs"]))
 
@@ -260,12 +260,15 @@ def read_effects(folder: Path) -> list[Effect]:
 
 
 def _costs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame | None:
-    """costs.csv, of a suite's runs: a row is of the variant which has its run now. None without the file."""
+    """costs.csv, of a suite's runs: a row is of the variant which has its run now. None without any."""
     if not (file := folder / "costs.csv").exists():
         return None
     costs = read_table(file)
     if lacks := {"run", "seed", "step_seconds"} - {*costs}:
-        raise UserError(f"{file}: no column {min(lacks)!r}; `python -m benchmarks.costs SUITE` writes it, or delete it")
+        warn_once(
+            f"{file}: has no column {min(lacks)!r}, and does not count; `python -m benchmarks.costs SUITE` writes it"
+        )
+        return None
     # What stands before a key's hash is a label.
     hashes, known = (of["run"].str.rsplit("-", n=1).str[-1] for of in (costs, runs))
     costs["variant"] = hashes.map(dict(zip(known, runs["variant"], strict=True)))
