@@ -210,7 +210,7 @@ class SumPool(nn.Module):
 
 
 class MultiScale(nn.Module):
-    """Images [B, C, R, R] -> logits [B, S], at sides R / 2^s by 2x2 means (pix2pixHD, Wang et al. 2018, section 3.2)."""
+    """Images [B, C, R, R] -> logits [B, S], at sides R / 2^s by means (pix2pixHD, Wang et al. 2018, section 3.2)."""
 
     def __init__(self, discriminators: Sequence[nn.Module]) -> None:
         super().__init__()
