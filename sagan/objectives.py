@@ -85,24 +85,16 @@ OBJECTIVES: Table[str, Objective] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One pass of the discriminator over a batch, as penalties see it.
+    """One pass of the discriminator over a batch, as penalties see it."""
 
-    Attributes:
-        critic: images [B, C, R, R] -> logits, with the classes of the real images where there are any.
-        real, fake: images before augmentation; the side that a penalty differentiates at requires gradients.
-        seen_real, seen_fake: the same as the discriminator saw them, without gradients.
-        logits_real, logits_fake: what the discriminator's loss is computed of.
-        shares: [B, 1, 1, 1], uniform in [0, 1); None where no penalty mixes.
-    """
-
-    critic: Callable[[Tensor], Tensor]
-    real: Tensor
+    critic: Callable[[Tensor], Tensor]  # images [B, C, R, R] -> logits, with the classes of the real images, if any
+    real: Tensor  # images before augmentation, as `fake`; the side that a penalty differentiates at requires gradients
     fake: Tensor
-    seen_real: Tensor
+    seen_real: Tensor  # the same as the discriminator saw them, without gradients
     seen_fake: Tensor
-    logits_real: Tensor
+    logits_real: Tensor  # with `logits_fake` what the discriminator's loss is computed of
     logits_fake: Tensor
-    shares: Tensor | None = None
+    shares: Tensor | None = None  # [B, 1, 1, 1], uniform in [0, 1); None where no penalty mixes
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Arithmetic of image resolutions, shared by the parameter checks and the networks.
-
-Pure Python: planning a benchmark must not wait for torch to load.
-"""
+"""Arithmetic of image resolutions. Pure Python: planning a benchmark must not wait for torch to load."""
 
 from sagan.code.fingerprint import Table
 

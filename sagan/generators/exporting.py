@@ -15,13 +15,10 @@ _TOLERANCE = 1e-4  # of pixel values in [-1, 1]; an eightieth of one of 256 leve
 
 
 def export_generator(source: str | Path, out: str | Path, trust: bool = False, paths: Paths | None = None) -> float:
-    """Write a generator as `.onnx`, or as `.pt2` (`torch.export`), by `out`'s ending.
+    """Write a generator, given as to `generator_of`, as `.onnx`, or as `.pt2` (`torch.export`), by `out`'s ending.
 
     The exported form takes z float32 [B, z_dim] of any B (and labels int64 [B] where there are classes), and
     gives images float32 [B, C, R, R] in [-1, 1].
-
-    Args:
-        source, trust, paths: as `generator_of` takes them.
 
     Returns:
         The largest difference between its pixels and the module's, over 3 images (exported with 2).

@@ -20,21 +20,13 @@ FORMS = ("grid", "images", "interpolation")
 
 @dataclass(frozen=True)
 class Draw:
-    """What to draw.
+    """What to draw."""
 
-    Attributes:
-        count: images.
-        columns: images in a row; in an interpolation, the steps of each walk.
-        seed: of z.
-        truncation: the largest |z|; None for none.
-        of_class: a class's name; None for each row's class in turn.
-    """
-
-    count: int = 64
-    columns: int = 8
-    seed: int = 0
-    truncation: float | None = None
-    of_class: str | None = None
+    count: int = 64  # images
+    columns: int = 8  # images in a row; in an interpolation, the steps of each walk
+    seed: int = 0  # of z
+    truncation: float | None = None  # the largest |z|
+    of_class: str | None = None  # a class's name; None for each row's class in turn
 
 
 def write_samples(
@@ -75,10 +67,7 @@ def write_samples(
 def attention_pictures(
     source: str | Path, out: Path, count: int, seed: int, trust: bool = False, paths: Paths | None = None
 ) -> list[Path]:
-    """One PNG in `out` for each attention layer: images, and where fixed query points look.
-
-    Args:
-        source, trust, paths: as `generator_of` takes them.
+    """One PNG in `out` for each attention layer of `generator_of`'s network: images, and where query points look.
 
     Raises:
         UserError: no generator at `source`, or one without attention.

@@ -16,17 +16,11 @@ _BATCH = 4
 
 @dataclass(frozen=True)
 class LayerMaps:
-    """One attention layer on one batch.
+    """One attention layer on one batch."""
 
-    Attributes:
-        side: the feature map's side S.
-        gamma: the layer's learnt weight.
-        maps: [B, S*S queries, M keys], each row a distribution; M = (S/2)^2 where keys are pooled.
-    """
-
-    side: int
+    side: int  # the feature map's, S
     gamma: float
-    maps: Tensor
+    maps: Tensor  # [B, S*S queries, M keys], each row a distribution; M = (S/2)^2 where keys are pooled
 
     def entropies(self) -> Tensor:
         """[B], the mean over queries of -sum p ln p, in nats; at most ln M, where attention is uniform."""
@@ -53,11 +47,7 @@ def layer_maps(network: nn.Module, *inputs: Tensor) -> list[LayerMaps]:
 
 
 def attention_statistics(network: nn.Module, *inputs: Tensor) -> dict[int, Json]:
-    """Feature side -> gamma, mean entropy over images and queries (null: not finite), and that of uniform attention.
-
-    Args:
-        inputs: as of `layer_maps`; any number of rows, since a few are looked at a time.
-    """
+    """Feature side -> gamma, mean entropy over images and queries (null: not finite), and that of uniform attention."""
     record: dict[int, Json] = {}
     entropies: dict[int, list[Tensor]] = {}
     for parts in zip(*(rows.split(_BATCH) for rows in inputs), strict=True):

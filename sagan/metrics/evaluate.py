@@ -20,10 +20,7 @@ from sagan.training.provenance import Beginning, provenance
 
 
 def evaluate(evaluation: Evaluation, paths: Paths) -> EvaluationRecord:
-    """Metrics, curve, sample grid and attention maps of a run. Killed, it goes on behind the last part of its features.
-
-    Returns:
-        What `metrics.json` holds; at once where it is there already.
+    """The record of a run's metrics, curve and attention, with pictures beside it; at once where it is there already.
 
     Raises:
         UserError: the run or the reference is not there.

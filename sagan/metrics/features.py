@@ -21,17 +21,13 @@ GRID = 8
 class Sampled:
     """What images are measured by.
 
-    Attributes:
-        features: float32 on the CPU, a row an image; rows of images that are not finite are NaN, since as bytes
-            such images would look like others.
-        labels: int64 [N], the classes that were asked for; None where the generator knows none.
-        deviation: mean over pixels of the standard deviation over images, in grey levels; None where an image is
-            not finite, or nobody asked.
+    `features` are float32 on the CPU, a row an image. Rows of images that are not finite are NaN, since as bytes such
+    images would look like others.
     """
 
     features: Tensors
-    labels: Tensor | None = None
-    deviation: float | None = None
+    labels: Tensor | None = None  # int64 [N], the classes that were asked for; None where the generator knows none
+    deviation: float | None = None  # see `Deviation`; None where an image is not finite, or nobody asked
 
     def __len__(self) -> int:
         return len(self.features["features"])
@@ -95,10 +91,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def labels_of(generator: nn.Module, count: int) -> Tensor | None:
-    """The classes int64 [count] that are asked of a generator, in the training set's shares; None without classes.
-
-    Those of fewer images are the first of those of more.
-    """
+    """The classes int64 [count] that are asked of a generator, in the training set's shares; None without classes."""
     return None if generator.shares is None else generator.shares(count).cpu()
 
 

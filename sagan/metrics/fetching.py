@@ -37,8 +37,7 @@ def fetch_weights(extractor: str, paths: Paths) -> str:
     """Put the weights of an extractor of `PUBLISHED`, or of a network of timm, where evaluations look for them.
 
     Returns:
-        One line that says what was done. A file that is the published one, or matches its record, is left alone; so is
-        one of a network of timm without a record, which was brought by hand.
+        What was done, in a line. A file is left alone that is published, as its record says, or timm's and without one.
 
     Raises:
         UserError: no source can be reached, or what came is not what its digest says.

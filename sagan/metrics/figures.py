@@ -23,20 +23,14 @@ from sagan.store.records import Json, file_digest
 # What depends on the count of generated images, and stands beside real ones at one count.
 MATCHED = ("fid", "is", "recall", "coverage")
 _NO_START = "not measured: `evaluation.curve` leaves it out, or the run of the same recipe with seed 0 stands for it"
-# The pixels' deviation over that of real images. On MNIST one image with a little noise has 0.03, an untrained
-# generator 0.2 and more, images of one digit of the ten 0.5 to 0.9.
+# The pixels' deviation over that of real images. docs/metrics.md has what was measured around these thresholds.
 DIVERSITY_BELOW = 0.1
-# Share of real images that generated ones reach. On MNIST, 1 to 30 images over and over with noise reach less than
-# 0.001, images of one digit 0.1 to 0.2. Trainings that end well begin near 0 too, so it counts after 0.1 alone.
+# Share of real images that generated ones reach. Trainings that end well begin near 0 too: it counts after 0.1 alone.
 RECALL_BELOW, RECALL_ONCE = 0.01, 0.1
 
 
 class Figures:
-    """What can be asked of one run's generators beside one reference.
-
-    What two figures use is sampled once. The curve is of the first z of the final figures, and its last point of their
-    very images.
-    """
+    """What can be asked of one run's generators beside one reference; what two figures use is sampled once."""
 
     def __init__(self, evaluation: Evaluation, run: Json, paths: Paths, device: torch.device) -> None:
         self.run, self.paths, self.device = run, paths, device
@@ -115,11 +109,9 @@ class Figures:
         return self.z(self.generator(self.final_path).z_dim)[: len(self._final)], self._final
 
     def curve(self) -> list[Json]:
-        """A point at each snapshot, or at the last few where `evaluation.curve` says so of this space.
-
-        What comes before training is one for all seeds of a recipe: seed 0 has it.
-        """
+        """A point at each snapshot, or at the last few where `evaluation.curve` says so of this space."""
         measured = self.snapshots[-(self.settings["curve"] or len(self.snapshots)) :]
+        # What comes before training is one for all seeds of a recipe: seed 0 has it.
         return [self._point(path) for path in measured if self.run["seed"] == 0 or int(path.stem) > 0]
 
     def untrained(self, curve: list[Json]) -> Json:

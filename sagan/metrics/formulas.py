@@ -1,7 +1,4 @@
-"""Features to metric values, by torch-fidelity's own functions where it has them.
-
-Nothing here asks whether a value can be trusted: `sagan.metrics.measures` does.
-"""
+"""Features to metric values, by torch-fidelity's own functions where it has them; `measures` says what to trust."""
 
 from __future__ import annotations
 
@@ -175,10 +172,7 @@ def fid_infinity(generated: Tensor, real: Statistics, sizes: list[int]) -> float
 
 
 def nearest(queries: Tensor, bank: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
-    """Distances [Q, count], ascending, from queries [Q, D] to their nearest rows of `bank` [N, D], and those rows.
-
-    There are fewer columns where the bank has fewer rows.
-    """
+    """Distances [Q, <= count], ascending, from queries [Q, D] to the nearest rows of `bank` [N, D], and those rows."""
     count = min(count, len(bank))
     distances, rows = [], []
     for part in queries.split(_BATCH):

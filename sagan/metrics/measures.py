@@ -21,40 +21,24 @@ _SAME = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class RealSide:
-    """A reference as it is compared with.
+    """A reference as it is compared with."""
 
-    Attributes:
-        record: `reference.json`.
-        statistics: mean and covariance of all images of the split.
-        features: [<= 10,000, D], features of the split.
-        train: [N, D], features of training images: of all, or of as many as there is room for.
-        train_rows: int64, the rows of `train` in the dataset's train split.
-        held_out: features (and logits) of [<= 10,000] images of the other split.
-        radii: of `features`; none where they are too few for neighbourhoods.
-    """
-
-    record: Json
-    statistics: formulas.Statistics
-    features: Tensor
-    train: Tensor
-    train_rows: Tensor
-    held_out: dict[str, Tensor]
-    radii: Tensor
+    record: Json  # `reference.json`
+    statistics: formulas.Statistics  # mean and covariance of all images of the split
+    features: Tensor  # [<= 10,000, D], of the split
+    train: Tensor  # [N, D], features of training images: of all, or of as many as there is room for
+    train_rows: Tensor  # int64, the rows of `train` in the dataset's train split
+    held_out: dict[str, Tensor]  # features (and logits) of [<= 10,000] images of the other split
+    radii: Tensor  # of `features`; none where they are too few for neighbourhoods
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One metric's value with its status.
+    """One metric's value with its status."""
 
-    Attributes:
-        value: None where no figure would mean anything.
-        status: "measured", or in words what is wrong.
-        facts: what belongs to the metric's protocol alone: spread, subsets, neighbours.
-    """
-
-    value: float | None
-    status: str = MEASURED
-    facts: Json = field(default_factory=dict)
+    value: float | None  # None where no figure would mean anything
+    status: str = MEASURED  # or in words what is wrong
+    facts: Json = field(default_factory=dict)  # of the metric's own protocol: spread, subsets, neighbours
 
 
 def measures(names: Iterable[str], generated: Sampled, real: RealSide) -> dict[str, Measure]:
@@ -136,13 +120,11 @@ def modes(generated: Sampled, real: RealSide) -> Measure:
 
 
 def mode_kl(generated: Sampled, real: RealSide) -> Measure:
-    """KL divergence in nats of the generated images' modes from the real split's, which its labels give.
-
-    `floor` is what as many perfect images would have by chance (modes - 1) / (2 * images).
-    """
+    """KL divergence in nats of the generated images' modes from the real split's, which its labels give."""
     counts, real_counts = _mode_counts(generated), torch.tensor(real.record["class_counts"])
     if missing := int((real_counts == 0).sum()):
         return Measure(None, f"{missing} modes have no real image; say more `stacks` of the dataset")
+    # The floor is what as many perfect images would have by chance.
     facts = {"modes": len(counts), "floor": (len(counts) - 1) / (2 * len(generated))}
     return measured(formulas.mode_kl(counts, real_counts), is_constant(generated.features["features"]), **facts)
 
@@ -226,11 +208,7 @@ def _dull(real: RealSide) -> str | None:
 
 
 def memorisation(generated: Tensor, distances: Tensor, real: RealSide) -> Json:
-    """Distances [N] from generated to nearest training images in feature space, beside those of held-out images.
-
-    `closer` is the share of generated images that are nearer to a training image than all but one
-    percent of real held-out images are: about 0.01 where the generator neither copies nor strays.
-    """
+    """Distances [N] from generated to nearest training images in feature space, beside those of held-out images."""
     held_out = real.record["memorisation"]
     if not_finite(generated):
         return {"status": not_finite(generated), **held_out}

@@ -1,8 +1,4 @@
-"""Networks that feature spaces are made of: images uint8 [B, C, R, R] to a tuple of outputs [B, ...].
-
-Inception-v3 of 2015-12-05, by which FID is defined; a classifier of single digits over each channel of a stack; any
-network of timm, which is an extra: `pip install sagan[timm]`.
-"""
+"""Networks that feature spaces are made of: images uint8 [B, C, R, R] to a tuple of outputs [B, ...]."""
 
 import io
 import pickle
@@ -19,7 +15,7 @@ from sagan.errors import UserError, did_you_mean, first_line
 from sagan.store.paths import TIMM
 from sagan.training.classifier import Classifier
 
-EXTRACTOR_NAME = "inception-v3-compat"
+EXTRACTOR_NAME = "inception-v3-compat"  # of 2015-12-05, by which FID is defined
 # Among 20 images one takes 0.73 of the time that it takes among 100 (one core of an Intel Xeon).
 _PIECE = 20
 MODES = 1000

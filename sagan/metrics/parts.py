@@ -38,17 +38,12 @@ class FeatureParts:
     """The sets of one reference or evaluation. Equal identities are one set, computed once.
 
     A part's file has its digest in its name and appears whole: what does not match is computed anew.
-
-    Attributes:
-        counts: images of each set that was asked for.
-        seconds: what computing each set took, in whichever sessions.
-        now: those of these seconds that are of this session.
     """
 
     def __init__(self, folder: Path, title: str) -> None:
-        self.counts: dict[str, int] = {}
-        self.seconds: dict[str, float] = {}
-        self.now = 0.0
+        self.counts: dict[str, int] = {}  # images of each set that was asked for
+        self.seconds: dict[str, float] = {}  # what computing each set took, in whichever sessions
+        self.now = 0.0  # those of these seconds that are of this session
         self._folder, self._title = folder, title
 
     def of(self, name: str, identity: list[Json | str | int]) -> Carried:

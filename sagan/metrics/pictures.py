@@ -67,10 +67,7 @@ def _save_samples(figures: Figures, generator: nn.Module, folder: Path) -> None:
 
 
 def _save_neighbours(figures: Figures, generator: nn.Module, path: Path) -> None:
-    """The generated images that are closest to a training image, each followed by its nearest training images.
-
-    Only for datasets whose images may be shown, and where the dataset lies here.
-    """
+    """The generated images that are closest to a training image, each followed by its nearest training images."""
     record = figures.real.record
     prepared = figures.paths.prepared(record["dataset"], record["resolution"])
     manifest = read_manifest(prepared)
@@ -108,7 +105,6 @@ def save_explorable(network: nn.Module, role: str, inputs: Tensor, images: Tenso
     rounding of the two factors.
 
     Args:
-        role: "generator" or "discriminator".
         inputs: what the network sees, z [>= B, z_dim] or images [>= B, C, R, R] in [-1, 1].
         images: uint8 [>= B, C, R, R], what people see of them.
     """

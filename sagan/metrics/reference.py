@@ -39,13 +39,7 @@ _KEPT, _HELD_OUT = ("features", "train", "train_rows", "radii"), "held_out."
 
 
 def make_reference(reference: Reference, dataset: PreparedDataset, paths: Paths) -> ReferenceRecord:
-    """Statistics and features of the real split, and the classifier where one is trained.
-
-    Killed, it goes on behind the last whole part of the features.
-
-    Returns:
-        What `reference.json` holds; at once where it is there already.
-    """
+    """The record of a real split's statistics, features and trained classifier, if any; at once where it is there."""
     folder = paths.reference(reference.key)
     parts = FeatureParts(paths.features(reference.key), reference.key)
     with exclusive(folder):
@@ -126,13 +120,7 @@ def load_reference(key: str, paths: Paths) -> RealSide:
 
 @dataclass(frozen=True)
 class RealMeasures:
-    """What is measured of real images.
-
-    Attributes:
-        statistics, kept, radii, train, train_rows: as `RealSide` has them; `kept` are its features.
-        held_out: images of the other split, at most `KEPT_FEATURES`.
-        facts: figures for the record.
-    """
+    """What is measured of real images: a `RealSide`'s tensors (`kept` are its features), and figures for its record."""
 
     statistics: formulas.Statistics
     kept: Tensor
@@ -215,10 +203,7 @@ TRAINED: Table[str, Callable[[PreparedDataset], tuple[dict[str, Tensor], float]]
 
 
 def _noise_floor(split: str, features: Tensor, other_features: Tensor, statistics: formulas.Statistics) -> Json:
-    """FID between real images, held-out ones against the split and one half of the split against the other.
-
-    Where the held-out images are too few for the features, the halves are the floor; None where they are too.
-    """
+    """FID between real images, held-out ones against the split and one half of the split against the other."""
     feature_dim, half = features.shape[1], len(features) // 2
     other = "test" if split == "train" else "train"
     halves: Json = {"fid": None, "count": half, "what": f"one half of the {split} split against the other, {half} each"}

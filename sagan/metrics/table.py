@@ -9,20 +9,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as the pages show it.
-
-    Attributes:
-        scale: on which effects are estimated: "log" of a metric that is a distance, whose effects are ratios.
-        factor: what figures are multiplied by in tables; `title` says so.
-        stacks: whether stacked digits alone have it (True), all else alone (False), or every space (None).
-    """
+    """A metric as the pages show it."""
 
     name: str
     title: str
     better: Literal["lower", "higher"]
-    scale: Literal["log", "linear"]
-    factor: int = 1
-    stacks: bool | None = None
+    scale: Literal["log", "linear"]  # on which effects are estimated: "log" of a distance, whose effects are ratios
+    factor: int = 1  # what figures are multiplied by in tables; `title` says so
+    stacks: bool | None = None  # whether stacked digits alone have it (True), all else alone (False), or all (None)
 
     @property
     def heading(self) -> str:

@@ -16,14 +16,11 @@ from sagan.shapes import scale_resolutions
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pair of networks for images of side `resolution`, of so many channels as each module says of `width`.
+    """A pair of networks for images of side `resolution`, of so many channels as each module says of `width`."""
 
-    Attributes:
-        generator: (backbone, resolution, image_channels, z_dim, width, parts) -> z [B, z_dim] to images.
-        discriminator: (backbone, resolution, image_channels, width, parts) -> images to logits [B].
-    """
-
+    # (backbone, resolution, image_channels, z_dim, width, parts) -> z [B, z_dim] to images
     generator: Callable[[str, int, int, int, int, Parts], nn.Module]
+    # (backbone, resolution, image_channels, width, parts) -> images to logits [B]
     discriminator: Callable[[str, int, int, int, Parts], nn.Module]
 
 

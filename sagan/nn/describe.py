@@ -18,15 +18,12 @@ from sagan.nn.spectral import normalised_layers
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that computes with weights, for one image: `shape` is without the batch.
-
-    `parameters` are its own, not those of layers inside it.
-    """
+    """A layer that computes with weights, for one image: `shape` is without the batch."""
 
     name: str
     kind: str  # such as "conv 3x3" or "attention (official)"
     shape: tuple[int, ...]
-    parameters: int
+    parameters: int  # its own, not those of layers inside it
     multiply_adds: int
     spectral_norm: bool
 

@@ -22,15 +22,12 @@ class Conditioned(nn.Module):
 
 
 class ClassBatchNorm(Conditioned):
-    """Batch norm whose gain and bias are a class's own (Dumoulin et al. 2017; Miyato & Koyama 2018).
-
-    The tables [K, C] start at 1 and 0 and are not spectrally normalised.
-    """
+    """Batch norm whose gain and bias, [K, C], are a class's own (Dumoulin et al. 2017; Miyato & Koyama 2018)."""
 
     def __init__(self, channels: int, classes: int, eps: float) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, eps, affine=False)
-        self.gain = nn.Parameter(torch.ones(classes, channels))
+        self.gain = nn.Parameter(torch.ones(classes, channels))  # never spectrally normalised, nor is the bias
         self.bias = nn.Parameter(torch.zeros(classes, channels))
 
     def forward(self, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
@@ -176,13 +173,7 @@ def make_parts(role: str, config: Mapping[str, Any]) -> Parts:
 
 
 class Generator(nn.Module):
-    """z [B, z_dim] ~ N(0, 1) -> images [B, C, R, R] in (-1, 1).
-
-    Args:
-        channels, side: of the first feature map, which a linear layer makes of z.
-        stem_bias: whether that layer has a bias.
-        stages: from the first feature map to images.
-    """
+    """z [B, z_dim] ~ N(0, 1) -> images [B, C, R, R] in (-1, 1): a linear layer to a feature map, then `stages`."""
 
     def __init__(self, z_dim: int, channels: int, side: int, stem_bias: bool, stages: Layers, parts: Parts) -> None:
         super().__init__()
@@ -219,10 +210,7 @@ class SumPool(nn.Module):
 
 
 class MultiScale(nn.Module):
-    """Images [B, C, R, R] -> logits [B, S]: discriminator s sees the images at R / 2^s, halved by 2x2 means.
-
-    pix2pixHD (Wang et al. 2018, section 3.2).
-    """
+    """Images [B, C, R, R] -> logits [B, S], at sides R / 2^s by means (pix2pixHD, Wang et al. 2018, section 3.2)."""
 
     def __init__(self, discriminators: Sequence[nn.Module]) -> None:
         super().__init__()

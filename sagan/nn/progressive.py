@@ -80,9 +80,6 @@ class GrowingGenerator(Growing):
     """z [B, z_dim] ~ N(0, 1) -> images [B, C, S, S] of the side that it has grown to, with a linear output.
 
     In eval mode images are those that people see: [B, C, R, R] by nearest neighbours, in [-1, 1].
-
-    Args:
-        channels: side -> channels of its feature map, smallest side first.
     """
 
     def __init__(self, z_dim: int, image_channels: int, channels: dict[int, int], parts: Parts) -> None:

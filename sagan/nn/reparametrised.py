@@ -71,19 +71,12 @@ def nothing(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Reparametrisation:
-    """One way to compute weights.
+    """One way to compute weights."""
 
-    Attributes:
-        wrap: gives a layer such a weight, as a network's switches say; returns the layer.
-        settle: after the weights of a network were set.
-        advance: once before each update that the network takes part in.
-        updated: after each update of the network's weights.
-    """
-
-    wrap: Callable[[nn.Module, Mapping[str, Any]], nn.Module]
-    settle: Callable[[nn.Module], None]
-    advance: Callable[[nn.Module], None]
-    updated: Callable[[nn.Module], None]
+    wrap: Callable[[nn.Module, Mapping[str, Any]], nn.Module]  # layer, switches -> the layer with such a weight
+    settle: Callable[[nn.Module], None]  # after the weights of a network were set
+    advance: Callable[[nn.Module], None]  # once before each update that the network takes part in
+    updated: Callable[[nn.Module], None]  # after each update of the network's weights
 
 
 REPARAMETRISATIONS: Table[str, Reparametrisation] = {
@@ -101,7 +94,7 @@ def in_use(switches: Mapping[str, Any]) -> list[Reparametrisation]:
 
 
 def plain(config: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """The configuration of the "generator" or "discriminator" that `folded_state` loads into."""
+    """The configuration of the "generator" or "discriminator" that gives the same outputs with a `folded_state`."""
     variant = config["variant"]
     switches = {**variant[role], **dict.fromkeys(REPARAMETRISATIONS, False)}
     return {**config, "variant": {**variant, role: switches}}
@@ -116,10 +109,7 @@ def raw_weights(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 @torch.no_grad()
 def folded_state(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network with every computed weight in place of what it is computed from.
-
-    It loads into the network of the `plain` configuration, which then gives the same outputs.
-    """
+    """The state of a network with every computed weight in place of what it is computed from."""
     state = {name: value for name, value in network.state_dict().items() if ".parametrizations." not in f".{name}"}
     return state | {f"{name}.weight": network.get_submodule(name).weight for name, _ in raw_weights(network)}
 

@@ -1,9 +1,8 @@
 """The residual networks of SN-GAN (Miyato et al. 2018, appendix B.4, tables 4-6) and SAGAN (official code).
 
 The two differ in one thing: the first convolution of a discriminator's block keeps the block's input channels in
-SN-GAN's code and has its output channels in SAGAN's. Nearest upsampling, average pooling, sum pooling at the end; no
-ReLU works in place, so that no shortcut sees rectified input. 28 and 32 pixels have the constant channels of table 4
-(there 256 and 128), 64 and 128 pixels channels that double (the largest map having `width`, 64).
+SN-GAN's code and has its output channels in SAGAN's. No ReLU works in place, so that no shortcut sees rectified input.
+`sagan.shapes` has the channels in units of `width`: in table 4 (28 and 32 pixels) 256 and 128, else 64.
 """
 
 import itertools

@@ -1,9 +1,8 @@
 """The standard CNN of SN-GAN (Miyato et al. 2018, appendix B.4, table 3).
 
-The side at the bottom is an eighth of the image's (a quarter of 28), and channels double at each halving of the side
-from `width` at the image's own: with width 64, 512, 256, 128 and 64. Batch norm and ReLU follow the linear layer, as
-in implementations; the table does not show them. The discriminator is 3x3 and 4x4 (stride 2) convolutions in turn,
-with LeakyReLU 0.1.
+Channels double at each halving of the side from `width` at the image's own: with width 64, 512, 256, 128 and 64. The
+discriminator is 3x3 and 4x4 (stride 2) convolutions in turn, with LeakyReLU 0.1. docs/variants.md says what the table
+does not show.
 """
 
 from torch import nn

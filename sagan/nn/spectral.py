@@ -80,11 +80,8 @@ def with_spectral_norm(module: nn.Module, switches: Mapping[str, Any]) -> nn.Mod
 def spectral_norm(
     module: nn.Module, iterations: int = 1, eps: float = EPS, over_input: bool = False, kind: type = SpectralNorm
 ) -> nn.Module:
-    """Normalise a module's weight in place, and return the module.
-
-    Args:
-        over_input: read a transposed convolution's weight as it lies, [C_in, -1].
-    """
+    """Normalise a module's weight in place, and return the module."""
+    # Over the input, a transposed convolution's weight is read as it lies, [C_in, -1].
     dim = 1 if isinstance(module, nn.ConvTranspose2d) and not over_input else 0
     parametrize.register_parametrization(module, "weight", kind(module.weight.detach(), dim, iterations, eps))
     return module

@@ -1,8 +1,4 @@
-"""A small classifier of the suite's own images: the meaningful feature space for digits.
-
-Inception's features were learnt on photographs; on MNIST a classifier trained on MNIST is the
-space to measure in (REFERENCE: disputed Inception FID on MNIST). It is trained once a dataset.
-"""
+"""A small classifier of a dataset's own images: for digits, the space to measure in (docs/metrics.md)."""
 
 import numpy as np
 import torch

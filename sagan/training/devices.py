@@ -26,10 +26,6 @@ def device_for(execution: Mapping[str, Any], threads: int) -> Iterator[torch.dev
 
     Each has one job at a time. Within a process blocks may overlap: all have the GPU of the first.
 
-    Args:
-        execution: a suite's `execution` settings.
-        threads: CPU threads of this process.
-
     Raises:
         UserError: "cuda" is asked for and there is none, or PyTorch cannot use those that there are.
     """

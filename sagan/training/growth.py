@@ -1,8 +1,4 @@
-"""The schedule of progressive growing (Karras et al. 2018, section 2), in images seen.
-
-With n sides a run's images (steps times batch) fall into 2n equal parts: one at the first side, then for each other
-side one that fades it in and one at rest, and one more at the last. The paper's parts have 600,000 images.
-"""
+"""The schedule of progressive growing (Karras et al. 2018, section 2), in images seen; docs/variants.md draws it."""
 
 from __future__ import annotations
 
@@ -22,7 +18,8 @@ if TYPE_CHECKING:
 def phase_at(images: int, total: int, sides: int) -> tuple[int, float]:
     """The phase behind so many images of a run's total: its number, and how far a fade has come, in [0, 1].
 
-    Even phases rest, at side number phase / 2; odd ones fade in side number (phase + 1) / 2. The last rests to the end.
+    Phases are 2 * sides equal parts. Even ones rest, at side number phase / 2; odd ones fade in side number
+    (phase + 1) / 2. The last takes two parts.
 
     >>> [phase_at(images, 80, 4) for images in (0, 10, 15, 20, 60, 79)]
     [(0, 1.0), (1, 0.0), (1, 0.5), (2, 1.0), (6, 1.0), (6, 1.0)]

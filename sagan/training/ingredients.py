@@ -109,14 +109,12 @@ def _weighted(table: dict[str, Any], weights: Mapping[str, float]) -> tuple[tupl
 class Growth:
     """Networks that change with the number of images seen.
 
-    Attributes:
-        grow: called before each step with the trainer and the images seen so far. It may change buffers and trained
-            parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
-        blend: the real images [B, C, R, R] of a step as they are seen after so many images, [B, C, S, S].
+    `grow` is called before each step with the trainer and the images seen so far. It may change buffers and trained
+    parameters of the three networks and empty an optimiser's state; all that it sets must be in `state`.
     """
 
     grow: Callable[[Any, int], None]
-    blend: Callable[[Any, Tensor, int], Tensor]
+    blend: Callable[[Any, Tensor, int], Tensor]  # real images [B, C, R, R] as they are seen by then, [B, C, S, S]
 
 
 # By backbone.

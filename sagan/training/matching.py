@@ -1,8 +1,4 @@
-"""What a generator can match without a target for each image: statistics of features over a batch.
-
-A perceptual loss compares the features of an image with those of the image that it should have been. From z alone there
-is no such image; what real and generated ones can share is how their features are distributed.
-"""
+"""What a generator can match without a target for each image: statistics of features over a batch."""
 
 from __future__ import annotations
 
@@ -21,8 +17,7 @@ if TYPE_CHECKING:
 def feature_matching(made: Made) -> Tensor:
     """|| E f(x) - E f(G(z)) ||^2 of what the discriminator's head sees (Salimans et al. 2016, section 3.1).
 
-    E is the mean over the whole batch; of discriminators at several scales the distances are added up. The paper trains
-    the generator with this alone; here it is added to the objective.
+    E is the mean over the whole batch; of discriminators at several scales the distances are added up.
     """
     real, fake, total = made.real, made.fake, made.fake.new_zeros(())
     for position, discriminator in enumerate(getattr(made.discriminator, "scales", [made.discriminator])):

@@ -86,10 +86,7 @@ def joined() -> Iterator[Processes]:
 
 
 def synchronise_batch_norm(network: nn.Module, processes: Processes) -> None:
-    """Let batch norm take its statistics over all processes' parts of the batch, in place.
-
-    torch's own SyncBatchNorm does not work on CPUs.
-    """
+    """Let batch norm take its statistics over all processes' parts of the batch, in place."""
     if processes.count > 1:
         for module in network.modules():
             if type(module) is nn.BatchNorm2d:
@@ -102,6 +99,7 @@ def mean_over_processes(part: Tensor) -> Tensor:
     return _Mean.apply(part) if dist.is_initialized() else part
 
 
+# torch's own SyncBatchNorm does not work on CPUs.
 class _SynchronisedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         if not self.training:
@@ -123,8 +121,6 @@ class _SynchronisedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Mean(torch.autograd.Function):
-    """The mean over processes, through which the gradients of all of them flow back."""
-
     @staticmethod
     def forward(context: Any, part: Tensor) -> Tensor:
         return _mean(part)

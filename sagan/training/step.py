@@ -33,9 +33,7 @@ class Trainer:
     """Both networks, their optimisers and the generator's average: all that a checkpoint must hold.
 
     Args:
-        config: a run's complete configuration.
         labels: each training image's class, int64 [N], where the variant is conditional.
-        processes: those that share the batch.
         graphs: whether steps are replayed as CUDA graphs, on a GPU; those of own code where its module says
             `graphable = True`. The bytes are the same.
         title: what messages begin with.

@@ -41,17 +41,11 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Data:
-    """What a run is trained on.
+    """What a run is trained on, and held-out images: the discriminator's score of both is logged."""
 
-    Attributes:
-        images: the training split, uint8 [N, C, R, R].
-        labels: each image's class, int64 [N], where the variant is conditional.
-        held_out: images that it is not trained on, uint8 [M, C, R, R]: the discriminator's score of them is logged.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray | None = None
-    held_out: np.ndarray | None = None
+    images: np.ndarray  # the training split, uint8 [N, C, R, R]
+    labels: np.ndarray | None = None  # each image's class, int64 [N], where the variant is conditional
+    held_out: np.ndarray | None = None  # uint8 [M, C, R, R]
 
     @classmethod
     def of(cls, run: Run, dataset: PreparedDataset) -> Data:
@@ -64,22 +58,14 @@ class Data:
 
 @dataclass(eq=False)
 class UnderWay:
-    """A run that is carried out turn by turn, a step each, so that several can share a process.
-
-    Attributes:
-        stop: says when to write a checkpoint and leave.
-        processes: those that share every batch: all but the first do their part of each step, and write nothing.
-        shares: whether other runs may take turns in this process.
-        beside: how many did at most, this one among them.
-        device: which it computes on.
-    """
+    """A run that is carried out turn by turn, a step each, so that several can share a process."""
 
     run: Run
     paths: Paths
-    stop: StopSignal
-    processes: Processes = ALONE
-    shares: bool = False
-    beside: int = 1
+    stop: StopSignal  # says when to write a checkpoint and leave
+    processes: Processes = ALONE  # those that share every batch: all do their part, the first alone writes
+    shares: bool = False  # whether other runs may take turns in this process
+    beside: int = 1  # how many did at most, this one among them
     device: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
