@@ -87,7 +87,7 @@ def what_runs(params: Params, suite: str, name: str) -> Json:
 def seen_by_own_code(params: Params, suite: str, name: str) -> Json | None:
     """What own networks see beside: all of their switches. Whether a file defines any, the plan finds out."""
     recipe, _ = resolved(params, suite, name)
-    return recipe.extension and recipe.model_dump(include={"extension", *NETWORKS})
+    return None if recipe.extension is None else recipe.model_dump(include={"extension", *NETWORKS})
 
 
 def networks_of(variant: Recipe, image: Image) -> Json:
