@@ -15,9 +15,14 @@ _FUSED_FROM = 16
 class SelfAttention(nn.Module):
     """x + gamma * o. `gamma` is a scalar that starts at 0: a network begins as it would without attention.
 
-    Each of the H*W queries attends to H*W keys, or to H*W/4 where key and value are pooled 2x2; the softmax is over
-    unscaled products. docs/variants.md has the forms with their channels: "official" is that of the official code,
-    which has no biases; "full-value" is that of common ports, which have them.
+    In the form of the official code, query and key are 1x1 convolutions to C/8, the value one to C/2, and the output
+    convolution brings C/2 back to C. Key and value are max-pooled 2x2, so that each of the H*W queries attends to
+    H*W/4 keys; the softmax is over unscaled products.
+
+    Args:
+        form: "official"; "unpooled": H*W keys; "average-pooled": 2x2 means for maxima; "full-value": unpooled, with
+            values of all C channels and no output convolution (common ports).
+        bias: whether the convolutions have biases, as they have in the ports; the official code has none.
     """
 
     def __init__(self, channels: int, wrap: Wrap, form: str = "official", bias: bool = False) -> None:
