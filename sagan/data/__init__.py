@@ -36,13 +36,9 @@ _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
 def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
-    Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
-    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
-    one for each available core by default).
-
-    Args:
-        name: the dataset's name in params.yaml.
-        spec: its entry there. A relative `source` is taken from `root`.
+    Where the folder holds this very dataset, undamaged (same settings, and originals that are the same files or are no
+    longer there), it only reads the arrays. The bytes written do not depend on `workers` (processes; one for each
+    available core by default). `spec` is the entry `name` of params.yaml; a relative `source` in it is from `root` on.
 
     Raises:
         UserError: originals are missing, damaged or not what they should be.

@@ -80,13 +80,10 @@ def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
 
 
 def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, bool]:
-    """An idx file as an array, and whether it is the original.
-
-    A file with the original's number of entries must be the original. Another number cannot be taken for it by
-    accident, so such stand-ins are let through.
-    """
+    """An idx file as an array, and whether it is the original."""
     data, (count, published) = file.content(), FILES[name]
     array, found = _parsed(file.full, data), md5(data)
+    # Another number of entries cannot be taken for the original by accident: such stand-ins are let through.
     if found != published and len(array) == count:
         raise UserError(f"{file.full}: md5 {found}, the original's is {published}: damaged, or of another dataset")
     if found != published:
