@@ -8,11 +8,10 @@ from sagan.cores import usable_cores
 from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
-from sagan.data.mnist import locate_mnist, locate_mnist5k
+from sagan.data.mnist import locate_mnist, locate_mnist5k, locate_stacked
 from sagan.data.originals import MissingOriginals, Source
 from sagan.data.photographs import decoded
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary
-from sagan.data.stacked import locate_stacked
 from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset, Photographs, Torchvision

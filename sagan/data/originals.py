@@ -92,7 +92,7 @@ class OriginalFile:
             raise BadImage(f"cannot be unzipped: {error}") from None
 
     def content(self) -> bytes:
-        """The bytes, without gzip whatever the name; a `UserError` if damaged, or over `MAX_BYTES`, packed or unpacked."""
+        """The bytes, gunzipped whatever the name; a `UserError` if damaged, or over `MAX_BYTES` packed or unpacked."""
         try:
             data = self.read()
             if data[:2] == b"\x1f\x8b":
