@@ -67,11 +67,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def check_known(place: str, name: str, known: Iterable[str], what: str) -> None:
-    """Refuse a name that is none of those known.
-
-    Raises:
-        UserError: with the place, and what it may have meant.
-    """
+    """Refuse a name that is none of those known: a `UserError` with the place, and what it may have meant."""
     if name not in (known := list(known)):
         raise UserError(f"{place}: no such {what}{did_you_mean(name, known)}")
 

@@ -53,19 +53,12 @@ _said: set[str] = set()
 
 @dataclass(frozen=True)
 class Sources:
-    """An extension as it was read, once: what is checked, hashed, executed and kept with a run are these bytes.
+    """An extension as it was read, once: what is checked, hashed, executed and kept with a run are these bytes."""
 
-    Attributes:
-        file: where it was read.
-        main: its content.
-        beside: the modules of its folder that it imports, directly or not, by their names.
-        place: what errors name.
-    """
-
-    file: Path
-    main: bytes
-    beside: dict[str, bytes]
-    place: str
+    file: Path  # where it was read
+    main: bytes  # its content
+    beside: dict[str, bytes]  # the modules of its folder that it imports, directly or not, by their names
+    place: str  # what errors name
 
     @property
     def kept(self) -> dict[str, bytes]:
@@ -89,10 +82,7 @@ class Sources:
 
 
 def check_extension(file: Path, place: str) -> Sources:
-    """Refuse a file that cannot be an extension, as far as reading it shows.
-
-    Args:
-        place: the key path of params.yaml that names it.
+    """Refuse a file that, as far as reading it shows, is no extension; `place` is the key path that names it.
 
     Raises:
         UserError: it is not there, is no Python, imports what cannot be kept with a run, or does not define any of
@@ -212,11 +202,7 @@ class _FromMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def calling(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of own code returns.
-
-    Raises:
-        UserError: with the traceback of an exception from the first line of own code on.
-    """
+    """What own code returns; a `UserError` with an exception's traceback, from the first line of own code on."""
     try:
         return function(*arguments)
     except UserError:
@@ -260,13 +246,9 @@ def keep_with_run(sources: Sources, run_folder: Path) -> None:
 
 
 def load_kept(run_folder: Path, trusted: bool, paths: Paths) -> ModuleType:
-    """The extension in a run's folder.
+    """The extension in a run's folder; a `UserError` where there is none, or it came with a copied run, untrusted.
 
-    Args:
-        trusted: execute it even where this user has neither run it nor has it in `extensions/`.
-
-    Raises:
-        UserError: there is none, or it came with a copied run and nobody said that it is trusted.
+    `trusted` executes it even where this user has neither run it nor has it in `extensions/`.
     """
     folder = run_folder / _FOLDER
     if not (folder / _MAIN).exists():
@@ -303,10 +285,8 @@ def _is_trusted(sources: Sources, paths: Paths) -> bool:
 
 
 def _mark(sources: Sources) -> Path | None:
-    """An empty file that says that this user ran this code; None of a user without a home.
-
-    A relative place would lie in whatever folder one works in, which may have come with an archive.
-    """
+    """An empty file that says that this user ran this code; None of a user without a home."""
+    # A relative place would lie in whatever folder one works in, which may have come with an archive.
     places = (os.environ.get("XDG_CONFIG_HOME", ""), os.path.expanduser("~/.config"))
     settings = next((place for place in places if os.path.isabs(place)), None)
     return Path(settings) / "sagan" / "trusted" / _digest(sources) if settings else None

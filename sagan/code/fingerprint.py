@@ -63,14 +63,9 @@ HARMLESS = frozenset((f"sagan.{module}", name) for module, names in _HARMLESS.it
 
 
 def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PACKAGE) -> str:
-    """sha256 (hex) of all definitions that some places use.
+    """sha256 (hex) of all definitions that `places` ("module:definition") use; of tables the entries of `tokens` count.
 
-    Args:
-        places: each "module:definition".
-        tokens: which entries of tables count.
-
-    Raises:
-        LookupError: a place, or a name that it uses, is not in the package.
+    A `LookupError` where a place, or a name that it uses, is not in the package.
     """
     return _code(places, frozenset(tokens), code_base(package))
 
@@ -78,11 +73,8 @@ def code_of(*places: str, tokens: Collection[str | int] = (), package: Path = PA
 def extension_code(sources: Sources, package: Path = PACKAGE, tokens: Collection[str | int] = ()) -> str:
     """sha256 (hex) of own code: all that its file and the modules beside it define, with what they use of the package.
 
-    Args:
-        tokens: which entries of the package's tables count, beside those that the files name.
-
-    Raises:
-        LookupError: it uses a name of the package that is not there.
+    Of the package's tables the entries of `tokens` count, and those that the files name. A `LookupError` where it uses
+    a name of the package that is not there.
     """
     files = {sources.file.stem: sources.main} | sources.beside
     base = CodeBase(package, files)

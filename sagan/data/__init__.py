@@ -8,11 +8,10 @@ from sagan.cores import usable_cores
 from sagan.data.celeba import locate_celeba
 from sagan.data.folder import locate_folder
 from sagan.data.hub import locate_hub
-from sagan.data.mnist import locate_mnist, locate_mnist5k
+from sagan.data.mnist import locate_mnist, locate_mnist5k, locate_stacked
 from sagan.data.originals import MissingOriginals, Source
 from sagan.data.photographs import decoded
 from sagan.data.prepared import PREPARATION, PreparedDataset, load, store, summary
-from sagan.data.stacked import locate_stacked
 from sagan.data.torchvision import download, locate_torchvision
 from sagan.errors import UserError
 from sagan.params.datasets import AnyDataset, Photographs, Torchvision
@@ -36,13 +35,9 @@ _LOCATE: dict[str, Callable[[AnyDataset, Path], Source]] = {
 def prepare(name: str, spec: AnyDataset, folder: Path, *, root: Path = Path("."), workers: int | None = None) -> Json:
     """Make a dataset's array in `folder` from its originals, and return its manifest.
 
-    Returns once it has read the arrays where the folder holds this very dataset, undamaged: same settings, and
-    originals that are the same files or are no longer there. The bytes written do not depend on `workers` (processes;
-    one for each available core by default).
-
-    Args:
-        name: the dataset's name in params.yaml.
-        spec: its entry there. A relative `source` is taken from `root`.
+    Where the folder holds this very dataset, undamaged (same settings, and originals that are the same files or are no
+    longer there), it only reads the arrays. The bytes written do not depend on `workers` (processes; one for each
+    available core by default). `spec` is the entry `name` of params.yaml; a relative `source` in it is from `root` on.
 
     Raises:
         UserError: originals are missing, damaged or not what they should be.

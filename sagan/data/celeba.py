@@ -105,10 +105,8 @@ def parse_list(path: Path, data: bytes, codes: Mapping[str, int]) -> tuple[list[
     """The columns' names, and each image's values as bytes, of a list in one of the forms that are about.
 
     The authors' begins with its rows (one column without a name), or with their count and a line of names; a CSV with
-    that line alone. Spaces, commas or semicolons part fields.
-
-    Raises:
-        UserError: with the line that does not hold one of the values for each column.
+    that line alone. Spaces, commas or semicolons part fields. A `UserError` names the line that does not hold one of
+    the values for each column.
     """
     text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     lines = enumerate(text.replace(",", " ").replace(";", " ").splitlines(), start=1)

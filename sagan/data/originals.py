@@ -54,19 +54,12 @@ class Source:
 
 @dataclass(frozen=True)
 class OriginalFile:
-    """A file on disk or in a zip, not yet read.
+    """A file on disk or in a zip, not yet read."""
 
-    Attributes:
-        name: relative to the folder or zip, as it stands there.
-        size: bytes, as the file system or the zip declares.
-        place: the folder or zip that the name is relative to.
-        crc: the zip's checksum of the content; None of a file on disk.
-    """
-
-    name: str
-    size: int
-    place: Path
-    crc: int | None = None
+    name: str  # relative to `place`, as it stands there
+    size: int  # bytes, as the file system or the zip declares
+    place: Path  # the folder or zip
+    crc: int | None = None  # the zip's checksum of the content; None of a file on disk
 
     @property
     def path(self) -> PurePosixPath:
@@ -81,11 +74,7 @@ class OriginalFile:
         return self.name if self.crc is None else f"{self.place.name}/{self.name}"
 
     def read(self) -> bytes:
-        """The bytes of the file.
-
-        Raises:
-            BadImage: it cannot be read, or should not be.
-        """
+        """The bytes of the file; a `BadImage` where it cannot be read, or should not be."""
         if self.size > MAX_BYTES:
             raise BadImage(f"declares {self.size:,} bytes; at most {MAX_BYTES:,} are read")
         try:
@@ -103,11 +92,7 @@ class OriginalFile:
             raise BadImage(f"cannot be unzipped: {error}") from None
 
     def content(self) -> bytes:
-        """The bytes, gunzipped where they are gzipped, whatever the name.
-
-        Raises:
-            UserError: they are damaged, or more than `MAX_BYTES`, packed or unpacked.
-        """
+        """The bytes, gunzipped whatever the name; a `UserError` if damaged, or over `MAX_BYTES` packed or unpacked."""
         try:
             data = self.read()
             if data[:2] == b"\x1f\x8b":

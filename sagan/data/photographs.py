@@ -181,10 +181,7 @@ def _start_worker() -> None:
 
 
 def smallest(contents: Sequence[bytes], count: int) -> np.ndarray:
-    """A mask with `count` True: the contents with the smallest sha256.
-
-    Contents alone decide, so that neither order nor any library's random numbers do.
-    """
+    """A mask with `count` True: the contents of the smallest sha256. Neither order nor random numbers decide."""
     order = sorted(range(len(contents)), key=lambda i: hashlib.sha256(contents[i]).digest())
     return np.isin(np.arange(len(contents)), order[:count])
 

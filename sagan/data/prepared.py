@@ -37,11 +37,7 @@ class PreparedDataset:
     manifest: Json
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of one split, without copying.
-
-        Raises:
-            UserError: the dataset has no such split.
-        """
+        """Images and labels of one split, without copying; a `UserError` where the dataset has no such split."""
         if name not in self.splits:
             raise UserError(
                 f"dataset {self.manifest['dataset']!r} has no split {name!r} (there are: {', '.join(self.splits)})"
@@ -105,14 +101,7 @@ def _digest(images: np.ndarray, labels: np.ndarray, splits: Json) -> str:
 
 
 def store(folder: Path, head: Json, content: Content) -> Json:
-    """Write arrays and manifest; return the manifest.
-
-    The old manifest goes first and the new one comes last, so that a kill in between leaves a folder
-    without a manifest, never one whose manifest tells of other images.
-
-    Raises:
-        UserError: no image is of the train split, or none of the test split.
-    """
+    """Write arrays and manifest; return the manifest. A `UserError` where the train or the test split has no image."""
     bounds = np.searchsorted(content.splits, range(len(SPLITS) + 1)).tolist()
     splits = {name: bounds[i : i + 2] for i, name in enumerate(SPLITS) if bounds[i] < bounds[i + 1]}
     for needed in ("train", "test"):
@@ -120,6 +109,7 @@ def store(folder: Path, head: Json, content: Content) -> Json:
             what = f"none of its {len(content.labels):,} usable images is in the {needed} split"
             raise UserError(f"{content.facts.get('source', folder)}: {what}; add images")
     folder.mkdir(parents=True, exist_ok=True)
+    # The new one comes last: a kill leaves no manifest, never one that tells of other images.
     (folder / MANIFEST).unlink(missing_ok=True)
     for left in folder.glob(".*.tmp"):  # of a process that was killed: the caller has the folder's lock
         left.unlink()

@@ -25,11 +25,7 @@ def locate_torchvision(spec: Torchvision, folder: Path) -> Source:
 
 
 def download(spec: AnyDataset, folder: Path) -> None:
-    """Fetch a dataset's originals into `folder`; torchvision checks their md5s.
-
-    Raises:
-        UserError: a file cannot be had.
-    """
+    """Fetch a dataset's originals into `folder`; torchvision checks md5s. A `UserError` where a file cannot be had."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(spec, Torchvision):
         _parts(spec, folder)

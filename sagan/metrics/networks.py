@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-from sagan.data.stacked import PLACES
+from sagan.data.mnist import PLACES
 from sagan.errors import UserError, did_you_mean, first_line
 from sagan.store.paths import TIMM
 from sagan.training.classifier import Classifier

@@ -1,8 +1,4 @@
-"""The types of `params.yaml`: every knob of the benchmark, checked before anything runs.
-
-The models of this room are what a complete `params.yaml` may say. `sagan.params.loading` reads the file, turns
-`like:` and `grid:` into complete variants, and checks what goes across sections.
-"""
+"""The types of a complete `params.yaml`: every knob of the benchmark, checked before anything runs."""
 
 import copy
 import json

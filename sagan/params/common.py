@@ -67,11 +67,7 @@ Distinct = AfterValidator(_distinct)
 
 
 def validated(model: type[Model], tree: Json, prefix: str = "") -> Model:
-    """A tree as a model; `prefix` is where it stands in the file.
-
-    Raises:
-        UserError: what is wrong with it, in one line: key path, what is there, what is accepted.
-    """
+    """A tree, at `prefix` in the file, as a model; a `UserError` says key path, what is there, what is accepted."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:

@@ -130,11 +130,8 @@ def _check_references(name: str, suite: Suite, params: Params) -> None:
 def check_resolution(name: str, variant: Variant, resolution: int, asked: str) -> None:
     """Refuse images that a variant's backbone, scales or places of attention do not allow.
 
-    Args:
-        asked: what asks for the images, such as "in suite 'quick'".
-
-    Raises:
-        UserError: the key that says otherwise, and what it accepts.
+    A `UserError` names the key that says otherwise, and what it accepts. `asked` is what asks for the images, such as
+    "in suite 'quick'".
     """
     backbone, scales = variant.backbone, variant.discriminator.scales
     known, smallest = BASE_SIDE[backbone], scale_resolutions(resolution, scales)[-1]

@@ -179,13 +179,8 @@ class Suite(Strict):
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of a suite: a variant that it trains, or a combination of levels of a grid that it lists.
-
-    Attributes:
-        levels: factor -> level; empty for a variant of no grid.
-        aliases: variants that say the same recipe, and have no row of their own.
-    """
+    """A row of a suite: a variant that it trains, or a combination of levels of a grid that it lists."""
 
     name: str
-    levels: dict[str, str] = field(default_factory=dict)
-    aliases: list[str] = field(default_factory=list)
+    levels: dict[str, str] = field(default_factory=dict)  # by factor; empty for a variant of no grid
+    aliases: list[str] = field(default_factory=list)  # variants that say the same recipe, and have no row of their own

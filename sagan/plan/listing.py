@@ -164,9 +164,7 @@ def prune_results(params: Params, paths: Paths, plan_of: Callable[[str], Plan], 
 
     What experiments left for others (state/shared) and torn folders that were set aside are such results too.
     Where a suite cannot be planned, its keys are not known, and all results on its dataset are kept.
-
-    Args:
-        plan_of: the plan of a suite, with the seeds that it asks for now.
+    `plan_of` gives the plan of a suite, with the seeds that it asks for now.
     """
     wanted, unknown, total = set(), {}, 0
     for suite, spec in params.suites.items():

@@ -4,7 +4,6 @@ A run's key hashes its configuration (what is on), the dataset's digest and the 
 hashes its run's, the evaluation settings, its reference's and the code that measures. A result under a key can
 therefore never be stale, and is never made twice. The hash identifies; the name before it is a label: one recipe is
 one run, under however many names, and is used where it lies. `docs/keys.md` has examples.
-
 What is known to fail, or to say nothing, is refused here, before anything is trained.
 """
 
@@ -139,10 +138,8 @@ def _evaluation(suite: Suite, run: Run, reference: Reference) -> Evaluation:
 
 
 def _keys_on_disk(paths: Paths) -> Iterator[tuple[str, str]]:
-    """Of results that are there: what identifies the run, and its key. The last one counts: finished here, if any is.
-
-    What experiments made beside the workspace, or the workspace beside an experiment, is used under its name too.
-    """
+    """Of results that are there: what identifies the run, and its key. The last one counts: finished here if any is."""
+    # What experiments made beside the workspace, or the workspace beside one, is used under its name too.
     for one in [place for of in dict.fromkeys((paths.workspace, paths)) for place in (of.pool, of)]:
         for evaluation in sorted(one.evaluation("-").parent.glob("*.*")):
             if found := _RUN_KEY.fullmatch(evaluation.name.rpartition(".")[0]):
@@ -190,10 +187,8 @@ def _seen(variant: Recipe, sources: Sources) -> Json:
 def check_code(spec: Run | Reference | Evaluation, paths: Paths) -> Sources | None:
     """Refuse to make what a plan of other code asks for; returns a run's own code as it was read.
 
-    Once the code is imported, this says what was imported.
-
-    Raises:
-        UserError: the code has changed since the plan was made, or the run's own code is wrong.
+    Once the code is imported, this says what was imported. A `UserError` where the code has changed since the plan was
+    made, or the run's own code is wrong.
     """
     own = None
     if isinstance(spec, Run):

@@ -25,13 +25,9 @@ _UNUSED = {
 
 
 def recipe_lines(params: Params, name: str, suite: str | None) -> Iterator[str]:
-    """What a variant's runs are made of, and where each value is said.
+    """What a variant's runs are made of, and where each value is said; a `UserError` for a name that is none.
 
-    Args:
-        suite: whose training is shown, and whose images' sides; None for what the variant itself says.
-
-    Raises:
-        UserError: there is no such variant or suite.
+    `suite` is whose training is shown, and whose images' sides; None for what the variant itself says.
     """
     check_known(name, name, params.grids.get(name, params.variants), "variant")
     variant, said_by = params.variants[name], params.said[name]

@@ -91,20 +91,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of a suite: which run and which evaluation stand for a variant and a seed.
-
-    Attributes:
-        also: the evaluations in further feature spaces, by extractor.
-        levels: factor -> level, of a combination of a grid.
-        aliases: variants of the suite that say the same recipe, and have no row of their own.
-    """
+    """A row of a suite: which run and which evaluation stand for a variant and a seed."""
 
     variant: str
     seed: int
     run: Name
     evaluation: Name
-    also: dict[str, Name] = field(default_factory=dict)
-    levels: dict[str, str] = field(default_factory=dict)
+    also: dict[str, Name] = field(default_factory=dict)  # the evaluations in further feature spaces, by extractor
+    levels: dict[str, str] = field(default_factory=dict)  # this and `aliases` as in `Listed`
     aliases: list[str] = field(default_factory=list)
 
     @property

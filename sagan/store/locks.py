@@ -27,16 +27,11 @@ def lock_of(folder: Path) -> Path:
 
 
 def taken(path: Path, inherited: bool = False) -> BaseFileLock | None:
-    """A lock, held until `release`; None while another one holds it.
+    """A lock, held until `release`; None while another one holds it. An `OSError` where its file cannot be written.
 
     The kernel drops it with its owner. Where it cannot, a file that names process and host stands for the lock, and
-    counts for nothing once that process of this host is gone.
-
-    Args:
-        inherited: processes that this one starts with `close_fds=False` hold it too, for as long as they live.
-
-    Raises:
-        OSError: the lock's file cannot be written.
+    counts for nothing once that process of this host is gone. Processes that this one starts with `close_fds=False`
+    hold an `inherited` one too, for as long as they live.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     hand_down = (lambda descriptor: os.set_inheritable(descriptor, True)) if inherited else None
@@ -84,12 +79,7 @@ def exclusive(
 ) -> Iterator[None]:
     """Hold the lock of a result's folder; where another process holds it, say once that it has `what`, and wait.
 
-    Args:
-        deadline: until when, by `time.monotonic`.
-        inherited: as in `taken`.
-
-    Raises:
-        UserError: the time is over.
+    A `UserError` ends the wait past `deadline` (by `time.monotonic`); `inherited` is as in `taken`.
     """
     for lock in waited_for(lock_of(folder), what or folder.name, inherited):
         if lock is None:

@@ -98,11 +98,7 @@ class Paths:
 
 
 def experiment_paths(name: str, paths: Paths) -> Paths:
-    """Where the report of a DVC experiment beside the workspace lies.
-
-    Raises:
-        UserError: no experiment of that name has left one here.
-    """
+    """Where the report of a DVC experiment beside the workspace lies; a `UserError` where it has left none here."""
     left = paths.experiment(name)
     if not (left.root / "reports").exists():
         raise UserError(

@@ -63,8 +63,7 @@ def read_record(path: Path, kind: type[R]) -> Found[R]:
 def read_result(kind: type[S], key: str, paths: Paths, verify: bool = False) -> Found[S]:
     """A result, which is there when all its files have their sizes; a light copy names those that it does without.
 
-    Args:
-        verify: compare the files' bytes with their digests too: a copy that broke off may have the right sizes.
+    `verify` compares the files' bytes with their digests too: a copy that broke off may have the right sizes.
     """
     folder = kind.folder(paths, key)
     found = read_record(folder / kind.file, kind)
@@ -124,10 +123,7 @@ def read_manifest(folder: Path) -> Json | None:
 def read_log(key: str, paths: Paths, tail: bool = False) -> list[LogLine]:
     """The complete lines of a run's log, none where there is no log; a kill leaves half a line, which is not one.
 
-    Lines that are damaged are left out, which is said once.
-
-    Args:
-        tail: the last lines alone, of which the first may be cut off.
+    Damaged lines are left out, which is said once. `tail` gives the last ones alone; the first may be cut off.
     """
     path, content = paths.run(key) / "log.jsonl", b""
     # The tail is for estimates, which go without what cannot be read just now.

@@ -42,10 +42,7 @@ def kept_files(folder: Path) -> Json:
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name once the block has ended well.
 
-    A crash leaves the old file or the new one, never half of one.
-
-    Raises:
-        OSError: the place cannot be written, or is a folder.
+    A crash leaves the old file or the new one. An `OSError` where the place cannot be written, or is a folder.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -67,12 +64,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Json:
-    """The object in a file.
-
-    Raises:
-        ValueError: there is something else in it.
-        OSError: it cannot be read.
-    """
+    """The object in a file; a `ValueError` where it holds something else, an `OSError` where it cannot be read."""
     try:
         value = json.loads(path.read_bytes())
     except RecursionError:

@@ -31,11 +31,7 @@ PUBLISHED = {
 
 
 def extractor_digest(extractor: str, paths: Paths) -> str | None:
-    """The sha256 of an extractor's weights; None for one that is trained here.
-
-    Raises:
-        UserError: the weights are not there.
-    """
+    """The sha256 of an extractor's weights, None for one trained here; a `UserError` where they are not there."""
     if extractor == "classifier":
         return None
     path = paths.weights_file(extractor)
