@@ -2,7 +2,6 @@
 
 import math
 import re
-import subprocess
 from dataclasses import replace
 
 import pandas as pd
@@ -14,6 +13,7 @@ from sagan.analysis.tables import Tables
 from sagan.comparing import compare, compare_reports
 from sagan.errors import UserError
 from sagan.store.paths import Paths
+from tests import commit
 from tests.analysis.made import design, tables
 
 ONE = {"variant": ("a", "b")}
@@ -117,8 +117,7 @@ def folder_of(root, analysis):
 def test_names_are_the_workspace_experiments_commits_folders_and_variants(tmp_path):
     paths = Paths(tmp_path)
     folder_of(paths.report("s"), report("x"))
-    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
-        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    commit(tmp_path)
     folder_of(paths.report("s"), report("y", by=1.3, seed=1))
     folder_of(paths.experiment("wide").report("s"), report("z", by=0.7, seed=2))
     for a, b, said in (

@@ -17,16 +17,13 @@ from sagan.params.datasets import HuggingFace
 
 
 @pytest.fixture
-def spec(tmp_path, jpeg, monkeypatch):
+def spec(tmp_path, write, monkeypatch):
     """An imagefolder of 2 classes: 6 images in train, 3 in test."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     for split, count in (("train", 6), ("test", 3)):
-        for i in range(count):
-            path = tmp_path / "source" / split / ("cat", "dog")[i % 2] / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(jpeg(i, size=(40, 40), kind="PNG"))
+        write(*(f"{split}/{('cat', 'dog')[i % 2]}/{i}.png" for i in range(count)))
     return HuggingFace(kind="huggingface", source="source", resolution=32, label="label", revision="main")
 
 
@@ -60,13 +57,11 @@ def test_without_the_package_the_message_says_what_to_install(tmp_path, spec, mo
         prepare("hub", spec, tmp_path / "out", root=tmp_path)
 
 
-def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, jpeg):
+def test_metadata_that_name_a_file_elsewhere_are_not_followed(tmp_path, spec, write, jpeg):
     """The package itself joins names and folders unchecked."""
     (tmp_path / "secret.png").write_bytes(jpeg(9, size=(40, 40), kind="PNG"))
     shutil.rmtree(tmp_path / "source")
-    (tmp_path / "source" / "train").mkdir(parents=True)
-    for i in range(3):
-        (tmp_path / "source" / "train" / f"{i}.png").write_bytes(jpeg(i, size=(40, 40), kind="PNG"))
+    write(*(f"train/{i}.png" for i in range(3)))
     names = ["0.png", "1.png", "2.png", "../../secret.png"]
     lines = "".join(json.dumps({"file_name": name}) + "\n" for name in names)
     (tmp_path / "source" / "train" / "metadata.jsonl").write_text(lines)

@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -77,11 +78,7 @@ def test_a_killed_preparation_leaves_no_worker_and_no_dataset(tmp_path, write_so
 def test_a_kill_between_old_and_new_leaves_no_manifest_that_lies(tmp_path, write_source, monkeypatch):
     write_source(60)
     prepare("any", SPEC, tmp_path / "out", root=tmp_path, workers=1)
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sagan.data.prepared.atomic", killed)
+    monkeypatch.setattr("sagan.data.prepared.atomic", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         prepare("any", SPEC.model_copy(update={"resolution": 64}), tmp_path / "out", root=tmp_path, workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()

@@ -60,17 +60,14 @@ def test_altering_what_is_harmless_changes_no_figure(unmeasured, monkeypatch):
 
 def _uncovered(ran, known) -> set[tuple[str, str]]:
     """What is in no key: neither harmless, nor called by something harmless alone."""
-    behind = {place for harmless in fingerprint.HARMLESS for place in _behind(*harmless)}
+    behind = set()
+    for module, name in fingerprint.HARMLESS:
+        uses = fingerprint.code_base(PACKAGE).definition(module, name).read(frozenset())[1]
+        behind |= definitions_of(*(":".join(used.place) for used in uses if used.name != name))
     left = ran - known - behind - fingerprint.HARMLESS
     # A plan asks, and its hash is the key; records hold what was measured. Neither computes anything.
     carriers = ("sagan.plan.types", "sagan.store.types")
     return {place for place in left if place[0] not in carriers and place[1] != "<lambda>"}
-
-
-def _behind(module: str, name: str) -> set[tuple[str, str]]:
-    """All that a harmless definition uses, but for harmless ones."""
-    uses = fingerprint.code_base(PACKAGE).definition(module, name).read(frozenset())[1]
-    return definitions_of(*(":".join(used.place) for used in uses if used.name != name))
 
 
 BOTH = {"classifier", "inception"}

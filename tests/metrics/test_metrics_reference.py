@@ -152,10 +152,8 @@ def test_the_classifier_is_the_same_whatever_the_threads(measured, monkeypatch):
 
 
 def test_broken_weights_are_one_line(measured, paths, monkeypatch):
-    def spoilt(*arguments):
-        return {"features": torch.full((700, 128), torch.nan)}
-
-    monkeypatch.setattr(module, "features_of_images", spoilt)
+    spoilt = {"features": torch.full((700, 128), torch.nan)}
+    monkeypatch.setattr(module, "features_of_images", lambda *_: spoilt)
     with pytest.raises(UserError, match="features of real images are not finite"):
         make_reference(measured.reference, measured.dataset, paths)
     assert not (paths.reference(measured.reference.key) / "reference.json").exists()

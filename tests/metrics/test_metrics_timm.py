@@ -1,6 +1,7 @@
 """Networks of timm as feature spaces: their own weights, resizing and normalising; what is wrong is one line."""
 
 import hashlib
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -97,10 +98,7 @@ def test_it_is_fetched_from_its_hub_with_a_record(published, tmp_path, monkeypat
     assert asked == [(f"timm/{NAME}", "model.safetensors")] and file.read_bytes() == hub.read_bytes()
     assert "there already" in fetch_weights(SPACE, paths)
     file.write_bytes(b"damaged")
-
-    def unreachable(*place):
-        raise OSError("Name or service not known\nsecond line")
-
+    unreachable = Mock(side_effect=OSError("Name or service not known\nsecond line"))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     with pytest.raises(UserError, match=r"cannot be fetched \(Name or service not known\).* copy it to") as raised:
         fetch_weights(SPACE, paths)

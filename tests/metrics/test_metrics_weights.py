@@ -52,19 +52,14 @@ def test_other_bytes_are_refused_and_nothing_is_written(paths, release):
     assert not paths.weights_file("inception", paths.root).exists()
 
 
-class Attack:
-    """Unpickled, it would make a file."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def __reduce__(self):
-        return Path.touch, (self.file,)
-
-
 def test_weights_of_unknown_origin_execute_nothing(tmp_path):
     file = tmp_path / "executed"
-    torch.save({"fc.weight": Attack(file)}, tmp_path / "inception.pth")
+
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (file,)
+
+    torch.save({"fc.weight": Attack()}, tmp_path / "inception.pth")
     with pytest.raises(UserError, match=r"not Inception's weights .*delete it and fetch it anew"):
         read_inception(tmp_path / "inception.pth")
     assert not file.exists()

@@ -45,12 +45,14 @@ def test_the_unpooled_ports_layer(name, role):
 
 
 @pytest.mark.parametrize("name", POOLED)
-def test_the_pooled_ports_layer(name):
+def test_the_pooled_ports_layer_and_power_iterations(name):
     """Values of C/2 that are brought back to C, and biases in all four."""
     for network in networks(name, 28):
         layer = attention_layers(network)[14]
         assert layer.form == POOLED[name] and layer.output.in_channels == layer.query.in_channels // 2
         assert all(conv.bias is not None for conv in (layer.query, layer.key, layer.value, layer.output))
+    variant = PARAMS.variants[name]
+    assert variant.generator.power_iterations == variant.discriminator.power_iterations == 5
 
 
 @pytest.mark.parametrize("name", UNPOOLED)
@@ -69,12 +71,6 @@ def test_the_face_ports_budget():
     assert suite.training.batch_size == 64 and suite.training.steps == 5 * -(-162_770 // 64)
     assert suite.training.ema.decay == 0 and PARAMS.datasets[suite.dataset].kind == "celeba"
     assert PARAMS.variants["sagan-faces"].generator.width == PARAMS.variants["sagan-faces"].discriminator.width == 64
-
-
-def test_the_tf2_ports_power_iterations():
-    for name in POOLED:
-        variant = PARAMS.variants[name]
-        assert variant.generator.power_iterations == variant.discriminator.power_iterations == 5
 
 
 def test_the_tf2_ports_constraint_is_off_where_its_spectral_norm_is():

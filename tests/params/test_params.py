@@ -155,12 +155,7 @@ MISTAKES = [
     ("variants.sagan-grid.grid.precision", {"a": {}, "b": {"n_dis": 2}}, "grid.precision: is a column of every"),
     ("datasets", {1: 2}, "a name must be text; put 1 in quotes"),
     ("datasets.mnist", {}, "datasets.mnist.kind: is missing"),
-    (
-        "datasets.mnist",
-        TORCHVISION | {"name": "EMNIST"},
-        "datasets.mnist = a mapping of kind",
-        "is what EMNIST needs",
-    ),
+    ("datasets.mnist", TORCHVISION | {"name": "EMNIST"}, "datasets.mnist = a mapping of kind", "is what EMNIST needs"),
     (
         "datasets.mnist",
         TORCHVISION | {"split": "letters"},

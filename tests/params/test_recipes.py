@@ -86,11 +86,6 @@ def test_a_variant_that_equals_a_combination_is_an_alias_beside_it(load):
     assert params.rows["s"] == load(listed("v", "g", "w", baseline="v")).rows["s"]
 
 
-def test_a_baseline_that_is_no_row_is_refused(load):
-    with pytest.raises(UserError, match=r"suites\.s\.baseline = 'w': no such variant of this suite"):
-        load(listed("g", baseline="w"))
-
-
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

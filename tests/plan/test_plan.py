@@ -19,8 +19,6 @@ from sagan.store.reading import warn_once
 from tests.made_up import put, write_manifest
 
 ROOT = Path(__file__).parents[2]
-
-
 # Of no grid, so that a change of `sagan` moves its runs alone.
 SUITE = ["sagan", "dcgan", "sagan-ttur-1"]
 

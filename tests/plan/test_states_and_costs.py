@@ -118,8 +118,7 @@ def test_the_last_step_is_read_from_a_log_that_is_being_written(run, paths):
     assert last_step(run.key, paths) == 20
     # What it took so far tells what it and others like it take.
     other = dataclasses.replace(run, key="other", seed=7)
-    longer = {**run.config, "training": {**run.config["training"], "steps": 100}}
-    plan = Plan({run.key: dataclasses.replace(run, config=longer), "other": other}, {}, {}, {})
+    plan = Plan({run.key: varied(run, {"steps": 100}), "other": other}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key, 20) == 80 / 4
     assert Costs(plan, paths).seconds("other") == run.config["training"]["steps"] / 4
 
@@ -130,8 +129,7 @@ def test_neither_a_pause_nor_steps_that_go_back_are_pace(run, paths):
     told = [(10, 5.0, 100.0), (20, 10.0, 3705.0), (15, 7.5, 3800.0), (25, 12.5, 3805.0)]
     lines = [json.dumps({"step": a, "images": 40, "seconds": b, "time": c}) for a, b, c in told]
     (paths.run(run.key) / "log.jsonl").write_text("\n".join(lines) + "\n")
-    longer = {**run.config, "training": {**run.config["training"], "steps": 100}}
-    plan = Plan({run.key: dataclasses.replace(run, config=longer)}, {}, {}, {})
+    plan = Plan({run.key: varied(run, {"steps": 100})}, {}, {}, {})
     assert Costs(plan, paths).seconds(run.key, 25) == 75 / 2
     # Of two lines with the hour between them no more is known than what the training itself took.
     (paths.run(run.key) / "log.jsonl").write_text("\n".join(lines[:2]) + "\n")

@@ -38,7 +38,6 @@ def test_stored_factors_give_the_networks_own_maps(tmp_path, form):
 def test_no_file_without_attention(tmp_path):
     save_explorable(nn.Conv2d(1, 1, 1), "generator", torch.zeros(1, 1, 2, 2), random_images(1), tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_page_is_one_small_file_and_the_same_every_time(explorable):

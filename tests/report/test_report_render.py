@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -212,12 +213,8 @@ def test_an_interrupted_report_leaves_the_former_one_whole(make_library, tmp_pat
     folder = report(library)
     before = contents(folder)
     assert any(name.startswith("figures/") for name in before)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(document, "readme", killed)
+        patched.setattr(document, "readme", Mock(side_effect=KeyboardInterrupt))
         report(library)
     assert contents(folder) == before
     report(library)

@@ -152,12 +152,6 @@ def test_a_plan_file_with_a_key_that_leads_elsewhere_is_refused(sagan, plan, pat
     assert_one_line(sagan("train", run, "--plan", "plan.json"), "is no key of a plan")
 
 
-def test_the_command_of_another_clone_is_refused(sagan):
-    Path("sagan").mkdir()
-    Path("sagan/__init__.py").touch()
-    assert_one_line(sagan("plan"), "this clone has code of its own", "make setup")
-
-
 @pytest.mark.parametrize(
     ("out", "named"),
     [("/proc/x/p.json", "/proc/x:"), (".", " .:"), ("/", " /:"), ("params.yaml/p", "params.yaml:"), ("n" * 300, "n")],

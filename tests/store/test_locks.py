@@ -13,6 +13,7 @@ import pytest
 
 from sagan.errors import UserError, warn_once
 from sagan.store.locks import exclusive, is_locked, lock_of, release, taken
+from tests import wait_for
 
 HOLDER = """
 import errno, fcntl, os, sys, time
@@ -33,12 +34,9 @@ time.sleep(60)
 )
 def kind(request, monkeypatch):
     """What the file system says of flock."""
-
-    def refused(*_):
-        raise OSError(request.param, os.strerror(request.param))
-
     if request.param:
-        monkeypatch.setattr(fcntl, "flock", refused)
+        refused = OSError(request.param, os.strerror(request.param))
+        monkeypatch.setattr(fcntl, "flock", Mock(side_effect=refused))
     warn_once.cache_clear()
     return request.param
 
@@ -67,10 +65,7 @@ def test_a_lock_excludes_others_and_ends_with_its_owner(tmp_path, kind, holder, 
     assert is_locked(path) and taken(path) is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 30
-    while (lock := taken(path)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    lock = wait_for(lambda: taken(path))
     assert is_locked(path)
     release(lock)
     assert not is_locked(path) and list(path.parent.iterdir()) == []

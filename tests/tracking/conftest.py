@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sagan.store.paths import Paths
 from sagan.store.records import Json, write_json
 from sagan.tracking import SyncReport, sync
 from tests import read_lines
-from tests.made_up import PROVENANCE, SAGAN, evaluation_record, run_record
+from tests.made_up import PROVENANCE, SAGAN, evaluation_record, run_record, write_manifest
 
 PARAMS = f"""
 repro: [quick]
@@ -40,7 +39,6 @@ suites:
     training: {{steps: 100, batch_size: 8, ema: {{decay: 0.9}}, snapshots: 2}}
     evaluation: {{extractor: classifier, split: train, samples: 4000, curve_samples: 1000}}
 """
-PATIENCE_S = 120
 TIMES = PROVENANCE | {"started": "2025-10-09T08:53:20+00:00", "finished": "2025-10-09T09:03:20+00:00"}
 
 
@@ -63,7 +61,7 @@ class Workspace:
 
     def mirror(self, cell: Cell, client: MlflowClient | None = None) -> Json:
         """All that MLflow holds of a run, of which there must be one."""
-        found = [run for run in _everything(client or self.client).values() if run["tags"]["sagan.run"] == cell.run]
+        found = [run for run in everything(client or self.client).values() if run["tags"]["sagan.run"] == cell.run]
         assert len(found) == 1
         return found[0]
 
@@ -131,34 +129,28 @@ class Workspace:
         self.evaluation(cell)
 
 
-def make_workspace(root: Path, text: str = PARAMS) -> Workspace:
-    """A root folder with params.yaml and a prepared dataset of which there is only the manifest."""
-    root.mkdir()
-    weights = Paths(root).weights_file("inception", root)
-    weights.parent.mkdir(parents=True)
-    weights.write_bytes(b"weights")
-    (root / "params.yaml").write_text(text)
-    paths = Paths(root)
-    params = load_params(paths.params)
-    manifest = {"dataset": "mnist5k", "kind": "mnist5k", "resolution": 28, "channels": 1, "count": 5000, "splits": {}}
-    manifest |= {"digest": "ab" * 32, "labels": {"kind": "classes", "names": ["circle", "square", "star"]}}
-    write_json(paths.prepared("mnist5k", 28) / "manifest.json", manifest)
-    return Workspace(params, paths, make_plan(params, paths))
-
-
 @pytest.fixture
 def make(tmp_path, monkeypatch, empty_store):
-    """Makes a workspace in a folder of this name. Its SQLite store is there already unless told otherwise."""
+    """Makes a workspace in a folder of this name, with params.yaml and of the prepared dataset the manifest alone.
+
+    Its SQLite store is there already unless told otherwise.
+    """
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("sagan.code.fingerprint.code_of", lambda *places, **tokens: "c0de" * 16)
 
     def make(name: str = "root", store: bool = True, text: str = PARAMS) -> Workspace:
-        workspace = make_workspace(tmp_path / name, text)
+        paths = Paths(tmp_path / name)
+        weights = paths.weights_file("inception", paths.root)
+        weights.parent.mkdir(parents=True)
+        weights.write_bytes(b"weights")
+        paths.params.write_text(text)
+        params = load_params(paths.params)
+        write_manifest(paths, digest="ab" * 32, labels={"kind": "classes", "names": ["circle", "square", "star"]})
         if store:
-            folder = tmp_path / name / "state" / "mlflow"
+            folder = paths.root / "state" / "mlflow"
             folder.mkdir(parents=True)
             shutil.copy(empty_store, folder / "mlflow.db")
-        return workspace
+        return Workspace(params, paths, make_plan(params, paths))
 
     return make
 
@@ -176,13 +168,7 @@ def empty_store(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def everything():
-    """See `_everything`."""
-    return _everything
-
-
-def _everything(client: MlflowClient) -> Json:
+def everything(client: MlflowClient) -> Json:
     """All that MLflow holds of the experiments of this project, as plain values to compare."""
     held = {}
     for experiment in client.search_experiments(filter_string="name LIKE 'sagan-%'"):
@@ -207,13 +193,6 @@ def _files(client: MlflowClient, run_id: str, folder: str | None = None):
             yield from _files(client, run_id, entry.path)
         else:
             yield entry.path, entry.file_size
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def free_port() -> int:

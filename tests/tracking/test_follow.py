@@ -17,7 +17,8 @@ import pytest
 from mlflow import MlflowClient
 
 from sagan.tracking import TrackingUnavailable, follow, sync
-from tests.tracking.conftest import PATIENCE_S, free_port, wait_for
+from tests import wait_for
+from tests.tracking.conftest import everything, free_port
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def following(workspace, count: int = 1):
     finally:
         stop.set()
         for thread in threads:
-            thread.join(PATIENCE_S)
+            thread.join(120)
 
 
 def steps_of(workspace, cell, client=None) -> list[int]:
@@ -46,9 +47,7 @@ def steps_of(workspace, cell, client=None) -> list[int]:
 
 
 @pytest.mark.parametrize("followers", [1, 2])
-def test_a_run_appears_while_it_trains_and_after_a_kill_and_a_resume_has_each_point_once(
-    workspace, everything, followers
-):
+def test_a_run_appears_while_it_trains_and_after_a_kill_and_a_resume_has_each_point_once(workspace, followers):
     """The log is cut back to the checkpoint at step 40 and written again, later."""
     cell = workspace.cells[0]
     with following(workspace, followers):
@@ -92,7 +91,7 @@ def test_a_restart_from_nothing_leaves_each_point_once(workspace, seed):
     assert losses == [(step, workspace.line(restarted, step)["loss_d"]) for step in range(10, 101, 10)]
 
 
-def test_followers_and_sendings_in_several_processes_make_one_store_and_agree(make, everything):
+def test_followers_and_sendings_in_several_processes_make_one_store_and_agree(make):
     """All start together, without a store; one is killed without mercy in the middle. None says anything."""
     workspace, alone = make("several", store=False), make("alone")
     workspace.plan.save(workspace.paths.root / "plan.json")
@@ -233,7 +232,7 @@ def postgresql():
 
 
 @pytest.mark.exhaustive
-def test_a_database_without_a_server_is_written_too(postgresql, workspace, monkeypatch, everything):
+def test_a_database_without_a_server_is_written_too(postgresql, workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
     workspace.finish(workspace.cells[1])
     workspace.send()

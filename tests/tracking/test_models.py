@@ -26,7 +26,8 @@ from sagan.nn.files import load_generator
 from sagan.nn.reparametrised import folded_state, plain
 from sagan.store.tensors import save_tensors
 from sagan.tracking import TrackingUnavailable
-from tests.tracking.conftest import PARAMS, free_port, wait_for
+from tests import wait_for
+from tests.tracking.conftest import PARAMS, free_port
 
 torch.set_num_threads(1)
 

@@ -31,7 +31,8 @@ from sagan.errors import UserError
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable, serve
 from sagan.tracking.connection import store
-from tests.tracking.conftest import PARAMS, free_port, wait_for
+from tests import sagan, wait_for
+from tests.tracking.conftest import PARAMS, free_port
 
 # Parameters that say nothing, for a program.
 EMPTY = "Params(repro=[], **dict.fromkeys(('datasets', 'variants', 'suites', 'grids', 'said', 'rows'), {}))"
@@ -90,9 +91,7 @@ def test_an_outage_is_a_warning_and_a_refusal_an_error_with_the_whole_reason(wor
     workspace.finish(workspace.cells[0])
     plan = workspace.paths.root / "plan.json"
     workspace.plan.save(plan)
-    command = [sys.executable, "-m", "sagan", "track", "--plan", str(plan)]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    done = subprocess.run(command, cwd=workspace.paths.root, env=environment, capture_output=True, encoding="utf-8")
+    done = sagan("track", "--plan", plan, folder=workspace.paths.root)
     (line,) = done.stderr.splitlines()
     is_outage = code in (429, 502)
     kind, told = ("warning: ", "cannot be reached") if is_outage else ("", "refuses: ")

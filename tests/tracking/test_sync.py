@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from sagan.store.paths import Paths
 from sagan.tracking import TrackingUnavailable
 from sagan.tracking.connection import runs_table
-from tests.tracking.conftest import PARAMS
+from tests.tracking.conftest import PARAMS, everything
 
 
 def test_a_finished_run_arrives_whole(workspace):
@@ -42,7 +42,7 @@ def test_a_finished_run_arrives_whole(workspace):
     assert {name: mirror["tags"].get(f"sagan.{name}") for name in expected} == expected
 
 
-def test_sending_twice_changes_nothing_and_no_record(workspace, everything):
+def test_sending_twice_changes_nothing_and_no_record(workspace):
     for cell in workspace.cells[:2]:
         workspace.finish(cell)
     workspace.log(workspace.cells[2], range(10, 50, 10))
@@ -57,7 +57,7 @@ def test_sending_twice_changes_nothing_and_no_record(workspace, everything):
 
 
 @pytest.mark.parametrize("requests", range(0, 11, 2))
-def test_a_sending_that_broke_off_is_completed(make, everything, monkeypatch, requests):
+def test_a_sending_that_broke_off_is_completed(make, monkeypatch, requests):
     """The connection is lost after so many requests that write."""
     monkeypatch.setattr("sagan.tracking.sending._BATCH", 30)
     workspace, whole = make("broken"), make("whole")
@@ -125,7 +125,7 @@ def test_a_diverged_run_is_a_result_whose_long_reason_is_cut(workspace):
     assert workspace.send().sent == []
 
 
-def test_each_spaces_figures_have_names_of_their_own_whenever_they_come(make, everything):
+def test_each_spaces_figures_have_names_of_their_own_whenever_they_come(make):
     workspace = make(text=PARAMS.replace("{extractor: classifier,", "{extractor: classifier, also: [inception],"))
     cell = workspace.cells[0]
     workspace.log(cell, range(10, 101, 10))
@@ -165,7 +165,7 @@ def test_a_run_measured_again_shows_the_new_figure_alone(make, space):
     assert workspace.send().sent == []
 
 
-def test_a_mirror_that_was_deleted_comes_back(workspace, everything):
+def test_a_mirror_that_was_deleted_comes_back(workspace):
     workspace.finish(workspace.cells[0])
     workspace.send()
     client = workspace.client

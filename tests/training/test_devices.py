@@ -119,15 +119,10 @@ def test_the_folder_of_locks_is_the_users_own(monkeypatch, tmp_path):
 
 def test_cublas_is_told_to_be_deterministic_before_anything_asks_for_a_gpu(monkeypatch):
     """It reads the variable once, when it is first used."""
-    told = []
-
-    def is_available():
-        told.append(devices.os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
-        return False
-
-    monkeypatch.setattr(devices.torch.cuda, "is_available", is_available)
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "for the restoring")
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    told, variable = [], "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: told.append(os.environ.get(variable)))  # None: no
+    monkeypatch.setenv(variable, "for the restoring")
+    monkeypatch.delenv(variable)
     with devices.device_for({"device": "auto"}, 1):
         assert told == [":4096:8"]
 

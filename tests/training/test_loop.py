@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+from unittest.mock import Mock
 
 import pytest
 from safetensors import safe_open
@@ -85,11 +86,7 @@ def test_what_is_logged_is_on_the_disk_before_the_next_step(run, images, paths, 
 @pytest.mark.parametrize(("message", "told"), [("no compiler\nTraceback", "no compiler"), ("", "BackendFailed")])
 def test_what_compilation_says_is_one_line_even_where_it_says_nothing(run, images, paths, monkeypatch, message, told):
     kind = type("BackendFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
-
-    def step(*_):
-        raise kind(message)
-
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "step", Mock(side_effect=kind(message)))
     with pytest.raises(UserError, match=f"training.compile = true: {told}; install") as error:
         train(run, Data(images), paths)
     assert "\n" not in str(error.value)

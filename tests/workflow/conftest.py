@@ -1,6 +1,7 @@
 """A plan of many short runs, and what they cost, made up."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,13 +34,9 @@ def costs(monkeypatch):
     """What a key takes by the records, in seconds, a run in eight steps; a test sets it."""
     known = {}
 
-    class MadeUp:
-        def __init__(self, plan, paths):
-            pass
-
-        def seconds(self, key, from_step=0):
-            return known[key] * (1 - from_step / 8) if key in known else None
+    def seconds(key, from_step=0):
+        return known[key] * (1 - from_step / 8) if key in known else None
 
     for module in (batches, progress):
-        monkeypatch.setattr(module, "Costs", MadeUp)
+        monkeypatch.setattr(module, "Costs", lambda plan, paths: SimpleNamespace(seconds=seconds))
     return known

@@ -96,6 +96,7 @@ def test_the_command_works_below_the_clone_and_says_what_is_missing_outside_and_
     (tmp_path / "clone/sagan/__init__.py").touch()
     other = describe(tmp_path / "clone/deep")
     assert other.returncode == 2 and other.stderr.count("\n") == 1 and str(root) in other.stderr
+    assert "this clone has code of its own" in other.stderr and "make setup" in other.stderr
 
 
 def test_the_lock_tells_one_package_with_its_hashes():
