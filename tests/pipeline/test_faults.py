@@ -22,7 +22,7 @@ pytestmark = pytest.mark.exhaustive
 DISTURBED = "sagan-s0-"
 # How often the last of them kills; the more, the longer the run.
 KILLS = int(os.environ.get("SAGAN_TEST_KILLS", "4"))
-STEPS, CHECKPOINT_EVERY = 15 * KILLS, 3
+STEPS, CHECKPOINT_EVERY = 40 * KILLS, 3
 # Everything up to the measurements; the report adds nothing to what is tested here.
 # What docs/running.md says may go on for a while, and the shells around them.
 NAMED = {"dvc", "workflow.launch", "snakemake", "make", "track", "git", "bash", "sh"}
