@@ -10,7 +10,7 @@ import pandas as pd
 
 from sagan.analysis.design import design_of
 from sagan.analysis.model import Design, Effect, Report
-from sagan.errors import warn_once
+from sagan.errors import UserError, warn_once
 from sagan.metrics.table import METRICS
 from sagan.names import for_csv
 from sagan.params import Params
@@ -276,6 +276,13 @@ def _costs(folder: Path, runs: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def read_table(path: Path, factors: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of which levels such as "none" are words: only an empty field is nothing."""
-    words = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
-    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
+    """A table of which levels such as "none" are words: only an empty field is nothing.
+
+    Raises:
+        UserError: it is no table, or `step_seconds` of it are no numbers.
+    """
+    types = dict.fromkeys(["variant", "space", "run", "evaluation", "device", "status", *factors], str)
+    try:
+        return pd.read_csv(path, dtype=types | {"step_seconds": float}, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise UserError(f"{path}: not a valid table ({str(error).strip()}); correct it or delete it") from error

@@ -10,6 +10,7 @@ import pytest
 from sagan.analysis.build import analyse, read_analysis, read_report, summary, write_analysis
 from sagan.analysis.design import design_of
 from sagan.analysis.tables import collect, read_effects, read_suite, read_tables
+from sagan.errors import UserError
 from sagan.params import loading
 from sagan.params.loading import load_params
 from tests.report.conftest import PARAMS
@@ -155,6 +156,10 @@ def test_records_of_quiet_runs_beside_a_report_say_what_a_step_costs(make_librar
     (folder / "costs.csv").write_text("run,seed,seconds\nx,0,1\n")
     assert read_analysis(folder).report.pairs[0].cost.ratio == pytest.approx(0.82, rel=0.01)
     assert "costs.csv: has no column 'step_seconds', and does not count" in capsys.readouterr().err
+    for broken in ("", "run,seed,step_seconds\nx,0,1\nx,0,1,2\n", "run,seed,step_seconds\nx,0,soon\n"):
+        (folder / "costs.csv").write_text(broken)
+        with pytest.raises(UserError, match=r"costs\.csv: not a valid table .+; correct it"):
+            read_analysis(folder)
 
 
 def test_levels_that_look_like_nothing_are_words(tmp_path):
